@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Ranked locks over pthread's.  In debug builds (MMUN_DEBUG) each thread keeps
+ * a stack of what it holds, and taking a lock out of the order of lock_rank.h,
+ * or a second time, aborts with the stacks of lock names.  Otherwise the rank
+ * costs nothing, neither time nor space.
+ *
+ * A zero-filled struct mmun_mutex is a valid one of the innermost rank.
+ */
+#ifndef MMUN_BASE_LOCK_H
+#define MMUN_BASE_LOCK_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "atomic.h"
+#include "lock_rank.h"
+
+#ifdef MMUN_DEBUG
+#define MMUN_RANK_FIELD enum mmun_lock_rank rank;
+void mmun_lock_check(const void *lock, enum mmun_lock_rank rank);
+void mmun_lock_push(const void *lock, enum mmun_lock_rank rank);
+void mmun_lock_pop(const void *lock);
+/* Does the calling thread hold @lock, for reading or writing? */
+bool mmun_lock_held(const void *lock);
+#define mmun_lock_set_rank(lock, value) ((lock)->rank = (value))
+#define mmun_lock_rank_of(lock) ((lock)->rank)
+#else
+#define MMUN_RANK_FIELD
+#define mmun_lock_check(lock, rank) ((void)0)
+#define mmun_lock_push(lock, rank) ((void)0)
+#define mmun_lock_pop(lock) ((void)0)
+#define mmun_lock_held(lock) true
+#define mmun_lock_set_rank(lock, value) ((void)(value))
+#define mmun_lock_rank_of(lock) 0
+#endif
+
+struct mmun_mutex {
+	pthread_mutex_t lock;
+	MMUN_RANK_FIELD
+};
+
+#ifdef MMUN_DEBUG
+#define MMUN_MUTEX_INIT(r) { PTHREAD_MUTEX_INITIALIZER, (r) }
+#else
+#define MMUN_MUTEX_INIT(r) { PTHREAD_MUTEX_INITIALIZER }
+#endif
+
+static inline void mmun_mutex_init(struct mmun_mutex *m, enum mmun_lock_rank rank)
+{
+	pthread_mutex_init(&m->lock, NULL);
+	mmun_lock_set_rank(m, rank);
+}
+
+static inline void mmun_mutex_destroy(struct mmun_mutex *m)
+{
+	pthread_mutex_destroy(&m->lock);
+}
+
+static inline void mmun_mutex_lock(struct mmun_mutex *m)
+{
+	mmun_lock_check(m, mmun_lock_rank_of(m));
+	pthread_mutex_lock(&m->lock);
+	mmun_lock_push(m, mmun_lock_rank_of(m));
+}
+
+static inline bool mmun_mutex_trylock(struct mmun_mutex *m)
+{
+	if (pthread_mutex_trylock(&m->lock))
+		return false;
+	mmun_lock_push(m, mmun_lock_rank_of(m));
+	return true;
+}
+
+static inline void mmun_mutex_unlock(struct mmun_mutex *m)
+{
+	mmun_lock_pop(m);
+	pthread_mutex_unlock(&m->lock);
+}
+
+struct mmun_rwlock {
+	pthread_rwlock_t lock;
+	/* The thread that holds it for writing, 0 when none does; kept in every
+	 * build, callers ask mmun_rwlock_mine(). */
+	uintptr_t writer;
+	MMUN_RANK_FIELD
+};
+
+/* Writers go first: readers that keep coming do not starve a registration. */
+static inline void mmun_rwlock_init(struct mmun_rwlock *l, enum mmun_lock_rank rank)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&l->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+	l->writer = 0;
+	mmun_lock_set_rank(l, rank);
+}
+
+static inline void mmun_rwlock_destroy(struct mmun_rwlock *l)
+{
+	pthread_rwlock_destroy(&l->lock);
+}
+
+/* Does the calling thread hold it for writing? */
+static inline bool mmun_rwlock_mine(const struct mmun_rwlock *l)
+{
+	return mmun_load_relaxed(&l->writer) == (uintptr_t)pthread_self();
+}
+
+static inline void mmun_rwlock_write_taken(struct mmun_rwlock *l)
+{
+	mmun_store_relaxed(&l->writer, (uintptr_t)pthread_self());
+	mmun_lock_push(l, mmun_lock_rank_of(l));
+}
+
+static inline void mmun_rwlock_write_lock(struct mmun_rwlock *l)
+{
+	mmun_lock_check(l, mmun_lock_rank_of(l));
+	pthread_rwlock_wrlock(&l->lock);
+	mmun_rwlock_write_taken(l);
+}
+
+static inline bool mmun_rwlock_write_trylock(struct mmun_rwlock *l)
+{
+	if (pthread_rwlock_trywrlock(&l->lock))
+		return false;
+	mmun_rwlock_write_taken(l);
+	return true;
+}
+
+static inline void mmun_rwlock_write_unlock(struct mmun_rwlock *l)
+{
+	mmun_lock_pop(l);
+	mmun_store_relaxed(&l->writer, 0);
+	pthread_rwlock_unlock(&l->lock);
+}
+
+static inline void mmun_rwlock_read_lock(struct mmun_rwlock *l)
+{
+	mmun_lock_check(l, mmun_lock_rank_of(l));
+	pthread_rwlock_rdlock(&l->lock);
+	mmun_lock_push(l, mmun_lock_rank_of(l));
+}
+
+static inline bool mmun_rwlock_read_trylock(struct mmun_rwlock *l)
+{
+	if (pthread_rwlock_tryrdlock(&l->lock))
+		return false;
+	mmun_lock_push(l, mmun_lock_rank_of(l));
+	return true;
+}
+
+static inline void mmun_rwlock_read_unlock(struct mmun_rwlock *l)
+{
+	mmun_lock_pop(l);
+	pthread_rwlock_unlock(&l->lock);
+}
+
+#endif

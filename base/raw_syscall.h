@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * System calls without libc: no errno, no cancellation point, and never through
+ * libc's own syscall(), which an event source may have redirected to us.
+ */
+#ifndef MMUN_BASE_RAW_SYSCALL_H
+#define MMUN_BASE_RAW_SYSCALL_H
+
+#include <stddef.h>
+#include <sys/syscall.h>
+
+#if !defined(__x86_64__) || defined(__ILP32__)
+#error "mmunotify: raw system calls are written for x86-64 only"
+#endif
+
+/* Returns the result or -errno. */
+static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
+				 unsigned long c, unsigned long d,
+				 unsigned long e, unsigned long f)
+{
+	register unsigned long r10 __asm__("r10") = d;
+	register unsigned long r8 __asm__("r8") = e;
+	register unsigned long r9 __asm__("r9") = f;
+	long result;
+
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return result;
+}
+
+static inline long mmun_syscall4(long nr, unsigned long a, unsigned long b,
+				 unsigned long c, unsigned long d)
+{
+	return mmun_syscall6(nr, a, b, c, d, 0, 0);
+}
+
+static inline long mmun_syscall3(long nr, unsigned long a, unsigned long b, unsigned long c)
+{
+	return mmun_syscall6(nr, a, b, c, 0, 0, 0);
+}
+
+#endif

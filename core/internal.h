@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of core/ share: the address space and its notifier chain. */
+#ifndef MMUN_CORE_INTERNAL_H
+#define MMUN_CORE_INTERNAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <mmunotify/mm.h>
+#include <mmunotify/mmu_notifier.h>
+#include <mmunotify/primary.h>
+
+#include "atomic.h"
+#include "list.h"
+#include "lock.h"
+#include "sigmask.h"
+#include "srcu.h"
+#include "task.h"
+
+/*
+ * The notifiers of an mm; made by the first registration, kept until the mm
+ * goes (R9), so that a reader that has seen it may use it without a check.
+ */
+struct mmu_notifier_mm {
+	/* Changed under ->lock, walked inside read sections. */
+	struct mmun_list_head list;
+	struct mmun_mutex lock;
+};
+
+/* The door of mm->srcu; see gate.c. */
+struct mmun_gate {
+	/* Futex words: is it shut, and how many ask the closer to back off. */
+	unsigned int closed;
+	unsigned int back_off;
+	/* Held from close to open; ->saved is the closer's signal mask. */
+	struct mmun_mutex closer;
+	mmun_sigmask saved;
+};
+
+struct mm_struct {
+	/* Read by every section, hardly ever written. */
+	struct mmu_notifier_mm *mmu_notifier_mm;
+	const unsigned int *fork_word;
+	struct srcu_struct srcu;
+	struct mmun_gate gate;
+
+	/* Counts, in a line of their own: users come and go. */
+	long mm_users __attribute__((aligned(2 * MMUN_CACHE_LINE)));
+	long mm_count;
+	/* enum below; a futex word. */
+	unsigned int dead;
+
+	struct mmun_rwlock mmap_lock;
+	const struct mmun_primary_ops *ops;
+	void *priv;
+	struct mmun_stats stats;
+
+	struct srcu_slot slots[];
+};
+
+/* The life of the memory; each step happens once. */
+enum {
+	MMUN_MM_ALIVE = 0,
+	/* The release step of exit has begun. */
+	MMUN_MM_DYING = 1,
+	MMUN_MM_DEAD = 2,
+};
+
+/* Bits of mmu_notifier.state; changed under the chain lock except for the first. */
+enum {
+	/* A registration has begun: the object is spoken for. */
+	MMUN_MN_REGISTERED = 1u << 0,
+	/* Somebody calls ->release or has called it, or put made it moot. */
+	MMUN_MN_CLAIMED = 1u << 1,
+	/* unregister or the last put has begun. */
+	MMUN_MN_LEAVING = 1u << 2,
+};
+
+#define mmun_stat_inc(mm, field) ((void)mmun_add_relaxed(&(mm)->stats.field, 1))
+
+/* mmun_mm_is_stale() for the hot paths. */
+static inline bool mmun_mm_copied(const struct mm_struct *mm)
+{
+	return mm->fork_word && !mmun_load_relaxed(mm->fork_word);
+}
+
+/* NULL until the first registration. */
+static inline struct mmu_notifier_mm *mmun_chain(struct mm_struct *mm)
+{
+	return mmun_load_full(&mm->mmu_notifier_mm);
+}
+
+/*
+ * The chain lock, with every signal blocked: a handler may leave the process,
+ * whose release step takes the lock.
+ */
+static inline void mmun_chain_lock(struct mmu_notifier_mm *chain, mmun_sigmask *saved)
+{
+	mmun_signals_block(saved);
+	mmun_mutex_lock(&chain->lock);
+}
+
+static inline void mmun_chain_unlock(struct mmu_notifier_mm *chain, const mmun_sigmask *saved)
+{
+	mmun_mutex_unlock(&chain->lock);
+	mmun_signals_restore(saved);
+}
+
+/* May registration proceed on @mm at all? */
+static inline bool mmun_mm_alive(const struct mm_struct *mm)
+{
+	return mmun_load_full(&mm->mm_users) > 0 && !mmun_load_full(&mm->dead);
+}
+
+/* Not so inside a section of @mm, nor in a signal handler that interrupted this
+ * thread in such a wait: it would never end. */
+static inline bool mmun_may_wait(const struct mm_struct *mm)
+{
+	return !mmun_task_inside(mm) && !mmun_task_waits_for(&mm->srcu);
+}
+
+/*
+ * do_mmu_notifier_register() - both entry points and mmu_notifier_get().
+ * @users: 1 for mmu_notifier_get(), 0 otherwise.
+ */
+int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
+			     bool take_mmap_lock, unsigned int users);
+
+/* The release step of exit: every ->release once, then a grace period. */
+void mmun_notifiers_release(struct mm_struct *mm);
+
+/* At mm_count 0. */
+void mmun_notifiers_destroy(struct mm_struct *mm);
+
+/* Under the chain lock, from put: unhash without ->release. */
+void mmun_notifier_detach(struct mmu_notifier *mn);
+
+/* In a forked child: no locks, their holders may not exist here. */
+void mmun_notifier_forget(struct mmu_notifier *mn);
+
+#endif

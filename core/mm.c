@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The address space as an object: its two counts, its lock, its end.
+ *
+ * I1  All users of the memory (mm_users) together hold one mm_count.
+ * I2  mm_users never leaves zero again: a dying mm is not revived.
+ * I3  The release step of exit runs once, for whichever of mmun_mm_exit() and
+ *     the last mmput() comes first; the primary frees memory after it.
+ * I4  The copy that fork leaves in a child is never locked: the holder of any
+ *     of its locks may be a thread that does not exist there.
+ *
+ * Not here: what the memory consists of; that is the primary's.
+ * Tests: tests/unit/mm.c.
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "alloc.h"
+#include "bug.h"
+#include "futex.h"
+
+__thread struct mmun_task mmun_task
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
+int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **out)
+{
+	unsigned int nr = mmun_srcu_nr_slots();
+	struct mm_struct *mm;
+
+	if (!params->ops || !params->ops->lock || !params->ops->unlock)
+		return -EINVAL;
+	mm = mmun_alloc(sizeof(*mm) + nr * sizeof(mm->slots[0]));
+	if (!mm)
+		return -ENOMEM;
+	mm->mm_users = 1;
+	mm->mm_count = 1;
+	mm->ops = params->ops;
+	mm->priv = params->priv;
+	mm->fork_word = params->fork_word;
+	mmun_srcu_init(&mm->srcu, mm->slots, nr);
+	mmun_mutex_init(&mm->gate.closer, MMUN_RANK_GATE);
+	mmun_rwlock_init(&mm->mmap_lock, MMUN_RANK_MMAP);
+	*out = mm;
+	return 0;
+}
+
+static void mm_destroy(struct mm_struct *mm)
+{
+	const struct mmun_primary_ops *ops = mm->ops;
+	void *priv = mm->priv;
+
+	mmun_notifiers_destroy(mm);
+	if (!mmun_mm_is_stale(mm)) {
+		mmun_rwlock_destroy(&mm->mmap_lock);
+		mmun_mutex_destroy(&mm->gate.closer);
+		mmun_srcu_destroy(&mm->srcu);
+	}
+	mmun_free(mm);
+	if (ops->destroy)
+		ops->destroy(priv);
+}
+
+void *mmun_mm_priv(const struct mm_struct *mm)
+{
+	return mm->priv;
+}
+
+bool mmun_mm_is_stale(const struct mm_struct *mm)
+{
+	return mmun_mm_copied(mm);
+}
+
+void mmget(struct mm_struct *mm)
+{
+	long users = mmun_add_full(&mm->mm_users, 1);
+
+	if (mmun_unlikely(users <= 1))
+		mmun_misuse("mmget() of an address space that has no users");
+}
+
+bool mmget_not_zero(struct mm_struct *mm)
+{
+	long users = mmun_load_full(&mm->mm_users);
+
+	if (mmun_load_full(&mm->dead) || mmun_mm_is_stale(mm))
+		return false;
+	while (users > 0) {
+		if (mmun_cas_full(&mm->mm_users, &users, users + 1))
+			return true;
+	}
+	return false;
+}
+
+void mmput(struct mm_struct *mm)
+{
+	long users = mmun_sub_full(&mm->mm_users, 1);
+
+	if (mmun_unlikely(users < 0))
+		mmun_misuse("mmput() without a user");
+	if (users != 0)
+		return;
+	mmun_mm_exit(mm);
+	if (mm->ops->exit && !mmun_mm_is_stale(mm))
+		mm->ops->exit(mm);
+	mmdrop(mm);
+}
+
+void mmgrab(struct mm_struct *mm)
+{
+	(void)mmun_add_full(&mm->mm_count, 1);
+}
+
+void mmdrop(struct mm_struct *mm)
+{
+	long count = mmun_sub_full(&mm->mm_count, 1);
+
+	if (mmun_unlikely(count < 0))
+		mmun_misuse("mmdrop() without a reference");
+	if (count == 0)
+		mm_destroy(mm);
+}
+
+/*
+ * Another thread is in the release step: whoever goes on to free the memory or
+ * to end the process must not overtake it.  A signal handler that interrupted
+ * that very step (or a walk that it waits for) cannot wait for it.
+ */
+static void wait_for_other_exit(struct mm_struct *mm)
+{
+	if (!mmun_may_wait(mm))
+		return;
+	while (mmun_load_full(&mm->dead) == MMUN_MM_DYING)
+		mmun_futex_wait(&mm->dead, MMUN_MM_DYING);
+}
+
+void mmun_mm_exit(struct mm_struct *mm)
+{
+	unsigned int alive = MMUN_MM_ALIVE;
+
+	if (mmun_mm_is_stale(mm))
+		return;
+	/* L: from here registration fails, or had its notifier on the list
+	 * before the release step looks there; pairs with M in chain_add(). */
+	if (!mmun_cas_full(&mm->dead, &alive, MMUN_MM_DYING)) {
+		wait_for_other_exit(mm);
+		return;
+	}
+	mmun_notifiers_release(mm);
+	mmun_store_full(&mm->dead, MMUN_MM_DEAD);
+	mmun_futex_wake_all(&mm->dead);
+}
+
+void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
+{
+#define COPY_STAT(name, text) out->name = mmun_load_relaxed(&mm->stats.name);
+	MMUN_STATS(COPY_STAT)
+#undef COPY_STAT
+}
+
+void mmap_write_lock(struct mm_struct *mm)
+{
+	mmun_rwlock_write_lock(&mm->mmap_lock);
+}
+
+bool mmap_write_trylock(struct mm_struct *mm)
+{
+	return mmun_rwlock_write_trylock(&mm->mmap_lock);
+}
+
+void mmap_write_unlock(struct mm_struct *mm)
+{
+	mmun_rwlock_write_unlock(&mm->mmap_lock);
+}
+
+void mmap_read_lock(struct mm_struct *mm)
+{
+	mmun_rwlock_read_lock(&mm->mmap_lock);
+}
+
+bool mmap_read_trylock(struct mm_struct *mm)
+{
+	return mmun_rwlock_read_trylock(&mm->mmap_lock);
+}
+
+void mmap_read_unlock(struct mm_struct *mm)
+{
+	mmun_rwlock_read_unlock(&mm->mmap_lock);
+}

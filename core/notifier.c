@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Joining and leaving a notifier chain, and the release step of exit.
+ *
+ * I1  A notifier joins while mm_lock() is held: no section is open then, so it
+ *     never gets an end without the start (R1, R2).  All memory is allocated
+ *     before (R8), nothing is changed on failure (R7).
+ * I2  The chain lock decides who calls ->release: whoever sets CLAIMED first
+ *     (U5).  The claimer is inside an SRCU read section from the claim until
+ *     the notifier is off the list, so everybody else waits for it by waiting
+ *     for a grace period (U3).
+ * I3  A notifier leaves the list only after its ->release has returned, so
+ *     invalidations reach it until then (U6); leaving twice is harmless (U7).
+ * I4  Waiting for one's own callback or gate is refused (U8).
+ * I5  The list and its lock are never touched in a forked child.
+ *
+ *     exit                       unregister                   a walk
+ *     lock; CLAIMED; read lock;
+ *     unlock; ->release          lock; CLAIMED already;
+ *                                unlock; 1st grace period     read lock; finds it
+ *     lock; unhash; unlock       waits for ...
+ *     read unlock                ... this, not for the walk   calls it
+ *                                2nd grace period: for the
+ *                                walk too; then mmdrop        read unlock
+ *
+ * Not here: walks (dispatch.c), get and put (notifier_get.c).
+ * Tests: tests/unit/notifier.c, tests/torture/chain.c, tests/model/{join,release}.pml.
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+#include "alloc.h"
+#include "bug.h"
+
+static struct mmu_notifier_mm *alloc_chain(void)
+{
+	struct mmu_notifier_mm *chain = mmun_alloc(sizeof(*chain));
+
+	if (chain)
+		mmun_mutex_init(&chain->lock, MMUN_RANK_CHAIN);
+	return chain;
+}
+
+static void free_chain(struct mmu_notifier_mm *chain, bool usable)
+{
+	if (chain && usable)
+		mmun_mutex_destroy(&chain->lock);
+	mmun_free(chain);
+}
+
+static int check_register(const struct mmu_notifier *mn, const struct mm_struct *mm,
+			  bool take_mmap_lock)
+{
+	if (!mn->ops)
+		return -EINVAL;
+	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
+		return -ESRCH;
+	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
+		return -EDEADLK;
+	return 0;
+}
+
+/* No section is open and none can start.  *@spare is taken if it is needed. */
+static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm,
+		     struct mmu_notifier_mm **spare)
+{
+	struct mmu_notifier_mm *chain = mmun_chain(mm);
+	mmun_sigmask saved;
+	bool alive;
+
+	if (!chain) {
+		chain = *spare;
+		*spare = NULL;
+		mmun_store_full(&mm->mmu_notifier_mm, chain);
+	}
+	mmun_chain_lock(chain, &saved);
+	/* M: after the chain was made visible; pairs with L in mmun_mm_exit():
+	 * the release step finds @mn, or @mn is not added. */
+	alive = mmun_mm_alive(mm);
+	if (alive) {
+		mn->mm = mm;
+		mmgrab(mm);
+		mmun_list_add_head(&chain->list, &mn->hlist);
+	}
+	mmun_chain_unlock(chain, &saved);
+	return alive ? 0 : -ESRCH;
+}
+
+static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm **spare)
+{
+	struct mm_lock_data data;
+	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
+
+	if (!ret)
+		ret = mm_lock(mm, &data);
+	if (ret)
+		return ret;
+	ret = chain_add(mn, mm, spare);
+	mm_unlock(mm, &data);
+	return ret;
+}
+
+int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
+			     bool take_mmap_lock, unsigned int users)
+{
+	struct mmu_notifier_mm *spare = NULL;
+	unsigned int idle = 0;
+	int ret = check_register(mn, mm, take_mmap_lock);
+
+	if (ret)
+		return ret;
+	if (!mmun_cas_full(&mn->state, &idle, MMUN_MN_REGISTERED))
+		return -EEXIST;
+	if (!mmun_chain(mm)) {
+		spare = alloc_chain();
+		ret = spare ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		mn->users = users;
+		if (take_mmap_lock)
+			mmap_write_lock(mm);
+		ret = join(mn, mm, &spare);
+		if (take_mmap_lock)
+			mmap_write_unlock(mm);
+	}
+	if (ret)
+		mmun_store_full(&mn->state, 0);
+	else
+		mmun_stat_inc(mm, registered);
+	free_chain(spare, true);
+	return ret;
+}
+
+int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	return do_mmu_notifier_register(mn, mm, true, 0);
+}
+
+int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	return do_mmu_notifier_register(mn, mm, false, 0);
+}
+
+/* Under the chain lock: the right to call ->release, and the read section in
+ * which that happens; -1 if somebody else has it. */
+static int claim(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	if (mn->state & MMUN_MN_CLAIMED)
+		return -1;
+	mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_CLAIMED);
+	return srcu_read_lock(&mm->srcu);
+}
+
+/* Not cancellable: a claim that nobody finishes would block everybody. */
+static void call_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct mmun_walk walk;
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	mmun_walk_push(&walk, mm);
+	mn->ops->release(mn, mm);
+	mmun_walk_pop(&walk);
+	pthread_setcancelstate(cancel, NULL);
+}
+
+/* @bank: from claim(). */
+static void release(struct mmu_notifier *mn, struct mm_struct *mm,
+		    struct mmu_notifier_mm *chain, int bank)
+{
+	mmun_sigmask saved;
+
+	if (mn->ops->release)
+		call_release(mn, mm);
+	mmun_chain_lock(chain, &saved);
+	mmun_list_del_init(&mn->hlist);
+	mmun_chain_unlock(chain, &saved);
+	srcu_read_unlock(&mm->srcu, bank);
+}
+
+/* Claims one notifier that nobody has claimed; NULL when there is none. */
+static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,
+				       int *bank)
+{
+	struct mmun_list_node *node;
+	struct mmu_notifier *mn = NULL;
+	mmun_sigmask saved;
+
+	mmun_chain_lock(chain, &saved);
+	for (node = mmun_list_first(&chain->list); node; node = mmun_list_next(node)) {
+		mn = mmun_container_of(node, struct mmu_notifier, hlist);
+		*bank = claim(mn, mm);
+		if (*bank >= 0)
+			break;
+	}
+	mmun_chain_unlock(chain, &saved);
+	return node ? mn : NULL;
+}
+
+void mmun_notifiers_release(struct mm_struct *mm)
+{
+	const bool may_wait = mmun_may_wait(mm);
+	struct mmu_notifier_mm *chain = mmun_chain(mm);
+	struct mmu_notifier *mn;
+	struct mmun_wait wait;
+	int bank;
+
+	if (!chain)
+		return;
+	mmun_wait_push(&wait, &mm->srcu);
+	while ((mn = claim_next(mm, chain, &bank))) {
+		if (mn->ops->release)
+			mmun_stat_inc(mm, released);
+		release(mn, mm, chain, bank);
+	}
+	/* Those that are claimed by unregister may still be in ->release (U3).  A
+	 * signal handler that interrupted a section of this mm skips it. */
+	if (may_wait)
+		synchronize_srcu(&mm->srcu);
+	mmun_wait_pop(&wait);
+}
+
+void mmun_notifiers_destroy(struct mm_struct *mm)
+{
+	struct mmu_notifier_mm *chain = mmun_chain(mm);
+	const bool usable = !mmun_mm_is_stale(mm);
+
+	if (!chain)
+		return;
+	MMUN_BUG_ON(usable && !mmun_list_empty(&chain->list));
+	free_chain(chain, usable);
+}
+
+/* The object becomes the caller's again; the mm may go. */
+static void part(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	mn->mm = NULL;
+	mmun_store_full(&mn->state, 0);
+	mmun_stat_inc(mm, unregistered);
+	mmdrop(mm);
+}
+
+void mmun_notifier_forget(struct mmu_notifier *mn)
+{
+	mn->hlist.pprev = NULL;
+	part(mn, mn->mm);
+}
+
+void mmun_notifier_detach(struct mmu_notifier *mn)
+{
+	mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_CLAIMED | MMUN_MN_LEAVING);
+	mmun_list_del_init(&mn->hlist);
+}
+
+/* Who calls ->release?  False when @mn is not registered on @mm. */
+static bool begin_unregister(struct mmu_notifier *mn, struct mm_struct *mm,
+			     struct mmu_notifier_mm *chain, int *bank)
+{
+	mmun_sigmask saved;
+	bool registered;
+
+	mmun_chain_lock(chain, &saved);
+	registered = mn->mm == mm && (mn->state & MMUN_MN_REGISTERED) &&
+		     !(mn->state & MMUN_MN_LEAVING);
+	if (registered) {
+		mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_LEAVING);
+		*bank = claim(mn, mm);
+	}
+	mmun_chain_unlock(chain, &saved);
+	return registered;
+}
+
+/* From a callback or inside the gate: take @mn off the list, wait for nothing. */
+static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm,
+				   struct mmu_notifier_mm *chain)
+{
+	mmun_sigmask saved;
+
+	mmun_stat_inc(mm, misused_unregister);
+	mmun_misuse("mmu_notifier_unregister() inside a callback or section of the same "
+		    "address space would wait for itself; detached without waiting");
+	mmun_chain_lock(chain, &saved);
+	mmun_list_del_init(&mn->hlist);
+	mmun_chain_unlock(chain, &saved);
+}
+
+/*
+ * When exit has claimed the notifier it stays on the list until exit's ->release
+ * has returned, and walks that begin meanwhile find it: only a grace period that
+ * begins after it left the list waits for them.
+ */
+static void wait_for_callbacks(struct mm_struct *mm, bool off_the_list)
+{
+	if (!off_the_list)
+		synchronize_srcu(&mm->srcu);
+	synchronize_srcu(&mm->srcu);
+}
+
+void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct mmu_notifier_mm *chain;
+	int bank;
+
+	if (mmun_mm_is_stale(mm)) {
+		if (mn->mm == mm)
+			mmun_notifier_forget(mn);
+		return;
+	}
+	chain = mmun_chain(mm);
+	if (!chain || !begin_unregister(mn, mm, chain, &bank)) {
+		mmun_misuse("mmu_notifier_unregister() of a notifier that is not registered");
+		return;
+	}
+	if (bank >= 0)
+		release(mn, mm, chain, bank);
+	if (mmun_task_inside(mm))
+		detach_without_waiting(mn, mm, chain);
+	else
+		wait_for_callbacks(mm, bank >= 0);
+	part(mn, mm);
+}

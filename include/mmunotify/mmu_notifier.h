@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * MMU notifiers: how a secondary MMU follows every change that the primary MMU
+ * makes to an address space.
+ *
+ * Names and contracts are those of Linux's linux/mmu_notifier.h, so its
+ * documentation applies; what differs is said on the declaration.  The rules
+ * behind them, numbered R (registration), S (sections) and U (release and
+ * unregister), are in docs/DESIGN.md.
+ *
+ * The one rule every user must know.  A translation may be used only while no
+ * section (start...end) that covers it is open, and only if none was opened
+ * since it was looked up:
+ *
+ *     seq = read begin; look the page up; lock;
+ *     if (a covering section is open || seq changed) { unlock; retry; }
+ *     use it; unlock;
+ *
+ * mmunotify/seq.h has a ready counter for exactly that.
+ */
+#ifndef MMUNOTIFY_MMU_NOTIFIER_H
+#define MMUNOTIFY_MMU_NOTIFIER_H
+
+#include <stdbool.h>
+
+#include <mmunotify/mm.h>
+#include <mmunotify/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+struct mmu_notifier;
+
+/** The class of a change: what happens to the translations of the range. */
+enum mmu_notifier_event {
+	/** The range leaves the address space, or other memory takes its place
+	 *  (munmap, MAP_FIXED over it, mremap away from or onto it, brk shrink). */
+	MMU_NOTIFY_UNMAP = 0,
+	/** Pages are dropped or replaced, the mapping stays (MADV_DONTNEED,
+	 *  truncate, hole punch, copy-on-write, reclaim, collapse). */
+	MMU_NOTIFY_CLEAR,
+	/** Access rights of the mapping change, the pages stay (mprotect). */
+	MMU_NOTIFY_PROTECTION_VMA,
+	/** Pages become write-protected inside an unchanged mapping (fork). */
+	MMU_NOTIFY_PROTECTION_PAGE,
+	/** Soft-dirty tracking write-protects pages. */
+	MMU_NOTIFY_SOFT_DIRTY,
+	/** The whole address space goes away. */
+	MMU_NOTIFY_RELEASE,
+	/** Pages move; ->owner says who moves them. */
+	MMU_NOTIFY_MIGRATE,
+	/** A device takes exclusive access; ->owner says which. */
+	MMU_NOTIFY_EXCLUSIVE,
+};
+#define MMUN_NR_EVENTS (MMU_NOTIFY_EXCLUSIVE + 1)
+
+/** Callbacks of this section may sleep and allocate. */
+#define MMU_NOTIFIER_RANGE_BLOCKABLE (1u << 0)
+/** Set at the end of a section only: the operation failed or changed nothing,
+ *  translations looked up before the start are still good. */
+#define MMUN_RANGE_UNCHANGED (1u << 1)
+/** The change does not move pages that are pinned (reclaim, collapse, fork,
+ *  rights): users that pin their pages may ignore it. */
+#define MMUN_RANGE_PINNED_SAFE (1u << 2)
+/** Set by an event source that holds the mm's gate around the whole section and
+ *  has disabled thread cancellation for as long. */
+#define MMUN_RANGE_GATED (1u << 3)
+
+/** One section: the same object is passed to start and to end (S3). */
+struct mmu_notifier_range {
+	struct mm_struct *mm;
+	/** First byte and one past the last byte; page aligned; a superset of
+	 *  what changes, never a subset. */
+	unsigned long start;
+	unsigned long end;
+	/** MMU_NOTIFIER_RANGE_* and MMUN_RANGE_*. */
+	unsigned int flags;
+	enum mmu_notifier_event event;
+	/** Only for MIGRATE and EXCLUSIVE. */
+	void *owner;
+	/** What the event source knows of the cause, or NULL; valid during the
+	 *  callback only. */
+	const struct mmun_origin *origin;
+};
+
+static inline bool
+mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
+{
+	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
+}
+
+/**
+ * struct mmu_notifier_ops - what a secondary MMU does about changes.
+ *
+ * Every member may be NULL.  Context of all members but alloc/free_notifier:
+ * inside an SRCU read section, newest notifier first, several threads at once;
+ * the caller may hold the mmap lock, a reverse-map lock or, for the running
+ * process, any lock of the program (the call may come out of free()), so a
+ * member takes only locks of its own that are never held across a memory
+ * operation.  No member may call mmu_notifier_unregister().  Cancellation of the
+ * thread is disabled; a member returns, it does not jump out or end its thread.
+ */
+struct mmu_notifier_ops {
+	/**
+	 * The address space goes away, or @mn is being unregistered: drop every
+	 * translation and establish no more.  Called exactly once per
+	 * registration, before the first page is freed, possibly concurrently
+	 * with the other members.  May sleep.  Not called by mmu_notifier_put().
+	 * Without it nothing may touch the pages through the secondary MMU once
+	 * the last user of the memory has gone.
+	 */
+	void (*release)(struct mmu_notifier *mn, struct mm_struct *mm);
+
+	/** Clear the young bits of [start,end) and flush; 1 if any was set.  Must not sleep. */
+	int (*clear_flush_young)(struct mmu_notifier *mn, struct mm_struct *mm,
+				 unsigned long start, unsigned long end);
+	/** Like clear_flush_young, the flush may be left out. */
+	int (*clear_young)(struct mmu_notifier *mn, struct mm_struct *mm,
+			   unsigned long start, unsigned long end);
+	/** Is the young bit at @address set?  Changes nothing. */
+	int (*test_young)(struct mmu_notifier *mn, struct mm_struct *mm,
+			  unsigned long address);
+	/** The pte at @address is being replaced by @pte (the primary's format). */
+	void (*change_pte)(struct mmu_notifier *mn, struct mm_struct *mm,
+			   unsigned long address, unsigned long pte);
+	/** The page at @address was unmapped; it is freed after the return (S6). */
+	void (*invalidate_page)(struct mmu_notifier *mn, struct mm_struct *mm,
+				unsigned long address);
+
+	/**
+	 * A section opens: stop using translations of the range and establish
+	 * none until the matching end.
+	 *
+	 * Context: sleeps only if mmu_notifier_range_blockable(@range); then it
+	 * may allocate too.
+	 * Return: 0; -EAGAIN only when not blockable and it would have to sleep:
+	 * the operation is then not performed.  A notifier that can return
+	 * -EAGAIN must expect no end for that section.
+	 */
+	int (*invalidate_range_start)(struct mmu_notifier *mn,
+				      const struct mmu_notifier_range *range);
+	/**
+	 * The section closes: the change is done (or, MMUN_RANGE_UNCHANGED, did
+	 * not happen).  Called once for each start that returned 0, same thread
+	 * unless the source says otherwise.  Sleeps only if blockable.
+	 */
+	void (*invalidate_range_end)(struct mmu_notifier *mn,
+				     const struct mmu_notifier_range *range);
+
+	/** For mmu_notifier_get(): a new notifier for @mm, or an error pointer
+	 *  (mmun_err_ptr()).  mmap lock held for write. */
+	struct mmu_notifier *(*alloc_notifier)(struct mm_struct *mm);
+	/** For mmu_notifier_put(): nobody can reach @mn any more, free it.  Must not sleep. */
+	void (*free_notifier)(struct mmu_notifier *mn);
+};
+
+struct mmun_list_node {
+	struct mmun_list_node *next, **pprev;
+};
+
+/**
+ * struct mmu_notifier - one subscription; embed it in your own object.
+ *
+ * Set @ops before registering and leave the rest alone.  Zero-initialise it.
+ * Lifetime: from registration until mmu_notifier_unregister() returned, or
+ * until ->free_notifier for mmu_notifier_get().
+ */
+struct mmu_notifier {
+	struct mmun_list_node hlist;
+	const struct mmu_notifier_ops *ops;
+	/* private: */
+	struct mm_struct *mm;
+	unsigned int users;
+	unsigned int state;
+	void *reserved[3];
+};
+
+/**
+ * mmu_notifier_register() - subscribe @mn to @mm.
+ *
+ * After it returned 0 every section that starts later calls @mn, no section
+ * that opened earlier is still open, and no end reaches @mn whose start it did
+ * not see (R1, R2): the caller may establish translations at once.
+ *
+ * Context: sleeps, allocates; not async-signal-safe.
+ * Locks: must not hold the mmap lock (R4) nor a lock any callback takes.
+ * mm_users must be above zero throughout.
+ * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered, R11);
+ * -ESRCH (@mm is dead, or is the copy that fork left in a child);
+ * -EDEADLK (called from a callback, or with the mmap lock held);
+ * -ENOTSUP or -EBUSY if the event source cannot start here
+ * (its probe says why).  On error nothing has changed (R7).
+ * Lifetime: @mm's struct is held until unregister.
+ */
+int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm);
+
+/**
+ * __mmu_notifier_register() - same, by a caller that holds the mmap lock for write.
+ *
+ * For drivers that subscribe from inside their own mmap handler.  The lock
+ * stays held, on failure too.  Return: as mmu_notifier_register(), -EDEADLK
+ * meaning here that the lock is not held for write.
+ */
+int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm);
+
+/**
+ * mmu_notifier_unregister() - end a subscription and wait for its callbacks.
+ *
+ * Calls ->release unless exit already does; after the return no member of @mn
+ * runs or will run and @mn may be freed (U2).  Legal before, during and after
+ * the exit of @mm, from any thread, with the mmap lock held or not (U4, S7).
+ * In a forked child it only forgets the inherited subscription.
+ *
+ * Context: sleeps; not from a callback (debug builds abort; otherwise it is
+ * reported on stderr, the notifier is detached and nothing waits).
+ * Lifetime: @mm may be gone on return (U11).
+ */
+void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm);
+
+/**
+ * mmu_notifier_get() - find or create the one notifier of (@mm, @ops).
+ *
+ * A found one gains a user; otherwise ->alloc_notifier makes it and it is
+ * registered.  Pair with mmu_notifier_put().
+ *
+ * Context: sleeps; mmap lock not held.  mmu_notifier_get_locked(): held for write.
+ * Return: the notifier, or an error pointer: -EOVERFLOW, what ->alloc_notifier
+ * returned, or what registration returned (->free_notifier was called then).
+ */
+struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
+				      struct mm_struct *mm);
+struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
+					     struct mm_struct *mm);
+
+/**
+ * mmu_notifier_put() - drop a user; the last one schedules ->free_notifier.
+ *
+ * ->free_notifier runs after a grace period, from another context.  ->release
+ * is not called: the caller has already dropped every translation.
+ * Context: any but async-signal, does not sleep, legal from ->release (U8).
+ */
+void mmu_notifier_put(struct mmu_notifier *mn);
+
+/**
+ * mmu_notifier_synchronize() - wait until every earlier put has run its ->free_notifier.
+ *
+ * Context: sleeps; before unloading code that contains a ->free_notifier.
+ */
+void mmu_notifier_synchronize(void);
+
+/** mm_has_notifiers() - has @mm ever had a notifier?  One pointer test (S10).  Any context. */
+bool mm_has_notifiers(struct mm_struct *mm);
+
+/*
+ * What a primary MMU calls.
+ *
+ * mmu_notifier_invalidate_range_start() may sleep, _nonblock() must not; they
+ * set the blockable flag accordingly.  On -EAGAIN every notifier that saw the
+ * start and has an end got its end: the caller must not change anything and
+ * must not call end.  end never fails.  All take an SRCU read section unless
+ * the source holds the gate (MMUN_RANGE_GATED).
+ */
+int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
+int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range);
+void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
+void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address);
+/* Results are OR-ed over all notifiers, each one is asked (S9). */
+int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start,
+				   unsigned long end);
+int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start,
+			     unsigned long end);
+/* Stops at the first young answer (S9). */
+int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
+void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address,
+			     unsigned long pte);
+
+/** Error pointers, as the kernel's ERR_PTR() family: -4095...-1 are errors. */
+static inline void *mmun_err_ptr(long error)
+{
+	return (void *)error;
+}
+
+static inline bool mmun_is_err(const void *ptr)
+{
+	return (unsigned long)ptr >= (unsigned long)-4095;
+}
+
+static inline int mmun_ptr_err(const void *ptr)
+{
+	return (int)(long)ptr;
+}
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What an event source (a primary MMU, or the code that makes one visible)
+ * provides and calls.  Users of notifiers need none of this but the probe.
+ */
+#ifndef MMUNOTIFY_PRIMARY_H
+#define MMUNOTIFY_PRIMARY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <mmunotify/mm.h>
+#include <mmunotify/op.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/** When a source tells about an operation. */
+enum mmun_coverage {
+	MMUN_COVERS_NEVER = 0,
+	/** Before the operation returns to the program: enough for pinned pages. */
+	MMUN_COVERS_RETURN,
+	/** Before the old page can be reused. */
+	MMUN_COVERS_BEFORE,
+};
+
+/** Can a source work here?  All strings are static or live in @text. */
+struct mmun_probe {
+	bool available;
+	/** One sentence: what is missing.  Empty when available. */
+	char reason[256];
+	/** One sentence: what to do about it.  Empty when available. */
+	char remedy[256];
+};
+
+/**
+ * struct mmun_primary_ops - one event source; const, one per folder of primary/.
+ */
+struct mmun_primary_ops {
+	const char *name;
+	/** One line for `mmunotify probe`. */
+	const char *summary;
+	/** Fill @out; no side effect, may sleep and allocate. */
+	void (*probe)(struct mmun_probe *out);
+	/** Make changes of @mm visible; called before the first registration
+	 *  on @mm becomes effective, with the mmap lock held for write, again
+	 *  for later registrations (it must be idempotent).
+	 *  Return 0 or -errno with nothing half done.  NULL: always visible. */
+	int (*start)(struct mm_struct *mm);
+	/** mm_lock()/mm_unlock() of this primary. */
+	int (*lock)(struct mm_struct *mm, struct mm_lock_data *data);
+	void (*unlock)(struct mm_struct *mm, struct mm_lock_data *data);
+	/** The last user of the memory is gone and every ->release has run: free
+	 *  the memory.  NULL: nothing to do. */
+	void (*exit)(struct mm_struct *mm);
+	/** The struct goes away: free @priv.  NULL: nothing to do. */
+	void (*destroy)(void *priv);
+	/** enum mmun_coverage for each enum mmun_op. */
+	unsigned char coverage[MMUN_NR_OPS];
+};
+
+/**
+ * mmun_source_at() - the event sources of this build, by index from 0.
+ *
+ * Context: any.  Return: NULL past the last one.
+ */
+const struct mmun_primary_ops *mmun_source_at(unsigned int index);
+
+/** Options of mmun_mm_create(). */
+struct mmun_mm_params {
+	const struct mmun_primary_ops *ops;
+	void *priv;
+	/** A word that reads 0 in a forked child and not 0 here (MADV_WIPEONFORK
+	 *  memory), or NULL.  A zero word marks the mm as a copy: registration on
+	 *  it fails with -ESRCH and unregistration only forgets. */
+	const unsigned int *fork_word;
+};
+
+/**
+ * mmun_mm_create() - a new address space with one user and one struct reference.
+ *
+ * Context: allocates.  Return: 0 and *@mm set; *@mm untouched and
+ * -ENOMEM, or -EINVAL when @params lacks ops, ops->lock or ops->unlock.
+ */
+int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **mm);
+
+/** mmun_mm_priv() - the private pointer given to mmun_mm_create().  Any context. */
+void *mmun_mm_priv(const struct mm_struct *mm);
+
+/** mmun_mm_is_stale() - is @mm the copy that fork left in a child?  Any context. */
+bool mmun_mm_is_stale(const struct mm_struct *mm);
+
+/**
+ * mmun_mm_exit() - the memory goes away now, whoever still counts as a user.
+ *
+ * Runs the release step of exit (every ->release once, then a grace period)
+ * and marks the mm dead (mmget_not_zero() fails).  For a process that is about
+ * to call exit_group() or execve().  A second call does nothing; the later
+ * mmput() of remaining users only drops the count.
+ * Context: sleeps.  A signal handler that interrupted a section or a grace period
+ * may call it: the releases run, only the wait for that section is left out.
+ */
+void mmun_mm_exit(struct mm_struct *mm);
+
+/*
+ * The gate: one big-reader lock per mm, for sources that learn of an operation
+ * from the thread that performs it.  It is the mm's SRCU domain with a door:
+ * entering is a read lock that waits while the door is closed, closing waits
+ * for everybody inside.  Sections run under it carry MMUN_RANGE_GATED; then
+ * unregister waits for the whole section, not only for its callbacks.
+ *
+ * enter: any context, also a signal handler that interrupted an entry or an
+ * exit; waits while the gate is closed unless this thread is inside already,
+ * which the gate knows; only for a thread inside another mm's gate does @nested
+ * say it.  Returns the cookie for exit.
+ * close: sleeps, one closer at a time (mmap lock held for write); on return
+ * nobody is inside and nobody enters before open, and every signal is blocked
+ * in this thread until then.
+ */
+int mmun_gate_enter(struct mm_struct *mm, bool nested);
+void mmun_gate_exit(struct mm_struct *mm, int cookie);
+void mmun_gate_close(struct mm_struct *mm);
+void mmun_gate_open(struct mm_struct *mm);
+
+/* One counter per branch that matters when somebody asks "why". */
+#define MMUN_STATS(X) \
+	X(registered, "notifiers registered") \
+	X(unregistered, "notifiers unregistered or put") \
+	X(released, "->release callbacks at exit") \
+	X(refused, "sections refused by a notifier (-EAGAIN)") \
+	X(unwound, "ends delivered because another notifier refused") \
+	X(gate_waits, "threads that waited at a closed gate") \
+	X(misused_unregister, "unregister calls from inside a callback")
+
+struct mmun_stats {
+#define MMUN_STATS_FIELD(name, text) unsigned long name;
+	MMUN_STATS(MMUN_STATS_FIELD)
+#undef MMUN_STATS_FIELD
+};
+
+/** mmun_mm_stats() - a snapshot of @mm's counters.  Any context. */
+void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The running process as an address space.
+ *
+ * Nothing is patched and nothing runs before the first registration.  It then
+ * redirects the memory system calls of every loaded C library and dynamic
+ * linker (docs/DESIGN.md, "The life of one munmap"); mmun_self_stop() puts the
+ * bytes back.
+ */
+#ifndef MMUNOTIFY_SELF_H
+#define MMUNOTIFY_SELF_H
+
+#include <mmunotify/mm.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/**
+ * mmun_self() - the address space of the running process.
+ *
+ * The same pointer every time, until fork (a child has a new address space
+ * without notifiers) or until an execve() that failed after ->release ran.
+ * The caller holds no reference; use mmgrab() to keep the struct.
+ *
+ * Context: the first call in a process allocates.
+ * Return: the mm; NULL with errno ENOMEM.
+ */
+struct mm_struct *mmun_self(void);
+
+/**
+ * mmun_self_start() - redirect the system calls now instead of at the first registration.
+ *
+ * Context: sleeps; not async-signal-safe.
+ * Return: 0, also when already started; -ENOTSUP (static program, other C
+ * library, text that may not be replaced), -EBUSY (another copy of this library
+ * has patched this process), -ENOMEM.  On error nothing is patched; the
+ * source's probe has the sentence.
+ */
+int mmun_self_start(void);
+
+/**
+ * mmun_self_stop() - put the C library's bytes back.
+ *
+ * Threads inside a redirected call finish it; calls after the return are not seen.
+ * Context: sleeps.
+ * Return: 0, also when not started; -EBUSY while notifiers are registered or
+ * when another program's patch lies over ours (its bytes are left alone, and
+ * so are ours under it).
+ */
+int mmun_self_stop(void);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

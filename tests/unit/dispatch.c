@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* core/dispatch.c: sections (S), refusals (B7), young bits, unwinding. */
+#include "fake.h"
+
+static struct fake fake;
+static struct mm_struct *mm;
+
+static void test_nobody(void)
+{
+	struct mmu_notifier_range range;
+	unsigned long idle;
+
+	mm = fake_mm(&fake);
+	range_init(&range, mm);
+	idle = mm->slots[0].lock[0];
+	is(mmu_notifier_invalidate_range_start(&range), 0, "S10 a section with no notifier");
+	ok(mmu_notifier_range_blockable(&range), "the blocking start says so");
+	mmu_notifier_invalidate_range_end(&range);
+	is(mmu_notifier_invalidate_range_start_nonblock(&range), 0, "S10 the nonblocking one too");
+	ok(!mmu_notifier_range_blockable(&range), "which says that it must not block");
+	is(mmu_notifier_clear_flush_young(mm, 0, 1), 0, "S10 nobody is young");
+	is(mm->slots[0].lock[0], idle, "S10 no read section is entered");
+	mmput(mm);
+}
+
+static const struct mmu_notifier_range *seen[4];
+static struct mmu_notifier_range seen_copy[4];
+static int nr_seen;
+
+static int see_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	seen_copy[nr_seen] = *range;
+	seen[nr_seen++] = range;
+	return 0;
+}
+
+static void see_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	seen_copy[nr_seen] = *range;
+	seen[nr_seen++] = range;
+}
+
+static void test_arguments(void)
+{
+	static const struct mmu_notifier_ops ops = {
+		.invalidate_range_start = see_start,
+		.invalidate_range_end = see_end,
+	};
+	struct mmu_notifier mn = { .ops = &ops };
+	struct mmun_origin origin = { .op = MMUN_OP_MUNMAP };
+	struct mmu_notifier_range range;
+
+	mm = fake_mm(&fake);
+	mmu_notifier_register(&mn, mm);
+	range_init(&range, mm);
+	range.event = MMU_NOTIFY_MIGRATE;
+	range.owner = &origin;
+	range.origin = &origin;
+	mmu_notifier_invalidate_range_start(&range);
+	mmu_notifier_invalidate_range_end(&range);
+	ok(nr_seen == 2 && seen[0] == &range && seen[1] == &range &&
+	   !memcmp(&seen_copy[0], &seen_copy[1], sizeof(range)),
+	   "S3 start and end get the same range");
+	ok(seen_copy[0].event == MMU_NOTIFY_MIGRATE && seen_copy[0].owner == &origin &&
+	   seen_copy[0].origin == &origin && seen_copy[0].start == 4096 && seen_copy[0].end == 8192,
+	   "S3 as the source filled it in");
+	mmu_notifier_unregister(&mn, mm);
+	mmput(mm);
+}
+
+static void nest(struct watcher *watcher)
+{
+	watcher->in_start = NULL;
+	fake_section(mm);
+}
+
+static void test_nesting(void)
+{
+	struct watcher watcher;
+
+	mm = fake_mm(&fake);
+	watch(&watcher, mm);
+	watcher.in_start = nest;
+	fake_section(mm);
+	is(watcher.starts, 2, "S3 sections nest in a thread: two starts");
+	is(watcher.ends, 2, "S3 and two ends");
+	is(watcher.open, 0, "S3 none is open");
+	mmu_notifier_unregister(&watcher.mn, mm);
+	mmput(mm);
+}
+
+/* Seven notifiers, any subset of which refuses. */
+static void test_refusals(void)
+{
+	struct watcher watchers[7];
+	struct mmun_stats stats;
+	long wrong = 0, refused = 0, unwound = 0;
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 7; i++)
+		watch(&watchers[i], mm);
+	for (unsigned int subset = 0; subset < 128; subset++) {
+		for (int i = 0; i < 7; i++) {
+			watchers[i].starts = watchers[i].ends = 0;
+			watchers[i].answer = subset >> i & 1 ? -EAGAIN : 0;
+		}
+		wrong += fake_section(mm) != (subset ? -EAGAIN : 0);
+		for (int i = 0; i < 7; i++) {
+			wrong += watchers[i].starts != 1 || watchers[i].open != 0 ||
+				 watchers[i].ends != !watchers[i].answer;
+			refused += !!watchers[i].answer;
+			unwound += subset && !watchers[i].answer;
+		}
+	}
+	is(wrong, 0, "S8 B7 whoever refuses: all see the start, all others an end, counts are 0");
+	mmun_mm_stats(mm, &stats);
+	is(stats.refused, refused, "B7 every refusal is counted");
+	is(stats.unwound, unwound, "B7 and every end because of one");
+	for (int i = 0; i < 7; i++)
+		mmu_notifier_unregister(&watchers[i].mn, mm);
+	mmput(mm);
+}
+
+static int refuse_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	return -EAGAIN;
+}
+
+static void test_refusal_without_end(void)
+{
+	static const struct mmu_notifier_ops no_end = { .invalidate_range_start = refuse_start };
+	struct mmu_notifier mn = { .ops = &no_end };
+	struct mmu_notifier_range range;
+	struct watcher watcher;
+
+	mm = fake_mm(&fake);
+	watch(&watcher, mm);
+	mmu_notifier_register(&mn, mm);
+	range_init(&range, mm);
+	is(mmu_notifier_invalidate_range_start_nonblock(&range), -EAGAIN,
+	   "B7 a refusal outside the gate");
+	is(watcher.open, 0, "B7 is unwound as well");
+	ok(!mmun_task.walk, "and leaves no mark on the thread");
+	mmu_notifier_unregister(&mn, mm);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	mmput(mm);
+}
+
+struct young {
+	struct mmu_notifier mn;
+	int answer;
+	int flushed, cleared, tested;
+	unsigned long pte;
+};
+
+static struct young *young_of(struct mmu_notifier *mn)
+{
+	return mmun_container_of(mn, struct young, mn);
+}
+
+static int flush_young(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+		       unsigned long end)
+{
+	young_of(mn)->flushed++;
+	return young_of(mn)->answer;
+}
+
+static int clear_young(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+		       unsigned long end)
+{
+	young_of(mn)->cleared++;
+	return young_of(mn)->answer;
+}
+
+static int test_young_bit(struct mmu_notifier *mn, struct mm_struct *of, unsigned long address)
+{
+	young_of(mn)->tested++;
+	return young_of(mn)->answer;
+}
+
+static void note_pte(struct mmu_notifier *mn, struct mm_struct *of, unsigned long address,
+		     unsigned long pte)
+{
+	young_of(mn)->pte = pte;
+}
+
+static void test_young(void)
+{
+	static const struct mmu_notifier_ops ops = {
+		.clear_flush_young = flush_young,
+		.clear_young = clear_young,
+		.test_young = test_young_bit,
+		.change_pte = note_pte,
+	};
+	struct young young[3] = { { .mn.ops = &ops }, { .mn.ops = &ops, .answer = 4 },
+				  { .mn.ops = &ops } };
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 3; i++)
+		mmu_notifier_register(&young[i].mn, mm);
+	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 1, "S9 clear_flush_young is the OR of all");
+	ok(young[0].flushed && young[1].flushed && young[2].flushed, "S9 all are asked");
+	is(mmu_notifier_clear_young(mm, 0, 4096), 1, "S9 so is clear_young");
+	ok(young[0].cleared && young[1].cleared && young[2].cleared, "S9 all are asked");
+	is(mmu_notifier_test_young(mm, 0), 1, "S9 test_young finds one");
+	ok(young[2].tested && young[1].tested && !young[0].tested, "S9 and stops there");
+	young[1].answer = 0;
+	is(mmu_notifier_test_young(mm, 0), 0, "S9 or finds none");
+	ok(young[0].tested, "S9 after asking all");
+	mmu_notifier_change_pte(mm, 0, 42);
+	ok(young[0].pte == 42 && young[2].pte == 42, "change_pte reaches all");
+	for (int i = 0; i < 3; i++)
+		mmu_notifier_unregister(&young[i].mn, mm);
+	mmput(mm);
+}
+
+/* Others come and go while sections run (S8). */
+
+static long stop;
+
+static void *come_and_go(void *arg)
+{
+	while (!counted(&stop)) {
+		struct watcher watcher;
+
+		watch(&watcher, mm);
+		mmu_notifier_unregister(&watcher.mn, mm);
+	}
+	return NULL;
+}
+
+static void test_concurrent_changes(void)
+{
+	struct watcher first, last;
+	pthread_t threads[2];
+
+	mm = fake_mm(&fake);
+	watch(&first, mm);
+	for (int i = 0; i < 2; i++)
+		threads[i] = spawn(come_and_go, NULL);
+	for (int i = 0; i < 20000; i++)
+		fake_section(mm);
+	count(&stop);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	is(first.starts, 20000, "S8 20000 sections reach who stays while others come and go");
+	is(first.ends, 20000, "S8 with their ends");
+	watch(&last, mm);
+	mmu_notifier_unregister(&last.mn, mm);
+	mmu_notifier_unregister(&first.mn, mm);
+	mmput(mm);
+}
+
+/* A thread is cancelled while a callback reaches a cancellation point. */
+
+static long passed;
+
+static void reach_cancellation_point(struct watcher *watcher)
+{
+	pthread_testcancel();
+	count(&passed);
+}
+
+static struct watcher trio[3];
+
+static void *cancelled_section(void *arg)
+{
+	struct mmu_notifier_range range;
+
+	range_init(&range, mm);
+	pthread_cancel(pthread_self());
+	mmu_notifier_invalidate_range_start(&range);
+	mmu_notifier_invalidate_range_end(&range);
+	count(&passed);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void test_cancellation(void)
+{
+	struct watcher late;
+	void *status;
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 3; i++)
+		watch(&trio[i], mm);
+	trio[1].in_start = trio[1].in_end = reach_cancellation_point;
+	passed = 0;
+	pthread_join(spawn(cancelled_section, NULL), &status);
+	ok(status == PTHREAD_CANCELED, "the thread was cancelled");
+	is(passed, 3, "but not inside its callbacks nor between them");
+	for (int i = 0; i < 3; i++)
+		ok(trio[i].starts == 1 && trio[i].ends == 1, "notifier %d saw the section", i);
+	watch(&late, mm);
+	mmu_notifier_unregister(&late.mn, mm);
+	ok(true, "nothing is left open: registration still works");
+	for (int i = 0; i < 3; i++)
+		mmu_notifier_unregister(&trio[i].mn, mm);
+	mmput(mm);
+}
+
+int main(void)
+{
+	test_nobody();
+	test_arguments();
+	test_nesting();
+	test_refusals();
+	test_refusal_without_end();
+	test_young();
+	test_concurrent_changes();
+	test_cancellation();
+	return tap_done();
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* base/lock.c: ranks, recursion, reports.  Built with the checks on. */
+#include "fake.h"
+
+static struct mmun_mutex worker, chain, gate;
+static struct mmun_rwlock mmap_lock;
+
+static void in_order(void *arg)
+{
+	mmun_rwlock_write_lock(&mmap_lock);
+	mmun_mutex_lock(&gate);
+	mmun_mutex_lock(&chain);
+	mmun_mutex_lock(&worker);
+	mmun_mutex_unlock(&gate);
+	mmun_mutex_unlock(&worker);
+	mmun_mutex_unlock(&chain);
+	mmun_rwlock_write_unlock(&mmap_lock);
+	mmun_rwlock_read_lock(&mmap_lock);
+	mmun_rwlock_read_unlock(&mmap_lock);
+}
+
+static void inverted(void *arg)
+{
+	mmun_mutex_lock(&chain);
+	mmun_mutex_lock(&gate);
+}
+
+static void inverted_after_in_order(void *arg)
+{
+	in_order(NULL);
+	inverted(NULL);
+}
+
+static void twice(void *arg)
+{
+	mmun_mutex_lock(&chain);
+	mmun_mutex_lock(&chain);
+}
+
+static void read_twice(void *arg)
+{
+	mmun_rwlock_read_lock(&mmap_lock);
+	mmun_rwlock_read_lock(&mmap_lock);
+}
+
+static void same_rank(void *arg)
+{
+	struct mmun_mutex other;
+
+	mmun_mutex_init(&other, MMUN_RANK_CHAIN);
+	mmun_mutex_lock(&chain);
+	mmun_mutex_lock(&other);
+}
+
+static void not_held(void *arg)
+{
+	mmun_mutex_unlock(&chain);
+}
+
+static void tried(void *arg)
+{
+	mmun_mutex_lock(&chain);
+	if (!mmun_mutex_trylock(&gate))
+		_exit(1);
+	mmun_mutex_unlock(&gate);
+	mmun_mutex_unlock(&chain);
+}
+
+static bool says(const char *text, const char *a, const char *b)
+{
+	bool found = strstr(text, a) && strstr(text, b);
+
+	if (!found)
+		diag("report was: %s", text);
+	return found;
+}
+
+static void test_aborts(void)
+{
+	char text[2048];
+
+	ok(exited_well(run_in_child(in_order, NULL, text, sizeof(text))) && !*text,
+	   "locks taken in the order of their ranks");
+	ok(aborted(run_in_child(inverted, NULL, text, sizeof(text))), "an inversion aborts");
+	ok(says(text, "lock order inversion", "notifier chain > gate"),
+	   "its report names both locks of this thread");
+	ok(says(text, "the order is:", "mmap lock > event source > gate"),
+	   "and the declared order");
+	ok(aborted(run_in_child(inverted_after_in_order, NULL, text, sizeof(text))),
+	   "an inversion of an order that was seen aborts");
+	ok(says(text, "notifier chain > gate",
+		"the other way round before: mmap lock > gate > notifier chain"),
+	   "its report has both stacks of lock names");
+	is(strchr(text, '\n') - text, (long)strlen(text) - 1, "the report is one line");
+	ok(aborted(run_in_child(twice, NULL, text, sizeof(text))), "a recursive take aborts");
+	ok(says(text, "taken twice", "notifier chain > notifier chain"), "and names the lock");
+	ok(aborted(run_in_child(read_twice, NULL, text, sizeof(text))),
+	   "a recursive read lock aborts: it dead-locks when a writer comes in between");
+	ok(aborted(run_in_child(same_rank, NULL, text, sizeof(text))),
+	   "two locks of one rank abort: nothing orders them");
+	ok(aborted(run_in_child(not_held, NULL, text, sizeof(text))),
+	   "unlocking what is not held aborts");
+	ok(exited_well(run_in_child(tried, NULL, text, sizeof(text))),
+	   "a trylock that succeeds is no inversion");
+}
+
+static void *not_mine(void *arg)
+{
+	ok(!mmun_rwlock_mine(&mmap_lock), "a write lock is not another thread's");
+	ok(!mmun_lock_held(&mmap_lock), "nor held by it");
+	ok(!mmun_rwlock_read_trylock(&mmap_lock), "and keeps readers out");
+	return NULL;
+}
+
+static void test_owner(void)
+{
+	mmun_rwlock_write_lock(&mmap_lock);
+	ok(mmun_rwlock_mine(&mmap_lock), "a write lock is mine");
+	ok(mmun_lock_held(&mmap_lock), "and held");
+	pthread_join(spawn(not_mine, NULL), NULL);
+	mmun_rwlock_write_unlock(&mmap_lock);
+	ok(!mmun_rwlock_mine(&mmap_lock), "a free lock is nobody's");
+	mmun_rwlock_read_lock(&mmap_lock);
+	ok(!mmun_rwlock_mine(&mmap_lock) && mmun_lock_held(&mmap_lock), "a read lock is held, not mine");
+	mmun_rwlock_read_unlock(&mmap_lock);
+}
+
+int main(void)
+{
+	mmun_mutex_init(&chain, MMUN_RANK_CHAIN);
+	mmun_mutex_init(&gate, MMUN_RANK_GATE);
+	mmun_rwlock_init(&mmap_lock, MMUN_RANK_MMAP);
+	test_aborts();
+	test_owner();
+	return tap_done();
+}

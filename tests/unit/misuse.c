@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * What breaks a documented rule: debug builds abort with the reason, release
+ * builds report it, count it and go on.  Built both ways.
+ */
+#include "fake.h"
+
+#ifdef MMUN_DEBUG
+static const bool checked = true;
+#else
+static const bool checked = false;
+#endif
+
+static struct fake fake;
+static struct mm_struct *mm;
+static struct watcher watcher, second;
+
+#define check(condition) do { \
+	if (!(condition)) { \
+		dprintf(2, "line %d: %s", __LINE__, #condition); \
+		_exit(1); \
+	} \
+} while (0)
+
+static unsigned long misused(void)
+{
+	struct mmun_stats stats;
+
+	mmun_mm_stats(mm, &stats);
+	return stats.misused_unregister;
+}
+
+static void unregister_itself(struct watcher *self)
+{
+	self->in_start = self->in_release = NULL;
+	mmu_notifier_unregister(&self->mn, mm);
+	/* What its owner would do next. */
+	memset(&self->mn, 0xee, sizeof(self->mn));
+}
+
+static void in_callback(void *arg)
+{
+	watch(&second, mm);
+	watch(&watcher, mm);
+	watcher.in_start = unregister_itself;
+	fake_section(mm);
+	check(misused() == 1 && watcher.releases == 1);
+	check(second.starts == 1 && second.ends == 1);
+	mmu_notifier_unregister(&second.mn, mm);
+}
+
+static void in_ungated_callback(void *arg)
+{
+	struct mmu_notifier_range range;
+
+	watch(&watcher, mm);
+	watcher.in_start = unregister_itself;
+	range_init(&range, mm);
+	check(mmu_notifier_invalidate_range_start(&range) == 0);
+	mmu_notifier_invalidate_range_end(&range);
+	check(misused() == 1 && watcher.releases == 1 && watcher.ends == 0);
+}
+
+static void between_start_and_end(void *arg)
+{
+	struct mmu_notifier_range range;
+	int gate;
+
+	watch(&watcher, mm);
+	gate = mmun_gate_enter(mm, false);
+	range_init(&range, mm);
+	range.flags = MMUN_RANGE_GATED;
+	check(mmu_notifier_invalidate_range_start_nonblock(&range) == 0);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	check(misused() == 1);
+	mmu_notifier_invalidate_range_end(&range);
+	mmun_gate_exit(mm, gate);
+	check(watcher.releases == 1 && watcher.ends == 0);
+}
+
+static void release_unregisters(struct watcher *self)
+{
+	mmu_notifier_unregister(&self->mn, mm);
+}
+
+static void in_release_at_exit(void *arg)
+{
+	mmgrab(mm);
+	watch(&watcher, mm);
+	watcher.in_release = release_unregisters;
+	mmput(mm);
+	check(misused() == 1 && watcher.releases == 1 && fake.exits == 1);
+}
+
+static void twice(void *arg)
+{
+	watch(&watcher, mm);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	check(mm->mm_count == 1);
+}
+
+static void never_registered(void *arg)
+{
+	watcher_init(&watcher);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	check(mm->mm_count == 1 && watcher.releases == 0);
+}
+
+static void put_without_user(void *arg)
+{
+	watch(&watcher, mm);
+	mmu_notifier_put(&watcher.mn);
+	fake_section(mm);
+	check(watcher.starts == 1);
+}
+
+static void put_of_nothing(void *arg)
+{
+	watcher_init(&watcher);
+	mmu_notifier_put(&watcher.mn);
+}
+
+static void blockable_refusal(void *arg)
+{
+	struct mmu_notifier_range range;
+
+	watch(&watcher, mm);
+	range_init(&range, mm);
+	watcher_of(&watcher.mn)->answer = -EAGAIN;
+	check(mmu_notifier_invalidate_range_start(&range) == 0);
+}
+
+static int always_refuse(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	return -EAGAIN;
+}
+
+static void refuses_blockable(void *arg)
+{
+	static const struct mmu_notifier_ops ops = {
+		.invalidate_range_start = always_refuse,
+		.invalidate_range_end = watcher_end,
+	};
+	struct mmu_notifier_range range;
+
+	watcher_init(&watcher);
+	watcher.mn.ops = &ops;
+	mmu_notifier_register(&watcher.mn, mm);
+	range_init(&range, mm);
+	check(mmu_notifier_invalidate_range_start(&range) == 0);
+	mmu_notifier_invalidate_range_end(&range);
+	check(watcher.ends == 1);
+}
+
+static void second_mm_lock(void *arg)
+{
+	struct mm_lock_data a, b;
+
+	mmap_write_lock(mm);
+	check(mm_lock(mm, &a) == 0);
+	check(mm_lock(mm, &b) == -EDEADLK);
+	mm_unlock(mm, &a);
+	mmap_write_unlock(mm);
+}
+
+static void get_of_the_dead(void *arg)
+{
+	mmgrab(mm);
+	mmput(mm);
+	mmget(mm);
+}
+
+static void misuse(void (*fn)(void *), const char *says, const char *what)
+{
+	char text[2048];
+	int status = run_in_child(fn, NULL, text, sizeof(text));
+	bool right = checked ? aborted(status) : exited_well(status);
+
+	ok(right, "%s %s", what, checked ? "aborts" : "is survived");
+	ok(strstr(text, says), "and says why");
+	if (!right || !strstr(text, says))
+		diag("status %x: %s", status, text);
+}
+
+int main(void)
+{
+	char text[1024];
+
+	mm = fake_mm(&fake);
+	misuse(in_callback, "inside a callback", "U8 unregister inside a callback");
+	misuse(in_ungated_callback, "inside a callback", "U8 unregister inside a callback without the gate");
+	misuse(between_start_and_end, "inside a callback", "U8 unregister inside an own gated section");
+	misuse(in_release_at_exit, "inside a callback", "U8 unregister inside release at exit");
+	misuse(twice, "not registered", "U7 unregister twice");
+	misuse(never_registered, "not registered", "unregister of what was never registered");
+	misuse(put_without_user, "without a user", "put of a notifier that was not got");
+	misuse(put_of_nothing, "not registered", "put of what is not registered");
+	misuse(refuses_blockable, "may sleep", "a refusal where sleeping is allowed");
+	misuse(second_mm_lock, "again", "L2 a second mm_lock");
+	misuse(get_of_the_dead, "no users", "B10 mmget of a dead mm");
+	ok(exited_well(run_in_child(blockable_refusal, NULL, text, sizeof(text))) && !*text,
+	   "a notifier that refuses only where it must not sleep is no misuse");
+	mmput(mm);
+	return tap_done();
+}
