@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a redirected site into C and back, x86-64.
+ *
+ * A stub arrives here with r11 = its struct mmun_site and everything else as
+ * the program had it at the system call.  The system call instruction changes
+ * rax, rcx and r11 only, so those three are free and all others are restored;
+ * vector registers are the business of the C side, which uses none itself.
+ * The red zone of the program's frame is stepped over.
+ *
+ * The unwind tables say what the program would say: the frame below returns
+ * behind the site in the C library.
+ */
+#include "site.h"
+
+/* r11 points to the site, whose first word is where the program goes on: the
+ * return address is saved at 0(r11). */
+#if MMUN_SITE_RESUME != 0
+#error "the unwind expression below says offset 0"
+#endif
+.macro CFI_RETURNS_BEHIND_SITE
+	.cfi_escape 0x10, 16, 2, 0x7b, 0
+.endm
+
+#define CLONE_VM 0x100
+#define FRAME_TO_RBP 64		/* offsetof(struct mmun_regs, rbp) */
+
+	.text
+	.hidden mmun_self_armed
+	.hidden mmun_self_classes
+	.hidden mmun_self_before
+	.hidden mmun_self_after
+	.hidden mmun_self_fork_before
+	.hidden mmun_self_fork_after
+	.hidden mmun_self_exit
+
+/* Run unnoticed unless this process (not a fork of it) has armed the hooks. */
+.macro RAW_UNLESS_ARMED
+	movq	mmun_self_armed(%rip), %rcx
+	cmpl	$0, (%rcx)
+	je	.Lraw\@
+	.pushsection .text.unlikely,"ax",@progbits
+.Lraw\@:
+	jmp	*MMUN_SITE_RAW(%r11)
+	.popsection
+.endm
+
+.macro SAVE
+	leaq	-128(%rsp), %rsp
+	.cfi_adjust_cfa_offset 128
+	pushq	MMUN_SITE_RESUME(%r11)
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rip, -136
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbp, -144
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	pushq	%r11
+	pushq	%r9
+	pushq	%r8
+	pushq	%r10
+	pushq	%rdx
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%rax
+	movq	%rsp, %rdi
+	andq	$-16, %rsp
+.endm
+
+/* All but rax; leaves r11 = site and the stack as the program had it. */
+.macro RESTORE
+	leaq	-FRAME_TO_RBP+8(%rbp), %rsp
+	popq	%rdi
+	popq	%rsi
+	popq	%rdx
+	popq	%r10
+	popq	%r8
+	popq	%r9
+	popq	%r11
+	popq	%rbp
+	.cfi_def_cfa rsp, 136
+	.cfi_same_value rbp
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	CFI_RETURNS_BEHIND_SITE
+	leaq	128(%rsp), %rsp
+	.cfi_def_cfa rsp, 0
+.endm
+
+.macro ENTRY name
+	.globl	\name
+	.hidden	\name
+	.type	\name, @function
+	.p2align 4
+\name:
+	.cfi_startproc
+	.cfi_def_cfa rsp, 0
+	CFI_RETURNS_BEHIND_SITE
+.endm
+
+.macro END name
+	.cfi_endproc
+	.size	\name, . - \name
+.endm
+
+/*
+ * The program's own call, unnoticed.  Here and not in the stub for calls that
+ * block and are cancellation points: somebody will unwind through them.
+ */
+ENTRY mmun_self_raw
+	leaq	-128(%rsp), %rsp
+	.cfi_adjust_cfa_offset 128
+	pushq	MMUN_SITE_RESUME(%r11)
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rip, -136
+	movl	MMUN_SITE_NR(%r11), %eax
+	syscall
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register rip, rcx
+	leaq	128(%rsp), %rsp
+	.cfi_adjust_cfa_offset -128
+	jmp	*%rcx
+END mmun_self_raw
+
+/* An ordinary call, made here between two calls into C. */
+ENTRY mmun_self_entry
+	RAW_UNLESS_ARMED
+.Lordinary:
+	SAVE
+	subq	$MMUN_SECTION_SIZE, %rsp
+	movq	%rsp, %rsi
+	call	mmun_self_before
+	cmpl	$MMUN_TOLD, %eax
+	jne	.Lnot_told
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	movq	-FRAME_TO_RBP+8(%rbp), %rdi
+	movq	-FRAME_TO_RBP+16(%rbp), %rsi
+	movq	-FRAME_TO_RBP+24(%rbp), %rdx
+	movq	-FRAME_TO_RBP+32(%rbp), %r10
+	movq	-FRAME_TO_RBP+40(%rbp), %r8
+	movq	-FRAME_TO_RBP+48(%rbp), %r9
+	syscall
+	movq	%rax, -FRAME_TO_RBP(%rbp)
+	leaq	-FRAME_TO_RBP(%rbp), %rdi
+	movq	%rsp, %rsi
+	call	mmun_self_after
+.Lanswer:
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*%rcx
+.Lnot_told:
+	.cfi_def_cfa rbp, 144
+	.cfi_offset rip, -136
+	.cfi_offset rbp, -144
+	cmpl	$MMUN_REFUSED, %eax
+	je	.Lanswer
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*MMUN_SITE_RAW(%r11)
+END mmun_self_entry
+
+/* mmap(): most calls replace nothing and need no look from C. */
+#define MAP_FIXED 0x10
+ENTRY mmun_self_mmap_entry
+	testl	$MAP_FIXED, %r10d
+	jnz	mmun_self_entry
+	jmp	*MMUN_SITE_RAW(%r11)
+END mmun_self_mmap_entry
+
+/*
+ * A call that may return in a child, perhaps on another stack: it is performed
+ * by the stub with the program's own registers, C runs before and after it.
+ * Threads and vfork share the memory and change nothing: unnoticed.
+ */
+ENTRY mmun_self_clone_entry
+	testl	$CLONE_VM, %edi
+	jz	.Lforks
+	jmp	*MMUN_SITE_RAW(%r11)
+.Lforks:
+	RAW_UNLESS_ARMED
+	SAVE
+	call	mmun_self_fork_before
+	cmpq	$0, %rax
+	jne	.Lnot_forking
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*MMUN_SITE_CLONE(%r11)
+.Lnot_forking:
+	.cfi_def_cfa rbp, 144
+	.cfi_offset rip, -136
+	.cfi_offset rbp, -144
+	js	.Lrefused
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*MMUN_SITE_RAW(%r11)
+.Lrefused:
+	.cfi_def_cfa rbp, 144
+	.cfi_offset rip, -136
+	.cfi_offset rbp, -144
+	RESTORE
+	jmp	*%rcx
+END mmun_self_clone_entry
+
+/* In the parent (or on failure), rax = result, r11 = site. */
+ENTRY mmun_self_clone_after
+	SAVE
+	call	mmun_self_fork_after
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*%rcx
+END mmun_self_clone_after
+
+/* libc's syscall(): rax = number; most numbers are none of our business. */
+ENTRY mmun_self_syscall_entry
+	cmpq	$512, %rax
+	jae	.Lunwatched
+	leaq	mmun_self_classes(%rip), %rcx
+	movzbl	(%rcx,%rax), %ecx
+	testl	%ecx, %ecx
+	jz	.Lunwatched
+	cmpl	$2, %ecx
+	jb	.Lwatched
+	je	mmun_self_clone_entry
+	jmp	.Lforks
+.Lwatched:
+	RAW_UNLESS_ARMED
+	jmp	.Lordinary
+.Lunwatched:
+	jmp	*MMUN_SITE_RAW(%r11)
+END mmun_self_syscall_entry
+
+/* _exit(): C runs, then the stub goes on with the displaced instruction. */
+ENTRY mmun_self_exit_entry
+	RAW_UNLESS_ARMED
+	SAVE
+	call	mmun_self_exit
+	RESTORE
+	jmp	*MMUN_SITE_RAW(%r11)
+END mmun_self_exit_entry
+
+/*
+ * long mmun_self_vectors_saved(long (*fn)(void *), void *arg)
+ *
+ * Calls fn(arg) with the x87, SSE, AVX and AVX-512 state kept, for sites in
+ * the middle of a function, where the compiler may hold values there.
+ */
+	.hidden mmun_self_xsave_size
+	.hidden mmun_self_xsave_mask
+ENTRY mmun_self_vectors_saved
+	.cfi_def_cfa rsp, 8
+	.cfi_offset rip, -8
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbp, -16
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	pushq	%rbx
+	pushq	%r12
+	.cfi_offset rbx, -24
+	.cfi_offset r12, -32
+	movq	%rdi, %r12
+	subq	mmun_self_xsave_size(%rip), %rsp
+	andq	$-64, %rsp
+	movq	%rsp, %rbx
+	xorl	%eax, %eax
+	/* The header must be zero for a later restore. */
+	movq	%rax, 512(%rbx)
+	movq	%rax, 520(%rbx)
+	movq	%rax, 528(%rbx)
+	movq	%rax, 536(%rbx)
+	movq	%rax, 544(%rbx)
+	movq	%rax, 552(%rbx)
+	movq	%rax, 560(%rbx)
+	movq	%rax, 568(%rbx)
+	movl	mmun_self_xsave_mask(%rip), %eax
+	xorl	%edx, %edx
+	xsave	(%rbx)
+	movq	%rsi, %rdi
+	call	*%r12
+	movq	%rax, %r12
+	movl	mmun_self_xsave_mask(%rip), %eax
+	xorl	%edx, %edx
+	xrstor	(%rbx)
+	movq	%r12, %rax
+	leaq	-16(%rbp), %rsp
+	popq	%r12
+	popq	%rbx
+	popq	%rbp
+	.cfi_def_cfa rsp, 8
+	ret
+END mmun_self_vectors_saved
+
+	.section .note.GNU-stack,"",@progbits

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The running process as an event source: its mm, installing and removing the
+ * redirection, and what a forked child finds.
+ *
+ * Invariants:
+ *  I1  *mmun_self_armed is not 0 only in the process that set it: it lies in
+ *      memory that the kernel zeroes in a forked child (MADV_WIPEONFORK).
+ *  I2  A patched site leads to a stub that stays mapped as long as the image, so
+ *      a thread in it, or a copy of our jump kept by another library, is always
+ *      safe; unarmed it leads to the program's call and nothing else.
+ *  I3  Either every image found is patched or none is.
+ * Locks: self.lock (rank SOURCE) orders start, stop and late images; hooks only
+ * ever try it.  Tests: tests/contract, tests/torture/{self,patch}.c.
+ */
+#include "mmunotify/self.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "atomic.h"
+#include "lock.h"
+#include "state.h"
+
+/* Words of the page that fork wipes; between these two, one for each epoch. */
+#define WORD_ARMED 0
+#define WORD_BEGINNING (MMUN_PAGE_SIZE / sizeof(unsigned int) - 1)
+
+static unsigned int never_armed;
+unsigned int *mmun_self_armed = &never_armed;
+unsigned long mmun_self_xsave_size;
+unsigned int mmun_self_xsave_mask;
+
+static struct {
+	struct mmun_mutex lock;
+	unsigned int *words;
+	unsigned int epoch;
+	long pid;
+	struct mm_struct *mm;
+
+	/* Protected by lock. */
+	bool started;
+	/* Calls that entered the kernel before the patch may still be there. */
+	bool unsettled;
+	struct mmun_image images[MMUN_MAX_IMAGES];
+
+	/* Set by the linker's mmap() of a C library: see it at the next chance. */
+	bool text_pending;
+} self = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_SOURCE) };
+
+extern const struct mmun_primary_ops mmun_primary_self;
+
+struct mm_struct *mmun_self_mm(void)
+{
+	return mmun_load_acquire(&self.mm);
+}
+
+unsigned int mmun_self_epoch(void)
+{
+	return mmun_load_relaxed(&self.epoch);
+}
+
+bool mmun_self_is_owner(void)
+{
+	return mmun_syscall3(SYS_getpid, 0, 0, 0) == self.pid;
+}
+
+static bool is_forked_copy(void)
+{
+	return self.words && !mmun_load_acquire(&self.words[self.epoch]);
+}
+
+static unsigned int *map_words(void)
+{
+	unsigned int *words = mmap(NULL, MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (words == MAP_FAILED)
+		return NULL;
+	if (madvise(words, MMUN_PAGE_SIZE, MADV_WIPEONFORK)) {
+		munmap(words, MMUN_PAGE_SIZE);
+		return NULL;
+	}
+	return words;
+}
+
+static unsigned int *get_words(void)
+{
+	unsigned int *words = mmun_load_acquire(&self.words), *none = NULL;
+
+	if (words)
+		return words;
+	words = map_words();
+	if (words && !mmun_cas_full(&self.words, &none, words)) {
+		munmap(words, MMUN_PAGE_SIZE);
+		return none;
+	}
+	return words;
+}
+
+/*
+ * A new life: the first in a process, a forked child's, or that after an
+ * execve() that failed.  In a forked child the locks may be held by threads that
+ * do not exist here, and the text may be patched, not, or in part: the fork may
+ * have come in the middle of a start or stop, so the child's start looks again.
+ */
+static int begin_epoch(unsigned int *words)
+{
+	struct mmun_mm_params params = { .ops = &mmun_primary_self };
+	struct mm_struct *mm;
+	unsigned int epoch = self.epoch + 1;
+	int ret;
+
+	if (epoch >= WORD_BEGINNING)
+		return -ENOMEM;
+	params.fork_word = &words[epoch];
+	if (is_forked_copy()) {
+		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
+		self.started = false;
+	}
+	mmun_store_release(&words[epoch], 1);
+	ret = mmun_mm_create(&params, &mm);
+	if (ret) {
+		mmun_store_release(&words[epoch], 0);
+		return ret;
+	}
+	/* No other thread may take the parent's mm for one of this epoch. */
+	mmun_store_release(&self.mm, NULL);
+	mmun_store_release(&self.epoch, epoch);
+	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
+	mmun_store_release(&self.mm, mm);
+	mmun_store_release(&mmun_self_armed, &words[WORD_ARMED]);
+	return 0;
+}
+
+/*
+ * Threads that ask first at the same time: one begins, the others wait.  The
+ * lock is a word of the wiped page: a forked child finds it free.
+ */
+static int begin(void)
+{
+	unsigned int *words = get_words(), unlocked = 0;
+	int ret = 0;
+
+	if (!words)
+		return -ENOMEM;
+	while (!mmun_cas_full(&words[WORD_BEGINNING], &unlocked, 1)) {
+		unlocked = 0;
+		mmun_syscall3(SYS_sched_yield, 0, 0, 0);
+	}
+	if (!mmun_self_mm() || is_forked_copy())
+		ret = begin_epoch(words);
+	mmun_store_release(&words[WORD_BEGINNING], 0);
+	return ret;
+}
+
+struct mm_struct *mmun_self(void)
+{
+	struct mm_struct *mm = mmun_self_mm();
+	int ret;
+
+	if (mmun_likely(mm && !is_forked_copy()))
+		return mm;
+	ret = begin();
+	if (ret) {
+		errno = -ret;
+		return NULL;
+	}
+	return mmun_self_mm();
+}
+
+/* The mm was released for an execve() that has not happened yet. */
+void mmun_self_renew(void)
+{
+	/* Sections of other threads may still hold the old one: it stays. */
+	mmun_store_release(&self.mm, NULL);
+}
+
+/* The size and parts of the vector state that callbacks may clobber. */
+static void measure_vectors(void)
+{
+	unsigned int a, b, c, d;
+
+	__cpuid_count(13, 0, a, b, c, d);
+	/* x87, SSE, AVX, AVX-512.  Tile registers are dead across calls, and
+	 * larger than many a stack. */
+	mmun_self_xsave_mask = a & 0xe7;
+	/* Sizes of the standard format, and room to align. */
+	mmun_self_xsave_size = (a & 0xe0 ? 2688 : 832) + 64;
+}
+
+/* Two pages of our own, and the very steps that replace text. */
+static bool may_replace_text(void)
+{
+	char *pages = mmap(NULL, 2 * MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	bool may;
+
+	if (pages == MAP_FAILED)
+		return false;
+	*(volatile char *)pages = 0;
+	may = !mprotect(pages, MMUN_PAGE_SIZE, PROT_READ | PROT_EXEC) &&
+	      mremap(pages, MMUN_PAGE_SIZE, MMUN_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		     pages + MMUN_PAGE_SIZE) != MAP_FAILED;
+	/* The place that the page has left may be another thread's already. */
+	if (may)
+		munmap(pages + MMUN_PAGE_SIZE, MMUN_PAGE_SIZE);
+	else
+		munmap(pages, 2 * MMUN_PAGE_SIZE);
+	return may;
+}
+
+static bool has_xsave(void)
+{
+	unsigned int a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
+}
+
+static int check_process(struct mmun_refusal *refusal)
+{
+	if (!has_xsave()) {
+		mmun_self_refuse(refusal, -ENOTSUP, "this processor has no XSAVE instruction",
+				 "give the virtual machine a processor model that has it");
+		return -ENOTSUP;
+	}
+	if (may_replace_text())
+		return 0;
+	mmun_self_refuse(refusal, -ENOTSUP,
+		"this process may not make written memory executable and move it (mprotect, mremap)",
+		"lift the memory-deny-write-execute, SELinux or seccomp rule for this program");
+	return -ENOTSUP;
+}
+
+static void unpatch_all(void)
+{
+	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
+		if (self.images[i].used)
+			mmun_self_unpatch(&self.images[i]);
+}
+
+/* Patches what is not patched yet; new images and sites put back by others. */
+static int patch_all(struct mmun_refusal *refusal)
+{
+	int ret = mmun_self_find_images(self.images, refusal);
+
+	for (int i = 0; !ret && i < MMUN_MAX_IMAGES; i++) {
+		struct mmun_image *image = &self.images[i];
+
+		if (!image->used)
+			continue;
+		ret = mmun_self_check_image(image, refusal);
+		if (!ret && !image->stubs_ready)
+			ret = mmun_self_make_stubs(image);
+		if (!ret)
+			ret = mmun_self_patch(image);
+	}
+	if (ret && !refusal->error)
+		mmun_self_refuse(refusal, ret, ret == -ENOMEM ?
+			"there is no room for the redirection near the C library" :
+			"the C library's text may not be replaced",
+			"see mmunotify(7), Limits");
+	return ret;
+}
+
+static void patch_late(void);
+
+/* A library that the linker mapped while we held the lock. */
+static void unlock_self(void)
+{
+	mmun_mutex_unlock(&self.lock);
+	if (mmun_load_relaxed(&self.text_pending))
+		patch_late();
+}
+
+static int start_locked(struct mmun_refusal *refusal)
+{
+	int ret;
+
+	if (self.started)
+		return 0;
+	ret = check_process(refusal);
+	if (ret)
+		return ret;
+	measure_vectors();
+	/* Armed first: whoever takes a stub from now on is seen. */
+	mmun_store_full(mmun_self_armed, 1);
+	ret = patch_all(refusal);
+	if (ret) {
+		unpatch_all();
+		mmun_store_full(mmun_self_armed, 0);
+		return ret == -ENOMEM || ret == -EBUSY ? ret : -ENOTSUP;
+	}
+	self.started = self.unsettled = true;
+	return 0;
+}
+
+int mmun_self_start(void)
+{
+	struct mmun_refusal refusal = { 0 };
+	int ret;
+
+	if (!mmun_self())
+		return -ENOMEM;
+	mmun_mutex_lock(&self.lock);
+	ret = start_locked(&refusal);
+	unlock_self();
+	return ret;
+}
+
+static int may_stop(struct mm_struct *mm)
+{
+	struct mmun_stats stats;
+
+	mmun_mm_stats(mm, &stats);
+	if (stats.registered > stats.unregistered)
+		return -EBUSY;
+	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
+		if (self.images[i].used && mmun_self_is_covered(&self.images[i]))
+			return -EBUSY;
+	return 0;
+}
+
+int mmun_self_stop(void)
+{
+	struct mmun_refusal refusal = { 0 };
+	struct mm_struct *mm = mmun_self();
+	int ret = 0;
+
+	if (!mm)
+		return -ENOMEM;
+	/* No registration may come between the test and the stop. */
+	mmap_write_lock(mm);
+	mmun_mutex_lock(&self.lock);
+	/* What was unloaded meanwhile is not looked at. */
+	if (self.started)
+		mmun_self_find_images(self.images, &refusal);
+	if (self.started)
+		ret = may_stop(mm);
+	if (self.started && !ret) {
+		unpatch_all();
+		mmun_store_full(mmun_self_armed, 0);
+		self.started = false;
+	}
+	mmun_mutex_unlock(&self.lock);
+	mmap_write_unlock(mm);
+	return ret;
+}
+
+/* For a registration: nothing unseen may be under way when it returns. */
+static int start(struct mm_struct *mm)
+{
+	int ret = mm == mmun_self_mm() ? mmun_self_start() : -ESRCH;
+
+	if (ret)
+		return ret;
+	mmun_mutex_lock(&self.lock);
+	if (self.unsettled)
+		mmun_self_settle(self.images);
+	self.unsettled = false;
+	unlock_self();
+	return 0;
+}
+
+static int lock(struct mm_struct *mm, struct mm_lock_data *data)
+{
+	mmun_gate_close(mm);
+	return 0;
+}
+
+static void unlock(struct mm_struct *mm, struct mm_lock_data *data)
+{
+	mmun_gate_open(mm);
+}
+
+static void probe(struct mmun_probe *out)
+{
+	static struct mmun_image images[MMUN_MAX_IMAGES];
+	struct mmun_refusal refusal = { 0 };
+	int ret = 0;
+
+	memset(out, 0, sizeof(*out));
+	mmun_self();
+	mmun_mutex_lock(&self.lock);
+	if (!self.started) {
+		memset(images, 0, sizeof(images));
+		ret = check_process(&refusal);
+		if (!ret)
+			ret = mmun_self_find_images(images, &refusal);
+	}
+	mmun_mutex_unlock(&self.lock);
+	out->available = !ret;
+	memcpy(out->reason, refusal.reason, sizeof(out->reason));
+	memcpy(out->remedy, refusal.remedy, sizeof(out->remedy));
+}
+
+/*
+ * Late text.  The linker maps a second C library while we run; when it has
+ * finished relocating it, it protects a part of it, which is our chance before
+ * the library's first instruction runs.  And a library that had patched a
+ * function before us may put the original bytes back.
+ */
+static void patch_late(void)
+{
+	struct mmun_refusal refusal = { 0 };
+
+	if (!mmun_mutex_trylock(&self.lock))
+		return;
+	if (self.started) {
+		mmun_store_relaxed(&self.text_pending, false);
+		patch_all(&refusal);
+	}
+	mmun_mutex_unlock(&self.lock);
+}
+
+void mmun_self_linker_mapped(int fd)
+{
+	if (mmun_self_is_library_file(fd))
+		mmun_store_relaxed(&self.text_pending, true);
+}
+
+static struct mmun_image *image_at(unsigned long start, unsigned long end)
+{
+	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
+		if (self.images[i].used && start < self.images[i].text_end &&
+		    end > self.images[i].text_start)
+			return &self.images[i];
+	return NULL;
+}
+
+void mmun_self_protected(const struct mmun_site *site, unsigned long start,
+			 unsigned long end, unsigned long prot)
+{
+	if ((site->in_linker && mmun_load_relaxed(&self.text_pending)) ||
+	    (!(prot & PROT_WRITE) && image_at(start, end)))
+		patch_late();
+}
+
+void mmun_self_unmapped(unsigned long start, unsigned long end)
+{
+	struct mmun_image *image = image_at(start, end);
+
+	if (!image || !mmun_mutex_trylock(&self.lock))
+		return;
+	image->used = false;
+	mmun_mutex_unlock(&self.lock);
+}
+
+const struct mmun_primary_ops mmun_primary_self = {
+	.name = "self",
+	.summary = "this process, by redirecting the C library's system calls",
+	.probe = probe,
+	.start = start,
+	.lock = lock,
+	.unlock = unlock,
+	.coverage = {
+		[MMUN_OP_MUNMAP] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MMAP_FIXED] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MREMAP] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_BRK] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_SHMAT] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_SHMDT] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MPROTECT] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_REMAP_FILE_PAGES] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_DONTNEED] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_FREE] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_REMOVE] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_DONTNEED_LOCKED] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_GUARD_INSTALL] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_PAGEOUT] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_COLLAPSE] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_UNMERGEABLE] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_MADV_POISON] = MMUN_COVERS_BEFORE,
+		/* A mapping made during the call is told at its end. */
+		[MMUN_OP_TRUNCATE] = MMUN_COVERS_RETURN,
+		[MMUN_OP_FALLOCATE] = MMUN_COVERS_RETURN,
+		[MMUN_OP_FORK] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_EXEC] = MMUN_COVERS_BEFORE,
+		[MMUN_OP_EXIT] = MMUN_COVERS_BEFORE,
+	},
+};

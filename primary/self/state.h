@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What the files of this folder share. */
+#ifndef MMUN_SELF_STATE_H
+#define MMUN_SELF_STATE_H
+
+#include <stdbool.h>
+
+#include <mmunotify/mmu_notifier.h>
+#include <mmunotify/primary.h>
+
+#include "raw_syscall.h"
+#include "site.h"
+
+#define MMUN_PAGE_SIZE 4096UL
+#define MMUN_PAGE_MASK (~(MMUN_PAGE_SIZE - 1))
+#define MMUN_STUBS_SIZE \
+	((MMUN_MAX_SITES * MMUN_STUB_SIZE + MMUN_PAGE_SIZE - 1) & MMUN_PAGE_MASK)
+
+static inline unsigned long mmun_page_up(unsigned long address)
+{
+	return (address + MMUN_PAGE_SIZE - 1) & MMUN_PAGE_MASK;
+}
+
+/* self.c */
+
+/* Points to a word that is not 0 while the hooks act; 0 in a forked child. */
+extern unsigned int *mmun_self_armed;
+/* The mm that sections are opened on, or NULL. */
+struct mm_struct *mmun_self_mm(void);
+/* Counts the forks between the first process and this one that used us. */
+unsigned int mmun_self_epoch(void);
+/* The process id of the owner of the mm: a vfork child shares our memory. */
+bool mmun_self_is_owner(void);
+/* The mm has been released before an execve() that then failed. */
+void mmun_self_renew(void);
+
+/* entry.S */
+void mmun_self_entry(void);
+void mmun_self_raw(void);
+void mmun_self_mmap_entry(void);
+void mmun_self_clone_entry(void);
+void mmun_self_clone_after(void);
+void mmun_self_syscall_entry(void);
+void mmun_self_exit_entry(void);
+long mmun_self_vectors_saved(long (*fn)(void *), void *arg);
+extern unsigned long mmun_self_xsave_size;
+extern unsigned int mmun_self_xsave_mask;
+
+/* call.c */
+
+/* How the entry code treats a number that reaches libc's syscall(). */
+enum { MMUN_CLASS_NONE, MMUN_CLASS_ORDINARY, MMUN_CLASS_CLONE, MMUN_CLASS_FORK };
+extern const unsigned char mmun_self_classes[512];
+/* Is a system call instruction with this number in a C library a site? */
+bool mmun_self_wants(int nr);
+
+/* section.c, process.c */
+
+/*
+ * Around an ordinary call.  @space: MMUN_SECTION_SIZE bytes that stay from one to
+ * the other.  After MMUN_TOLD the call is made with the number in regs->nr, its
+ * result put there, and mmun_self_after() follows; MMUN_REFUSED leaves in
+ * regs->nr what the program gets instead.
+ */
+int mmun_self_before(struct mmun_regs *regs, void *space);
+void mmun_self_after(struct mmun_regs *regs, void *space);
+
+long mmun_self_fork_before(struct mmun_regs *regs);
+void mmun_self_fork_after(struct mmun_regs *regs);
+void mmun_self_exit(struct mmun_regs *regs);
+/* Before an execve() that is going to succeed. */
+void mmun_self_exec(struct mmun_regs *regs, int nr);
+
+
+/* image.c: find the C libraries and linkers of this process and their sites. */
+
+/* A sentence for the probe when nothing can be patched. */
+struct mmun_refusal {
+	int error;
+	char reason[256];
+	char remedy[256];
+};
+void mmun_self_refuse(struct mmun_refusal *refusal, int error,
+		      const char *reason, const char *remedy);
+/* Adds images that are not in the table yet, without touching any text. */
+int mmun_self_find_images(struct mmun_image *images, struct mmun_refusal *refusal);
+/* Is what stands in memory now something that can be patched? */
+int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *refusal);
+
+/* stub.c */
+int mmun_self_make_stubs(struct mmun_image *image);
+
+/* patch.c */
+int mmun_self_patch(struct mmun_image *image);
+int mmun_self_unpatch(struct mmun_image *image);
+/* Has somebody else written over a site that we patched? */
+bool mmun_self_is_covered(const struct mmun_image *image);
+/* Wait for the calls that entered the kernel before their site was patched. */
+void mmun_self_settle(const struct mmun_image *images);
+
+/* Does this descriptor name a C library? */
+bool mmun_self_is_library_file(int fd);
+
+/* self.c: text that appears or changes while we run. */
+void mmun_self_linker_mapped(int fd);
+void mmun_self_protected(const struct mmun_site *site, unsigned long start,
+			 unsigned long end, unsigned long prot);
+void mmun_self_unmapped(unsigned long start, unsigned long end);
+
+#endif

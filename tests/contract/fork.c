@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Contract: fork, vfork, spawn, clone.
+ *
+ * Fork tells the parent that its copy-on-write memory becomes shared; the
+ * child has an address space of its own without notifiers.  Children that
+ * share the memory are part of this process.  How processes end is ends.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <mmunotify/primary.h>
+#include <mmunotify/self.h>
+
+#include "operations.h"
+#include "sanitizer.h"
+#include "scene.h"
+
+extern char **environ;
+
+static struct watch watch, second;
+
+static void *map_pages(unsigned int pages)
+{
+	char *at = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	madvise(at, pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+	region_fill(at, pages * PAGE_BYTES, 1);
+	return at;
+}
+
+static struct watch_area area_of(void *at, unsigned int pages, unsigned int flags)
+{
+	return (struct watch_area){ (unsigned long)at, PAGE_BYTES, pages, flags };
+}
+
+static void start_watching(void)
+{
+	pagemap_open();
+	check(watch_register(&watch) == 0, "registers");
+}
+
+/* Ways to fork. */
+
+static pid_t by_syscall_fork(void)
+{
+	return (pid_t)syscall(SYS_fork);
+}
+
+static pid_t by_syscall_clone(void)
+{
+	return (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0);
+}
+
+static pid_t (*fork_way)(void);
+
+/* The child holds still, so that the pages stay shared while they are looked at. */
+static pid_t fork_and_hold(int hold)
+{
+	pid_t child = fork_way();
+	char byte;
+
+	if (!child) {
+		while (read(hold, &byte, 1) < 0)
+			;
+		_exit(0);
+	}
+	return child;
+}
+
+static void check_fork_section(uint64_t shared)
+{
+	unsigned long page = watch.area.start;
+	int i = watch_find(&watch, page, page + watch.area.pages * PAGE_BYTES);
+	const struct watch_record *s, *e;
+
+	check(shared == (1ULL << watch.area.pages) - 1, "the pages became shared");
+	if (!check(i >= 0, "a section covers the copy-on-write memory"))
+		return;
+	s = &watch.records[i];
+	e = &watch.records[s->peer];
+	check(s->event == MMU_NOTIFY_PROTECTION_PAGE, "its class is page protection");
+	check(s->op == MMUN_OP_FORK, "its operation is fork");
+	check(s->flags & MMUN_RANGE_PINNED_SAFE, "pinned users may ignore it");
+	check(!(s->flags & MMU_NOTIFIER_RANGE_BLOCKABLE), "it is not blockable");
+	check(s->moved == 0, "it starts before the pages are shared");
+	check(e->moved == shared, "it ends after the pages are shared");
+}
+
+static void fork_tells_parent(void)
+{
+	void *at = map_pages(8);
+	struct watch_area area = area_of(at, 8, PAGE_SHARING);
+	int hold[2];
+	pid_t child;
+	uint64_t shared;
+
+	start_watching();
+	if (pipe(hold))
+		_exit(1);
+	watch_arm(&watch, &area);
+	child = fork_and_hold(hold[0]);
+	shared = watch_moved(&watch);
+	watch_disarm(&watch);
+	check_fork_section(shared);
+	check(watch.released == 0, "nothing is released");
+	if (write(hold[1], "x", 1) != 1)
+		_exit(1);
+	waitpid(child, NULL, 0);
+	check(watch_sees_unmap(&watch), "the parent still sees its unmaps");
+}
+
+static void fork_refused(void)
+{
+	void *at = map_pages(4);
+	struct watch_area area = area_of(at, 4, PAGE_SHARING);
+	unsigned long from = (unsigned long)at;
+
+	start_watching();
+	watch_arm(&watch, &area);
+	/* A thread without a shared address space is not a thing. */
+	check(syscall(SYS_clone, CLONE_THREAD | SIGCHLD, NULL, NULL, NULL, 0) == -1 &&
+	      errno == EINVAL, "a clone with bad flags fails with EINVAL");
+	watch_disarm(&watch);
+	check(watch_sections(&watch, from, from + 4 * PAGE_BYTES) == 0,
+	      "a clone that fails tells nothing to act on");
+}
+
+static void child_is_new(void)
+{
+	struct mm_struct *parents = mmun_self();
+	void *at = map_pages(4);
+	struct watch_area area = area_of(at, 4, 0);
+	struct mmu_notifier stray = { .ops = watch.mn.ops };
+	unsigned int before;
+
+	start_watching();
+	watch_arm(&watch, &area);
+	if (fork_way() > 0) {
+		before = watch.nr_records;
+		wait(NULL);
+		check(watch.nr_records == before, "the parent hears nothing of the child's");
+		return;
+	}
+	pagemap_open();
+	before = watch.nr_records;
+	munmap(at, 4 * PAGE_BYTES);
+	check(watch.nr_records == before, "the child's unmap does not reach the parent's notifier");
+	check(mmun_self() != parents, "the child has another mm");
+	check(mmun_mm_is_stale(parents), "the inherited mm says that it is a copy");
+	stray.ops = watch.mn.ops;
+	check(mmu_notifier_register(&stray, parents) == -ESRCH,
+	      "registration on the inherited mm is refused with ESRCH");
+	mmu_notifier_unregister(&watch.mn, parents);
+	check(watch.released == 0, "unregister of the inherited notifier only forgets it");
+	check(watch_register(&second) == 0, "the child can register its own");
+	check(watch_sees_unmap(&second), "the child sees its unmaps");
+	watch_unregister(&second);
+	check(second.released == 1, "and can unregister");
+	if (!fork()) {
+		static struct watch third;
+
+		pagemap_open();
+		check(watch_register(&third) == 0 && watch_sees_unmap(&third),
+		      "a grandchild can do the same");
+		_exit(0);
+	}
+	wait(NULL);
+	_exit(0);
+}
+
+/* A child that never asked for anything keeps working on patched text. */
+static void child_without_interest(void)
+{
+	pid_t child;
+	int status;
+
+	start_watching();
+	child = fork();
+	if (!child) {
+		for (int i = 0; i < 100; i++)
+			munmap(map_pages(2), 2 * PAGE_BYTES);
+		free(malloc(64 << 20));
+		exit(7);
+	}
+	waitpid(child, &status, 0);
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 7, "it unmaps, frees and exits as ever");
+	check(watch.released == 0, "its exit releases nothing of the parent's");
+}
+
+static void *unmap_for_ever(void *stop)
+{
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED))
+		munmap(map_pages(1), PAGE_BYTES);
+	return NULL;
+}
+
+/* Threads that were inside a section at fork do not exist in the child: its
+ * gate must not wait for them. */
+static void fork_amid_sections(void)
+{
+	pthread_t threads[3];
+	int stop = 0, bad = 0;
+
+	start_watching();
+	for (int i = 0; i < 3; i++)
+		pthread_create(&threads[i], NULL, unmap_for_ever, &stop);
+	for (int i = 0; i < 60; i++) {
+		pid_t child = fork();
+		int status;
+
+		if (!child) {
+			alarm(10);
+			pagemap_open();
+			_exit(watch_register(&second) || !watch_sees_unmap(&second));
+		}
+		waitpid(child, &status, 0);
+		bad += status != 0;
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < 3; i++)
+		pthread_join(threads[i], NULL);
+	check(bad == 0, "60 children forked amid sections register and see (%d did not)", bad);
+}
+
+__attribute__((noinline)) static int vfork_exec(const char *path)
+{
+	char *argv[] = { (char *)(unsigned long)path, NULL };
+	pid_t child = vfork();
+	int status = -1;
+
+	if (!child) {
+		execv(path, argv);
+		_exit(42);
+	}
+	waitpid(child, &status, 0);
+	return status;
+}
+
+static void shared_children(void)
+{
+	char *argv[] = { "true", NULL };
+	pid_t child;
+	int status;
+
+	start_watching();
+	check(vfork_exec("/bin/true") == 0, "vfork and exec");
+	check(watch.released == 0, "exec in a vfork child releases nothing here");
+	check(WEXITSTATUS(vfork_exec("/no/such/program")) == 42, "vfork, failing exec, _exit");
+	check(watch.released == 0, "exit of a vfork child releases nothing here");
+	check(posix_spawn(&child, "/bin/true", NULL, NULL, argv, environ) == 0, "posix_spawn");
+	waitpid(child, &status, 0);
+	check(status == 0, "the spawned program runs");
+	check(posix_spawn(&child, "/no/such/program", NULL, NULL, argv, environ) == ENOENT,
+	      "posix_spawn of nothing says ENOENT");
+	check(system("exit 3") == 3 << 8, "system()");
+	check(watch.released == 0, "spawning releases nothing here");
+	check(watch_sees_unmap(&watch), "the notifier still sees");
+}
+
+static char clone_stack[256 << 10] __attribute__((aligned(64)));
+
+static int unmap_it(void *at)
+{
+	return munmap(at, 4 * PAGE_BYTES);
+}
+
+static void clone_vm(void)
+{
+	void *at = map_pages(4);
+	struct watch_area area = area_of(at, 4, 0);
+	unsigned long from = (unsigned long)at;
+	pid_t child;
+
+	start_watching();
+	watch_arm(&watch, &area);
+	child = clone(unmap_it, clone_stack + sizeof(clone_stack), CLONE_VM | SIGCHLD, at);
+	waitpid(child, NULL, 0);
+	watch_disarm(&watch);
+	check(watch_find(&watch, from, from + 4 * PAGE_BYTES) >= 0,
+	      "an unmap by a process that shares the memory is seen");
+	check(watch.released == 0, "the end of that process releases nothing");
+}
+
+static void fork_scenes(void)
+{
+	static const struct { const char *name; pid_t (*way)(void); } ways[] = {
+		{ "fork", fork }, { "_Fork", _Fork },
+		{ "syscall(SYS_fork)", by_syscall_fork },
+		{ "syscall(SYS_clone)", by_syscall_clone },
+	};
+	char name[80];
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		fork_way = ways[i].way;
+		snprintf(name, sizeof(name), "%s, parent", ways[i].name);
+		scene(name, fork_tells_parent);
+		if (SANITIZED && i >= 1)
+			continue;
+		snprintf(name, sizeof(name), "%s, child", ways[i].name);
+		scene(name, child_is_new);
+	}
+	scene("clone that fails", fork_refused);
+	scene("child without interest", child_without_interest);
+	scene("fork amid sections", fork_amid_sections);
+}
+
+int main(void)
+{
+	if (THREAD_SANITIZED)
+		skip_all(THREAD_END_REASON);
+	if (pagemap_open() || !pagemap_shows_frames())
+		skip_all("frame numbers need CAP_SYS_ADMIN (run as root)");
+	fork_scenes();
+	scene("children that share the memory", shared_children);
+	scene("CLONE_VM process", clone_vm);
+	is(mmun_source_at(0)->coverage[MMUN_OP_FORK], MMUN_COVERS_BEFORE,
+	   "what was observed is declared");
+	return tap_done();
+}
