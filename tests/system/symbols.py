@@ -1,0 +1,82 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""What libmmunotify defines: exports, map and man pages agree, names keep the rule,
+and loading it can do nothing.
+
+    symbols.py SHARED STATIC MAP MAN3 HEADER...
+"""
+import re
+import shutil
+import subprocess
+import sys
+
+from tap import done, equal, ok, skip_all
+
+SHARED, STATIC, MAP, MAN3 = sys.argv[1:5]
+HEADERS = sys.argv[5:]
+
+# Linux names that are not exported but keep Linux's contract inside core/.
+INTERNAL_LINUX_NAMES = {
+    'init_srcu_struct', 'cleanup_srcu_struct', 'srcu_read_lock', 'srcu_read_unlock',
+    'synchronize_srcu', 'call_srcu', 'srcu_barrier', 'do_mmu_notifier_register',
+}
+
+
+def output(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def defined(path, *options):
+    """{(name, type)}"""
+    rows = (line.split() for line in output('nm', '-P', '--defined-only', *options, path).splitlines())
+    return {(row[0].split('@')[0], row[1]) for row in rows if len(row) >= 3}
+
+
+def map_names():
+    with open(MAP, encoding='utf-8') as file:
+        text = file.read()
+    return set(re.findall(r'^\t(\w+);', text, re.M))
+
+
+def init_array_entries():
+    for line in output('readelf', '-SW', SHARED).splitlines():
+        fields = line.replace('[ ', '[').split()
+        if len(fields) > 5 and fields[1] == '.init_array':
+            return int(fields[5], 16) // 8
+    return 0
+
+
+def main():
+    for tool in ('nm', 'readelf'):
+        if not shutil.which(tool):
+            skip_all(tool + ' is not installed')
+    exported = {name for name, kind in defined(SHARED, '-D') if kind != 'A'}
+    mapped = map_names()
+    documented = set(output(sys.executable, MAN3, '--names', *HEADERS).split())
+    equal(sorted(exported - mapped), [], 'every export is in the map')
+    equal(sorted(mapped - exported), [], 'everything in the map is exported')
+    equal(sorted(mapped - documented), [], 'every export has a man page')
+
+    linux_names = {n for n in mapped if not n.startswith('mmun_')}
+    equal(sorted(n for n in linux_names if not re.match(r'(__)?(mm|mmap|mmu_notifier)_|mm(get|put|grab|drop)', n)),
+          [], 'exported names are mmun_* or those of Linux')
+    archive = {name for name, _ in defined(STATIC, '-g')}
+    # The compiler's own, for unwinding.
+    archive = {n for n in archive if not n.startswith('DW.ref.')}
+    strays = {n for n in archive if not n.startswith('mmun_')} - linux_names - INTERNAL_LINUX_NAMES
+    equal(sorted(strays), [], 'global names of the archive are mmun_* or those of Linux')
+    equal(sorted(mapped - archive), [], 'the archive has everything that is exported')
+
+    dynamic = output('readelf', '-dW', SHARED)
+    ok('[libmmunotify.so.0]' in dynamic, 'the soname is libmmunotify.so.0', dynamic)
+    ok('NODELETE' in dynamic, 'it stays when it is closed', dynamic)
+    ok('TEXTREL' not in dynamic, 'no text relocations', dynamic)
+    segments = output('readelf', '-lW', SHARED)
+    ok(not re.search(r'^\s+(LOAD|GNU_STACK).* RWE', segments, re.M),
+       'nothing is writable and executable', segments)
+    ok(init_array_entries() <= 1, 'no constructor but the compiler\'s own',
+       '%d entries' % init_array_entries())
+    done()
+
+
+main()

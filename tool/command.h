@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* The commands of mmunotify(1), and how each reports wrong usage. */
+#ifndef MMUN_TOOL_COMMAND_H
+#define MMUN_TOOL_COMMAND_H
+
+/* Exit statuses beyond the traced program's own. */
+enum mmunotify_status {
+	/* A replayed file is damaged; no event source works. */
+	MMUNOTIFY_EXIT_FAILED = 1,
+	/* Wrong usage, or output that cannot be written. */
+	MMUNOTIFY_EXIT_USAGE = 2,
+	/* The tool itself could not work (no memory, no descriptors). */
+	MMUNOTIFY_EXIT_TOOL = 125,
+	/* The program exists but cannot be run or traced. */
+	MMUNOTIFY_EXIT_CANNOT = 126,
+	/* The program does not exist. */
+	MMUNOTIFY_EXIT_MISSING = 127,
+};
+
+/* argv[0] is the command's name; the return value is the exit status. */
+int mmunotify_cmd_trace(int argc, char **argv);
+int mmunotify_cmd_replay(int argc, char **argv);
+int mmunotify_cmd_probe(int argc, char **argv);
+int mmunotify_cmd_demo(int argc, char **argv);
+
+/* One sentence on stderr, "mmunotify COMMAND: ...". */
+void mmunotify_error(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* The same plus a hint where help is; returns MMUNOTIFY_EXIT_USAGE. */
+int mmunotify_usage_error(const char *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif

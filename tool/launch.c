@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Starting the traced program.
+ *
+ * A program that the preloaded library would not reach (static, set-user-ID,
+ * another word size, another C library) is refused with the reason instead of
+ * running untraced.  What is checked is the file that the kernel will load: for
+ * a script its interpreter.  Tests: tests/system/trace_errors.py.
+ */
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "launch.h"
+#include "ring.h"
+
+#define MAX_SCRIPTS 5
+
+static int cannot(const char *path, const char *why)
+{
+	mmunotify_error("trace", "%s: %s", path, why);
+	return MMUNOTIFY_EXIT_CANNOT;
+}
+
+/* Return: 0, ENOENT, or EACCES for a file that is there and may not be run. */
+static int try_path(struct launch *launch, const char *directory, size_t length, const char *name)
+{
+	struct stat file;
+
+	if (snprintf(launch->path, sizeof(launch->path), "%.*s%s%s", (int)length, directory,
+		     length ? "/" : "", name) >= (int)sizeof(launch->path))
+		return ENOENT;
+	if (stat(launch->path, &file) < 0)
+		return errno == EACCES ? EACCES : ENOENT;
+	if (!S_ISREG(file.st_mode) || access(launch->path, X_OK) < 0)
+		return EACCES;
+	return 0;
+}
+
+static int search_path(struct launch *launch, const char *name)
+{
+	const char *at = getenv("PATH"), *end;
+	int error = ENOENT, result;
+
+	if (!*name)
+		return ENOENT;
+	if (strchr(name, '/'))
+		return try_path(launch, "", 0, name);
+	if (!at)
+		at = "/usr/local/bin:/usr/bin:/bin";
+	for (;; at = end + 1) {
+		end = strchrnul(at, ':');
+		/* An empty element is the current directory. */
+		result = end == at ? try_path(launch, ".", 1, name) :
+				     try_path(launch, at, (size_t)(end - at), name);
+		if (!result)
+			return 0;
+		if (result == EACCES)
+			error = EACCES;
+		if (!*end)
+			return error;
+	}
+}
+
+static int find_program(struct launch *launch, const char *name)
+{
+	struct stat file;
+
+	switch (search_path(launch, name)) {
+	case 0:
+		return 0;
+	case EACCES:
+		if (strchr(name, '/') && !stat(name, &file) && S_ISDIR(file.st_mode))
+			return cannot(name, "it is a directory");
+		return cannot(name, "it may not be executed");
+	}
+	if (!*name)
+		mmunotify_error("trace", "the command's name is empty");
+	else if (strchr(name, '/'))
+		mmunotify_error("trace", "%s: there is no such file", name);
+	else
+		mmunotify_error("trace", "%s: command not found", name);
+	return MMUNOTIFY_EXIT_MISSING;
+}
+
+/* Would the kernel give the program other rights than ours?  Then the dynamic
+ * linker ignores LD_PRELOAD. */
+static int check_rights(const char *path)
+{
+	struct statvfs fs;
+	struct stat file;
+
+	if (stat(path, &file) < 0)
+		return cannot(path, strerror(errno));
+	if (!statvfs(path, &fs) && fs.f_flag & ST_NOSUID)
+		return 0;
+	if (file.st_mode & S_ISUID && file.st_uid != getuid())
+		return cannot(path, "it is a set-user-ID program, into which no library can be "
+			      "preloaded; run it as its owner to trace it");
+	if (file.st_mode & S_ISGID && file.st_mode & S_IXGRP && file.st_gid != getgid())
+		return cannot(path, "it is a set-group-ID program, into which no library can be "
+			      "preloaded");
+	if (getuid() && getxattr(path, "security.capability", NULL, 0) > 0)
+		return cannot(path, "it has file capabilities, so no library can be preloaded; "
+			      "run it as root to trace it");
+	return 0;
+}
+
+/* The interpreter's name from PT_INTERP; empty if there is none. */
+static int read_interpreter(int fd, const Elf64_Ehdr *header, char *out, size_t size)
+{
+	Elf64_Phdr segment;
+
+	*out = '\0';
+	for (unsigned int i = 0; i < header->e_phnum; i++) {
+		off_t at = (off_t)(header->e_phoff + i * sizeof(segment));
+
+		if (pread(fd, &segment, sizeof(segment), at) != (ssize_t)sizeof(segment))
+			return -EINVAL;
+		if (segment.p_type != PT_INTERP)
+			continue;
+		if (!segment.p_filesz || segment.p_filesz >= size ||
+		    pread(fd, out, segment.p_filesz, (off_t)segment.p_offset) !=
+		    (ssize_t)segment.p_filesz)
+			return -EINVAL;
+		out[segment.p_filesz] = '\0';
+		return 0;
+	}
+	return 0;
+}
+
+static int check_elf(const char *path, int fd, const Elf64_Ehdr *header)
+{
+	char interpreter[PATH_MAX], sentence[PATH_MAX + 128];
+
+	if (header->e_ident[EI_CLASS] != ELFCLASS64)
+		return cannot(path, "it is a 32-bit program, and mmunotify is built for 64-bit ones");
+	if (header->e_machine != EM_X86_64)
+		return cannot(path, "it is built for another processor");
+	if (header->e_phentsize != sizeof(Elf64_Phdr) ||
+	    read_interpreter(fd, header, interpreter, sizeof(interpreter)))
+		return cannot(path, "its program headers are damaged");
+	if (!*interpreter)
+		return cannot(path, "it is statically linked: no library can be preloaded, and its "
+			      "system calls do not pass the C library");
+	if (strstr(interpreter, "ld-musl"))
+		return cannot(path, "it uses the C library musl; only programs of the GNU C library "
+			      "can be traced");
+	if (access(interpreter, F_OK) < 0) {
+		snprintf(sentence, sizeof(sentence), "its dynamic linker %s is not there",
+			 interpreter);
+		return cannot(path, sentence);
+	}
+	if (!strstr(interpreter, "ld-linux-x86-64.so")) {
+		snprintf(sentence, sizeof(sentence), "its dynamic linker %s is not that of the GNU "
+			 "C library", interpreter);
+		return cannot(path, sentence);
+	}
+	return 0;
+}
+
+/* The interpreter's path out of "#! /bin/sh -e". */
+static const char *script_interpreter(char *line)
+{
+	char *at = line + 2 + strspn(line + 2, " \t");
+
+	at[strcspn(at, " \t\n")] = '\0';
+	return at;
+}
+
+static int check_file(const char *path, int scripts)
+{
+	union {
+		Elf64_Ehdr elf;
+		char line[256];
+	} head = { .line = "" };
+	int status, fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t length;
+
+	/* May be run but not be read: then the kernel has the last word. */
+	if (fd < 0)
+		return errno == EACCES ? check_rights(path) : cannot(path, strerror(errno));
+	length = read(fd, &head, sizeof(head) - 1);
+	if (length > 2 && !memcmp(head.line, "#!", 2)) {
+		close(fd);
+		if (scripts == MAX_SCRIPTS)
+			return cannot(path, "its interpreters are scripts of scripts");
+		head.line[length] = '\0';
+		path = script_interpreter(head.line);
+		if (access(path, X_OK) < 0)
+			return cannot(path, "the script's interpreter cannot be run");
+		return check_file(path, scripts + 1);
+	}
+	if (length < (ssize_t)sizeof(head.elf) || memcmp(head.elf.e_ident, ELFMAG, SELFMAG))
+		status = cannot(path, "it is neither an ELF program nor a script with a #! line");
+	else
+		status = check_elf(path, fd, &head.elf);
+	close(fd);
+	return status ? status : check_rights(path);
+}
+
+int launch_check(struct launch *launch, char **argv)
+{
+	int status = find_program(launch, argv[0]);
+
+	launch->argv = argv;
+	return status ? status : check_file(launch->path, 0);
+}
+
+static bool take_library(struct launch *launch, const char *format, const char *directory)
+{
+	char path[2 * PATH_MAX];
+
+	snprintf(path, sizeof(path), format, directory);
+	return realpath(path, launch->library);
+}
+
+int launch_find_library(struct launch *launch)
+{
+	const char *named = getenv("MMUNOTIFY_TRACE_LIBRARY");
+	char exe[PATH_MAX];
+
+	if (named) {
+		if (!realpath(named, launch->library)) {
+			mmunotify_error("trace", "MMUNOTIFY_TRACE_LIBRARY names %s: %s", named,
+					strerror(errno));
+			return MMUNOTIFY_EXIT_TOOL;
+		}
+	} else {
+		if (!realpath("/proc/self/exe", exe))
+			strcpy(exe, "/");
+		*strrchr(exe, '/') = '\0';
+		/* Beside us in the build tree; else where the install put it,
+		 * relative to us first because the tree may have been moved. */
+		if (!take_library(launch, "%s/mmunotify-trace.so", exe) &&
+		    !take_library(launch, "%s/../" TRACE_LIBDIR "/mmunotify/mmunotify-trace.so",
+				  exe) &&
+		    !take_library(launch, "%s/mmunotify/mmunotify-trace.so",
+				  TRACE_PREFIX "/" TRACE_LIBDIR)) {
+			mmunotify_error("trace", "mmunotify-trace.so is not installed; "
+					"MMUNOTIFY_TRACE_LIBRARY can name it");
+			return MMUNOTIFY_EXIT_TOOL;
+		}
+	}
+	if (strpbrk(launch->library, " :")) {
+		mmunotify_error("trace", "%s: LD_PRELOAD cannot name a path with a space or a colon",
+				launch->library);
+		return MMUNOTIFY_EXIT_TOOL;
+	}
+	return 0;
+}
+
+static void set_environment(const struct launch *launch)
+{
+	const char *old = getenv("LD_PRELOAD");
+	char *value = NULL;
+
+	if (!old || !*old)
+		setenv("LD_PRELOAD", launch->library, 1);
+	else if (asprintf(&value, "%s:%s", launch->library, old) > 0)
+		setenv("LD_PRELOAD", value, 1);
+	free(value);
+	setenv(RING_ENV, launch->ring, 1);
+}
+
+static void run_program(const struct launch *launch, const sigset_t *mask, int report)
+{
+	int error;
+
+	set_environment(launch);
+	sigprocmask(SIG_SETMASK, mask, NULL);
+	execv(launch->path, launch->argv);
+	error = errno;
+	if (write(report, &error, sizeof(error)) < 0)
+		_exit(MMUNOTIFY_EXIT_TOOL);
+	_exit(MMUNOTIFY_EXIT_CANNOT);
+}
+
+/* Nothing comes through the pipe if the program runs: exec closed it. */
+static int exec_error(int report)
+{
+	ssize_t length;
+	int error = 0;
+
+	do
+		length = read(report, &error, sizeof(error));
+	while (length < 0 && errno == EINTR);
+	close(report);
+	return length == (ssize_t)sizeof(error) ? error : 0;
+}
+
+int launch_start(const struct launch *launch, pid_t *child)
+{
+	int report[2], error;
+	sigset_t all, mask;
+
+	if (pipe2(report, O_CLOEXEC) < 0)
+		goto failed;
+	/* No handler of ours may run in the child before exec. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &mask);
+	*child = fork();
+	if (!*child)
+		run_program(launch, &mask, report[1]);
+	error = errno;
+	close(report[1]);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (*child < 0) {
+		close(report[0]);
+		errno = error;
+		goto failed;
+	}
+	error = exec_error(report[0]);
+	if (!error)
+		return 0;
+	mmunotify_error("trace", "%s: %s", launch->path, strerror(error));
+	return error == ENOENT ? MMUNOTIFY_EXIT_MISSING : MMUNOTIFY_EXIT_CANNOT;
+
+failed:
+	mmunotify_error("trace", "the program cannot be started: %s", strerror(errno));
+	return MMUNOTIFY_EXIT_TOOL;
+}

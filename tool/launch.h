@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Starting the program to be traced, and saying beforehand why it cannot be. */
+#ifndef MMUN_TOOL_LAUNCH_H
+#define MMUN_TOOL_LAUNCH_H
+
+#include <limits.h>
+#include <sys/types.h>
+
+struct launch {
+	/* The command's file, found through PATH. */
+	char path[PATH_MAX];
+	char **argv;
+	/* The library to preload and the path of the ring. */
+	char library[PATH_MAX];
+	char ring[64];
+};
+
+/*
+ * launch_check() - find argv[0] and look whether it can be traced.
+ * Return: 0, or the exit status after one sentence on stderr.
+ */
+int launch_check(struct launch *launch, char **argv);
+
+/* launch_find_library() - where mmunotify-trace.so is.  Return: as above. */
+int launch_find_library(struct launch *launch);
+
+/*
+ * launch_start() - run the program.
+ * Return: 0 with *@child, or the exit status after one sentence on stderr.
+ */
+int launch_start(const struct launch *launch, pid_t *child);
+
+#endif

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * mmunotify(1): finds the command named on the command line and runs it.
+ *
+ * It knows the commands' names and summaries and nothing else of them: each
+ * parses its own options and prints its own --help.  Tests: tests/system/trace_errors.py.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <mmunotify/version.h>
+
+#include "command.h"
+
+struct command {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *summary;
+};
+
+static const struct command commands[] = {
+	{ "trace", mmunotify_cmd_trace, "run a program and print each change of its address space" },
+	{ "replay", mmunotify_cmd_replay, "print a recording made by trace -o" },
+	{ "probe", mmunotify_cmd_probe, "list the event sources and whether they work here" },
+	{ "demo", mmunotify_cmd_demo, "show stale registrations on the real kernel, and the cure" },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void print_help(FILE *out)
+{
+	fputs("Usage: mmunotify COMMAND [OPTION...]\n\nCommands:\n", out);
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("  help     explain a command: mmunotify help COMMAND\n\n"
+	      "      --help     print this text\n"
+	      "      --version  print the version\n", out);
+}
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(commands[i].name, name))
+			return &commands[i];
+	return NULL;
+}
+
+static void report(const char *command, const char *format, va_list args)
+{
+	char line[2048];
+
+	vsnprintf(line, sizeof(line), format, args);
+	if (command)
+		fprintf(stderr, "mmunotify %s: %s\n", command, line);
+	else
+		fprintf(stderr, "mmunotify: %s\n", line);
+}
+
+void mmunotify_error(const char *command, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(command, format, args);
+	va_end(args);
+}
+
+int mmunotify_usage_error(const char *command, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	report(command, format, args);
+	va_end(args);
+	fprintf(stderr, "Try 'mmunotify %s%s--help'.\n", command ? command : "", command ? " " : "");
+	return MMUNOTIFY_EXIT_USAGE;
+}
+
+static int help(int argc, char **argv)
+{
+	const struct command *command;
+	char *help_argv[3];
+
+	if (argc < 2) {
+		print_help(stdout);
+		return 0;
+	}
+	command = find_command(argv[1]);
+	if (!command)
+		return mmunotify_usage_error(NULL, "there is no command '%s'", argv[1]);
+	help_argv[0] = argv[1];
+	help_argv[1] = (char []){ "--help" };
+	help_argv[2] = NULL;
+	return command->run(2, help_argv);
+}
+
+int main(int argc, char **argv)
+{
+	const struct command *command;
+
+	if (argc < 2)
+		return mmunotify_usage_error(NULL, "a command is missing");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+		print_help(stdout);
+		return 0;
+	}
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+		printf("mmunotify %s\n", mmun_version());
+		return 0;
+	}
+	if (!strcmp(argv[1], "help"))
+		return help(argc - 1, argv + 1);
+	command = find_command(argv[1]);
+	if (!command)
+		return mmunotify_usage_error(NULL, "there is no %s '%s'",
+					     argv[1][0] == '-' ? "option" : "command", argv[1]);
+	return command->run(argc - 1, argv + 1);
+}

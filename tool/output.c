@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The options of output, the choice of a sink, and words that several formats share.
+ *
+ * It knows no format's layout.  Tests: tests/system/trace_errors.py,
+ * tests/system/trace_events.py.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "command.h"
+#include "output.h"
+
+static int take_filter(struct output_options *options, const char *command)
+{
+	struct filter_error error;
+
+	if (!filter_parse(&options->filter, optarg, &error))
+		return 0;
+	return mmunotify_usage_error(command, "filter '%s', column %zu: %s", optarg, error.column,
+				     error.text);
+}
+
+static int take_time(struct output_options *options, const char *command)
+{
+	static const char *const styles[] = {
+		[TIME_RELATIVE] = "relative", [TIME_ABSOLUTE] = "absolute", [TIME_NONE] = "none",
+	};
+
+	for (int style = 0; style < 3; style++) {
+		if (!strcmp(optarg, styles[style])) {
+			options->time = (enum time_style)style;
+			return 0;
+		}
+	}
+	return mmunotify_usage_error(command, "--time is relative, absolute or none, not '%s'",
+				     optarg);
+}
+
+int output_option(struct output_options *options, const char *command, int option)
+{
+	switch (option) {
+	case 'o':
+		options->path = optarg;
+		return 0;
+	case 'k':
+		options->stacks = true;
+		return 0;
+	case 'q':
+		options->quiet = true;
+		return 0;
+	case OUTPUT_OPTION_TEXT:
+		options->text = true;
+		return 0;
+	case OUTPUT_OPTION_JSON:
+		options->json = true;
+		return 0;
+	case OUTPUT_OPTION_SUMMARY:
+		options->summary = true;
+		return 0;
+	case OUTPUT_OPTION_FILTER:
+		return take_filter(options, command);
+	case OUTPUT_OPTION_TIME:
+		return take_time(options, command);
+	}
+	return -1;
+}
+
+int output_format(const struct output_options *options, const char *command, bool recording,
+		  enum output_format *format)
+{
+	if (options->text && (options->json || options->summary))
+		return mmunotify_usage_error(command, "--text does not go with %s",
+					     options->json ? "--json" : "--summary");
+	if (options->summary)
+		*format = options->json ? OUTPUT_SUMMARY_JSON : OUTPUT_SUMMARY;
+	else if (options->json)
+		*format = OUTPUT_JSON;
+	else if (options->text || !recording || !options->path)
+		*format = OUTPUT_TEXT;
+	else
+		*format = OUTPUT_RECORDING;
+	return 0;
+}
+
+int sink_open(struct sink *sink, enum output_format format, const struct output_options *options,
+	      FILE *out, const struct record_header *header)
+{
+	static const struct sink_ops *const formats[] = {
+		[OUTPUT_DEFAULT] = &sink_text,
+		[OUTPUT_TEXT] = &sink_text,
+		[OUTPUT_JSON] = &sink_json,
+		[OUTPUT_SUMMARY] = &sink_summary,
+		[OUTPUT_SUMMARY_JSON] = &sink_summary_json,
+		[OUTPUT_RECORDING] = &sink_recording,
+	};
+
+	*sink = (struct sink){
+		.ops = formats[format], .options = options, .out = out, .header = *header,
+	};
+	return sink->ops->open(sink, header);
+}
+
+int sink_record(struct sink *sink, const struct record *record)
+{
+	if (!filter_match(&sink->options->filter, record))
+		return 0;
+	return sink->ops->record(sink, record);
+}
+
+int sink_close(struct sink *sink)
+{
+	int error = sink->ops->close(sink);
+
+	if (fflush(sink->out) && !error)
+		error = -errno;
+	return error;
+}
+
+void output_time(const struct sink *sink, uint64_t time, int digits, char *out, size_t size)
+{
+	static const uint64_t units[] = { 1000000000, 100000000, 10000000, 1000000, 100000,
+					  10000, 1000, 100, 10, 1 };
+	uint64_t since = time - sink->header.start_monotonic;
+	const char *sign = "";
+
+	*out = '\0';
+	if (sink->options->time == TIME_NONE)
+		return;
+	if (sink->options->time == TIME_ABSOLUTE) {
+		since += sink->header.start_realtime;
+	} else if ((int64_t)since < 0) {
+		sign = "-";
+		since = -since;
+	}
+	snprintf(out, size, "%s%llu.%0*llu", sign, (unsigned long long)(since / 1000000000),
+		 digits, (unsigned long long)(since % 1000000000 / units[digits]));
+}
+
+void output_size(uint64_t bytes, char *out, size_t size)
+{
+	static const char units[] = "BKMGTPE";
+	unsigned int unit = 0;
+	uint64_t whole = bytes, scale = 1;
+
+	while (whole >= 1024 && unit < sizeof(units) - 2) {
+		whole /= 1024;
+		scale *= 1024;
+		unit++;
+	}
+	if (bytes % scale == 0 || whole >= 100)
+		snprintf(out, size, "%llu%c", (unsigned long long)whole, units[unit]);
+	else
+		snprintf(out, size, "%llu.%llu%c", (unsigned long long)whole,
+			 (unsigned long long)(bytes % scale * 10 / scale), units[unit]);
+}
+
+bool output_is_about_process(const struct record *record)
+{
+	return record->type == RECORD_RELEASE || record->type == RECORD_END ||
+	       (record->type == RECORD_PROCESS && !record->process.error);
+}
+
+const char *output_outcome(const struct record *record)
+{
+	const char *name;
+
+	if ((record->flags & RING_HAS_RESULT) && record->event.result < 0) {
+		name = strerrorname_np((int)-record->event.result);
+		return name ? name : "error";
+	}
+	return record->flags & RING_UNCHANGED ? "unchanged" : "ok";
+}
+
+void output_escape(const char *text, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (; *text && used + 5 < size; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c < 0x20 || c == 0x7f || c == '\\')
+			used += (size_t)sprintf(out + used, "\\%03o", c);
+		else
+			out[used++] = (char)c;
+	}
+	out[used] = '\0';
+}
+
+void output_mapping(const struct record *record, bool offset, char *out, size_t size)
+{
+	const char *name = record->event.name;
+	const char *kind = record_kind_name(record->event.kind);
+	char escaped[2 * RING_MAX_TEXT], at[32] = "", *deleted;
+
+	if (!name) {
+		snprintf(out, size, "%s", kind);
+		return;
+	}
+	/* "/memfd:x (deleted)": neither a path nor deleted. */
+	if (record->event.kind == MAPPING_MEMFD || record->event.kind == MAPPING_SYSV)
+		name++;
+	output_escape(name, escaped, sizeof(escaped));
+	deleted = strstr(escaped, " (deleted)");
+	if (deleted && record->event.kind != MAPPING_FILE)
+		*deleted = '\0';
+	if (offset)
+		snprintf(at, sizeof(at), "+0x%llx", (unsigned long long)record->event.offset);
+	if (record->event.kind == MAPPING_FILE || record->event.kind == MAPPING_MEMFD ||
+	    record->event.kind == MAPPING_SYSV)
+		snprintf(out, size, "%s%s", escaped, at);
+	else
+		snprintf(out, size, "%s %s", kind, escaped);
+}
+
+void output_status(int wait_status, char *out, size_t size)
+{
+	const char *name;
+
+	if (WIFSIGNALED(wait_status)) {
+		name = sigabbrev_np(WTERMSIG(wait_status));
+		snprintf(out, size, "was killed by %s%s", name ? "SIG" : "signal ",
+			 name ? name : "");
+		if (!name)
+			snprintf(out, size, "was killed by signal %d", WTERMSIG(wait_status));
+		return;
+	}
+	snprintf(out, size, "exited with status %d", WEXITSTATUS(wait_status));
+}
+
+static void add_clause(char *out, size_t size, uint64_t count, const char *clause)
+{
+	size_t used = strlen(out);
+
+	if (count)
+		snprintf(out + used, size - used, "%s%s: %llu", used ? "; " : "", clause,
+			 (unsigned long long)count);
+}
+
+bool output_lost(const struct record *record, char *out, size_t size)
+{
+	*out = '\0';
+	add_clause(out, size, record->lost.dropped,
+		   "events lost because the ring was full (--buffer makes it larger)");
+	add_clause(out, size, record->lost.abandoned,
+		   "events lost because their process died or stood still while it wrote them");
+	add_clause(out, size, record->lost.too_deep,
+		   "events lost because signal handlers nested too deep");
+	add_clause(out, size, record->lost.unfollowed,
+		   "programs not followed (static, set-user-ID, cleared environment, another "
+		   "user or process namespace)");
+	return *out;
+}

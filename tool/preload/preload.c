@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * mmunotify-trace.so: preloaded by `mmunotify trace`, it subscribes to the
+ * process it is in and sends each change of the address space to the ring.
+ *
+ * A section is remembered from its start to its end on a small stack per
+ * thread; the range's address tells which end belongs to which start, so a
+ * section that never ends (its thread was unwound) costs nothing but a place
+ * that the next end below it frees.  A forked child subscribes anew if children
+ * are followed.  Whatever goes wrong here leaves the program running untraced.
+ * Tests: tests/system/trace_*.py, tests/system/programs.sh.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <mmunotify/mmu_notifier.h>
+#include <mmunotify/self.h>
+
+#include "tracer.h"
+
+/* One call opens up to 16 ranges; signal handlers may add theirs. */
+#define MAX_PENDING 20
+
+struct pending_section {
+	const struct mmu_notifier_range *range;
+	uint64_t began;
+	uint64_t name;
+	uint64_t stack;
+	uint64_t offset;
+	uint8_t kind;
+	bool more;
+};
+
+static __thread struct {
+	unsigned int depth;
+	struct pending_section sections[MAX_PENDING];
+} pending;
+
+static struct mmu_notifier notifier;
+static struct mm_struct *subscribed;
+static char program_path[RING_MAX_TEXT];
+
+static void describe(struct pending_section *section, const struct mmu_notifier_range *range)
+{
+	const struct mmun_origin *origin = range->origin;
+	unsigned long sp = origin ? origin->sp : 0;
+	struct mapping mapping;
+
+	mapping_find(range->start, range->end, sp, &mapping);
+	section->kind = (uint8_t)mapping.kind;
+	section->more = mapping.more;
+	section->offset = mapping.offset;
+	section->name = emit_text(mapping.name);
+	section->stack = 0;
+	if (origin && emit_wants() & RING_WANT_STACKS)
+		section->stack = stack_capture(origin->pc, sp);
+}
+
+static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	struct pending_section *section;
+
+	if (!emit_is_open())
+		return 0;
+	if (pending.depth >= MAX_PENDING) {
+		emit_too_deep();
+		return 0;
+	}
+	/* The place first: from then on a signal handler uses those above. */
+	section = &pending.sections[pending.depth++];
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	section->range = range;
+	describe(section, range);
+	section->began = emit_now();
+	return 0;
+}
+
+/* Takes the section of @range, and any above it, off the stack; false: not there. */
+static bool pop(const struct mmu_notifier_range *range, struct pending_section *out)
+{
+	for (unsigned int i = pending.depth; i--;) {
+		if (pending.sections[i].range != range)
+			continue;
+		*out = pending.sections[i];
+		/* Now a signal handler may use the place again. */
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		pending.depth = i;
+		return true;
+	}
+	return false;
+}
+
+static unsigned int flags_of(const struct mmu_notifier_range *range, bool more)
+{
+	unsigned int flags = more ? RING_MORE_MAPPINGS : 0;
+
+	if (range->flags & MMUN_RANGE_UNCHANGED)
+		flags |= RING_UNCHANGED;
+	if (range->flags & MMUN_RANGE_PINNED_SAFE)
+		flags |= RING_PINNED_SAFE;
+	if (range->origin)
+		flags |= RING_HAS_RESULT;
+	return flags;
+}
+
+static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	uint64_t now = emit_now();
+	struct pending_section section;
+	struct ring_event event;
+
+	if (!pop(range, &section))
+		return;
+	event = (struct ring_event){
+		.op = range->origin ? (uint8_t)range->origin->op : MMUN_OP_NONE,
+		.event = (uint8_t)range->event,
+		.kind = section.kind,
+		.duration = now - section.began,
+		.start = range->start,
+		.end = range->end,
+		.result = range->origin ? range->origin->result : 0,
+		.offset = section.offset,
+		.name = section.name,
+		.stack = section.stack,
+	};
+	emit_event(&event, flags_of(range, section.more), section.began);
+}
+
+static void release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	emit_release();
+}
+
+static const struct mmu_notifier_ops tracer_ops = {
+	.release = release,
+	.invalidate_range_start = range_start,
+	.invalidate_range_end = range_end,
+};
+
+static void subscribe(unsigned int flags)
+{
+	struct mm_struct *mm = mmun_self();
+	int error = -ENOMEM;
+
+	memset(&notifier, 0, sizeof(notifier));
+	notifier.ops = &tracer_ops;
+	pending.depth = 0;
+	if (mm)
+		error = mmu_notifier_register(&notifier, mm);
+	subscribed = error ? NULL : mm;
+	emit_process(flags, -error);
+}
+
+static void forked_child(void)
+{
+	int saved = errno;
+
+	if (subscribed)
+		mmu_notifier_unregister(&notifier, subscribed);
+	if (emit_is_open())
+		subscribe(0);
+	errno = saved;
+}
+
+/* libc's own, not a sanitizer's or another library's, whichever comes first. */
+static void prepare_libc(void)
+{
+	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+	const unsigned int *thread_size;
+
+	if (!libc)
+		return;
+	emit_set_clock((int (*)(int, void *))dlsym(libc, "clock_gettime"));
+	thread_size = dlsym(libc, "_thread_db_sizeof_pthread");
+	if (thread_size)
+		mapping_set_thread_size(*thread_size);
+	dlclose(libc);
+}
+
+/* The program's environment as it was without us; in place, so that main's is too. */
+static void clean_environment(void)
+{
+	char *preload = getenv("LD_PRELOAD"), *rest;
+
+	if (preload) {
+		rest = strchr(preload, ':');
+		if (rest)
+			memmove(preload, rest + 1, strlen(rest));
+		else
+			unsetenv("LD_PRELOAD");
+	}
+	unsetenv(RING_ENV);
+}
+
+static void find_program(void)
+{
+	const char *path = realpath("/proc/self/exe", NULL);
+
+	if (path && strlen(path) < sizeof(program_path))
+		memcpy(program_path, path, strlen(path) + 1);
+	free((void *)path);
+}
+
+static void warm_allocator(void)
+{
+	void *volatile memory = malloc(1);
+
+	free(memory);
+}
+
+static void attach(void)
+{
+	const char *path = getenv(RING_ENV);
+	unsigned int wants;
+
+	if (!path || !emit_attach(path))
+		return;
+	wants = emit_wants();
+	prepare_libc();
+	if (wants & RING_WANT_STACKS) {
+		find_program();
+		stack_prepare(program_path);
+	}
+	if (wants & RING_FOLLOW) {
+		/* The allocator's own fork handlers come first: ours allocates. */
+		warm_allocator();
+		pthread_atfork(NULL, NULL, forked_child);
+	} else {
+		clean_environment();
+	}
+	subscribe(RING_AFTER_EXEC);
+}
+
+__attribute__((constructor)) static void construct(void)
+{
+	int saved = errno;
+
+	attach();
+	errno = saved;
+}
+
+/*
+ * AddressSanitizer's run-time refuses to start unless it is the first library
+ * of all, which a preloaded one makes impossible.  It asks this function for
+ * options; a program that has its own keeps it.
+ */
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+
+const char *__asan_default_options(void)
+{
+	return "verify_asan_link_order=0";
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The part of the tracer that lives in the traced process.
+ *
+ * Everything but attaching runs inside the program's memory operations: with
+ * any lock of the program held, in signal handlers, on small stacks.  So: raw
+ * system calls only, no allocation, no lock, no libc, errno untouched.
+ */
+#ifndef MMUN_TOOL_PRELOAD_TRACER_H
+#define MMUN_TOOL_PRELOAD_TRACER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ring.h"
+
+/* emit.c: messages into the ring. */
+
+/* Binds the ring whose memory is @path.  False: not there, not ours, not usable. */
+bool emit_attach(const char *path);
+/* What the tool wants (RING_WANT_STACKS, RING_FOLLOW); 0 once it has gone. */
+unsigned int emit_wants(void);
+bool emit_is_open(void);
+void emit_set_clock(int (*clock)(int, void *));
+uint64_t emit_now(void);
+void emit_event(const struct ring_event *event, unsigned int flags, uint64_t time);
+/* @flags: RING_AFTER_EXEC or 0; @error: why nothing can be watched, or 0. */
+void emit_process(unsigned int flags, int error);
+void emit_release(void);
+void emit_too_deep(void);
+/* Makes sure that the tool knows the blob; its hash, never 0 for one that exists. */
+uint64_t emit_blob(enum ring_blob_kind kind, const void *bytes, size_t length);
+uint64_t emit_text(const char *text);
+
+/* mapping.c: what a range is. */
+
+struct mapping {
+	enum mapping_kind kind;
+	bool more;
+	/* In the file, of the range's first byte. */
+	uint64_t offset;
+	/* Empty: the kind says all. */
+	char name[RING_MAX_TEXT];
+};
+
+/* @sp: the caller's stack pointer. */
+void mapping_find(unsigned long start, unsigned long end, unsigned long sp,
+		  struct mapping *out);
+/* Size of the thread descriptor at the top of thread stacks; 0: not known. */
+void mapping_set_thread_size(unsigned int size);
+struct span {
+	unsigned long start, end;
+};
+
+/*
+ * The two ways to ask the kernel; they describe the first mapping in the range,
+ * and *@last is the one in which the range ends, or else the first.
+ */
+bool mapping_query(int maps, unsigned long start, unsigned long end, struct mapping *out,
+		   struct span *last);
+bool mapping_parse(int maps, unsigned long start, unsigned long end, struct mapping *out,
+		   struct span *last);
+
+/* stack.c: who asked. */
+
+/* Loads what unwinding needs; may allocate. */
+void stack_prepare(const char *program);
+/* The stack from the code at @pc with stack pointer @sp upwards; a blob's hash. */
+uint64_t stack_capture(unsigned long pc, unsigned long sp);
+
+#endif

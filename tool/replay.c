@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * `mmunotify replay`: prints a recording in any format of trace.
+ *
+ * Records go through the same sinks as live ones, so both print the same.  What
+ * can be read of a damaged file is printed before the damage is reported.
+ * Tests: tests/system/trace_replay.py.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "intern.h"
+#include "output.h"
+
+static const char help_text[] =
+	"Usage: mmunotify replay [OPTION...] FILE\n"
+	"\n"
+	"Print a recording made by mmunotify trace -o; - is standard input.\n"
+	"\n"
+	OUTPUT_HELP
+	"  -h, --help          print this text\n"
+	"\n"
+	"Exit status: 0; 1 the recording is damaged (what is readable is printed first);\n"
+	"2 wrong usage, or a file that cannot be read or written.\n";
+
+/* Return: below 0 to go on, otherwise the exit status. */
+static int parse(struct output_options *options, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		OUTPUT_LONG_OPTIONS,
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	int option, status;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, OUTPUT_SHORT_OPTIONS, longs, NULL)) >= 0) {
+		status = output_option(options, "replay", option);
+		if (status > 0)
+			return status;
+		if (option == 'h') {
+			fputs(help_text, stdout);
+			return 0;
+		}
+		if (option == '?') {
+			fputs("Try 'mmunotify replay --help'.\n", stderr);
+			return MMUNOTIFY_EXIT_USAGE;
+		}
+	}
+	if (optind == argc)
+		return mmunotify_usage_error("replay", "a recording to print is missing");
+	if (optind + 1 < argc)
+		return mmunotify_usage_error("replay", "one recording at a time, not '%s' too",
+					     argv[optind + 1]);
+	return -1;
+}
+
+static int unusable(const char *path, const char *what, int error)
+{
+	mmunotify_error("replay", "%s: cannot be %s: %s", path, what, strerror(error));
+	return MMUNOTIFY_EXIT_USAGE;
+}
+
+/* Return: 0, or the exit status for a damaged recording or failed output. */
+static int copy(struct record_reader *reader, struct sink *sink, const char *path)
+{
+	struct record record;
+	int result, error = 0;
+
+	while ((result = record_read(reader, &record)) > 0 && !error)
+		error = sink_record(sink, &record);
+	if (error)
+		return unusable(sink->options->path ? sink->options->path : "standard output",
+				"written", -error);
+	if (!result)
+		return 0;
+	fflush(sink->out);
+	mmunotify_error("replay", "%s: damaged at byte %llu: %s", path,
+			(unsigned long long)reader->offset, reader->damage);
+	return MMUNOTIFY_EXIT_FAILED;
+}
+
+static int replay(const struct output_options *options, enum output_format format,
+		  const char *path, FILE *in, FILE *out)
+{
+	struct intern *intern = intern_new();
+	struct record_reader reader;
+	struct record_header header;
+	struct sink sink;
+	int status, error;
+
+	if (!intern)
+		return unusable(path, "read", ENOMEM);
+	if (record_reader_open(&reader, in, intern, &header)) {
+		mmunotify_error("replay", "%s: damaged at byte %llu: %s", path,
+				(unsigned long long)reader.offset, reader.damage);
+		intern_free(intern);
+		return MMUNOTIFY_EXIT_FAILED;
+	}
+	error = sink_open(&sink, format, options, out, &header);
+	if (error) {
+		status = unusable(path, "printed", -error);
+	} else {
+		status = copy(&reader, &sink, path);
+		error = sink_close(&sink);
+		if (error && !status)
+			status = unusable(options->path ? options->path : "standard output",
+					  "written", -error);
+	}
+	record_reader_close(&reader);
+	intern_free(intern);
+	return status;
+}
+
+int mmunotify_cmd_replay(int argc, char **argv)
+{
+	struct output_options options = { 0 };
+	enum output_format format;
+	int status = parse(&options, argc, argv);
+	FILE *in, *out = stdout;
+	const char *path;
+
+	if (status < 0)
+		status = output_format(&options, "replay", false, &format);
+	else
+		return status;
+	if (status)
+		return status;
+	path = argv[optind];
+	in = strcmp(path, "-") ? fopen(path, "re") : stdin;
+	if (!in)
+		return unusable(path, "read", errno);
+	if (options.path && !(out = fopen(options.path, "we")))
+		return unusable(options.path, "written", errno);
+	status = replay(&options, format, path, in, out);
+	filter_clear(&options.filter);
+	return status;
+}

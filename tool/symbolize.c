@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Return addresses to names of functions, with elfutils' libdwfl where it was built in.
+ *
+ * A file is opened once and for all its addresses; a file that cannot be read
+ * gives no names and is not tried again.  Without libdwfl, and for code outside
+ * of files, places are printed as module+offset.  Tests: tests/system/trace_stacks.py.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "intern.h"
+#include "symbolize.h"
+
+static void describe_module(const struct record_frame *frame, char *out, size_t size)
+{
+	if (frame->module)
+		snprintf(out, size, "%s+0x%llx", frame->module, (unsigned long long)frame->offset);
+	else
+		snprintf(out, size, "0x%llx", (unsigned long long)frame->offset);
+}
+
+void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame,
+			 char *out, size_t size)
+{
+	struct symbol symbol;
+	char module[1200], source[600] = "";
+
+	describe_module(frame, module, sizeof(module));
+	symbolizer_find(symbolizer, frame, &symbol);
+	if (symbol.file)
+		snprintf(source, sizeof(source), " (%s:%d)", symbol.file, symbol.line);
+	if (symbol.function)
+		snprintf(out, size, "%s+0x%llx%s in %s", symbol.function,
+			 (unsigned long long)symbol.offset, source, module);
+	else
+		snprintf(out, size, "%s", module);
+}
+
+#ifdef HAVE_LIBDW
+#include <elfutils/libdwfl.h>
+
+struct symbolizer {
+	Dwfl *dwfl;
+	/* By the address of the interned module name. */
+	struct key_map modules;
+	/* struct place by module and offset: programs call from few places. */
+	struct key_map places;
+};
+
+/* What was found out about one address. */
+struct place {
+	struct record_frame frame;
+	struct symbol symbol;
+};
+
+/* One file; module NULL: it cannot be read. */
+struct module {
+	Dwfl_Module *module;
+	Dwarf_Addr bias;
+};
+
+static const Dwfl_Callbacks callbacks = {
+	.find_elf = dwfl_build_id_find_elf,
+	.find_debuginfo = dwfl_standard_find_debuginfo,
+	.section_address = dwfl_offline_section_address,
+};
+
+struct symbolizer *symbolizer_new(void)
+{
+	struct symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
+
+	if (symbolizer)
+		symbolizer->dwfl = dwfl_begin(&callbacks);
+	return symbolizer;
+}
+
+static void free_values(struct key_map *map)
+{
+	for (size_t i = 0; i < map->size; i++)
+		free(map->entries[i].value);
+	key_map_clear(map);
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+	if (!symbolizer)
+		return;
+	free_values(&symbolizer->modules);
+	free_values(&symbolizer->places);
+	if (symbolizer->dwfl)
+		dwfl_end(symbolizer->dwfl);
+	free(symbolizer);
+}
+
+static void load_module(struct symbolizer *symbolizer, const char *path, struct module *module)
+{
+	dwfl_report_begin_add(symbolizer->dwfl);
+	module->module = dwfl_report_offline(symbolizer->dwfl, path, path, -1);
+	dwfl_report_end(symbolizer->dwfl, NULL, NULL);
+	if (module->module && !dwfl_module_getelf(module->module, &module->bias))
+		module->module = NULL;
+}
+
+static const struct module *find_module(struct symbolizer *symbolizer, const char *path)
+{
+	void **place = key_map_place(&symbolizer->modules, (uintptr_t)path);
+
+	if (!place)
+		return NULL;
+	if (!*place) {
+		*place = calloc(1, sizeof(struct module));
+		if (*place && *path == '/')
+			load_module(symbolizer, path, *place);
+	}
+	return *place;
+}
+
+static void look_up(struct symbolizer *symbolizer, const struct record_frame *frame,
+		    struct symbol *out)
+{
+	const struct module *module;
+	Dwarf_Addr address;
+	Dwfl_Line *line;
+	GElf_Sym symbol;
+	GElf_Off offset;
+
+	module = find_module(symbolizer, frame->module);
+	if (!module || !module->module)
+		return;
+	/* The address behind a call may belong to the next function already. */
+	address = frame->offset + module->bias - 1;
+	out->function = dwfl_module_addrinfo(module->module, address, &offset, &symbol, NULL, NULL,
+					     NULL);
+	out->offset = offset + 1;
+	line = dwfl_module_getsrc(module->module, address);
+	if (line)
+		out->file = dwfl_lineinfo(line, NULL, &out->line, NULL, NULL, NULL);
+}
+
+void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
+		     struct symbol *out)
+{
+	uint64_t key = (uintptr_t)frame->module * 0x9e3779b97f4a7c15ull ^ frame->offset;
+	struct place *place;
+	void **at;
+
+	memset(out, 0, sizeof(*out));
+	if (!symbolizer || !symbolizer->dwfl || !frame->module)
+		return;
+	at = key_map_place(&symbolizer->places, key);
+	place = at ? *at : NULL;
+	if (place && place->frame.module == frame->module &&
+	    place->frame.offset == frame->offset) {
+		*out = place->symbol;
+		return;
+	}
+	look_up(symbolizer, frame, out);
+	if (!at || place)
+		return;
+	place = malloc(sizeof(*place));
+	if (place)
+		*place = (struct place){ *frame, *out };
+	*at = place;
+}
+#else
+struct symbolizer *symbolizer_new(void)
+{
+	return NULL;
+}
+
+void symbolizer_free(struct symbolizer *symbolizer)
+{
+}
+
+void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
+		     struct symbol *out)
+{
+	memset(out, 0, sizeof(*out));
+}
+#endif

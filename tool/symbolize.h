@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Return addresses to names of functions. */
+#ifndef MMUN_TOOL_SYMBOLIZE_H
+#define MMUN_TOOL_SYMBOLIZE_H
+
+#include <stddef.h>
+
+#include "record.h"
+
+struct symbolizer;
+
+/* A place in a program's code. */
+struct symbol {
+	/* NULL: not known. */
+	const char *function;
+	uint64_t offset;
+	/* NULL: not known. */
+	const char *file;
+	int line;
+};
+
+/* NULL, which all others accept, when there is no memory. */
+struct symbolizer *symbolizer_new(void);
+void symbolizer_free(struct symbolizer *symbolizer);
+
+/*
+ * symbolizer_find() - what lies at @frame.
+ *
+ * Addresses are those behind a call or system call, as return addresses are.
+ * The strings live as long as the symbolizer.
+ */
+void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
+		     struct symbol *out);
+/* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234". */
+void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame,
+			 char *out, size_t size);
+
+#endif
