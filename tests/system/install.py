@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The installed tree serves a user: examples compile by their own first line, run,
+and link statically; the command and the man pages are there.
+
+    install.py MESON BUILD SOURCE
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from tap import diag, done, ok, skip
+
+MESON, BUILD, SOURCE = sys.argv[1:4]
+
+
+def run(command, **kwargs):
+    return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
+
+
+def passes(result, name):
+    return ok(result.returncode == 0, name, result.stdout + result.stderr)
+
+
+def find(root, pattern):
+    found = glob.glob(os.path.join(root, '**', pattern), recursive=True)
+    return found[0] if found else None
+
+
+def environment(root, pc):
+    env = dict(os.environ)
+    env['PKG_CONFIG_SYSROOT_DIR'] = root
+    env['PKG_CONFIG_PATH'] = os.path.dirname(pc)
+    env['LD_LIBRARY_PATH'] = os.path.dirname(find(root, 'libmmunotify.so.0'))
+    # What is compiled here must not inherit a sanitizer of the tree around.
+    for name in ('CFLAGS', 'LDFLAGS', 'LD_PRELOAD'):
+        env.pop(name, None)
+    return env
+
+
+def first_line_command(path):
+    with open(path, encoding='utf-8') as file:
+        match = re.match(r'/\* (cc .*) \*/$', file.readline().rstrip())
+    return match.group(1) if match else None
+
+
+def test_examples(env, work):
+    for source in sorted(glob.glob(os.path.join(SOURCE, 'examples', '*.c'))):
+        name = os.path.splitext(os.path.basename(source))[0]
+        command = first_line_command(source)
+        if not ok(command, 'example %s: its first line is a command' % name):
+            continue
+        shutil.copy(source, work)
+        if passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
+                  'example %s: compiles by its first line' % name):
+            passes(run([os.path.join(work, name)], cwd=work, env=env, timeout=60),
+                   'example %s: runs' % name)
+
+
+def test_static(env, work):
+    """The archive in a dynamic program works; in a static one it says no and harms nothing."""
+    command = ('cc -o mixed print_events.c $(pkg-config --cflags mmunotify) -Wl,-Bstatic '
+               '$(pkg-config --static --libs-only-L --libs-only-l mmunotify | '
+               "sed 's/-lpthread//; s/-ldl//') -Wl,-Bdynamic -lpthread -ldl")
+    if passes(run(['sh', '-c', command], cwd=work, env=env), 'static archive: links'):
+        linked = run(['readelf', '-dW', 'mixed'], cwd=work)
+        ok('libmmunotify' not in linked.stdout, 'static archive: no shared library is needed',
+           linked.stdout)
+        passes(run([os.path.join(work, 'mixed')], timeout=60), 'static archive: runs')
+    command = 'cc -static -o alone print_events.c $(pkg-config --static --cflags --libs mmunotify)'
+    if passes(run(['sh', '-c', command], cwd=work, env=env), 'static program: links'):
+        result = run([os.path.join(work, 'alone')], timeout=60)
+        ok(result.returncode == 1 and 'not supported' in result.stderr.lower(),
+           'static program: registration is refused with a sentence',
+           '%d %s' % (result.returncode, result.stderr))
+
+
+def test_headers(env, work):
+    """The same header test as for the source tree, on what was installed."""
+    flags = run(['pkg-config', '--cflags-only-I', 'mmunotify'], env=env).stdout.split()
+    include = flags[0][2:] if flags else find(env['PKG_CONFIG_SYSROOT_DIR'], 'include')
+    passes(run([sys.executable, os.path.join(SOURCE, 'tests/system/headers.py'), include]),
+           'installed headers compile alone in C and C++')
+    installed = {os.path.basename(h) for h in glob.glob(os.path.join(include, 'mmunotify/*'))}
+    ours = {os.path.basename(h) for h in glob.glob(os.path.join(SOURCE, 'include/mmunotify/*'))}
+    ok(installed == ours, 'every header is installed', installed ^ ours)
+
+
+def test_command(root, env):
+    tool = find(root, 'bin/mmunotify')
+    if ok(tool, 'the command is installed'):
+        passes(run([tool, '--version'], env=env), 'the command finds its library')
+        passes(run([tool, 'probe'], env=env), 'the command finds an event source')
+        traced = run([tool, 'trace', '--summary', '--', '/bin/true'], env=env)
+        passes(traced, 'the installed tracer is found')
+
+
+def test_man_pages(root):
+    pages = glob.glob(os.path.join(root, '**/man/man[0-9]/*'), recursive=True)
+    if not pages:
+        skip('man pages', 'built without them')
+        return
+    names = {os.path.basename(p) for p in pages}
+    for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify.7',
+                 'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3'):
+        ok(page in names, 'man page %s is installed' % page)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix='mmunotify-install-') as temporary:
+        root, work = os.path.join(temporary, 'root'), os.path.join(temporary, 'work')
+        os.mkdir(work)
+        result = run([MESON, 'install', '-C', BUILD, '--no-rebuild', '--destdir', root])
+        if not passes(result, 'meson install'):
+            done()
+        pc = find(root, 'mmunotify.pc')
+        if not ok(pc, 'a pkg-config file is installed'):
+            done()
+        env = environment(root, pc)
+        diag(run(['pkg-config', '--cflags', '--libs', 'mmunotify'], env=env).stdout)
+        test_examples(env, work)
+        test_static(env, work)
+        test_headers(env, work)
+        test_command(root, env)
+        test_man_pages(root)
+    done()
+
+
+main()
