@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+# Doors to the real build, which is meson's.  Each door makes the machine ready
+# first (scripts/setup.sh), then configures its own build tree if there is none.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+MESON ?= meson
+NINJA ?= ninja
+
+tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(3)
+sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled
+
+help:
+	@echo 'make demo     the problem and the cure, on this kernel, in one table'
+	@echo 'make check    build and run every test'
+	@echo 'make bench    measure, beside UCX and libfabric (BENCH_ARGS=--quick, --json ...)'
+	@echo 'make asan     the tests under AddressSanitizer and UBSan (gcc)'
+	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
+	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make clean    remove the build trees'
+	@echo
+	@echo 'Missing Debian packages are installed where that is permitted; otherwise'
+	@echo 'the command is printed.  MMUNOTIFY_SETUP=skip leaves the machine alone.'
+
+demo:
+	@scripts/setup.sh demo
+	$(call tree,build)
+	@$(NINJA) -C build
+	@build/tool/mmunotify demo $(DEMO_ARGS)
+
+check:
+	@scripts/setup.sh check
+	$(call tree,build)
+	@$(NINJA) -C build
+	@scripts/tap-summary --run build
+
+bench:
+	@scripts/setup.sh bench
+	$(call tree,build-bench,,--buildtype=release)
+	@$(NINJA) -C build-bench bench-programs
+	@build-bench/bench/mmunotify-bench $(BENCH_ARGS)
+
+# A cancelled thread leaves its stack marked as in use; the runtime then finds
+# fault with its own clean-up of the signal stack, unless it has none.
+asan: export ASAN_OPTIONS := use_sigaltstack=0:$(ASAN_OPTIONS)
+asan:
+	@scripts/setup.sh check
+	$(call tree,build-asan,CC=gcc CXX=g++,-Db_sanitize=address$(comma)undefined $(sanitizer_options))
+	@$(NINJA) -C build-asan
+	@scripts/tap-summary --run build-asan --suites unit,contract,torture
+
+tsan:
+	@scripts/setup.sh check
+	$(call tree,build-tsan,CC=clang CXX=clang++,-Db_sanitize=thread $(sanitizer_options))
+	@$(NINJA) -C build-tsan
+	@scripts/tap-summary --run build-tsan --suites unit,contract,torture
+
+install:
+	@scripts/setup.sh demo
+	$(call tree,build)
+	@$(MESON) configure build -Dprefix=$(PREFIX)
+	@$(NINJA) -C build
+	@$(MESON) install -C build --no-rebuild --destdir '$(DESTDIR)'
+
+clean:
+	rm -rf build build-bench build-asan build-tsan
+
+comma := ,
+
+.PHONY: help demo check bench asan tsan install clean
