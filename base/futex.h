@@ -7,10 +7,13 @@
 #include <linux/futex.h>
 
 #include "raw_syscall.h"
+#include "sched_point.h"
 
 /* Sleeps while *word == value; may return early for any reason. */
 static inline void mmun_futex_wait(const unsigned int *word, unsigned int value)
 {
+	if (mmun_sched_blocked("sleep", word))
+		return;
 	mmun_syscall4(SYS_futex, (unsigned long)word, FUTEX_WAIT_PRIVATE, value, 0);
 }
 
@@ -19,6 +22,8 @@ static inline void mmun_futex_wait_for(const unsigned int *word, unsigned int va
 {
 	const struct { long sec, nsec; } time = { 0, nsec };
 
+	if (mmun_sched_blocked("sleep for a time", word))
+		return;
 	mmun_syscall4(SYS_futex, (unsigned long)word, FUTEX_WAIT_PRIVATE, value,
 		      (unsigned long)&time);
 }
@@ -26,6 +31,7 @@ static inline void mmun_futex_wait_for(const unsigned int *word, unsigned int va
 static inline void mmun_futex_wake(const unsigned int *word, int count)
 {
 	mmun_syscall3(SYS_futex, (unsigned long)word, FUTEX_WAKE_PRIVATE, (unsigned long)count);
+	mmun_sched_point("wake", word);
 }
 
 static inline void mmun_futex_wake_all(const unsigned int *word)

@@ -7,6 +7,8 @@
  *     would have prevented is reported instead of entered.
  * I3  For each pair of ranks the first legitimate nesting is remembered with
  *     its stack: a report shows the offending stack and the one it contradicts.
+ * I4  Two locks of one rank are never held together, except those of mm_lock():
+ *     one entry stands for all of them, and something orders them.
  *
  * It does not see locks of other libraries, and a successful trylock is not
  * an inversion.  Tests: tests/unit/lock.c.
@@ -24,8 +26,11 @@
 #define MAX_HELD 16
 
 struct held {
+	/* Of many: the one taken last, which is the highest if addresses order them. */
 	const void *lock;
 	enum mmun_lock_rank rank;
+	/* How many locks of mm_lock() this entry stands for; 0: an ordinary lock. */
+	unsigned long many;
 };
 
 struct stack {
@@ -108,6 +113,15 @@ violation(const char *what, enum mmun_lock_rank wanted, enum mmun_lock_rank held
 	abort();
 }
 
+void mmun_lock_report_held(const char *wants)
+{
+	char line[1024];
+	const char *end = line + sizeof(line) - 1;
+
+	append(append_held(append(line, end, "a thread holds and wants: "), end), end, wants);
+	mmun_report(line);
+}
+
 void mmun_lock_check(const void *lock, enum mmun_lock_rank rank)
 {
 	for (unsigned int i = 0; i < mine.depth; i++) {
@@ -139,24 +153,78 @@ void mmun_lock_push(const void *lock, enum mmun_lock_rank rank)
 	MMUN_BUG_ON(mine.depth == MAX_HELD);
 	for (unsigned int i = 0; i < mine.depth; i++)
 		record(mine.held[i].rank, rank);
-	mine.held[mine.depth++] = (struct held){ lock, rank };
+	mine.held[mine.depth++] = (struct held){ lock, rank, 0 };
+}
+
+/* @entry: counted from 1, as found from above; 0 is the caller's mistake. */
+static void remove_entry(unsigned int entry)
+{
+	MMUN_BUG_ON(entry == 0);
+	memmove(&mine.held[entry - 1], &mine.held[entry],
+		(mine.depth - entry) * sizeof(mine.held[0]));
+	mine.depth--;
 }
 
 void mmun_lock_pop(const void *lock)
 {
 	unsigned int i = mine.depth;
 
-	while (i > 0 && mine.held[i - 1].lock != lock)
+	while (i > 0 && (mine.held[i - 1].lock != lock || mine.held[i - 1].many))
 		i--;
-	MMUN_BUG_ON(i == 0);
-	memmove(&mine.held[i - 1], &mine.held[i], (mine.depth - i) * sizeof(mine.held[0]));
-	mine.depth--;
+	remove_entry(i);
+}
+
+static unsigned int find_many(enum mmun_lock_rank rank)
+{
+	unsigned int i = mine.depth;
+
+	while (i > 0 && (mine.held[i - 1].rank != rank || !mine.held[i - 1].many))
+		i--;
+	return i;
+}
+
+void mmun_lock_check_many(const void *lock, enum mmun_lock_rank rank, bool already,
+			  const struct mmun_mutex *outer)
+{
+	if (already)
+		violation("a lock is taken twice by one thread", rank, rank);
+	if (outer && !mmun_lock_held(outer))
+		violation("the lock that orders many others is not held", rank, rank);
+	for (unsigned int i = 0; i < mine.depth; i++) {
+		const struct held *held = &mine.held[i];
+
+		if (held->rank < rank || (held->rank == rank && !held->many))
+			violation("lock order inversion", rank, held->rank);
+		if (held->rank == rank && !outer && held->lock >= lock)
+			violation("many locks are not taken by ascending address", rank, rank);
+	}
+}
+
+void mmun_lock_push_many(const void *lock, enum mmun_lock_rank rank)
+{
+	unsigned int entry = find_many(rank);
+
+	if (!entry) {
+		mmun_lock_push(lock, rank);
+		entry = mine.depth;
+	}
+	mine.held[entry - 1].lock = lock;
+	mine.held[entry - 1].many++;
+}
+
+void mmun_lock_pop_many(enum mmun_lock_rank rank)
+{
+	unsigned int entry = find_many(rank);
+
+	MMUN_BUG_ON(entry == 0);
+	if (--mine.held[entry - 1].many == 0)
+		remove_entry(entry);
 }
 
 bool mmun_lock_held(const void *lock)
 {
 	for (unsigned int i = 0; i < mine.depth; i++) {
-		if (mine.held[i].lock == lock)
+		if (mine.held[i].lock == lock && !mine.held[i].many)
 			return true;
 	}
 	return false;

@@ -16,14 +16,24 @@
 
 #include "atomic.h"
 #include "lock_rank.h"
+#include "sched_point.h"
+
+struct mmun_mutex;
 
 #ifdef MMUN_DEBUG
 #define MMUN_RANK_FIELD enum mmun_lock_rank rank;
 void mmun_lock_check(const void *lock, enum mmun_lock_rank rank);
 void mmun_lock_push(const void *lock, enum mmun_lock_rank rank);
 void mmun_lock_pop(const void *lock);
-/* Does the calling thread hold @lock, for reading or writing? */
+void mmun_lock_check_many(const void *lock, enum mmun_lock_rank rank, bool mine,
+			  const struct mmun_mutex *outer);
+void mmun_lock_push_many(const void *lock, enum mmun_lock_rank rank);
+void mmun_lock_pop_many(enum mmun_lock_rank rank);
+/* Does the calling thread hold @lock, for reading or writing?  Not for those
+ * taken by mmun_rwlock_write_lock_many(): ask mmun_rwlock_mine(). */
 bool mmun_lock_held(const void *lock);
+/* What the calling thread holds, outermost first, on stderr. */
+void mmun_lock_report_held(const char *wants);
 #define mmun_lock_set_rank(lock, value) ((lock)->rank = (value))
 #define mmun_lock_rank_of(lock) ((lock)->rank)
 #else
@@ -31,9 +41,30 @@ bool mmun_lock_held(const void *lock);
 #define mmun_lock_check(lock, rank) ((void)0)
 #define mmun_lock_push(lock, rank) ((void)0)
 #define mmun_lock_pop(lock) ((void)0)
+#define mmun_lock_check_many(lock, rank, mine, outer) ((void)(outer))
+#define mmun_lock_push_many(lock, rank) ((void)0)
+#define mmun_lock_pop_many(rank) ((void)0)
 #define mmun_lock_held(lock) true
 #define mmun_lock_set_rank(lock, value) ((void)(value))
 #define mmun_lock_rank_of(lock) 0
+#endif
+
+/* To take a lock with one of pthread's functions; under a test's scheduler by trying. */
+#ifdef MMUN_SCHED
+#define mmun_take(lock, how) do { \
+	mmun_sched_point(#how, (lock)); \
+	while (pthread_##how##_try(lock)) { \
+		if (!mmun_sched_blocked(#how, (lock))) { \
+			pthread_##how(lock); \
+			break; \
+		} \
+	} \
+} while (0)
+#define pthread_mutex_lock_try pthread_mutex_trylock
+#define pthread_rwlock_wrlock_try pthread_rwlock_trywrlock
+#define pthread_rwlock_rdlock_try pthread_rwlock_tryrdlock
+#else
+#define mmun_take(lock, how) pthread_##how(lock)
 #endif
 
 struct mmun_mutex {
@@ -61,7 +92,7 @@ static inline void mmun_mutex_destroy(struct mmun_mutex *m)
 static inline void mmun_mutex_lock(struct mmun_mutex *m)
 {
 	mmun_lock_check(m, mmun_lock_rank_of(m));
-	pthread_mutex_lock(&m->lock);
+	mmun_take(&m->lock, mutex_lock);
 	mmun_lock_push(m, mmun_lock_rank_of(m));
 }
 
@@ -77,6 +108,7 @@ static inline void mmun_mutex_unlock(struct mmun_mutex *m)
 {
 	mmun_lock_pop(m);
 	pthread_mutex_unlock(&m->lock);
+	mmun_sched_point("unlock", m);
 }
 
 struct mmun_rwlock {
@@ -120,7 +152,7 @@ static inline void mmun_rwlock_write_taken(struct mmun_rwlock *l)
 static inline void mmun_rwlock_write_lock(struct mmun_rwlock *l)
 {
 	mmun_lock_check(l, mmun_lock_rank_of(l));
-	pthread_rwlock_wrlock(&l->lock);
+	mmun_take(&l->lock, rwlock_wrlock);
 	mmun_rwlock_write_taken(l);
 }
 
@@ -137,12 +169,13 @@ static inline void mmun_rwlock_write_unlock(struct mmun_rwlock *l)
 	mmun_lock_pop(l);
 	mmun_store_relaxed(&l->writer, 0);
 	pthread_rwlock_unlock(&l->lock);
+	mmun_sched_point("unlock", l);
 }
 
 static inline void mmun_rwlock_read_lock(struct mmun_rwlock *l)
 {
 	mmun_lock_check(l, mmun_lock_rank_of(l));
-	pthread_rwlock_rdlock(&l->lock);
+	mmun_take(&l->lock, rwlock_rdlock);
 	mmun_lock_push(l, mmun_lock_rank_of(l));
 }
 
@@ -158,6 +191,30 @@ static inline void mmun_rwlock_read_unlock(struct mmun_rwlock *l)
 {
 	mmun_lock_pop(l);
 	pthread_rwlock_unlock(&l->lock);
+	mmun_sched_point("unlock", l);
+}
+
+/*
+ * Many locks of one rank in one thread, for mm_lock() alone.  Something must
+ * order them: ascending addresses, or, with @outer, a mutex that everybody holds
+ * who takes more than one of them.  They count as one entry of the thread's
+ * stack, so there may be any number.
+ */
+static inline void mmun_rwlock_write_lock_many(struct mmun_rwlock *l,
+					       const struct mmun_mutex *outer)
+{
+	mmun_lock_check_many(l, mmun_lock_rank_of(l), mmun_rwlock_mine(l), outer);
+	mmun_take(&l->lock, rwlock_wrlock);
+	mmun_store_relaxed(&l->writer, (uintptr_t)pthread_self());
+	mmun_lock_push_many(l, mmun_lock_rank_of(l));
+}
+
+static inline void mmun_rwlock_write_unlock_many(struct mmun_rwlock *l)
+{
+	mmun_lock_pop_many(mmun_lock_rank_of(l));
+	mmun_store_relaxed(&l->writer, 0);
+	pthread_rwlock_unlock(&l->lock);
+	mmun_sched_point("unlock", l);
 }
 
 #endif

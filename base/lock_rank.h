@@ -13,10 +13,23 @@
 #define MMUN_LOCK_RANKS(X) \
 	X(WORKER, "callback queue") \
 	X(CHAIN, "notifier chain") \
+	X(SOFT_LIST, "list of address spaces or files") \
+	X(SOFT_SWAP, "swap store") \
+	X(SOFT_KSM, "merged pages") \
+	X(SOFT_ZONE, "free frames and LRU") \
+	X(SOFT_PAGES, "page cache of a file") \
+	X(SOFT_PTL, "page tables") \
 	X(GRACE, "grace period") \
 	X(GATE, "gate") \
+	X(SOFT_ANON, "anon_vma") \
+	X(SOFT_I_MMAP, "i_mmap") \
+	X(SOFT_ALL_LOCKS, "mm_lock by marks") \
+	X(SOFT_MIGRATE, "migration") \
+	X(SOFT_INVALIDATE, "truncate against faults") \
+	X(SOFT_IO, "file size") \
 	X(SOURCE, "event source") \
-	X(MMAP, "mmap lock")
+	X(MMAP, "mmap lock") \
+	X(SOFT_SCAN, "scan of all address spaces")
 
 enum mmun_lock_rank {
 #define MMUN_LOCK_RANK_ENUM(name, text) MMUN_RANK_##name,

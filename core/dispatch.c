@@ -3,13 +3,16 @@
  * What a primary MMU calls: walks over the notifiers of an mm.
  *
  * I1  Nothing here allocates, takes a lock or waits, except in a callback that
- *     may (blockable) and at an SRCU domain's own counters.
+ *     may (blockable) and at an SRCU domain's own counters.  (Interval notifiers
+ *     have exceptions of their own: interval.c.)
  * I2  A walk is one SRCU read section; under the gate the gate is that section.
  * I3  No callback stops the walk (S8), test_young excepted (S9).
  * I4  The next notifier is read before a callback runs: one that detaches
  *     itself against the rules does not take the walk with it.
  * I5  In a forked child nothing is called: its notifiers watch the parent.
  * I6  No callback is cancelled half way: a walk runs with cancellation disabled.
+ * I7  Interval notifiers go first, at the start and at the end.  If the list
+ *     refuses, the section is over for them as well (B8).
  *
  * Not here: how a notifier gets on or off the list (notifier.c).
  * Tests: tests/unit/dispatch.c.
@@ -38,23 +41,25 @@ struct section {
 	bool gated;
 };
 
+/* The thread's books say so from before it counts as a reader until after: a signal
+ * handler in between must not wait for the section that it has interrupted. */
 static inline void section_begin(struct section *s, struct mm_struct *mm, bool gated)
 {
 	s->gated = gated;
-	if (!gated) {
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &s->cancel);
-		s->bank = srcu_read_lock(&mm->srcu);
-	}
 	mmun_walk_push(&s->walk, mm);
+	if (gated)
+		return;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &s->cancel);
+	s->bank = srcu_read_lock(&mm->srcu);
 }
 
 static inline void section_end(struct section *s)
 {
+	if (!s->gated) {
+		srcu_read_unlock(&s->walk.mm->srcu, s->bank);
+		pthread_setcancelstate(s->cancel, NULL);
+	}
 	mmun_walk_pop(&s->walk);
-	if (s->gated)
-		return;
-	srcu_read_unlock(&s->walk.mm->srcu, s->bank);
-	pthread_setcancelstate(s->cancel, NULL);
 }
 
 /* A walk's read section; ends with its scope. */
@@ -178,11 +183,54 @@ int start_rest(struct mmu_notifier_mm *chain, struct mmun_list_node *from,
 	return start_loop(chain, from, range, refusal);
 }
 
+static inline bool has_intervals(const struct mmu_notifier_mm *chain)
+{
+	return mmun_unlikely(mmun_chain_itree(chain) != NULL);
+}
+
+/* Calls, to keep what an mm without interval notifiers runs through small. */
+#define APART static __attribute__((noinline))
+
+APART int start_with_intervals(struct mmu_notifier_mm *chain,
+			      const struct mmu_notifier_range *range)
+{
+	int ret = mmun_intervals_start(chain, range);
+
+	if (ret)
+		return ret;
+	ret = start_loop(chain, mmun_list_first(&chain->list), range, NULL);
+	if (ret)
+		mmun_intervals_end(chain, range);
+	return ret;
+}
+
+APART void end_with_intervals(struct mmu_notifier_mm *chain,
+			     const struct mmu_notifier_range *range)
+{
+	mmun_intervals_end(chain, range);
+	end_loop(mmun_list_first(&chain->list), range, NULL);
+}
+
+HOT int start_all(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+{
+	if (has_intervals(chain))
+		return start_with_intervals(chain, range);
+	return start_loop(chain, mmun_list_first(&chain->list), range, NULL);
+}
+
+HOT void end_all(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+{
+	if (has_intervals(chain))
+		end_with_intervals(chain, range);
+	else
+		end_loop(mmun_list_first(&chain->list), range, NULL);
+}
+
 static int start_in_section(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
 {
 	SECTION(s, range->mm, range->flags & MMUN_RANGE_GATED);
 
-	return start_loop(chain, mmun_list_first(&chain->list), range, NULL);
+	return start_all(chain, range);
 }
 
 static inline int range_start(const struct mmu_notifier_range *range)
@@ -192,7 +240,7 @@ static inline int range_start(const struct mmu_notifier_range *range)
 	if (!chain)
 		return 0;
 	if (mmun_likely(gate_is_enough(range)))
-		return start_loop(chain, mmun_list_first(&chain->list), range, NULL);
+		return start_all(chain, range);
 	return start_in_section(chain, range);
 }
 
@@ -212,7 +260,7 @@ static void end_in_section(struct mmu_notifier_mm *chain, const struct mmu_notif
 {
 	SECTION(s, range->mm, range->flags & MMUN_RANGE_GATED);
 
-	end_loop(mmun_list_first(&chain->list), range, NULL);
+	end_all(chain, range);
 }
 
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
@@ -222,7 +270,7 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 	if (!chain)
 		return;
 	if (mmun_likely(gate_is_enough(range)))
-		end_loop(mmun_list_first(&chain->list), range, NULL);
+		end_all(chain, range);
 	else
 		end_in_section(chain, range);
 }

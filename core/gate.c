@@ -24,8 +24,16 @@
  *     never waits behind another grace period that waits for a thread that
  *     waits at the door.
  *
- * A thread that is inside one mm's gate and enters another's is not tracked
- * there: only then the caller's word (nested) says whether it is inside.
+ * I6  Opening hands over: threads that waited at the door get in before the next
+ *     closing shuts it again, so closings in a row do not starve them.  New ones
+ *     do not wait meanwhile, so the closer's wait ends; a waiter that is stopped,
+ *     or left by a jump out of a signal handler, is forgotten after HAND_OVER.
+ *
+ * I7  A thread that may be waited for never just waits at the door: one inside
+ *     another mm's gate (where its books do not say whether it is inside this one
+ *     too, unless the caller does: nested), in a callback or in a grace period asks
+ *     the closer to back off as well.  The closer may be waiting for its read
+ *     section, or for a thread that waits for it.
  *
  * Tests: tests/unit/gate.c, tests/torture/chain.c, tests/model/gate.pml.
  */
@@ -33,6 +41,9 @@
 
 #include "bug.h"
 #include "futex.h"
+
+/* How long a closing waits for one waiter of the last one to come in, ns. */
+#define HAND_OVER 10000000
 
 /* What the thread was before it entered: bits 1 and 2 of the cookie. */
 enum {
@@ -78,6 +89,12 @@ static inline int where(const struct mm_struct *mm)
 	return (int)(gate & MMUN_GATE_STATES);
 }
 
+/* I3, I7 */
+static bool may_be_awaited(int was)
+{
+	return was != WAS_OUT || mmun_task.walk || mmun_task.wait;
+}
+
 /* Not before this thread is in: the closer waits for it with the door open. */
 static void thank_closer(struct mm_struct *mm)
 {
@@ -85,14 +102,42 @@ static void thank_closer(struct mm_struct *mm)
 	mmun_futex_wake_all(&mm->gate.back_off);
 }
 
+static void wait_in_line(struct mmun_gate *gate)
+{
+	(void)mmun_add_full(&gate->waiting, 1);
+}
+
+/* The closer may have forgotten us. */
+static void leave_line(struct mmun_gate *gate)
+{
+	unsigned int waiting = mmun_load_full(&gate->waiting);
+
+	while (waiting && !mmun_cas_full(&gate->waiting, &waiting, waiting - 1))
+		;
+	mmun_futex_wake_all(&gate->waiting);
+}
+
+static void hand_over(struct mmun_gate *gate)
+{
+	unsigned int waiting;
+
+	while ((waiting = mmun_load_full(&gate->waiting))) {
+		mmun_futex_wait_for(&gate->waiting, waiting, HAND_OVER);
+		(void)mmun_cas_full(&gate->waiting, &waiting, 0);
+	}
+}
+
 /* The door is shut: step out of @bank, wait, and come in again. */
 __attribute__((noinline, cold)) static int enter_later(struct mm_struct *mm, int bank, int was)
 {
+	const bool ask = may_be_awaited(was);
+
 	mmun_stat_inc(mm, gate_waits);
 	/* J: asked before the unlock below looks whether the closer sleeps, and
 	 * wakes it; pairs with E in sleep_for_bank(). */
-	if (was == WAS_MAYBE)
+	if (ask)
 		(void)mmun_add_full(&mm->gate.back_off, 1);
+	wait_in_line(&mm->gate);
 	do {
 		srcu_read_unlock(&mm->srcu, bank);
 		if (was == WAS_OUT)
@@ -103,7 +148,8 @@ __attribute__((noinline, cold)) static int enter_later(struct mm_struct *mm, int
 			task_begin(mm);
 		bank = srcu_read_lock(&mm->srcu);
 	} while (mmun_load_full(&mm->gate.closed));	/* H */
-	if (was == WAS_MAYBE)
+	leave_line(&mm->gate);
+	if (ask)
 		thank_closer(mm);
 	return bank;
 }
@@ -169,6 +215,7 @@ void mmun_gate_close(struct mm_struct *mm)
 	if (mmun_task_in_gate(mm))
 		mmun_misuse("a thread inside the gate closes it and waits for itself");
 	mmun_mutex_lock(&gate->closer);
+	hand_over(gate);
 	mmun_signals_block(&saved);
 	gate->saved = saved;
 	while (!shut_door(mm)) {

@@ -17,6 +17,8 @@
 #include "srcu.h"
 #include "task.h"
 
+struct mmun_itree;
+
 /*
  * The notifiers of an mm; made by the first registration, kept until the mm
  * goes (R9), so that a reader that has seen it may use it without a check.
@@ -24,14 +26,19 @@
 struct mmu_notifier_mm {
 	/* Changed under ->lock, walked inside read sections. */
 	struct mmun_list_head list;
-	struct mmun_mutex lock;
+	/* NULL unless the mm is in interval mode; set while it is quiesced. */
+	struct mmun_itree *itree;
+	/* In a line of its own: interval notifiers come and go under it. */
+	struct mmun_mutex lock __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 };
 
 /* The door of mm->srcu; see gate.c. */
 struct mmun_gate {
-	/* Futex words: is it shut, and how many ask the closer to back off. */
+	/* Futex words: is it shut, how many ask the closer to back off, and how many
+	 * found it shut and are not in yet. */
 	unsigned int closed;
 	unsigned int back_off;
+	unsigned int waiting;
 	/* Held from close to open; ->saved is the closer's signal mask. */
 	struct mmun_mutex closer;
 	mmun_sigmask saved;
@@ -90,6 +97,11 @@ static inline struct mmu_notifier_mm *mmun_chain(struct mm_struct *mm)
 	return mmun_load_full(&mm->mmu_notifier_mm);
 }
 
+static inline struct mmun_itree *mmun_chain_itree(const struct mmu_notifier_mm *chain)
+{
+	return mmun_load_acquire(&chain->itree);
+}
+
 /*
  * The chain lock, with every signal blocked: a handler may leave the process,
  * whose release step takes the lock.
@@ -121,6 +133,7 @@ static inline bool mmun_may_wait(const struct mm_struct *mm)
 
 /*
  * do_mmu_notifier_register() - both entry points and mmu_notifier_get().
+ * @mn: NULL to switch @mm to interval mode only.
  * @users: 1 for mmu_notifier_get(), 0 otherwise.
  */
 int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
@@ -137,5 +150,17 @@ void mmun_notifier_detach(struct mmu_notifier *mn);
 
 /* In a forked child: no locks, their holders may not exist here. */
 void mmun_notifier_forget(struct mmu_notifier *mn);
+
+/* What interval notifiers of an mm share; interval.c. */
+struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm);
+void mmun_itree_free(struct mmun_itree *itree, bool usable);
+
+/* A section, for the mm's interval notifiers.  A start that returned 0 is paired
+ * with an end; -EAGAIN only if the range is not blockable. */
+int mmun_intervals_start(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range);
+void mmun_intervals_end(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range);
+
+/* Exit tells them all, once. */
+void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain);
 
 #endif

@@ -66,6 +66,11 @@ void *mmun_mm_priv(const struct mm_struct *mm)
 	return mm->priv;
 }
 
+const struct mmun_primary_ops *mmun_mm_ops(const struct mm_struct *mm)
+{
+	return mm->ops;
+}
+
 bool mmun_mm_is_stale(const struct mm_struct *mm)
 {
 	return mmun_mm_copied(mm);

@@ -49,10 +49,40 @@ static void free_chain(struct mmu_notifier_mm *chain, bool usable)
 	mmun_free(chain);
 }
 
+/* What a registration may need and must have before the mm is quiesced (R8).
+ * What was not needed is freed. */
+struct spares {
+	struct mmu_notifier_mm *chain;
+	struct mmun_itree *itree;
+};
+
+static void free_spares(struct spares *spares)
+{
+	free_chain(spares->chain, true);
+	mmun_itree_free(spares->itree, true);
+}
+
+static int alloc_spares(struct spares *spares, struct mm_struct *mm, bool intervals)
+{
+	struct mmu_notifier_mm *chain = mmun_chain(mm);
+
+	if (!chain) {
+		spares->chain = alloc_chain();
+		if (!spares->chain)
+			return -ENOMEM;
+	}
+	if (intervals && !(chain && mmun_chain_itree(chain))) {
+		spares->itree = mmun_itree_alloc(mm);
+		if (!spares->itree)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 static int check_register(const struct mmu_notifier *mn, const struct mm_struct *mm,
 			  bool take_mmap_lock)
 {
-	if (!mn->ops)
+	if (mn && !mn->ops)
 		return -EINVAL;
 	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
 		return -ESRCH;
@@ -61,24 +91,35 @@ static int check_register(const struct mmu_notifier *mn, const struct mm_struct 
 	return 0;
 }
 
-/* No section is open and none can start.  *@spare is taken if it is needed. */
-static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm,
-		     struct mmu_notifier_mm **spare)
+/* A spare that is needed is taken. */
+static struct mmu_notifier_mm *install(struct mm_struct *mm, struct spares *spares)
 {
 	struct mmu_notifier_mm *chain = mmun_chain(mm);
+
+	if (!chain) {
+		chain = spares->chain;
+		spares->chain = NULL;
+		mmun_store_full(&mm->mmu_notifier_mm, chain);
+	}
+	if (spares->itree && !mmun_chain_itree(chain)) {
+		mmun_store_full(&chain->itree, spares->itree);
+		spares->itree = NULL;
+	}
+	return chain;
+}
+
+/* No section is open and none can start. */
+static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+{
+	struct mmu_notifier_mm *chain = install(mm, spares);
 	mmun_sigmask saved;
 	bool alive;
 
-	if (!chain) {
-		chain = *spare;
-		*spare = NULL;
-		mmun_store_full(&mm->mmu_notifier_mm, chain);
-	}
 	mmun_chain_lock(chain, &saved);
 	/* M: after the chain was made visible; pairs with L in mmun_mm_exit():
 	 * the release step finds @mn, or @mn is not added. */
 	alive = mmun_mm_alive(mm);
-	if (alive) {
+	if (alive && mn) {
 		mn->mm = mm;
 		mmgrab(mm);
 		mmun_list_add_head(&chain->list, &mn->hlist);
@@ -87,7 +128,7 @@ static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm,
 	return alive ? 0 : -ESRCH;
 }
 
-static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm **spare)
+static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
 {
 	struct mm_lock_data data;
 	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
@@ -96,39 +137,45 @@ static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifi
 		ret = mm_lock(mm, &data);
 	if (ret)
 		return ret;
-	ret = chain_add(mn, mm, spare);
+	ret = chain_add(mn, mm, spares);
 	mm_unlock(mm, &data);
+	return ret;
+}
+
+static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
+{
+	struct spares spares = { NULL, NULL };
+	int ret = alloc_spares(&spares, mm, !mn);
+
+	if (!ret) {
+		if (take_mmap_lock)
+			mmap_write_lock(mm);
+		ret = join(mn, mm, &spares);
+		if (take_mmap_lock)
+			mmap_write_unlock(mm);
+	}
+	free_spares(&spares);
 	return ret;
 }
 
 int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
 			     bool take_mmap_lock, unsigned int users)
 {
-	struct mmu_notifier_mm *spare = NULL;
 	unsigned int idle = 0;
 	int ret = check_register(mn, mm, take_mmap_lock);
 
 	if (ret)
 		return ret;
+	if (!mn)
+		return register_on(NULL, mm, take_mmap_lock);
 	if (!mmun_cas_full(&mn->state, &idle, MMUN_MN_REGISTERED))
 		return -EEXIST;
-	if (!mmun_chain(mm)) {
-		spare = alloc_chain();
-		ret = spare ? 0 : -ENOMEM;
-	}
-	if (!ret) {
-		mn->users = users;
-		if (take_mmap_lock)
-			mmap_write_lock(mm);
-		ret = join(mn, mm, &spare);
-		if (take_mmap_lock)
-			mmap_write_unlock(mm);
-	}
+	mn->users = users;
+	ret = register_on(mn, mm, take_mmap_lock);
 	if (ret)
 		mmun_store_full(&mn->state, 0);
 	else
 		mmun_stat_inc(mm, registered);
-	free_chain(spare, true);
 	return ret;
 }
 
@@ -152,16 +199,21 @@ static int claim(struct mmu_notifier *mn, struct mm_struct *mm)
 	return srcu_read_lock(&mm->srcu);
 }
 
+/* On the thread's books from before a claim until after its read section: who finds
+ * them, a signal handler too, must not wait for that section. */
+static void releasing_push(struct mmun_walk *walk, struct mm_struct *mm)
+{
+	mmun_walk_push(walk, mm);
+	walk->releasing = true;
+}
+
 /* Not cancellable: a claim that nobody finishes would block everybody. */
 static void call_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
-	struct mmun_walk walk;
 	int cancel;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	mmun_walk_push(&walk, mm);
 	mn->ops->release(mn, mm);
-	mmun_walk_pop(&walk);
 	pthread_setcancelstate(cancel, NULL);
 }
 
@@ -198,22 +250,34 @@ static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier
 	return node ? mn : NULL;
 }
 
-void mmun_notifiers_release(struct mm_struct *mm)
+static void release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain)
 {
-	const bool may_wait = mmun_may_wait(mm);
-	struct mmu_notifier_mm *chain = mmun_chain(mm);
 	struct mmu_notifier *mn;
-	struct mmun_wait wait;
+	struct mmun_walk walk;
 	int bank;
 
-	if (!chain)
-		return;
-	mmun_wait_push(&wait, &mm->srcu);
+	releasing_push(&walk, mm);
 	while ((mn = claim_next(mm, chain, &bank))) {
 		if (mn->ops->release)
 			mmun_stat_inc(mm, released);
 		release(mn, mm, chain, bank);
 	}
+	mmun_walk_pop(&walk);
+}
+
+void mmun_notifiers_release(struct mm_struct *mm)
+{
+	const bool may_wait = mmun_may_wait(mm);
+	struct mmu_notifier_mm *chain = mmun_chain(mm);
+	struct mmun_wait wait;
+
+	if (!chain)
+		return;
+	/* Full, as is the load of the chain: see L. */
+	if (mmun_load_full(&chain->itree))
+		mmun_intervals_release(mm, chain);
+	mmun_wait_push(&wait, &mm->srcu);
+	release_all(mm, chain);
 	/* Those that are claimed by unregister may still be in ->release (U3).  A
 	 * signal handler that interrupted a section of this mm skips it. */
 	if (may_wait)
@@ -229,6 +293,7 @@ void mmun_notifiers_destroy(struct mm_struct *mm)
 	if (!chain)
 		return;
 	MMUN_BUG_ON(usable && !mmun_list_empty(&chain->list));
+	mmun_itree_free(mmun_chain_itree(chain), usable);
 	free_chain(chain, usable);
 }
 
@@ -297,10 +362,27 @@ static void wait_for_callbacks(struct mm_struct *mm, bool off_the_list)
 	synchronize_srcu(&mm->srcu);
 }
 
+/* False when @mn is not registered on @mm.  *@released: by us, and it is off the list. */
+static bool release_one(struct mmu_notifier *mn, struct mm_struct *mm,
+			struct mmu_notifier_mm *chain, bool *released)
+{
+	struct mmun_walk walk;
+	bool registered;
+	int bank = -1;
+
+	releasing_push(&walk, mm);
+	registered = begin_unregister(mn, mm, chain, &bank);
+	*released = bank >= 0;
+	if (*released)
+		release(mn, mm, chain, bank);
+	mmun_walk_pop(&walk);
+	return registered;
+}
+
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 {
 	struct mmu_notifier_mm *chain;
-	int bank;
+	bool released;
 
 	if (mmun_mm_is_stale(mm)) {
 		if (mn->mm == mm)
@@ -308,15 +390,13 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 		return;
 	}
 	chain = mmun_chain(mm);
-	if (!chain || !begin_unregister(mn, mm, chain, &bank)) {
+	if (!chain || !release_one(mn, mm, chain, &released)) {
 		mmun_misuse("mmu_notifier_unregister() of a notifier that is not registered");
 		return;
 	}
-	if (bank >= 0)
-		release(mn, mm, chain, bank);
 	if (mmun_task_inside(mm))
 		detach_without_waiting(mn, mm, chain);
 	else
-		wait_for_callbacks(mm, bank >= 0);
+		wait_for_callbacks(mm, released);
 	part(mn, mm);
 }

@@ -23,6 +23,8 @@ struct srcu_struct;
 struct mmun_walk {
 	struct mm_struct *mm;
 	struct mmun_walk *outer;
+	/* A ->release, which is in no section. */
+	bool releasing;
 };
 
 /* A wait for the readers of a domain, on the waiter's stack. */
@@ -61,6 +63,7 @@ static inline void mmun_walk_push(struct mmun_walk *walk, struct mm_struct *mm)
 {
 	walk->mm = mm;
 	walk->outer = mmun_task.walk;
+	walk->releasing = false;
 	mmun_compiler_barrier();
 	mmun_task.walk = walk;
 }

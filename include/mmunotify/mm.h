@@ -82,8 +82,9 @@ struct mm_lock_data {
  * mm_lock() - quiesce every operation that can change translations of @mm.
  *
  * On return none is in progress and none starts before mm_unlock().  How is
- * the primary MMU's own business: a software address space takes each distinct
- * reverse-map lock once, in address order; the running process closes one gate.
+ * the primary MMU's own business: the running process closes one gate; a
+ * software address space does so too, or takes each distinct reverse-map lock
+ * once, in address order (enum mmun_soft_mm_lock).
  *
  * Context: sleeps.  Locks: caller holds the mmap lock (read or write) and keeps
  * it until mm_unlock() returned.  A task holds at most one mm_lock at a time.

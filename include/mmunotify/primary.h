@@ -90,6 +90,9 @@ int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **mm);
 /** mmun_mm_priv() - the private pointer given to mmun_mm_create().  Any context. */
 void *mmun_mm_priv(const struct mm_struct *mm);
 
+/** mmun_mm_ops() - the event source that @mm was made by.  Any context. */
+const struct mmun_primary_ops *mmun_mm_ops(const struct mm_struct *mm);
+
 /** mmun_mm_is_stale() - is @mm the copy that fork left in a child?  Any context. */
 bool mmun_mm_is_stale(const struct mm_struct *mm);
 
@@ -112,8 +115,8 @@ void mmun_mm_exit(struct mm_struct *mm);
  * for everybody inside.  Sections run under it carry MMUN_RANGE_GATED; then
  * unregister waits for the whole section, not only for its callbacks.
  *
- * enter: any context, also a signal handler that interrupted an entry or an
- * exit; waits while the gate is closed unless this thread is inside already,
+ * enter: any context, also a callback, and a signal handler that interrupted an
+ * entry or an exit; waits while the gate is closed unless this thread is inside already,
  * which the gate knows; only for a thread inside another mm's gate does @nested
  * say it.  Returns the cookie for exit.
  * close: sleeps, one closer at a time (mmap lock held for write); on return

@@ -4,7 +4,8 @@
  *
  * Two threads enter, start, end and leave; at any step of entering and leaving
  * a signal handler may run on the first and do the same.  Their callbacks
- * enter again.  A closer registers a notifier behind the shut door.  The grace
+ * enter again.  The second may be in a read section of its own already, as a
+ * ->release is, when it enters.  A closer registers a notifier behind the shut door.  The grace
  * period is one count here; srcu.pml is about how it is kept.
  *
  * Checked: no section is open while the closer is behind the door (R2), no end
@@ -13,7 +14,7 @@
  * Mutants: H (the reader's count is not a full operation), I (the closer's
  * store is not), NESTED (a thread inside waits at the door), MAYBE (a handler in
  * the middle of an entry counts as inside), ASK (it waits without asking the
- * closer to back off), FLAG (its request is a flag that the next closing resets),
+ * closer to back off), AWAITED (a read section that enters does so), FLAG (its request is a flag that the next closing resets),
  * WAKE (leaving does not look at the waiting closer).
  */
 #define THREADS 3
@@ -78,11 +79,17 @@ inline section(me, saw)
 	atomic { assert(saw || !LOAD(REGISTERED)); assert(!behind_the_door); open_sections-- }
 }
 
+#ifdef MUTANT_AWAITED
+#define ASKS(was) (was == MAYBE)
+#else
+#define ASKS(was) (was == MAYBE || awaited)
+#endif
+
 /* enter_later() after the door was found shut; was: the books before */
 inline enter_later(me, was)
 {
 	if
-	:: was == MAYBE ->
+	:: ASKS(was) ->
 #ifdef MUTANT_FLAG
 		FULL_STORE(me, BACK_OFF, 1)
 #endif
@@ -104,7 +111,7 @@ inline enter_later(me, was)
 	od;
 #if !defined(MUTANT_FLAG) && !defined(MUTANT_ASK)
 	if
-	:: was == MAYBE -> atomic { DRAIN(me); mem[BACK_OFF] = mem[BACK_OFF] - 1 }
+	:: ASKS(was) -> atomic { DRAIN(me); mem[BACK_OFF] = mem[BACK_OFF] - 1 }
 	:: else
 	fi
 #endif
@@ -142,7 +149,12 @@ proctype operation(byte me)
 	bool saw, handler_saw;
 	bool handled = (me == 1);
 	byte handler_was;
+	bool awaited = false;
 
+	if
+	:: me == 1 -> awaited = true; count_in(me)
+	:: true
+	fi;
 	handler(me);
 	gate[me] = MAYBE;
 	handler(me);
@@ -162,6 +174,7 @@ proctype operation(byte me)
 	handler(me);
 	gate[me] = OUT;
 	handler(me);
+	if :: awaited -> count_out(me) :: else fi;
 	finished++
 }
 

@@ -6,7 +6,7 @@ static struct fake fake, other_fake;
 static struct mm_struct *mm, *other;
 
 struct actor {
-	long started, done;
+	long started, inside, done;
 	int cookie;
 };
 
@@ -16,6 +16,7 @@ static void *enter_and_leave(void *arg)
 
 	count(&actor->started);
 	actor->cookie = mmun_gate_enter(mm, false);
+	count(&actor->inside);
 	mmun_gate_exit(mm, actor->cookie);
 	count(&actor->done);
 	return NULL;
@@ -55,6 +56,47 @@ static void test_closed(void)
 	pthread_join(thread, NULL);
 	ok(actor.done, "they enter when it opens");
 	ok(waits() > before, "and are counted");
+}
+
+/* The next closing waits until whoever stood at the door has been inside. */
+static bool handed_over(void)
+{
+	struct actor actor = { 0 };
+	unsigned long before = waits();
+	pthread_t thread;
+	bool done;
+
+	mmun_gate_close(mm);
+	thread = spawn(enter_and_leave, &actor);
+	while (waits() == before)
+		sched_yield();
+	while (!mmun_load_full(&mm->gate.waiting))
+		sched_yield();
+	let_others_run();
+	mmun_gate_open(mm);
+	mmun_gate_close(mm);
+	done = counted(&actor.inside);
+	mmun_gate_open(mm);
+	pthread_join(thread, NULL);
+	return done;
+}
+
+static void test_hand_over(void)
+{
+	int passed = 0;
+
+	for (int round = 0; round < 50; round++)
+		passed += handed_over();
+	ok(passed > 40, "closing again lets those in who waited: %d of 50 times", passed);
+}
+
+/* What a waiter leaves behind that a signal handler jumped out of. */
+static void test_forgotten_waiter(void)
+{
+	mmun_store_full(&mm->gate.waiting, 1);
+	mmun_gate_close(mm);
+	ok(!mmun_load_full(&mm->gate.waiting), "one who never comes is forgotten");
+	mmun_gate_open(mm);
 }
 
 static void test_close_waits(void)
@@ -270,11 +312,145 @@ static void test_fork_inside(void)
 	word = 1;
 }
 
+/*
+ * Callbacks that come to a shut door while the closer waits for them, or for
+ * others that wait for them.  Each test ends, or is ended by the time limit.
+ */
+struct visitor {
+	struct watcher watcher;
+	struct mm_struct *own, *visited;
+	long inside, go;
+};
+
+static void visit(struct watcher *watcher)
+{
+	struct visitor *visitor = mmun_container_of(watcher, struct visitor, watcher);
+
+	if (mmun_add_full(&visitor->inside, 1) != 1)
+		return;
+	wait_until_set(&visitor->go);
+	fake_section(visitor->visited);
+}
+
+static void pass_on(struct watcher *watcher)
+{
+	fake_section(mmun_container_of(watcher, struct visitor, watcher)->visited);
+}
+
+static void *gated_section(void *mm_of_it)
+{
+	fake_section(mm_of_it);
+	return NULL;
+}
+
+static void *plain_section(void *mm_of_it)
+{
+	struct mmu_notifier_range range;
+
+	range_init(&range, mm_of_it);
+	mmu_notifier_invalidate_range_start(&range);
+	mmu_notifier_invalidate_range_end(&range);
+	return NULL;
+}
+
+static void *leave(void *arg)
+{
+	struct visitor *visitor = arg;
+
+	mmu_notifier_unregister(&visitor->watcher.mn, visitor->own);
+	return NULL;
+}
+
+static void visitor_init(struct visitor *visitor, struct mm_struct *own, struct mm_struct *visited)
+{
+	memset(visitor, 0, sizeof(*visitor));
+	watch(&visitor->watcher, own);
+	visitor->own = own;
+	visitor->visited = visited;
+	visitor->watcher.in_start = visit;
+}
+
+static void *shut_out(void *which)
+{
+	struct watcher watcher;
+
+	watch(&watcher, which);
+	mmu_notifier_unregister(&watcher.mn, which);
+	return NULL;
+}
+
+static void wait_until_shut(const struct mm_struct *which)
+{
+	while (!mmun_load_full(&which->gate.closed))
+		usleep(100);
+}
+
+/* @thread is at its visit; somebody shuts the door that it is about to find. */
+static void visit_shut_door(struct visitor *visitor, pthread_t thread)
+{
+	pthread_t closer;
+
+	wait_until_set(&visitor->inside);
+	closer = spawn(shut_out, visitor->visited);
+	wait_until_shut(visitor->visited);
+	count(&visitor->go);
+	pthread_join(thread, NULL);
+	pthread_join(closer, NULL);
+}
+
+static void test_visits(void)
+{
+	struct visitor visitor, passing;
+
+	visitor_init(&visitor, mm, mm);
+	visit_shut_door(&visitor, spawn(plain_section, mm));
+	ok(true, "a callback of a section without the gate comes in while somebody registers");
+
+	visitor.inside = visitor.go = 0;
+	visitor_init(&passing, other, mm);
+	passing.watcher.in_start = pass_on;
+	visit_shut_door(&visitor, spawn(gated_section, other));
+	ok(true, "so does one inside two gates, whose books have the other one");
+	mmu_notifier_unregister(&passing.watcher.mn, other);
+
+	visitor.inside = visitor.go = 0;
+	visitor.watcher.in_start = NULL;
+	visitor.watcher.in_release = visit;
+	visit_shut_door(&visitor, spawn(leave, &visitor));
+	ok(true, "and a ->release that unmaps memory");
+}
+
+static void test_crossed_visits(void)
+{
+	struct visitor here, there;
+	pthread_t threads[4];
+
+	visitor_init(&here, mm, other);
+	visitor_init(&there, other, mm);
+	threads[0] = spawn(gated_section, mm);
+	threads[1] = spawn(gated_section, other);
+	wait_until_set(&here.inside);
+	wait_until_set(&there.inside);
+	threads[2] = spawn(shut_out, mm);
+	threads[3] = spawn(shut_out, other);
+	wait_until_shut(mm);
+	wait_until_shut(other);
+	count(&here.go);
+	count(&there.go);
+	for (int i = 0; i < 4; i++)
+		pthread_join(threads[i], NULL);
+	ok(true, "two callbacks, each at the door of the other's address space");
+	mmu_notifier_unregister(&here.watcher.mn, mm);
+	mmu_notifier_unregister(&there.watcher.mn, other);
+}
+
 int main(void)
 {
 	mm = fake_mm(&fake);
 	other = fake_mm(&other_fake);
 	test_closed();
+	test_hand_over();
+	test_forgotten_waiter();
 	test_close_waits();
 	test_nested();
 	test_wrong_nested();
@@ -283,6 +459,8 @@ int main(void)
 	test_signals_blocked();
 	test_closers();
 	test_elsewhere();
+	test_visits();
+	test_crossed_visits();
 	test_fork_inside();
 	mmput(mm);
 	mmput(other);

@@ -52,6 +52,71 @@ static void same_rank(void *arg)
 	mmun_mutex_lock(&other);
 }
 
+#define MANY 100
+
+static struct mmun_rwlock many[MANY];
+static struct mmun_mutex outer;
+
+static void ascending(void *arg)
+{
+	for (int i = 0; i < MANY; i++)
+		mmun_rwlock_write_lock_many(&many[i], NULL);
+	mmun_mutex_lock(&chain);
+	mmun_mutex_unlock(&chain);
+	for (int i = 0; i < MANY; i++)
+		mmun_rwlock_write_unlock_many(&many[i]);
+	/* Nothing is left of them: an outer rank is fine again. */
+	mmun_rwlock_write_lock(&mmap_lock);
+	mmun_rwlock_write_unlock(&mmap_lock);
+}
+
+static void descending(void *arg)
+{
+	mmun_rwlock_write_lock_many(&many[1], NULL);
+	mmun_rwlock_write_lock_many(&many[0], NULL);
+}
+
+static void many_twice(void *arg)
+{
+	mmun_rwlock_write_lock_many(&many[0], NULL);
+	mmun_rwlock_write_lock_many(&many[1], NULL);
+	mmun_rwlock_write_lock_many(&many[0], NULL);
+}
+
+static void many_under_mutex(void *arg)
+{
+	mmun_mutex_lock(&outer);
+	for (int i = MANY - 1; i >= 0; i--)
+		mmun_rwlock_write_lock_many(&many[i], &outer);
+	for (int i = MANY - 1; i >= 0; i--)
+		mmun_rwlock_write_unlock_many(&many[i]);
+	mmun_mutex_unlock(&outer);
+}
+
+static void many_without_mutex(void *arg)
+{
+	mmun_rwlock_write_lock_many(&many[1], &outer);
+}
+
+static void many_and_outer_rank(void *arg)
+{
+	mmun_rwlock_write_lock_many(&many[1], NULL);
+	mmun_mutex_lock(&outer);
+}
+
+static void many_after_one(void *arg)
+{
+	mmun_rwlock_write_lock(&many[0]);
+	mmun_rwlock_write_lock_many(&many[1], NULL);
+}
+
+static void many_too_often_unlocked(void *arg)
+{
+	mmun_rwlock_write_lock_many(&many[0], NULL);
+	mmun_rwlock_write_unlock_many(&many[0]);
+	mmun_rwlock_write_unlock_many(&many[0]);
+}
+
 static void not_held(void *arg)
 {
 	mmun_mutex_unlock(&chain);
@@ -84,7 +149,7 @@ static void test_aborts(void)
 	ok(aborted(run_in_child(inverted, NULL, text, sizeof(text))), "an inversion aborts");
 	ok(says(text, "lock order inversion", "notifier chain > gate"),
 	   "its report names both locks of this thread");
-	ok(says(text, "the order is:", "mmap lock > event source > gate"),
+	ok(says(text, "the order is:", "mmap lock > event source > "),
 	   "and the declared order");
 	ok(aborted(run_in_child(inverted_after_in_order, NULL, text, sizeof(text))),
 	   "an inversion of an order that was seen aborts");
@@ -102,6 +167,28 @@ static void test_aborts(void)
 	   "unlocking what is not held aborts");
 	ok(exited_well(run_in_child(tried, NULL, text, sizeof(text))),
 	   "a trylock that succeeds is no inversion");
+}
+
+static void test_many(void)
+{
+	char text[2048];
+
+	ok(exited_well(run_in_child(ascending, NULL, text, sizeof(text))) && !*text,
+	   "L1 many locks of one rank by ascending address");
+	ok(aborted(run_in_child(descending, NULL, text, sizeof(text))), "L1 a descending pair aborts");
+	ok(says(text, "ascending address", "i_mmap > i_mmap"), "and the report says so");
+	ok(aborted(run_in_child(many_twice, NULL, text, sizeof(text))), "L1 one of them twice aborts");
+	ok(says(text, "taken twice", "i_mmap"), "and the report says so");
+	ok(exited_well(run_in_child(many_under_mutex, NULL, text, sizeof(text))) && !*text,
+	   "in any order under the mutex that orders them");
+	ok(aborted(run_in_child(many_without_mutex, NULL, text, sizeof(text))),
+	   "without that mutex it aborts");
+	ok(aborted(run_in_child(many_and_outer_rank, NULL, text, sizeof(text))),
+	   "many locks count in the order of ranks");
+	ok(aborted(run_in_child(many_after_one, NULL, text, sizeof(text))),
+	   "one that was taken alone does not mix with many");
+	ok(aborted(run_in_child(many_too_often_unlocked, NULL, text, sizeof(text))),
+	   "unlocking more than were taken aborts");
 }
 
 static void *not_mine(void *arg)
@@ -130,7 +217,11 @@ int main(void)
 	mmun_mutex_init(&chain, MMUN_RANK_CHAIN);
 	mmun_mutex_init(&gate, MMUN_RANK_GATE);
 	mmun_rwlock_init(&mmap_lock, MMUN_RANK_MMAP);
+	mmun_mutex_init(&outer, MMUN_RANK_SOFT_ALL_LOCKS);
+	for (int i = 0; i < MANY; i++)
+		mmun_rwlock_init(&many[i], MMUN_RANK_SOFT_I_MMAP);
 	test_aborts();
+	test_many();
 	test_owner();
 	return tap_done();
 }

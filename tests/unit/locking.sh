@@ -19,8 +19,8 @@ check()	# condition-status text
 	fi
 }
 
-in_source=$(sed -n 's/^	X(\([A-Z]*\), ".*/\1/p' "$top/base/lock_rank.h" | tr '\n' ' ')
-in_doc=$(sed -n '/^## Lock ranks/,/^## Context/s/^| \([A-Z]*\) |.*/\1/p' "$doc" | tr '\n' ' ')
+in_source=$(sed -n 's/^	X(\([A-Z_]*\), ".*/\1/p' "$top/base/lock_rank.h" | tr '\n' ' ')
+in_doc=$(sed -n '/^## Lock ranks/,/^## Context/s/^| \([A-Z_]*\) |.*/\1/p' "$doc" | tr '\n' ' ')
 [ -n "$in_source" ] && [ "$in_source" = "$in_doc" ]
 check $? "lock ranks: $in_source"
 
