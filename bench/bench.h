@@ -102,9 +102,11 @@ static inline enum bench_verdict bench_judge(bool good)
 /* The questions. */
 void bench_cycle(void);
 void bench_srcu(void);
+void bench_interval(void);
 void bench_registration(void);
 void bench_stall(void);
 void bench_startup(void);
 void bench_patching(void);
+void bench_mm_lock(void);
 
 #endif

@@ -18,7 +18,7 @@
 struct bench_effort bench_effort = {
 	.generations = 17,
 	.rounds = 5,
-	.patch_rounds = 10000,
+	.patch_rounds = 2000,
 	.stall_rounds = 15,
 };
 
@@ -28,10 +28,12 @@ static const struct question {
 } questions[] = {
 	{ "cycle", bench_cycle },
 	{ "srcu", bench_srcu },
+	{ "interval", bench_interval },
 	{ "registration", bench_registration },
 	{ "stall", bench_stall },
 	{ "startup", bench_startup },
 	{ "patching", bench_patching },
+	{ "mm_lock", bench_mm_lock },
 };
 
 static void usage(FILE *out)

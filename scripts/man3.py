@@ -100,7 +100,8 @@ def declared(code):
     for match in re.finditer(r'\b(\w+)\(', flat):
         if match.group(1) not in functions and not match.group(1).startswith('__attribute'):
             functions.append(match.group(1))
-    types = re.findall(r'^(?:struct|enum) (\w+) \{', bare, flags=re.M)
+    # Not "file" and "inode": those pages would be named after other things.
+    types = re.findall(r'^(?:struct|enum) ((?:mm|mmu|mmun|vm)_\w+) \{', bare, flags=re.M)
     return functions, types
 
 
@@ -264,7 +265,9 @@ def build(headers, version):
                                              [(title, '3'), ('mmunotify', '7')], version)
             aliases += [(page.name, n) for n in page.names()[1:]]
         for target, alias in aliases:
-            files[alias + '.3'] = '.so man3/%s.3\n' % target
+            # A struct and a function may share a name.
+            if alias != target:
+                files[alias + '.3'] = '.so man3/%s.3\n' % target
     return files
 
 

@@ -31,7 +31,8 @@ static const char help_text[] =
 	"      --json     one JSON object\n"
 	"  -h, --help     print this text\n"
 	"\n"
-	"Exit status: 0 if a source works; 1 if none does; 2 wrong usage.\n";
+	"Exit status: 0 if a source works that makes a process visible; 1 if none does;\n"
+	"2 wrong usage.\n";
 
 static const char *const coverage_names[] = {
 	[MMUN_COVERS_NEVER] = "never",
@@ -138,7 +139,14 @@ static struct json_object *facility_object(const struct facility *facility)
 	return object;
 }
 
-/* Return: whether a source works. */
+/* A software address space is visible wherever it runs: that says nothing of the
+ * process, so it does not count for the exit status. */
+static bool makes_visible(const struct mmun_primary_ops *source, const struct mmun_probe *probe)
+{
+	return source->start && probe->available;
+}
+
+/* Return: whether a source makes a process visible. */
 static bool print_text(bool verbose)
 {
 	const struct mmun_primary_ops *source;
@@ -149,7 +157,7 @@ static bool print_text(bool verbose)
 	for (unsigned int i = 0; (source = mmun_source_at(i)); i++) {
 		source->probe(&probe);
 		print_source(source, &probe, verbose);
-		any |= probe.available;
+		any |= makes_visible(source, &probe);
 	}
 	puts("\nFacilities:");
 	for (size_t i = 0; i < NR_FACILITIES; i++)
@@ -168,7 +176,7 @@ static bool print_json(void)
 	for (unsigned int i = 0; (source = mmun_source_at(i)); i++) {
 		source->probe(&probe);
 		json_object_array_add(sources, source_object(source, &probe));
-		any |= probe.available;
+		any |= makes_visible(source, &probe);
 	}
 	for (size_t i = 0; i < NR_FACILITIES; i++)
 		json_object_array_add(others, facility_object(&facilities[i]));

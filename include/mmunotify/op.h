@@ -36,7 +36,16 @@ extern "C" {
 	X(FALLOCATE, "fallocate") \
 	X(FORK, "fork") \
 	X(EXEC, "exec") \
-	X(EXIT, "exit")
+	X(EXIT, "exit") \
+	X(COW, "copy-on-write") \
+	X(RECLAIM, "reclaim") \
+	X(KSM, "ksm") \
+	X(MIGRATE, "migration") \
+	X(HUGE_SPLIT, "huge-split") \
+	X(MKCLEAN, "writeback") \
+	X(SOFT_DIRTY, "clear-soft-dirty") \
+	X(OOM_REAP, "oom-reap") \
+	X(DRIVER, "driver")
 
 enum mmun_op {
 #define MMUN_OP_ENUM(name, text) MMUN_OP_##name,

@@ -283,7 +283,8 @@ static void run_route(const struct route *route, struct outcome *out)
  */
 static bool is_in_tables(enum mmun_op op)
 {
-	return op != MMUN_OP_FORK && op != MMUN_OP_EXEC && op != MMUN_OP_EXIT &&
+	/* From COW on they are not system calls. */
+	return op < MMUN_OP_COW && op != MMUN_OP_FORK && op != MMUN_OP_EXEC && op != MMUN_OP_EXIT &&
 	       op != MMUN_OP_MADV_POISON;
 }
 

@@ -18,7 +18,9 @@ from tap import done, equal, ok, skip
 SOURCE, BUILD, TOOL = (os.path.abspath(a) for a in sys.argv[1:4])
 DOCUMENTS = ['README.md', 'CONTRIBUTING.md'] + sorted(
     'docs/' + os.path.basename(p) for p in glob.glob(os.path.join(SOURCE, 'docs/*.md')))
-LATER = {'build', 'LICENSES'}
+LATER = {'build', 'build-coverage', 'build-fuzz', 'LICENSES'}
+# Where what a program includes lies.
+HEADERS = ('include', 'include/compat', 'include/compat/linux')
 
 
 def run(*command, **kwargs):
@@ -74,12 +76,13 @@ def test_paths():
             if re.match(r'https?:', word):
                 continue
             here = os.path.normpath(os.path.join(folder, word))
-            bases = {here, os.path.normpath(word)} if word.endswith('.md') else {os.path.normpath(word), here}
+            bases = {here, os.path.normpath(word)}
+            bases |= {os.path.join(top, word) for top in HEADERS if word.endswith('.h')}
             if word.split('/')[0] not in tops | {'..'} and here.split('/')[0] not in tops:
                 continue
             if any(b.split('/')[0] in LATER or 'x' in b.split('/') for b in bases):
                 continue
-            if not any(os.path.exists(os.path.join(SOURCE, b)) for b in bases):
+            if not any(glob.glob(os.path.join(SOURCE, b)) for b in bases):
                 missing.append(word)
         equal(sorted(missing), [], '%s: the paths exist' % document)
 
@@ -97,7 +100,7 @@ def test_commands():
     for document in DOCUMENTS:
         wrong = []
         text = re.sub(r'\s*\n\s*', ' ', prose(read(document)))
-        for command, rest in re.findall(r'mmunotify (trace|replay|probe|demo)\b([^`]*)', text):
+        for command, rest in re.findall(r'mmunotify (trace|replay|probe|demo|soft)\b([^`]*)', text):
             usage = run(TOOL, command, '--help').stdout
             rest = rest.split(' -- ')[0]
             for option in re.findall(r'^(?: (--?[a-z][a-z-]*))', rest):
@@ -112,7 +115,8 @@ def test_names():
     headers = sorted(glob.glob(os.path.join(SOURCE, 'include/mmunotify/*.h')))
     known = set(run(sys.executable, man3, '--names', *headers).stdout.split())
     # LOCKING.md speaks of internals too.
-    for header in glob.glob(os.path.join(SOURCE, 'core/*.h')) + glob.glob(os.path.join(SOURCE, 'base/*.h')):
+    for header in (h for folder in ('core', 'base', 'primary/*', 'secondary/*')
+                   for h in glob.glob(os.path.join(SOURCE, folder, '*.h'))):
         known |= set(re.findall(r'\b(mmun_\w+)\(', read(os.path.relpath(header, SOURCE))))
     pages = ['docs/man/' + os.path.basename(p) for p in glob.glob(os.path.join(SOURCE, 'docs/man/*.scd'))]
     for document in DOCUMENTS + sorted(pages) + [os.path.relpath(h, SOURCE) for h in headers]:
@@ -146,7 +150,7 @@ def test_coverage_table():
 def test_licence_lines():
     bare = []
     for path in tracked():
-        if path.startswith('LICENSES/') or os.path.basename(path) in ('.gitignore',):
+        if path.startswith(('LICENSES/', 'tests/fuzz/corpus/')) or os.path.basename(path) in ('.gitignore',):
             continue
         try:
             head = read(path)[:400]

@@ -85,8 +85,8 @@ def test_headers(env, work):
     include = flags[0][2:] if flags else find(env['PKG_CONFIG_SYSROOT_DIR'], 'include')
     passes(run([sys.executable, os.path.join(SOURCE, 'tests/system/headers.py'), include]),
            'installed headers compile alone in C and C++')
-    installed = {os.path.basename(h) for h in glob.glob(os.path.join(include, 'mmunotify/*'))}
-    ours = {os.path.basename(h) for h in glob.glob(os.path.join(SOURCE, 'include/mmunotify/*'))}
+    installed = {os.path.basename(h) for h in glob.glob(os.path.join(include, 'mmunotify/*.h'))}
+    ours = {os.path.basename(h) for h in glob.glob(os.path.join(SOURCE, 'include/mmunotify/*.h'))}
     ok(installed == ours, 'every header is installed', installed ^ ours)
 
 

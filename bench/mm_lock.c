@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What does quiescing an address space cost that has many mappings, by each of
+ * the three ways, and how long does it stop a thread that faults pages in?
+ * Linux's figures for the same layouts stand beside.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench.h"
+
+#define WAYS 3
+#define SIZES 3
+#define LAYOUTS 3
+
+static const char *const ways[WAYS] = { "gate", "sort", "mark" };
+static const char *const sizes[SIZES] = { "1000", "10000", "60000" };
+
+/* Linux 6.18, KVM_CREATE_VM on the machine of docs/PERFORMANCE.md: ns by mapping, and
+ * ms of the longest fault. */
+static const struct layout {
+	const char *name, *text;
+	unsigned int linux_ns[SIZES];
+} layouts[LAYOUTS] = {
+	{ "own", "own anon_vma each", { 140, 192, 456 } },
+	{ "shared", "one anon_vma", { 87, 121, 271 } },
+	{ "files", "own file each", { 156, 241, 654 } },
+};
+static const char *const linux_stalls[SIZES] = { "0.24", "3.2", "30.9" };
+
+static struct bench_subject subjects[WAYS];
+
+/* The ways take turns; one size and layout at a time, they fill memory. */
+static void measure(const char *workload, const char *layout, const char *size,
+		    unsigned int rounds)
+{
+	for (unsigned int way = 0; way < WAYS; way++)
+		subjects[way] = (struct bench_subject){
+			.label = ways[way],
+			.argv = { "bench-soft", (char *)(unsigned long)workload,
+				  (char *)(unsigned long)ways[way], (char *)(unsigned long)layout,
+				  (char *)(unsigned long)size, NULL },
+		};
+	bench_take_turns(subjects, WAYS, 1, rounds);
+}
+
+static void report(const struct bench_subject *subject, const struct layout *layout,
+		   unsigned int size)
+{
+	double locks = bench_spread(&subject->figures[3]).median;
+	bool has_goal = subject == &subjects[0] && size == SIZES - 1 && locks > 1000;
+	struct bench_row row = {
+		.unit = "us",
+		.measured = bench_spread(&subject->figures[0]),
+	};
+	char what[80], note[120];
+
+	snprintf(what, sizeof(what), "%s, %s mappings, %s", subject->label, sizes[size],
+		 layout->text);
+	snprintf(note, sizeof(note), "%.1f ns a distinct lock; %.1f ns a mapping, Linux %u",
+		 bench_spread(&subject->figures[2]).median,
+		 row.measured.median * 1e3 / (double)strtoul(sizes[size], NULL, 10),
+		 layout->linux_ns[size]);
+	row.what = what;
+	row.note = note;
+	if (has_goal) {
+		row.goal = "<= 40 ns a lock";
+		row.verdict = bench_judge(bench_spread(&subject->figures[2]).median <= 40);
+	}
+	bench_report(&row);
+}
+
+static void bench_costs(void)
+{
+	bench_title("registering on a software address space: gate, sorted locks, marked locks");
+	for (unsigned int l = 0; l < LAYOUTS; l++)
+		for (unsigned int s = 0; s < SIZES; s++) {
+			measure("mm_lock", layouts[l].name, sizes[s], bench_effort.rounds);
+			for (unsigned int way = 0; way < WAYS; way++) {
+				if (subjects[way].absent[0])
+					bench_report_absent(ways[way], subjects[way].absent);
+				else
+					report(&subjects[way], &layouts[l], s);
+			}
+		}
+}
+
+static void report_stall(const struct bench_subject *subject, unsigned int size)
+{
+	struct bench_row row = {
+		.unit = "us",
+		.measured = bench_spread(&subject->figures[0]),
+	};
+	char what[80], note[120];
+
+	snprintf(what, sizeof(what), "longest fault, %s, %s mappings", subject->label, sizes[size]);
+	snprintf(note, sizeof(note), "%.1f us in the mean, %.0f registrations a second; Linux %s ms",
+		 bench_spread(&subject->figures[1]).median,
+		 bench_spread(&subject->figures[3]).median, linux_stalls[size]);
+	row.what = what;
+	row.note = note;
+	if (subject == &subjects[0]) {
+		row.goal = "<= 1 ms";
+		row.verdict = bench_judge(row.measured.median <= 1000);
+	}
+	bench_report(&row);
+}
+
+static void bench_stalls(void)
+{
+	bench_title("longest fault of another thread while one registers all the time, own anon_vmas");
+	for (unsigned int s = 0; s < SIZES; s++) {
+		measure("mm_lock_stall", "own", sizes[s], bench_effort.stall_rounds);
+		for (unsigned int way = 0; way < WAYS; way++) {
+			if (subjects[way].absent[0])
+				bench_report_absent(ways[way], subjects[way].absent);
+			else
+				report_stall(&subjects[way], s);
+		}
+	}
+}
+
+void bench_mm_lock(void)
+{
+	bench_costs();
+	bench_stalls();
+}

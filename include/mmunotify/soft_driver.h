@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The driver's side of a software address space: devices that are mapped, the
+ * pages that a driver handles, and the translations that a secondary MMU keeps.
+ * Part of mmunotify/soft.h.
+ *
+ * Types and functions with Linux's names keep Linux's contracts.
+ */
+#ifndef MMUNOTIFY_SOFT_DRIVER_H
+#define MMUNOTIFY_SOFT_DRIVER_H
+
+#include <mmunotify/soft.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#pragma GCC visibility push(default)
+
+/* Devices: files whose driver answers mmap and faults; kernel names, kernel contracts. */
+
+struct inode;
+struct poll_table_struct;
+struct vm_fault {
+	struct vm_area_struct *vma;
+	unsigned int flags;		/* FAULT_FLAG_* */
+	unsigned long pgoff;
+	unsigned long address;		/* page aligned */
+	/** A ->fault that returns 0 leaves here a page with a reference for the mapping. */
+	struct page *page;
+};
+#define FAULT_FLAG_WRITE 0x01u
+/** VM_FAULT_RETRY drops the mmap lock before the next try.  Without it (get_user_pages,
+ *  translate, populate) the lock stays held: do not wait for somebody who needs it. */
+#define FAULT_FLAG_ALLOW_RETRY 0x04u
+typedef unsigned int vm_fault_t;
+#define VM_FAULT_OOM 0x0001u
+#define VM_FAULT_SIGBUS 0x0002u
+#define VM_FAULT_SIGSEGV 0x0040u
+#define VM_FAULT_NOPAGE 0x0100u
+#define VM_FAULT_RETRY 0x0400u
+
+struct vm_operations_struct {
+	/** A VMA came to be by split, move or fork / goes away.  mmap lock held for write. */
+	void (*open)(struct vm_area_struct *vma);
+	void (*close)(struct vm_area_struct *vma);
+	int (*may_split)(struct vm_area_struct *vma, unsigned long address);
+	/** mmap lock held for read.  VM_FAULT_NOPAGE: the driver has set the entry itself. */
+	vm_fault_t (*fault)(struct vm_fault *vmf);
+	const char *(*name)(struct vm_area_struct *vma);
+};
+
+struct file_operations {
+	void *owner;
+	/** Inside mmun_soft_mmap(), the mmap lock held for write, @vma not yet in the tree.
+	 *  0 or -errno: nothing is mapped then, but what was below MAP_FIXED is gone. */
+	int (*mmap)(struct file *file, struct vm_area_struct *vma);
+	long (*unlocked_ioctl)(struct file *file, unsigned int cmd, unsigned long arg);
+	int (*open)(struct inode *inode, struct file *file);
+	int (*flush)(struct file *file, void *id);
+	int (*release)(struct inode *inode, struct file *file);
+	/* Nothing here calls these; include/compat does.  long is the loff_t of libc. */
+	ssize_t (*read)(struct file *file, char *buffer, size_t length, long *offset);
+	ssize_t (*write)(struct file *file, const char *buffer, size_t length, long *offset);
+	long (*llseek)(struct file *file, long offset, int whence);
+	unsigned int (*poll)(struct file *file, struct poll_table_struct *wait);
+	long (*compat_ioctl)(struct file *file, unsigned int cmd, unsigned long arg);
+};
+
+struct file {
+	const struct file_operations *f_op;
+	void *private_data;
+	/* For who opens it: handed to ->open and ->release. */
+	struct inode *f_inode;
+	unsigned int f_flags, f_mode;
+	long f_pos;
+};
+
+/** mmun_soft_device_create() - a file that @fops drives; ->release runs at the last put. */
+int mmun_soft_device_create(struct mmun_soft *soft, const char *name,
+			    const struct file_operations *fops, void *private_data,
+			    struct file **out);
+
+#define VM_READ		0x00000001ul
+#define VM_WRITE	0x00000002ul
+#define VM_EXEC		0x00000004ul
+#define VM_SHARED	0x00000008ul
+#define VM_MAYREAD	0x00000010ul
+#define VM_MAYWRITE	0x00000020ul
+#define VM_MAYEXEC	0x00000040ul
+#define VM_MAYSHARE	0x00000080ul
+#define VM_GROWSDOWN	0x00000100ul
+#define VM_PFNMAP	0x00000400ul
+#define VM_LOCKED	0x00002000ul
+#define VM_IO		0x00004000ul
+#define VM_SEQ_READ	0x00008000ul
+#define VM_RAND_READ	0x00010000ul
+#define VM_DONTCOPY	0x00020000ul
+#define VM_DONTEXPAND	0x00040000ul
+#define VM_ACCOUNT	0x00100000ul
+#define VM_NORESERVE	0x00200000ul
+#define VM_NONLINEAR	0x00800000ul
+#define VM_WIPEONFORK	0x02000000ul
+#define VM_DONTDUMP	0x04000000ul
+#define VM_SOFTDIRTY	0x08000000ul
+#define VM_MIXEDMAP	0x10000000ul
+#define VM_HUGEPAGE	0x20000000ul
+#define VM_NOHUGEPAGE	0x40000000ul
+#define VM_MERGEABLE	0x80000000ul
+
+typedef struct {
+	unsigned long pgprot;
+} pgprot_t;
+
+/** A mapping.  Stable while the mmap lock is held (read or write), changed under write. */
+struct vm_area_struct {
+	unsigned long vm_start, vm_end;
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+	const struct vm_operations_struct *vm_ops;
+	void *vm_private_data;
+	/* Kept for drivers that set it; the rights are those of vm_flags. */
+	pgprot_t vm_page_prot;
+};
+
+/** find_vma() - the first VMA that ends above @address, or NULL.  mmap lock held. */
+struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address);
+/** vma_lookup() - the VMA that contains @address, or NULL.  mmap lock held. */
+struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address);
+
+/** vmf_insert_page() of a driver's ->fault or ->mmap: map @page at @address, which takes its own
+ *  reference.  vm_insert_page(): 0 or -errno.  mmap lock held. */
+int vm_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
+/** zap_vma_ptes() - unmap what a driver has put there.  mmap lock held.  A section is delivered. */
+void zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long size);
+
+/* Pages, for drivers. */
+
+#define FOLL_WRITE 0x01u
+#define FOLL_FORCE 0x02u
+#define FOLL_LONGTERM 0x100u
+#define FOLL_PIN 0x200u
+
+/** mmun_soft_get_user_pages() - fault @nr pages from @start in, with a reference each in @pages.
+ *  FOLL_PIN: the pages also stay with this mm over fork, and are neither reclaimed nor migrated.
+ *  Context: mmap lock held (read or write).  Return: pages got, or -EFAULT, -ENOMEM if none. */
+long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigned long nr,
+			      unsigned int gup_flags, struct page **pages);
+void mmun_soft_get_page(struct page *page);
+void mmun_soft_put_page(struct page *page);
+void mmun_soft_unpin_page(struct page *page);
+/** The page will be written back or swapped before it is dropped. */
+void mmun_soft_set_page_dirty(struct page *page);
+/** A frame that belongs to no mapping yet, zeroed, one reference; NULL when memory ran out. */
+struct page *mmun_soft_alloc_page(struct mmun_soft *soft);
+unsigned long mmun_soft_page_pfn(const struct page *page);
+struct page *mmun_soft_pfn_page(struct mmun_soft *soft, unsigned long pfn);
+/** The 4096 bytes.  Valid while a reference is held; a freed frame reads as poison. */
+void *mmun_soft_page_address(const struct page *page);
+/** What every byte of a free frame holds. */
+#define MMUN_SOFT_POISON 0xaa
+
+/* What a secondary MMU caches, and how the checker follows it. */
+
+/** A translation without a reference: only the notifier contract keeps it good. */
+struct mmun_soft_translation {
+	struct page *page;
+	/** How often the frame had been freed when it was translated. */
+	unsigned long generation;
+	bool writable;
+	/** The whole aligned 2 MiB around it is mapped alike. */
+	bool huge;
+};
+
+/** mmun_soft_translate() - what @address maps; faults it in as a read, or as a @write.
+ *  Context: mmap lock held (read or write).  The caller then follows the retry protocol of
+ *  mmu_notifier.h before it uses *@out.  Return: 0; -EFAULT; -ENOMEM. */
+int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
+			struct mmun_soft_translation *out);
+/** mmun_soft_translate_present() - same without faulting, whatever the rights of the mapping.
+ *  -ENOENT when nothing is present.  Any lock or none. */
+int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
+				struct mmun_soft_translation *out);
+
+/** mmun_soft_device_read() / _write() - access memory through a cached translation.
+ *
+ * The caller holds the lock of its driver that its invalidate callbacks take, so the contract
+ * says that @address still maps @t; this checks it.  Within one page.
+ * Context: any callback or driver lock may be held; takes a page table lock only.
+ * Return: 0; -EFAULT and a violation reported, nothing transferred. */
+int mmun_soft_device_read(struct mm_struct *mm, unsigned long address,
+			  const struct mmun_soft_translation *t, void *buffer, size_t length);
+int mmun_soft_device_write(struct mm_struct *mm, unsigned long address,
+			   const struct mmun_soft_translation *t, const void *buffer, size_t length);
+
+#pragma GCC visibility pop
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Huge pages: made on first touch, and split.
+ *
+ * I1  A huge entry maps 512 aligned frames of anonymous memory, all of them in
+ *     one VMA, each with its own counts: splitting changes entries only.
+ * I2  Filling takes the place of nothing: not even of an empty leaf, which
+ *     another fault may be about to use.  So it opens no section.
+ * I3  A split has its leaf from the time the huge entry was made, needs no memory
+ *     and takes no reverse-map lock: it may be called inside a walk.
+ *
+ * Not here: making a huge page of small ones (collapse.c).
+ * Tests: tests/unit/soft_huge.c.
+ */
+#include <errno.h>
+
+#include "alloc.h"
+#include "rmap.h"
+#include "table.h"
+#include "vma.h"
+
+static unsigned long huge_start(unsigned long address)
+{
+	return address & ~(MMUN_SOFT_HUGE_SIZE - 1);
+}
+
+static bool is_huge(struct soft_mm *mm, unsigned long address)
+{
+	soft_pte *entry;
+	bool huge;
+
+	mmun_mutex_lock(&mm->page_table_lock);
+	entry = mmun_soft_pmd(mm, address);
+	huge = entry && soft_pte_huge(*entry);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	return huge;
+}
+
+static bool split_entry(struct soft_mm *mm, unsigned long address)
+{
+	soft_pte *entry;
+	bool huge;
+
+	mmun_mutex_lock(&mm->page_table_lock);
+	entry = mmun_soft_pmd(mm, address);
+	huge = entry && soft_pte_huge(*entry);
+	if (huge)
+		mmun_soft_pmd_split(mm, address);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	return huge;
+}
+
+int mmun_soft_split_huge(struct soft_vma *vma, unsigned long address)
+{
+	struct soft_mm *mm = soft_vma_mm(vma);
+	unsigned long start = huge_start(address);
+	struct soft_section section;
+	bool split;
+
+	if (!is_huge(mm, address))
+		return 0;
+	mmun_soft_section_start(&section, mm->mm, MMU_NOTIFY_CLEAR, MMUN_OP_HUGE_SPLIT, start,
+				start + MMUN_SOFT_HUGE_SIZE, false);
+	split = split_entry(mm, address);
+	mmun_soft_section_end(&section, !split);
+	return 0;
+}
+
+int mmun_soft_split_huge_edges(struct soft_vma *vma, unsigned long start, unsigned long end)
+{
+	int ret = 0;
+
+	if (start != huge_start(start))
+		ret = mmun_soft_split_huge(vma, start);
+	if (!ret && end != huge_start(end))
+		ret = mmun_soft_split_huge(vma, end);
+	return ret;
+}
+
+bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start)
+{
+	return soft_vma_anonymous(vma) && !(vma->v.vm_flags & (VM_SHARED | SOFT_VM_SPECIAL)) &&
+	       start >= vma->v.vm_start && vma->v.vm_end >= MMUN_SOFT_HUGE_SIZE &&
+	       start <= vma->v.vm_end - MMUN_SOFT_HUGE_SIZE;
+}
+
+/* What the new entry says: as a write fault, to a page of 512 zeroed frames that are only ours. */
+static soft_pte first_value(const struct soft_vma *vma, const struct page *page)
+{
+	soft_pte flags = SOFT_PTE_HUGE | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
+			 SOFT_PTE_EXCLUSIVE;
+
+	if (vma->v.vm_flags & VM_WRITE)
+		flags |= SOFT_PTE_WRITE;
+	return soft_pte_make(page, flags);
+}
+
+void mmun_soft_huge_install(struct soft_vma *vma, unsigned long start, struct page *page,
+			    struct soft_table *leaf)
+{
+	mmun_soft_pmd_set_huge(soft_vma_mm(vma), start, first_value(vma, page), leaf);
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++) {
+		soft_page_map(mmun_soft_page_next(page, i));
+		mmun_soft_lru_add(mmun_soft_page_next(page, i));
+	}
+}
+
+/* Under the page_table_lock, so that nobody meets the frames half made. */
+static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct page *page,
+			     struct soft_table *leaf)
+{
+	struct soft_mm *mm = soft_vma_mm(vma);
+	struct soft_gate gate;
+	bool empty;
+
+	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_mutex_lock(&mm->page_table_lock);
+	empty = !*mmun_soft_pmd(mm, start);
+	if (empty)
+		mmun_soft_huge_install(vma, start, page, leaf);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	mmun_soft_gate_exit(&gate, mm->mm);
+	return empty;
+}
+
+struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start)
+{
+	struct page *page = mmun_soft_page_alloc_huge(soft_vma_mm(vma)->soft);
+
+	for (unsigned long i = 0; page && i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_set_anon(mmun_soft_page_next(page, i), vma,
+					start + (i << MMUN_SOFT_PAGE_SHIFT));
+	return page;
+}
+
+void mmun_soft_huge_put(struct page *page)
+{
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_put(mmun_soft_page_next(page, i));
+}
+
+static bool fill_with(struct soft_vma *vma, unsigned long start, struct soft_table *leaf)
+{
+	struct page *page = mmun_soft_huge_alloc(vma, start);
+
+	if (!page)
+		return false;
+	if (install_if_empty(vma, start, page, leaf))
+		return true;
+	mmun_soft_huge_put(page);
+	return false;
+}
+
+/* A read takes the zero page, which is small. */
+int mmun_soft_fill_huge(struct soft_vma *vma, unsigned long address, bool write)
+{
+	unsigned long start = huge_start(address);
+	struct soft_mm *mm = soft_vma_mm(vma);
+	struct soft_table *leaf;
+
+	if (!write || !mmun_soft_huge_fits(vma, start) || mmun_soft_anon_prepare(vma))
+		return -EAGAIN;
+	if (mmun_soft_pmd_make(mm, start))
+		return -EAGAIN;
+	leaf = mmun_soft_leaf_alloc();
+	if (!leaf)
+		return -EAGAIN;
+	if (!fill_with(vma, start, leaf)) {
+		mmun_free(leaf);
+		return -EAGAIN;
+	}
+	soft_stat_inc(mm->soft, huge_filled);
+	return 0;
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Sections of a software address space: the gate around, the notifiers told.
+ *
+ * I1  From start to end the thread is inside the mm's gate and cannot be
+ *     cancelled, as MMUN_RANGE_GATED promises: a registration waits for the
+ *     whole section, not for its callbacks only.
+ * I2  A refused start leaves nothing behind: no gate, no open section.
+ * I3  MMUN_RANGE_PINNED_SAFE is the operation's word that pages with FOLL_PIN
+ *     users stay where they are.  It is given by operation, in one table; only what
+ *     copies may have to take it back, a copy-on-write and a collapse.
+ *
+ * Not here: what changes entries; every caller of its own.
+ * Tests: tests/unit/soft_fault.c, tests/unit/soft_cow.c.
+ */
+#include <pthread.h>
+
+#include "fault.h"
+#include "machine.h"
+
+static bool leaves_pinned_pages(enum mmun_op op)
+{
+	switch (op) {
+	case MMUN_OP_MPROTECT:
+	case MMUN_OP_MADV_FREE:
+	case MMUN_OP_MADV_PAGEOUT:
+	case MMUN_OP_MADV_COLLAPSE:
+	case MMUN_OP_MADV_UNMERGEABLE:
+	case MMUN_OP_FORK:
+	case MMUN_OP_COW:
+	case MMUN_OP_RECLAIM:
+	case MMUN_OP_KSM:
+	case MMUN_OP_MIGRATE:
+	case MMUN_OP_HUGE_SPLIT:
+	case MMUN_OP_MKCLEAN:
+	case MMUN_OP_SOFT_DIRTY:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void describe(struct soft_section *s, struct mm_struct *mm, enum mmu_notifier_event event,
+		     enum mmun_op op, unsigned long start, unsigned long end)
+{
+	s->origin = (struct mmun_origin){ .op = op, .nr = -1 };
+	s->range = (struct mmu_notifier_range){
+		.mm = mm,
+		.start = start,
+		.end = end,
+		.flags = MMUN_RANGE_GATED,
+		.event = event,
+		.origin = &s->origin,
+	};
+}
+
+static void enter(struct mm_struct *mm, int *cookie, int *cancel)
+{
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel);
+	*cookie = mmun_gate_enter(mm, false);
+}
+
+static void leave(struct mm_struct *mm, int cookie, int cancel)
+{
+	mmun_gate_exit(mm, cookie);
+	pthread_setcancelstate(cancel, NULL);
+}
+
+int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
+			    enum mmu_notifier_event event, enum mmun_op op, unsigned long start,
+			    unsigned long end, bool nonblock)
+{
+	int ret;
+
+	describe(s, mm, event, op, start, end);
+	if (leaves_pinned_pages(op))
+		s->range.flags |= MMUN_RANGE_PINNED_SAFE;
+	enter(mm, &s->cookie, &s->cancel);
+	ret = nonblock ? mmu_notifier_invalidate_range_start_nonblock(&s->range) :
+			 mmu_notifier_invalidate_range_start(&s->range);
+	if (ret)
+		leave(mm, s->cookie, s->cancel);
+	return ret;
+}
+
+/* Blockable, so it cannot be refused. */
+void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm, enum mmun_op op,
+				    unsigned long start, unsigned long end)
+{
+	describe(s, mm, MMU_NOTIFY_CLEAR, op, start, end);
+	enter(mm, &s->cookie, &s->cancel);
+	mmu_notifier_invalidate_range_start(&s->range);
+}
+
+void mmun_soft_section_end(struct soft_section *s, bool unchanged)
+{
+	if (unchanged)
+		s->range.flags |= MMUN_RANGE_UNCHANGED;
+	mmu_notifier_invalidate_range_end(&s->range);
+	leave(s->range.mm, s->cookie, s->cancel);
+}
+
+void mmun_soft_gate_enter(struct soft_gate *g, struct mm_struct *mm)
+{
+	enter(mm, &g->cookie, &g->cancel);
+}
+
+void mmun_soft_gate_exit(struct soft_gate *g, struct mm_struct *mm)
+{
+	leave(mm, g->cookie, g->cancel);
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Page tables: four levels of 512 entries, 4 KiB leaves and 2 MiB entries.
+ *
+ * An entry is a plain word, read and written under the page_table_lock:
+ *
+ *   0                      nothing (an anonymous or linear file page by default)
+ *   PRESENT                frame number << 12 | flags
+ *   SWAP | slot << 12      in the swap store
+ *   MIGRATION | pfn << 12  being migrated; FLAG_WRITE says what it was
+ *   NONLINEAR | pgoff<<12  not present; the file page remap_file_pages() chose
+ *
+ * table.c (walk, make, free), zap.c, protect_entries.c, move_entries.c,
+ * copy_entries.c, huge.c (first touch, split), collapse.c.
+ * Tests: tests/unit/soft_table.c, tests/unit/soft_huge.c.
+ *
+ * Functions that change entries are called inside the gate (M1) with the
+ * page_table_lock NOT held, and take it themselves, unless said otherwise.
+ * They tell no notifier: the caller's section does.
+ */
+#ifndef MMUN_SOFT_TABLE_H
+#define MMUN_SOFT_TABLE_H
+
+#include "machine.h"
+#include "page.h"
+
+typedef uint64_t soft_pte;
+
+#define SOFT_PTE_PRESENT	(1ull << 0)
+#define SOFT_PTE_WRITE		(1ull << 1)
+#define SOFT_PTE_YOUNG		(1ull << 2)
+#define SOFT_PTE_DIRTY		(1ull << 3)
+#define SOFT_PTE_SOFT_DIRTY	(1ull << 4)
+#define SOFT_PTE_HUGE		(1ull << 5)	/* in an upper entry: maps 2 MiB */
+#define SOFT_PTE_SWAP		(1ull << 6)
+#define SOFT_PTE_MIGRATION	(1ull << 7)
+#define SOFT_PTE_NONLINEAR	(1ull << 8)
+#define SOFT_PTE_EXCLUSIVE	(1ull << 9)	/* anonymous, known to be only ours: may be reused */
+#define SOFT_PTE_SHIFT		12
+
+static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
+{
+	return mmun_soft_pfn_of_page(page) << SOFT_PTE_SHIFT | flags | SOFT_PTE_PRESENT;
+}
+
+static inline unsigned long soft_pte_number(soft_pte pte)
+{
+	return pte >> SOFT_PTE_SHIFT;
+}
+
+struct soft_vma;
+
+#define SOFT_TABLE_ENTRIES 512
+
+/* level 0: leaf (4 KiB entries), 1: 2 MiB entries or leaves, 2, 3: the root. */
+struct soft_table {
+	soft_pte entry[SOFT_TABLE_ENTRIES];	/* above level 0: pointer | 0, or a HUGE entry at level 1 */
+	unsigned int level;
+	unsigned int used;			/* entries that are not 0 */
+	/* A leaf whose last entries one zap of all of it took: as good as none, until it
+	 * is made again (Linux frees it then; here a fault may be on its way to it). */
+	bool emptied;
+	/* At level 1: an empty leaf for each huge entry, so that a split cannot fail;
+	 * chained through their first entries. */
+	struct soft_table *deposit;
+};
+
+/* All under the page_table_lock: */
+
+/* The 4 KiB entry of @address, or NULL when there is no leaf (nothing there, or a huge entry). */
+soft_pte *mmun_soft_pte(struct soft_mm *mm, unsigned long address);
+/* The level 1 entry of @address, or NULL. */
+soft_pte *mmun_soft_pmd(struct soft_mm *mm, unsigned long address);
+/* What maps @address: a 4 KiB entry, or for a huge one the entry that its part would
+ * have (PRESENT|HUGE|flags, frame of that part); 0. */
+soft_pte mmun_soft_pte_value(struct soft_mm *mm, unsigned long address);
+/* Stores into a slot that mmun_soft_pte_make()/pmd_make() prepared; keeps ->used.
+ * pmd_set changes the flags of a huge entry; one comes to be by pmd_set_huge(), which takes over
+ * an empty @leaf, and goes by pmd_clear_huge(), which gives it back. */
+void mmun_soft_pte_set(struct soft_mm *mm, unsigned long address, soft_pte value);
+void mmun_soft_pmd_set(struct soft_mm *mm, unsigned long address, soft_pte value);
+void mmun_soft_pmd_set_huge(struct soft_mm *mm, unsigned long address, soft_pte value,
+			    struct soft_table *leaf);
+struct soft_table *mmun_soft_pmd_clear_huge(struct soft_mm *mm, unsigned long address);
+/* The leaf itself: in (where nothing was), and out. */
+void mmun_soft_leaf_set(struct soft_mm *mm, unsigned long address, struct soft_table *leaf);
+struct soft_table *mmun_soft_leaf_take(struct soft_mm *mm, unsigned long address);
+/* Not under it: leaves that a zap of all of them, in [start, end), has left empty. */
+void mmun_soft_leaves_emptied(struct soft_mm *mm, unsigned long start, unsigned long end);
+/* A huge entry becomes 512 small ones that say the same. */
+void mmun_soft_pmd_split(struct soft_mm *mm, unsigned long address);
+
+static inline bool soft_pte_huge(soft_pte value)
+{
+	return value & SOFT_PTE_HUGE;
+}
+
+/* Not under it: make the tables above @address's leaf entry (or huge entry), so that
+ * mmun_soft_pte()/pmd() will not be NULL.  0 or -ENOMEM.  In any context (plain memory,
+ * no reclaim).  mmun_soft_pte_make() over a huge entry: -EEXIST. */
+int mmun_soft_pte_make(struct soft_mm *mm, unsigned long address);
+int mmun_soft_pmd_make(struct soft_mm *mm, unsigned long address);
+/* An empty leaf in no table; mmun_free() it.  NULL: no memory. */
+struct soft_table *mmun_soft_leaf_alloc(void);
+
+int mmun_soft_tables_create(struct soft_mm *mm);
+/* Frees the tables that lie wholly in [start, end) where no VMA is left; mmap lock for write. */
+void mmun_soft_tables_free(struct soft_mm *mm, unsigned long start, unsigned long end);
+void mmun_soft_tables_destroy(struct soft_mm *mm);
+
+/*
+ * Calls @visit(address, value, arg) under the page_table_lock for each present, swap, migration or
+ * nonlinear entry in [start, end), in order; a huge one once with its first address in the
+ * range; stops at nonzero and returns it.
+ */
+int mmun_soft_for_each_entry(struct soft_mm *mm, unsigned long start, unsigned long end,
+			     int (*visit)(unsigned long address, soft_pte value, void *arg),
+			     void *arg);
+
+/*
+ * The same for those who change entries: from ->address on, which the caller moves by
+ * mmun_soft_walk_advance(), to ->end.  One page_table_lock hold, or start again with find.
+ */
+struct soft_walk {
+	struct soft_mm *mm;
+	unsigned long address, end;
+	/* A huge entry that lies only partly in the range is split (quietly: what it
+	 * maps stays the same), so that one which is found lies wholly in it. */
+	bool whole;
+	/* Found: */
+	struct soft_table *table;	/* level 0, or 1 for a huge entry */
+	soft_pte *entry;
+};
+
+/* The first entry that is not 0 at or above ->address; false: none before ->end. */
+bool mmun_soft_walk_find(struct soft_walk *walk);
+/* Changes it: level 0 to anything, a huge one to another huge one. */
+void mmun_soft_walk_set(struct soft_walk *walk, soft_pte value);
+
+static inline bool soft_walk_huge(const struct soft_walk *walk)
+{
+	return walk->table->level;
+}
+
+static inline void mmun_soft_walk_advance(struct soft_walk *walk)
+{
+	unsigned long size = soft_walk_huge(walk) ? MMUN_SOFT_HUGE_SIZE : MMUN_SOFT_PAGE_SIZE;
+
+	walk->address = (walk->address & ~(size - 1)) + size;
+}
+
+/* zap.c: empty [start, end) of @vma; references, map counts, swap slots dropped after
+ * the entries are gone; dirty and young go to the pages.
+ * @first..@last: only file pages with such an index (0, ULONG_MAX for all); in a nonlinear
+ * VMA the entry says which.  @private_too: also anonymous copies in a private file mapping.
+ * Huge entries that are only partly in the range must have been split before. */
+struct soft_zap {
+	unsigned long first, last;
+	bool keep_private;	/* punch and reclaim leave private copies, truncate does not */
+	bool keep_nonlinear;	/* do not forget which page a nonlinear entry chose: it faults again */
+};
+/* @how NULL: everything. */
+void mmun_soft_zap(struct soft_vma *vma, unsigned long start, unsigned long end,
+		   const struct soft_zap *how);
+/* MADV_FREE: private anonymous pages become clean, and reclaim may drop those that stay so;
+ * swapped ones are dropped at once. */
+void mmun_soft_zap_lazily(struct soft_vma *vma, unsigned long start, unsigned long end);
+
+/* protect_entries.c: mprotect; takes write away, and only a fault gives it back.  Which
+ * accesses are allowed at all is the VMA's flags' to say. */
+void mmun_soft_protect(struct soft_vma *vma, unsigned long start, unsigned long end);
+/* Clears soft-dirty and write; pinned pages of a private mapping keep both, as in Linux. */
+void mmun_soft_protect_soft_dirty(struct soft_vma *vma, unsigned long start, unsigned long end);
+
+/* move_entries.c: mremap; mmap lock for write.  @to is a VMA over new_start..., where nothing is.
+ * 0 and all is moved, or -ENOMEM and nothing is; *@moved says so in bytes. */
+int mmun_soft_move(struct soft_vma *from, unsigned long old_start, struct soft_vma *to,
+		   unsigned long new_start, unsigned long length, unsigned long *moved);
+
+/* copy_entries.c: fork.  Opens and closes its own section on the parent (PROTECTION_PAGE,
+ * MMUN_OP_FORK, whole VMA) when the VMA is private and has something to copy; nothing for
+ * shared file VMAs (they fault again) unless nonlinear.  FOLL_PINned pages are copied at once.
+ * Both mmap locks held for write.  0 or -ENOMEM, section closed (S4), what was copied stays. */
+int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child);
+
+/* huge.c.  All with the mmap lock or a reverse-map lock held, outside the gate: they open
+ * their own section (MMU_NOTIFY_CLEAR, MMUN_OP_HUGE_SPLIT, the whole 2 MiB). */
+/* A huge entry at @address becomes 512 small ones; 0, also when there is none. */
+int mmun_soft_split_huge(struct soft_vma *vma, unsigned long address);
+/* Split those that [start, end) covers only in part. */
+int mmun_soft_split_huge_edges(struct soft_vma *vma, unsigned long start, unsigned long end);
+/* First touch: try to fill with a huge page.  mmap lock for read.  0, or -EAGAIN for "use small ones". */
+int mmun_soft_fill_huge(struct soft_vma *vma, unsigned long address, bool write);
+/* For both ways of making one.  May the 2 MiB from @start be huge in @vma? */
+bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start);
+/* 512 zeroed frames, anonymous pages of @vma; NULL.  Does not reclaim.  put: if they were not installed. */
+struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start);
+void mmun_soft_huge_put(struct page *page);
+/* Under the page_table_lock: maps them where nothing is; takes @leaf over. */
+void mmun_soft_huge_install(struct soft_vma *vma, unsigned long start, struct page *page,
+			    struct soft_table *leaf);
+/* collapse.c.  mmap lock for write; section CLEAR, MMUN_OP_MADV_COLLAPSE.  Return as madvise():
+ * 0, also when it is huge already; -EINVAL; -ENOMEM; -EAGAIN for pages that others use. */
+int mmun_soft_collapse_locked(struct soft_vma *vma, unsigned long address);
+
+#endif

@@ -1,0 +1,742 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * primary/soft/{device,gup,page_api,fault_file}.c: translations and the checker of
+ * accesses through them, get_user_pages, devices that are mapped.
+ */
+#include <mmunotify/seq.h>
+
+#include "soft_events.h"
+
+static struct mmun_soft *soft;
+static struct mm_struct *mm;
+static struct mmun_soft_violation last;
+static long live, violations;
+
+static void note_violation(const struct mmun_soft_violation *what, void *arg)
+{
+	last = *what;
+	count((long *)arg);
+}
+
+static void begin(void)
+{
+	struct mmun_soft_params params = {
+		.memory = 1024 * PAGE,
+		.swap = 64 * PAGE,
+		.violation = note_violation,
+		.violation_arg = &violations,
+	};
+
+	live = mmun_alloc_live();
+	violations = 0;
+	soft = soft_machine(&params);
+	mm = soft_new_mm(soft);
+}
+
+static void end(void)
+{
+	mmput(mm);
+	is(mmun_soft_destroy(soft), 0, "the machine has nothing left");
+	is(mmun_alloc_live(), live, "and leaves nothing behind");
+}
+
+static struct mmun_soft_stats stats(void)
+{
+	struct mmun_soft_stats out;
+
+	mmun_soft_stats(soft, &out);
+	return out;
+}
+
+static struct mmun_soft_entry entry_of(unsigned long address)
+{
+	struct mmun_soft_entry out;
+
+	mmun_soft_pagemap(mm, address, &out);
+	return out;
+}
+
+static int translate(unsigned long address, bool write, struct mmun_soft_translation *t)
+{
+	int ret;
+
+	mmap_read_lock(mm);
+	ret = mmun_soft_translate(mm, address, write, t);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static struct mmun_soft_translation translation(unsigned long address, bool write)
+{
+	struct mmun_soft_translation t;
+
+	if (translate(address, write, &t))
+		bail_out("cannot translate");
+	return t;
+}
+
+static long get(unsigned long address, unsigned long nr, unsigned int gup_flags,
+		struct page **pages)
+{
+	long ret;
+
+	mmap_read_lock(mm);
+	ret = mmun_soft_get_user_pages(mm, address, nr, gup_flags, pages);
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static unsigned long word_of(const struct page *page)
+{
+	return *(unsigned long *)mmun_soft_page_address(page);
+}
+
+static void test_translate(void)
+{
+	struct mmun_soft_translation t = { 0 };
+	unsigned long at, value = 0;
+
+	begin();
+	at = soft_map(mm, 0x10000000, 4, RW, PRIVATE, NULL);
+	is(mmun_soft_translate_present(mm, at, &t), -ENOENT, "nothing is present yet");
+	is(stats().faults, 0, "and looking does not bring it in");
+	is(translate(at, false, &t), 0, "a translation to read does");
+	ok(!t.writable && !t.huge, "of the zero page, which is not written");
+	is(mmun_soft_device_read(mm, at + 16, &t, &value, sizeof(value)), 0, "a device reads");
+	is(value, 0, "zeros");
+	is(translate(at, true, &t), 0, "a translation to write");
+	ok(t.writable, "is writable");
+	value = 5;
+	is(mmun_soft_device_write(mm, at + 16, &t, &value, sizeof(value)), 0, "a device writes");
+	is(soft_peek(mm, at + 16), 5, "and memory has it");
+	is(translate(at, false, &t), 0, "a translation to read of a page that is written");
+	ok(t.writable, "may be used to write");
+	is(mmun_soft_translate_present(mm, at, &t), 0, "it is present");
+	ok(t.writable && t.page, "and found without a fault");
+	is(mmun_soft_translate_present(mm, at + (1ul << 48), &t), -ENOENT,
+	   "not by an address that is the same in its lower 48 bits");
+	is(stats().device_reads, 1, "reads are counted");
+	is(stats().device_writes, 1, "writes too");
+
+	is(translate(at - 1, false, &t), -EFAULT, "no mapping, no translation");
+	is(mmun_soft_mprotect(mm, at, PAGE, PROT_READ), 0, "read-only");
+	is(translate(at, true, &t), -EFAULT, "is not translated to write");
+	is(translate(at, false, &t), 0, "to read it is");
+	ok(!t.writable, "without the right to write");
+	is(mmun_soft_mprotect(mm, at, PAGE, PROT_NONE), 0, "without rights");
+	is(translate(at, false, &t), -EFAULT, "there is none");
+	is(mmun_soft_madvise(mm, at + PAGE, PAGE, MADV_NOHUGEPAGE), 0, "advice does not mind");
+	soft_poke(mm, at + PAGE, 1);
+	is(mmun_soft_madvise(mm, at + PAGE, PAGE, MADV_FREE), 0, "a page that may be dropped");
+	t = translation(at + PAGE, false);
+	ok(!t.writable, "is not written through a translation to read: the write could be lost");
+	t = translation(at + PAGE, true);
+	ok(t.writable, "one to write makes it dirty first");
+	is(violations, 0, "nobody did wrong");
+	end();
+}
+
+/* A device access with @t is refused as @kind, with nothing transferred. */
+static void caught(const char *what, unsigned long at, const struct mmun_soft_translation *t,
+		   bool write, enum mmun_soft_violation_kind kind)
+{
+	unsigned long value = 0x5555, pfn = mmun_soft_page_pfn(t->page);
+	unsigned long before = word_of(t->page);
+	long nr = violations;
+	int ret = write ? mmun_soft_device_write(mm, at, t, &value, sizeof(value)) :
+			  mmun_soft_device_read(mm, at, t, &value, sizeof(value));
+
+	is(ret, -EFAULT, "%s: the access is refused", what);
+	is(violations, nr + 1, "%s: and reported", what);
+	is(last.kind, kind, "%s: as what it is", what);
+	ok(last.mm == mm && last.address == at && last.pfn == pfn && last.write == write,
+	   "%s: with the place", what);
+	ok(value == 0x5555 && word_of(t->page) == before, "%s: nothing is transferred", what);
+}
+
+static void test_violations(void)
+{
+	struct mmun_soft_translation t;
+	struct mm_struct *child;
+	unsigned long at;
+
+	begin();
+	at = soft_map(mm, 0, 8, RW, PRIVATE, NULL);
+	t = translation(at, true);
+	is(mmun_soft_munmap(mm, at, PAGE), 0, "unmapped");
+	caught("unmapped", at, &t, false, MMUN_SOFT_FREED);
+	is(word_of(t.page), 0xaaaaaaaaaaaaaaaa, "the frame reads as poison");
+	soft_map(mm, at, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, at, 1);
+	caught("mapped again", at, &t, true, MMUN_SOFT_FREED);
+
+	t = translation(at + PAGE, false);
+	soft_poke(mm, at + PAGE, 1);
+	caught("zero page written over", at + PAGE, &t, false, MMUN_SOFT_REPLACED);
+	t = translation(at + PAGE, true);
+	is(mmun_soft_migrate(mm, at + PAGE), 0, "migrated");
+	caught("migrated", at + PAGE, &t, false, MMUN_SOFT_FREED);
+	t = translation(at + PAGE, true);
+	is(mmun_soft_madvise(mm, at + PAGE, PAGE, MADV_PAGEOUT), 0, "swapped out");
+	caught("swapped out", at + PAGE, &t, false, MMUN_SOFT_FREED);
+
+	t = translation(at + 2 * PAGE, true);
+	is(mmun_soft_mprotect(mm, at + 2 * PAGE, PAGE, PROT_READ), 0, "protected");
+	caught("protected", at + 2 * PAGE, &t, true, MMUN_SOFT_WRITE_PROTECTED);
+	t = translation(at + 3 * PAGE, true);
+	if (mmun_soft_mm_fork(mm, &child))
+		bail_out("cannot fork");
+	caught("B23: after fork", at + 3 * PAGE, &t, true, MMUN_SOFT_WRITE_PROTECTED);
+	t = translation(at + 3 * PAGE, false);
+	caught("never writable", at + 3 * PAGE, &t, true, MMUN_SOFT_WRITE_PROTECTED);
+	soft_poke(mm, at + 3 * PAGE, 2);
+	caught("copied", at + 3 * PAGE, &t, false, MMUN_SOFT_REPLACED);
+	mmput(child);
+	is(stats().violations, violations, "all are counted");
+	end();
+}
+
+/* A second user keeps the frame: it is not freed, but not this address's any more. */
+static void test_replaced_file_page(void)
+{
+	struct mmun_soft_translation t;
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_SHMEM, 1);
+	at = soft_map(mm, 0, 1, RW, MAP_SHARED, file);
+	t = translation(at, true);
+	is(mmun_soft_munmap(mm, at, PAGE), 0, "a file is unmapped");
+	caught("file page", at, &t, false, MMUN_SOFT_REPLACED);
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* A notifier without ->release whose device goes on after the last user has gone. */
+static const struct mmu_notifier_ops no_ops;
+
+static void test_after_exit(void)
+{
+	struct mmu_notifier mn = { .ops = &no_ops };
+	struct mmun_soft_translation t;
+	unsigned long at;
+
+	begin();
+	at = soft_map(mm, 0, 1, RW, PRIVATE, NULL);
+	if (mmu_notifier_register(&mn, mm))
+		bail_out("cannot register");
+	t = translation(at, true);
+	mmput(mm);
+	caught("U9: after exit", at, &t, true, MMUN_SOFT_AFTER_EXIT);
+	caught("U9: reading after exit", at, &t, false, MMUN_SOFT_AFTER_EXIT);
+	is(mmun_soft_translate_present(mm, at, &t), -ENOENT, "U9: nothing is translated any more");
+	mmu_notifier_unregister(&mn, mm);
+	is(mmun_soft_destroy(soft), 0, "the machine goes");
+}
+
+static void stale_write(void *arg)
+{
+	struct mmun_soft_translation t;
+	unsigned long at;
+
+	soft = soft_machine(NULL);
+	mm = soft_new_mm(soft);
+	at = soft_map(mm, 0x10000000, 1, RW, PRIVATE, NULL);
+	t = translation(at, true);
+	mmun_soft_munmap(mm, at, PAGE);
+	mmun_soft_device_write(mm, at, &t, "x", 1);
+}
+
+static void unpin_twice(void *arg)
+{
+	struct page *page;
+
+	begin();
+	page = mmun_soft_alloc_page(soft);
+	mmun_soft_unpin_page(page);
+}
+
+static void cross_page(void *arg)
+{
+	struct mmun_soft_translation t;
+	unsigned long at;
+
+	begin();
+	at = soft_map(mm, 0, 2, RW, PRIVATE, NULL);
+	t = translation(at, true);
+	mmun_soft_device_write(mm, at + PAGE - 1, &t, "xy", 2);
+}
+
+static void test_reports(void)
+{
+	char text[512];
+
+	ok(exited_well(run_in_child(stale_write, NULL, text, sizeof(text))),
+	   "without a function of its own");
+	ok(strstr(text, "mmunotify: a secondary MMU writes to address 0x10000000 "
+			"through a stale translation: freed frame (frame "),
+	   "a violation is one sentence on stderr");
+	ok(!strcmp(mmun_soft_violation_name(MMUN_SOFT_REPLACED), "replaced frame") &&
+	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_WRITE_PROTECTED),
+		   "write-protected address") &&
+	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_AFTER_EXIT),
+		   "address space that has ended"), "each kind has a name");
+	ok(!strcmp(mmun_soft_violation_name((enum mmun_soft_violation_kind)99), "unknown"),
+	   "what is no kind too");
+	ok(aborted(run_in_child(unpin_twice, NULL, text, sizeof(text))) &&
+	   strstr(text, "unpinned"), "unpinning what is not pinned is misuse");
+	ok(aborted(run_in_child(cross_page, NULL, text, sizeof(text))) &&
+	   strstr(text, "crosses a page"), "so is an access across pages");
+}
+
+static void test_get_user_pages(void)
+{
+	struct page *pages[4] = { NULL };
+	unsigned long at, pfn;
+
+	begin();
+	at = soft_map(mm, 0x10000000, 3, RW, PRIVATE, NULL);
+	soft_poke(mm, at, 1);
+	is(get(at, 0, 0, pages), 0, "no pages are got anywhere");
+	is(get(at + 5 * PAGE, 1, 0, pages), -EFAULT, "none where nothing is mapped");
+	is(get(at + 123, 4, FOLL_WRITE, pages), 3, "as many as there are, from any address");
+	is(word_of(pages[0]), 1, "with their contents");
+	pfn = mmun_soft_page_pfn(pages[0]);
+	ok(mmun_soft_pfn_page(soft, pfn) == pages[0], "a page has a number");
+	ok(mmun_soft_pfn_page(soft, ~0ul >> 12) == NULL, "not every number has a page");
+	is(mmun_soft_munmap(mm, at, 3 * PAGE), 0, "unmapped");
+	is(word_of(pages[0]), 1, "a page that is held stays");
+	mmun_soft_get_page(pages[0]);
+	for (int i = 0; i < 3; i++)
+		mmun_soft_put_page(pages[i]);
+	is(word_of(pages[0]), 1, "as long as any holds it");
+	mmun_soft_put_page(pages[0]);
+	is(word_of(pages[0]), 0xaaaaaaaaaaaaaaaa, "then it is poison");
+
+	at = soft_map(mm, 0x10000000, 1, PROT_WRITE, PRIVATE, NULL);
+	is(get(at, 1, 0, pages), -EFAULT, "reading needs PROT_READ here");
+	is(get(at, 1, FOLL_WRITE, NULL), 1, "pages need not be taken");
+	at = soft_map(mm, 0x10000000, 1, RW, PRIVATE, NULL);
+	is(get(at, 1, FOLL_PIN, pages), 1, "the zero page can be pinned");
+	mmun_soft_set_page_dirty(pages[0]);
+	mmun_soft_unpin_page(pages[0]);
+	is(get(at, 1, 0, pages), 1, "and got");
+	mmun_soft_put_page(pages[0]);
+	is(soft_peek(mm, at), 0, "it stays zero");
+	end();
+}
+
+static void test_pages(void)
+{
+	size_t before;
+	struct page *page;
+
+	begin();
+	before = soft_free_frames(soft);
+	page = mmun_soft_alloc_page(soft);
+	ok(page && !word_of(page), "a page of a driver's own is zero");
+	is(soft_free_frames(soft), before - 1, "and a frame");
+	mmun_soft_set_page_dirty(page);
+	mmun_soft_put_page(page);
+	is(soft_free_frames(soft), before, "that goes back");
+	fail_allocation(1);
+	ok(!mmun_soft_alloc_page(soft), "or there is none");
+	fail_allocation(0);
+	end();
+}
+
+/* A device that is mapped. */
+struct device {
+	vm_fault_t answer;
+	struct page *page;
+	struct vm_fault seen;
+	int faults;
+	/* vm_insert_page() of ->page in the fault. */
+	bool inserts;
+	/* In the fault: that, and the page is returned too. */
+	bool both;
+};
+
+static vm_fault_t device_fault(struct vm_fault *vmf)
+{
+	struct device *device = vmf->vma->vm_private_data;
+
+	device->seen = *vmf;
+	device->faults++;
+	if (device->both && vm_insert_page(vmf->vma, vmf->address, device->page))
+		return VM_FAULT_OOM;
+	if (device->inserts)
+		return vm_insert_page(vmf->vma, vmf->address, device->page) ? VM_FAULT_SIGBUS
+									    : VM_FAULT_NOPAGE;
+	if (device->answer == VM_FAULT_RETRY && device->faults < 3)
+		return VM_FAULT_RETRY;
+	if (device->answer && device->answer != VM_FAULT_RETRY)
+		return device->answer;
+	if (device->page)
+		mmun_soft_get_page(device->page);
+	vmf->page = device->page;
+	return 0;
+}
+
+static const struct vm_operations_struct device_vm_ops = { .fault = device_fault };
+static const struct vm_operations_struct empty_vm_ops;
+
+static int device_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_private_data = file->private_data;
+	vma->vm_ops = &device_vm_ops;
+	vma->vm_flags |= VM_MIXEDMAP;
+	return 0;
+}
+
+static int empty_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &empty_vm_ops;
+	return 0;
+}
+
+static int plain_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return 0;
+}
+
+static const struct file_operations device_fops = { .mmap = device_mmap };
+static const struct file_operations empty_fops = { .mmap = empty_mmap };
+static const struct file_operations plain_fops = { .mmap = plain_mmap };
+
+/* Registers of a device: no struct pages, says the flag. */
+static int io_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_flags |= VM_IO;
+	return device_mmap(file, vma);
+}
+
+static const struct file_operations io_fops = { .mmap = io_mmap };
+
+static struct file *new_device(const struct file_operations *fops, struct device *device)
+{
+	struct file *file;
+
+	if (mmun_soft_device_create(soft, "device", fops, device, &file))
+		bail_out("cannot make a device");
+	return file;
+}
+
+static void answers(struct device *device, unsigned long at, vm_fault_t answer, int ret,
+		    int signal, int code, const char *what)
+{
+	struct mmun_soft_fault fault;
+	unsigned long value;
+
+	device->answer = answer;
+	is(mmun_soft_read(mm, at, &value, sizeof(value), &fault), ret, "%s", what);
+	is(fault.signal, signal, "%s: the signal", what);
+	is(fault.code, code, "%s: its code", what);
+}
+
+static void test_device_faults(void)
+{
+	struct device device = { 0 };
+	struct page *device_page;
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	device.page = device_page = mmun_soft_alloc_page(soft);
+	file = new_device(&device_fops, &device);
+	at = soft_map(mm, 0, 4, RW, MAP_SHARED, file);
+	answers(&device, at, VM_FAULT_OOM, -ENOMEM, SIGKILL, 0, "VM_FAULT_OOM");
+	answers(&device, at, VM_FAULT_SIGBUS, -EFAULT, SIGBUS, BUS_ADRERR, "VM_FAULT_SIGBUS");
+	answers(&device, at, VM_FAULT_SIGSEGV, -EFAULT, SIGSEGV, SEGV_MAPERR, "VM_FAULT_SIGSEGV");
+	device.faults = 0;
+	answers(&device, at + 2 * PAGE + 8, VM_FAULT_RETRY, 0, 0, 0, "VM_FAULT_RETRY");
+	is(device.faults, 3, "asks again");
+	is(device.seen.address, at + 2 * PAGE, "the address is the page's");
+	is(device.seen.pgoff, 2, "so is the offset");
+	is(device.seen.flags & FAULT_FLAG_WRITE, 0, "a read is no write");
+	device.answer = 0;
+	soft_poke(mm, at, 6);
+	is(device.seen.flags & FAULT_FLAG_WRITE, FAULT_FLAG_WRITE, "a write is");
+	is(word_of(device.page), 6, "it goes to the device's page");
+	is(soft_peek(mm, at + 3 * PAGE), 6, "which is mapped wherever it says");
+	device.faults = 0;
+	soft_poke(mm, at + 3 * PAGE, 7);
+	is(device.faults, 0, "the first write after a read does not ask again");
+	device.inserts = true;
+	is(soft_peek(mm, at + PAGE), 7, "a device may insert the page itself");
+	mmun_soft_munmap(mm, at + PAGE, PAGE);
+	device.inserts = false;
+	device.both = true;
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
+	is(soft_peek(mm, at), 7, "and return it as well");
+	is(entry_of(at).mapcount, 4, "the first one counts");
+	device.both = false;
+	device.page = NULL;
+	answers(&device, at + PAGE, 0, -EFAULT, SIGBUS, BUS_ADRERR, "no page at all");
+	device.page = device_page;
+	mmun_soft_file_put(file);
+	mmput(mm);
+	is(word_of(device.page), 7, "its page outlives the mappings");
+	mmun_soft_put_page(device.page);
+	is(mmun_soft_destroy(soft), 0, "the machine goes");
+}
+
+static void test_private_device(void)
+{
+	struct device device = { 0 };
+	struct recorder events;
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	record(&events, mm);
+	device.page = mmun_soft_alloc_page(soft);
+	file = new_device(&device_fops, &device);
+	at = soft_map(mm, 0, 2, RW, MAP_PRIVATE, file);
+	soft_poke(mm, at, 1);
+	is(word_of(device.page), 0, "a private mapping copies");
+	is(forget(&events), 0, "what nobody had mapped");
+	is(soft_peek(mm, at + PAGE), 0, "what it has read");
+	soft_poke(mm, at + PAGE, 2);
+	ok(just_one(&events, MMU_NOTIFY_CLEAR, MMUN_OP_COW, at + PAGE, 1), "is replaced");
+	is(word_of(device.page), 0, "the device's page stays");
+	mmun_soft_file_put(file);
+	mmun_soft_put_page(device.page);
+	stop_recording(&events, mm);
+	end();
+}
+
+static void test_device_without_fault(void)
+{
+	struct file *empty, *plain;
+	unsigned long at, value = 1;
+	struct mmun_soft_fault fault;
+
+	begin();
+	empty = new_device(&empty_fops, NULL);
+	plain = new_device(&plain_fops, NULL);
+	at = soft_map(mm, 0, 1, RW, MAP_SHARED, empty);
+	is(mmun_soft_write(mm, at, &value, 8, &fault), -EFAULT, "a device without ->fault");
+	is(fault.signal, SIGBUS, "has no pages");
+	at = soft_map(mm, 0, 1, RW, MAP_SHARED, plain);
+	is(mmun_soft_write(mm, at, &value, 8, &fault), -EFAULT, "nor one without operations");
+	at = soft_map(mm, 0, 1, RW, MAP_PRIVATE, plain);
+	is(mmun_soft_write(mm, at, &value, 8, &fault), 0, "but mapped privately it is memory");
+	is(soft_peek(mm, at), 1, "like any");
+	mmun_soft_file_put(plain);
+	mmun_soft_file_put(empty);
+	end();
+}
+
+static void test_insert(void)
+{
+	struct device device = { 0 };
+	struct vm_area_struct *vma;
+	struct page *page, *anon;
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	page = mmun_soft_alloc_page(soft);
+	file = new_device(&device_fops, &device);
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
+	mmap_write_lock(mm);
+	vma = vma_lookup(mm, at);
+	is(vm_insert_page(vma, at + 2 * PAGE, page), -EFAULT, "not outside the mapping");
+	is(vm_insert_page(vma, at, page), 0, "a page is inserted");
+	is(vm_insert_page(vma, at, page), -EBUSY, "not where one is");
+	mmap_write_unlock(mm);
+	soft_poke(mm, at, 3);
+	is(word_of(page), 3, "it is what the mapping shows");
+	at = soft_map(mm, 0, 1, RW, PRIVATE, NULL);
+	is(get(at, 1, FOLL_WRITE, &anon), 1, "anonymous pages");
+	mmap_write_lock(mm);
+	is(vm_insert_page(vma, vma->vm_start + PAGE, anon), -EINVAL, "are not inserted");
+	mmap_write_unlock(mm);
+	mmun_soft_put_page(anon);
+	mmun_soft_put_page(page);
+	mmun_soft_file_put(file);
+	end();
+}
+
+static void test_io(void)
+{
+	struct device device = { 0 };
+	struct file *file;
+	struct page *page;
+	unsigned long at;
+
+	begin();
+	device.page = mmun_soft_alloc_page(soft);
+	file = new_device(&io_fops, &device);
+	at = soft_map(mm, 0, 1, RW, MAP_SHARED | MAP_POPULATE, file);
+	ok(!entry_of(at).present, "VM_IO is not populated");
+	is(get(at, 1, 0, &page), -EFAULT, "nor got");
+	soft_poke(mm, at, 1);
+	is(word_of(device.page), 1, "but can be written");
+	mmun_soft_file_put(file);
+	mmun_soft_put_page(device.page);
+	end();
+}
+
+static void test_locked(void)
+{
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	at = soft_map(mm, 0, 2, PROT_NONE, PRIVATE, NULL);
+	is(mmun_soft_mlock(mm, at, PAGE), -ENOMEM, "what cannot be accessed is not locked in");
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_SHMEM, 1);
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
+	is(mmun_soft_mlock(mm, at, 2 * PAGE), -ENOMEM, "nor what is beyond the end of a file");
+	ok(entry_of(at).present && !entry_of(at).writable, "shared pages are locked in as read");
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* A device that keeps the contract, while another thread changes everything. */
+#define BUSY_PAGES 16
+#define ROUNDS 3000
+
+struct good_device {
+	struct mmu_notifier mn;
+	pthread_mutex_t lock;
+	struct mmun_seq seq;
+	struct mmun_soft_translation cached[BUSY_PAGES];
+	bool valid[BUSY_PAGES];
+	unsigned long at;
+	long stop, accesses;
+};
+
+static int good_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	struct good_device *device = mmun_container_of(mn, struct good_device, mn);
+
+	pthread_mutex_lock(&device->lock);
+	mmun_seq_start(&device->seq);
+	for (unsigned long i = 0; i < BUSY_PAGES; i++)
+		if (device->at + i * PAGE >= range->start && device->at + i * PAGE < range->end)
+			device->valid[i] = false;
+	pthread_mutex_unlock(&device->lock);
+	return 0;
+}
+
+static void good_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	mmun_seq_end(&mmun_container_of(mn, struct good_device, mn)->seq);
+}
+
+static const struct mmu_notifier_ops good_ops = {
+	.invalidate_range_start = good_start,
+	.invalidate_range_end = good_end,
+};
+
+static void look_up(struct good_device *device, unsigned long i, bool write)
+{
+	struct mmun_soft_translation t;
+	unsigned long seq;
+
+	if (!mmun_seq_begin(&device->seq, &seq) || translate(device->at + i * PAGE, write, &t))
+		return;
+	pthread_mutex_lock(&device->lock);
+	if (!mmun_seq_retry(&device->seq, seq)) {
+		device->cached[i] = t;
+		device->valid[i] = true;
+	}
+	pthread_mutex_unlock(&device->lock);
+}
+
+static void *drive(void *arg)
+{
+	struct good_device *device = arg;
+	unsigned long i = 0, value = 0;
+
+	while (!mmun_load_full(&device->stop)) {
+		bool write = i++ & 1;
+		unsigned long n = i / 2 % BUSY_PAGES, address = device->at + n * PAGE;
+		struct mmun_soft_translation *t = &device->cached[n];
+
+		pthread_mutex_lock(&device->lock);
+		if (device->valid[n] && (!write || t->writable)) {
+			if (write)
+				mmun_soft_device_write(mm, address, t, &value, sizeof(value));
+			else
+				mmun_soft_device_read(mm, address, t, &value, sizeof(value));
+			count(&device->accesses);
+			pthread_mutex_unlock(&device->lock);
+			continue;
+		}
+		pthread_mutex_unlock(&device->lock);
+		look_up(device, n, write);
+	}
+	return NULL;
+}
+
+static void disturb(struct good_device *device, unsigned long i)
+{
+	unsigned long address = device->at + i % BUSY_PAGES * PAGE;
+	struct mm_struct *child;
+
+	switch (i * 7 % 6) {
+	case 0:
+		mmun_soft_madvise(mm, address, 2 * PAGE, MADV_DONTNEED);
+		break;
+	case 1:
+		soft_map(mm, address, 1, RW, PRIVATE, NULL);
+		break;
+	case 2:
+		if (!mmun_soft_mm_fork(mm, &child))
+			mmput(child);
+		break;
+	case 3:
+		mmun_soft_madvise(mm, address, PAGE, MADV_PAGEOUT);
+		break;
+	case 4:
+		mmun_soft_mprotect(mm, address, PAGE, PROT_READ);
+		mmun_soft_mprotect(mm, address, PAGE, RW);
+		break;
+	default:
+		mmun_soft_migrate(mm, address);
+	}
+}
+
+static void test_contract(void)
+{
+	struct good_device device = { .mn.ops = &good_ops, .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t thread;
+
+	begin();
+	device.at = soft_map(mm, 0x10000000, BUSY_PAGES + 1, RW, PRIVATE, NULL);
+	if (mmu_notifier_register(&device.mn, mm))
+		bail_out("cannot register");
+	thread = spawn(drive, &device);
+	for (unsigned long i = 0; i < ROUNDS || !counted(&device.accesses); i++)
+		disturb(&device, i);
+	mmun_store_full(&device.stop, 1);
+	pthread_join(thread, NULL);
+	mmu_notifier_unregister(&device.mn, mm);
+	is(violations, 0, "S5: a device that keeps the contract is never caught");
+	diag("%ld accesses", device.accesses);
+	end();
+}
+
+int main(void)
+{
+	test_translate();
+	test_violations();
+	test_replaced_file_page();
+	test_after_exit();
+	test_reports();
+	test_get_user_pages();
+	test_pages();
+	test_device_faults();
+	test_private_device();
+	test_device_without_fault();
+	test_insert();
+	test_io();
+	test_locked();
+	test_contract();
+	return tap_done();
+}
