@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Names, private data and classes of devices; buses, drivers and sysfs are outside. */
+#ifndef MMUN_COMPAT_LINUX_DEVICE_H
+#define MMUN_COMPAT_LINUX_DEVICE_H
+
+#include <linux/dev_printk.h>
+#include <linux/err.h>
+#include <linux/kdev_t.h>
+#include <linux/slab.h>
+#include <linux/types.h>
+
+struct class {
+	const char *name;
+};
+
+struct device {
+	struct device *parent;
+	const struct class *class;
+	void (*release)(struct device *dev);
+	void *driver_data;
+	dev_t devt;
+	/* private: */
+	char mmun_name[32];
+	bool mmun_created;
+	struct device *mmun_next;
+};
+
+int dev_set_name(struct device *dev, const char *name, ...) __printf(2, 3);
+
+static inline void *dev_get_drvdata(const struct device *dev)
+{
+	return dev->driver_data;
+}
+
+static inline void dev_set_drvdata(struct device *dev, void *data)
+{
+	dev->driver_data = data;
+}
+
+static inline void device_initialize(struct device *dev)
+{
+	dev->mmun_next = NULL;
+}
+
+int device_add(struct device *dev);
+void device_del(struct device *dev);
+struct device *device_create(const struct class *class, struct device *parent, dev_t devt,
+			     void *drvdata, const char *name, ...) __printf(5, 6);
+void device_destroy(const struct class *class, dev_t devt);
+struct class *mmun_compat_class_create(const char *name);
+void class_destroy(const struct class *class);
+
+/* With the owner in front before 6.4, without since. */
+#define class_create(args...) \
+	mmun_compat_class_create(MMUN_COMPAT_CLASS_NAME(args, mmun_none, mmun_none))
+#define MMUN_COMPAT_CLASS_NAME(a, b, ...) MMUN_COMPAT_CLASS_PICK(a, b)
+#define MMUN_COMPAT_CLASS_PICK(a, b) _Generic((a), char *: (a), const char *: (a), default: (b))
+#define mmun_none ((const char *)NULL)
+
+#endif

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Address spaces, mappings, pages and faults of the software address space.  struct
+ * mm_struct and struct page have no public members: use the functions of linux/mm.h. */
+#ifndef MMUN_COMPAT_LINUX_MM_TYPES_H
+#define MMUN_COMPAT_LINUX_MM_TYPES_H
+
+#include <asm/page.h>
+#include <linux/completion.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/rbtree.h>
+#include <linux/rwsem.h>
+#include <linux/seqlock.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include <mmunotify/soft.h>
+
+#endif

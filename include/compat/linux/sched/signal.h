@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* signal_pending() and its relatives are in linux/sched.h: mmun_compat_signal() of a
+ * test sets what they see. */
+#ifndef MMUN_COMPAT_LINUX_SCHED_SIGNAL_H
+#define MMUN_COMPAT_LINUX_SCHED_SIGNAL_H
+
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+
+#endif

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Memory from malloc(), so that sanitizers watch it.  An allocation that may sleep where
+ * sleeping is forbidden ends the program; mmun_compat_fail_allocations() makes some fail. */
+#ifndef MMUN_COMPAT_LINUX_SLAB_H
+#define MMUN_COMPAT_LINUX_SLAB_H
+
+#include <linux/gfp.h>
+#include <linux/overflow.h>
+#include <linux/types.h>
+
+void *kmalloc(size_t size, gfp_t gfp) __malloc;
+void *kzalloc(size_t size, gfp_t gfp) __malloc;
+void *krealloc(const void *old, size_t size, gfp_t gfp);
+void kfree(const void *block);
+
+static inline void *kmalloc_array(size_t n, size_t size, gfp_t gfp)
+{
+	return kmalloc(size_mul(n, size), gfp);
+}
+
+static inline void *kcalloc(size_t n, size_t size, gfp_t gfp)
+{
+	return kzalloc(size_mul(n, size), gfp);
+}
+
+static inline void *krealloc_array(void *old, size_t n, size_t size, gfp_t gfp)
+{
+	return krealloc(old, size_mul(n, size), gfp);
+}
+
+#define kmalloc_node(size, gfp, node) ((void)(node), kmalloc(size, gfp))
+#define kzalloc_node(size, gfp, node) ((void)(node), kzalloc(size, gfp))
+#define kvmalloc(size, gfp) kmalloc(size, gfp)
+#define kvzalloc(size, gfp) kzalloc(size, gfp)
+#define kvmalloc_array(n, size, gfp) kmalloc_array(n, size, gfp)
+#define kvcalloc(n, size, gfp) kcalloc(n, size, gfp)
+#define kvfree(block) kfree(block)
+#define kfree_sensitive(block) kfree(block)
+#define kmalloc_obj(obj, gfp...) kmalloc(sizeof(obj), GFP_KERNEL)
+
+struct kmem_cache;
+#define SLAB_HWCACHE_ALIGN 0x2000u
+#define SLAB_PANIC 0x40000u
+#define SLAB_ACCOUNT 0x400000u
+
+struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsigned int align,
+				     slab_flags_t flags, void (*ctor)(void *object));
+/* Warns when objects are left. */
+void kmem_cache_destroy(struct kmem_cache *cache);
+void *kmem_cache_alloc(struct kmem_cache *cache, gfp_t gfp);
+void *kmem_cache_zalloc(struct kmem_cache *cache, gfp_t gfp);
+void kmem_cache_free(struct kmem_cache *cache, void *object);
+
+#define KMEM_CACHE(name, flags) \
+	kmem_cache_create(#name, sizeof(struct name), __alignof__(struct name), flags, NULL)
+
+#include <linux/cleanup.h>
+DEFINE_FREE(kfree, void *, kfree(_T))
+DEFINE_FREE(kvfree, void *, kvfree(_T))
+
+#endif

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* Lists, counts, trees, arrays and bitmaps of kernel code, against naive ones. */
+#include "part.h"
+
+#include <linux/bitmap.h>
+#include <linux/hashtable.h>
+#include <linux/idr.h>
+#include <linux/interval_tree.h>
+#include <linux/kref.h>
+#include <linux/math64.h>
+#include <linux/rculist.h>
+#include <linux/xarray.h>
+#include <mmunotify/compat.h>
+
+static u64 state = 1;
+
+static u64 random_number(void)
+{
+	state = state * 6364136223846793005ull + 1442695040888963407ull;
+	return state >> 33;
+}
+
+struct item {
+	int value;
+	struct list_head link;
+	struct hlist_node hash;
+};
+
+struct flexible {
+	int count;
+	long values[];
+};
+
+static void test_lists(void)
+{
+	struct item items[4] = { { .value = 0 }, { .value = 1 }, { .value = 2 }, { .value = 3 } };
+	struct item *item, *next;
+	LIST_HEAD(list);
+	LIST_HEAD(other);
+	int sum = 0, n = 0;
+
+	for (int i = 0; i < 4; i++)
+		list_add_tail(&items[i].link, &list);
+	list_for_each_entry(item, &list, link)
+		sum = sum * 10 + item->value;
+	is(sum, 123, "a list has the order of list_add_tail()");
+	list_move(&items[3].link, &list);
+	is(list_first_entry(&list, struct item, link)->value, 3, "list_move() puts in front");
+	list_for_each_entry_safe(item, next, &list, link) {
+		if (item->value & 1)
+			list_del_init(&item->link);
+	}
+	list_for_each_entry_rcu(item, &list, link)
+		n++;
+	is(n, 2, "entries can be removed in a safe loop");
+	ok(list_empty(&items[1].link), "list_del_init() leaves an empty entry");
+	list_splice_init(&list, &other);
+	ok(list_empty(&list) && list_count_nodes(&other) == 2, "splicing moves everything");
+	list_replace_init(&other, &list);
+	ok(list_empty(&other) && !list_empty(&list), "so does list_replace_init()");
+}
+
+static void test_hash(void)
+{
+	DECLARE_HASHTABLE(table, 4);
+	struct item items[32], *item;
+	int found = 0;
+
+	hash_init(table);
+	for (int i = 0; i < 32; i++) {
+		items[i].value = i;
+		hash_add(table, &items[i].hash, i);
+	}
+	hash_del(&items[5].hash);
+	ok(hlist_unhashed(&items[5].hash), "a removed entry is unhashed");
+	for (int i = 0; i < 32; i++) {
+		hash_for_each_possible(table, item, hash, i)
+			found += item->value == i;
+	}
+	is(found, 31, "a hash table finds what is in it");
+}
+
+static int released;
+
+static void release(struct kref *kref)
+{
+	released++;
+}
+
+static void test_kref(void)
+{
+	struct kref kref;
+
+	kref_init(&kref);
+	kref_get(&kref);
+	is(kref_put(&kref, release), 0, "not the last reference");
+	is(released, 0, "nothing is released");
+	is(kref_put(&kref, release), 1, "the last reference");
+	is(released, 1, "releases");
+	ok(!kref_get_unless_zero(&kref), "and cannot be taken again");
+	is(mmun_compat_warnings(), 0, "no warning so far");
+	mmun_compat_set_loglevel(0);
+	kref_get(&kref);
+	is(mmun_compat_warnings(), 1, "kref_get() of a released object warns");
+	mmun_compat_set_loglevel(5);
+}
+
+#define NODES 200
+
+static void test_interval_tree(void)
+{
+	static struct interval_tree_node nodes[NODES];
+	struct rb_root_cached root = RB_ROOT_CACHED;
+	bool in[NODES] = { false };
+	long wrong = 0;
+
+	for (int round = 0; round < 20000; round++) {
+		int i = (int)(random_number() % NODES), expected = 0, got = 0;
+		unsigned long start = random_number() % 1000, last = start + random_number() % 50;
+		struct interval_tree_node *node;
+
+		if (in[i]) {
+			interval_tree_remove(&nodes[i], &root);
+		} else {
+			nodes[i].start = random_number() % 1000;
+			nodes[i].last = nodes[i].start + random_number() % 100;
+			interval_tree_insert(&nodes[i], &root);
+		}
+		in[i] = !in[i];
+		for (int j = 0; j < NODES; j++)
+			expected += in[j] && nodes[j].start <= last && nodes[j].last >= start;
+		for (node = interval_tree_iter_first(&root, start, last); node;
+		     node = interval_tree_iter_next(node, start, last))
+			got += node->start <= last && node->last >= start;
+		wrong += got != expected;
+		wrong += rb_first_cached(&root) != rb_first(&root.rb_root);
+	}
+	is(wrong, 0, "an interval tree finds what a scan finds");
+}
+
+static bool by_address(struct rb_node *a, const struct rb_node *b)
+{
+	return a < b;
+}
+
+static void test_rbtree(void)
+{
+	static struct rb_node nodes[NODES];
+	struct rb_root root = RB_ROOT;
+	struct rb_node *node;
+	int n = 0, back = 0, post = 0;
+
+	for (int i = 0; i < NODES; i++)
+		rb_add(&nodes[(i * 77) % NODES], &root, by_address);
+	for (node = rb_first(&root); node; node = rb_next(node))
+		n += node == &nodes[n];
+	is(n, NODES, "a tree has the order of its nodes");
+	for (node = rb_last(&root); node; node = rb_prev(node))
+		back++;
+	for (node = rb_first_postorder(&root); node; node = rb_next_postorder(node))
+		post++;
+	ok(back == NODES && post == NODES, "backwards and postorder see each node");
+	for (int i = 0; i < NODES; i++)
+		rb_erase(&nodes[i], &root);
+	ok(RB_EMPTY_ROOT(&root), "and can be emptied");
+}
+
+static void test_xarray(void)
+{
+	DEFINE_XARRAY(xa);
+	unsigned long naive[64] = { 0 }, index;
+	long wrong = 0;
+	void *entry;
+
+	for (int round = 0; round < 20000; round++) {
+		unsigned long at = random_number() % 64, value = random_number() % 3, n = 0, m = 0;
+
+		entry = xa_store(&xa, at, value ? xa_mk_value(value) : NULL, GFP_KERNEL);
+		wrong += (entry ? xa_to_value(entry) : 0) != naive[at];
+		naive[at] = value;
+		xa_for_each_range(&xa, index, entry, 10, 40)
+			n += xa_to_value(entry) == naive[index];
+		for (unsigned long i = 10; i <= 40; i++)
+			m += naive[i] != 0;
+		wrong += n != m;
+	}
+	is(wrong, 0, "an xarray stores and finds what an array does");
+	xa_destroy(&xa);
+	ok(xa_empty(&xa), "destroying empties it");
+	is(xa_insert(&xa, 5, &xa, GFP_KERNEL), 0, "insert");
+	is(xa_insert(&xa, 5, &xa, GFP_KERNEL), -EBUSY, "where something is: -EBUSY");
+	ok(xa_cmpxchg(&xa, 5, &wrong, NULL, GFP_KERNEL) == &xa, "cmpxchg tells what it found");
+	ok(xa_load(&xa, 5) == &xa, "and left");
+	ok(xa_erase(&xa, 5) == &xa && !xa_load(&xa, 5), "erase returns what was there");
+	ok(xa_untag_pointer(xa_tag_pointer(&xa, 1)) == &xa, "pointers can be tagged");
+}
+
+static void test_idr(void)
+{
+	DEFINE_IDR(idr);
+	DEFINE_IDA(ida);
+	int id, sum = 0, values[3];
+	int *value;
+
+	for (int i = 0; i < 3; i++)
+		is(idr_alloc(&idr, &values[i], 1, 4, GFP_KERNEL), i + 1, "idr gives %d", i + 1);
+	is(idr_alloc(&idr, &values[0], 1, 4, GFP_KERNEL), -ENOSPC, "until there is no more");
+	ok(idr_find(&idr, 2) == &values[1], "and finds");
+	idr_remove(&idr, 2);
+	idr_for_each_entry(&idr, value, id)
+		sum += id;
+	is(sum, 4, "what is left");
+	idr_destroy(&idr);
+	is(ida_alloc(&ida, GFP_KERNEL), 0, "ida starts at 0");
+	is(ida_alloc(&ida, GFP_KERNEL), 1, "goes on");
+	ida_free(&ida, 0);
+	is(ida_alloc(&ida, GFP_KERNEL), 0, "and takes what is free");
+	ida_destroy(&ida);
+}
+
+static void test_bits(void)
+{
+	DECLARE_BITMAP(map, 200);
+	unsigned long bit;
+	int n = 0;
+
+	bitmap_zero(map, 200);
+	bitmap_set(map, 60, 10);
+	set_bit(199, map);
+	for_each_set_bit(bit, map, 200)
+		n++;
+	is(n, 11, "a bitmap finds its bits");
+	is(find_next_zero_bit(map, 200, 60), 70, "and what is clear");
+	ok(test_and_clear_bit(199, map) && !test_bit(199, map), "test_and_clear_bit()");
+	is(bitmap_weight(map, 200), 10, "and counts them");
+	is(fls(0x10), 5, "fls() counts from 1");
+	is(ilog2(4096), 12, "ilog2()");
+	is(roundup_pow_of_two(5), 8, "roundup_pow_of_two()");
+	is(max(0, fls(3) - 1), 1, "max()");
+	is(min_t(int, 3, 2ul), 2, "min_t()");
+	is(clamp(7, 1, 5), 5, "clamp()");
+	is(DIV_ROUND_UP(5, 2), 3, "DIV_ROUND_UP()");
+	is(struct_size((struct flexible *)NULL, values, 3), sizeof(struct flexible) + 24,
+	   "struct_size()");
+	ok(array_size(SIZE_MAX, 2) == SIZE_MAX, "sizes saturate");
+	ok(IS_ENABLED(CONFIG_MMU_NOTIFIER) && !IS_ENABLED(CONFIG_UNKNOWN), "IS_ENABLED()");
+}
+
+int main(void)
+{
+	test_lists();
+	test_hash();
+	test_kref();
+	test_interval_tree();
+	test_rbtree();
+	test_xarray();
+	test_idr();
+	test_bits();
+	is(mmun_compat_allocated(), 0, "nothing is left");
+	return tap_done();
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* A task's memory and pages as kernel code reaches them; hmm_range_fault(); devices. */
+#include "part.h"
+
+#include <sys/mman.h>
+
+#include <linux/cdev.h>
+#include <linux/highmem.h>
+#include <linux/hmm.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/poll.h>
+#include <linux/uaccess.h>
+#include <mmunotify/compat.h>
+
+#define AT 0x10000000ul
+
+static struct mmun_soft *soft;
+static struct mmun_soft_task *task;
+
+static unsigned long map(unsigned long at, unsigned long pages, int prot)
+{
+	mmun_soft_address address =
+		mmun_soft_mmap(current->mm, at, pages * PAGE_SIZE, prot,
+			       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, NULL, 0);
+
+	if (mmun_soft_is_error(address))
+		bail_out("no mapping");
+	return address;
+}
+
+static void test_copies(void)
+{
+	char buffer[64], *copy;
+	int value = 0;
+
+	map(AT, 1, PROT_READ | PROT_WRITE);
+	is(copy_to_user((void *)AT, "hello", 6), 0, "copied to the task");
+	is(copy_from_user(buffer, (void *)AT, 6), 0, "and back");
+	ok(!strcmp(buffer, "hello"), "the same bytes");
+	is(strncpy_from_user(buffer, (char *)AT, 64), 5, "a string has its length");
+	is(copy_to_user((void *)(AT + PAGE_SIZE - 4), buffer, 10), 6, "what does not fit is left");
+	memset(buffer, 1, sizeof(buffer));
+	is(copy_from_user(buffer, (void *)(AT + PAGE_SIZE - 4), 10), 6, "what cannot be read too");
+	is(buffer[9], 0, "and is zeroed");
+	is(put_user(42, (int *)AT), 0, "put_user()");
+	is(get_user(value, (int *)AT), 0, "get_user()");
+	is(value, 42, "one value");
+	is(get_user(value, (int *)(AT - 8)), -EFAULT, "from nowhere");
+	is(clear_user((void *)AT, 8), 0, "cleared");
+	copy = memdup_user((void *)AT, 8);
+	ok(!IS_ERR(copy) && !copy[0], "memdup_user()");
+	kfree(copy);
+	ok(PTR_ERR(memdup_user((void *)(AT - 8), 8)) == -EFAULT, "of nothing");
+}
+
+static void test_pages(void)
+{
+	struct page *pages[4];
+	char c = 7;
+
+	map(AT, 2, PROT_READ | PROT_WRITE);
+	is(get_user_pages_fast(AT, 3, FOLL_WRITE, pages), 2, "as many pages as there are");
+	is(get_user_pages_fast(AT + 2 * PAGE_SIZE, 1, 0, pages + 2), -EFAULT, "or none");
+	memcpy_to_page(pages[1], 5, &c, 1);
+	c = 0;
+	ok(!copy_from_user(&c, (char *)AT + PAGE_SIZE + 5, 1) && c == 7, "they are the task's");
+	ok(pfn_to_page(page_to_pfn(pages[0])) == pages[0], "a page has a number");
+	ok(virt_to_page((char *)page_address(pages[1]) + 9) == pages[1], "and an address");
+	ok(!pfn_valid(~0ul), "no page has that number");
+	release_pages(pages, 2);
+	mmap_read_lock(current->mm);
+	is(pin_user_pages(AT, 2, FOLL_WRITE, pages), 2, "pinned");
+	mmap_read_unlock(current->mm);
+	unpin_user_pages_dirty_lock(pages, 2, true);
+	pages[0] = alloc_page(GFP_KERNEL);
+	ok(pages[0], "a page of one's own");
+	__free_page(pages[0]);
+	free_page(get_zeroed_page(GFP_KERNEL));
+}
+
+static void gup_without_lock(void)
+{
+	struct page *page;
+
+	get_user_pages(AT, 1, 0, &page);
+}
+
+static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
+		       unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops ops = { .invalidate = invalidate };
+
+static int fault(struct hmm_range *range)
+{
+	int ret;
+
+	mmap_read_lock(range->notifier->mm);
+	ret = hmm_range_fault(range);
+	mmap_read_unlock(range->notifier->mm);
+	return ret;
+}
+
+static void test_hmm(void)
+{
+	struct mmu_interval_notifier sub = { .mm = NULL };
+	unsigned long pfns[2] = { 0 };
+	struct hmm_range range = { .notifier = &sub, .start = AT, .end = AT + 2 * PAGE_SIZE,
+				   .hmm_pfns = pfns };
+
+	map(AT, 2, PROT_READ | PROT_WRITE);
+	is(mmu_interval_notifier_insert(&sub, current->mm, AT, 2 * PAGE_SIZE, &ops), 0,
+	   "an interval notifier");
+	range.notifier_seq = mmu_interval_read_begin(&sub);
+	is(fault(&range), 0, "a look without faulting");
+	ok(!pfns[0] && !pfns[1], "finds nothing");
+	range.default_flags = HMM_PFN_REQ_FAULT;
+	pfns[1] = HMM_PFN_REQ_WRITE;
+	range.pfn_flags_mask = HMM_PFN_REQ_WRITE;
+	is(fault(&range), 0, "one with it");
+	ok(pfns[0] & HMM_PFN_VALID && !(pfns[0] & HMM_PFN_WRITE), "finds a page to read");
+	ok(pfns[1] & HMM_PFN_WRITE, "and one to write");
+	mmun_soft_madvise(current->mm, AT, PAGE_SIZE, MADV_DONTNEED);
+	is(fault(&range), -EBUSY, "after a section it says -EBUSY");
+	range.notifier_seq = mmu_interval_read_begin(&sub);
+	range.default_flags |= HMM_PFN_REQ_WRITE;
+	mmun_soft_mprotect(current->mm, AT, PAGE_SIZE, PROT_READ);
+	range.notifier_seq = mmu_interval_read_begin(&sub);
+	is(fault(&range), -EFAULT, "no right to write");
+	ok(pfns[0] & HMM_PFN_ERROR, "is an error of that page");
+	mmu_interval_notifier_remove(&sub);
+}
+
+static void test_failures(void)
+{
+	struct kmem_cache *cache = kmem_cache_create("things", 24, 8, 0, NULL);
+	void *thing = kmem_cache_zalloc(cache, GFP_KERNEL);
+
+	kmem_cache_free(cache, thing);
+	kmem_cache_destroy(cache);
+	is(mmun_compat_allocated(), 0, "a cache leaves nothing");
+	ok(!kmalloc_array(SIZE_MAX, 2, GFP_KERNEL), "an overflow is no memory");
+	thing = krealloc(kmalloc(8, GFP_KERNEL), 800, GFP_KERNEL);
+	is(mmun_compat_allocated(), 1, "a block that grows is one block");
+	kfree(thing);
+}
+
+/* A character device with two minors. */
+static int opened_minor = -1;
+
+static int open_minor(struct inode *inode, struct file *file)
+{
+	opened_minor = (int)iminor(inode);
+	return file->f_flags ? -EPERM : 0;
+}
+
+static int release_minor(struct inode *inode, struct file *file)
+{
+	opened_minor = 100 + (int)iminor(inode);
+	return 0;
+}
+
+static ssize_t read_zeros(struct file *file, char __user *buffer, size_t length, loff_t *offset)
+{
+	*offset += (loff_t)length;
+	return clear_user(buffer, length) ? -EFAULT : (ssize_t)length;
+}
+
+static __poll_t poll_in(struct file *file, struct poll_table_struct *wait)
+{
+	return EPOLLIN;
+}
+
+static const struct file_operations fops = {
+	.open = open_minor, .release = release_minor, .read = read_zeros, .poll = poll_in,
+};
+
+static void test_devices(void)
+{
+	struct class *class = class_create("zeros");
+	struct cdev cdev;
+	struct file *file;
+	dev_t devt;
+
+	map(AT, 1, PROT_READ | PROT_WRITE);
+	is(alloc_chrdev_region(&devt, 0, 2, "zeros"), 0, "numbers");
+	cdev_init(&cdev, &fops);
+	cdev_add(&cdev, devt, 2);
+	device_create(class, NULL, devt + 1, NULL, "zeros%d", 1);
+	is(mmun_compat_open("zeros0", 0, &file), -ENOENT, "no such device");
+	is(mmun_compat_open("zeros1", 1, &file), -EPERM, "refused by the driver");
+	is(opened_minor, 1, "which was not released");
+	is(mmun_compat_open("zeros1", 0, &file), 0, "opened");
+	is(opened_minor, 1, "by its number");
+	is(mmun_compat_read(file, AT, 16), 16, "read");
+	is(mmun_compat_read(file, AT - 16, 16), -EFAULT, "into nowhere");
+	is(mmun_compat_write(file, AT, 16), -EINVAL, "not written");
+	is(mmun_compat_ioctl(file, 0, 0), -ENOTTY, "no command");
+	is(mmun_compat_poll(file), POLLIN, "polled");
+	device_destroy(class, devt + 1);
+	class_destroy(class);
+	cdev_del(&cdev);
+	unregister_chrdev_region(devt, 2);
+	mmun_compat_close(file);
+	is(opened_minor, 101, "released with its inode");
+}
+
+int main(void)
+{
+	if (mmun_soft_create(NULL, &soft) || mmun_soft_task_create(soft, &task))
+		bail_out("no machine");
+	mmun_compat_start(soft);
+	mmun_compat_set_current(task);
+	test_copies();
+	test_pages();
+	dies(gup_without_lock, "get_user_pages() without the mmap lock");
+	test_hmm();
+	test_failures();
+	test_devices();
+	mmun_compat_set_current(NULL);
+	mmun_soft_exit(task);
+	mmun_compat_stop();
+	is(mmun_compat_allocated(), 0, "nothing is left");
+	is(mmun_compat_warnings(), 0, "no warning");
+	is(mmun_soft_destroy(soft), 0, "the machine has nothing left");
+	return tap_done();
+}
