@@ -22,6 +22,7 @@ int mmunotify_cmd_trace(int argc, char **argv);
 int mmunotify_cmd_replay(int argc, char **argv);
 int mmunotify_cmd_probe(int argc, char **argv);
 int mmunotify_cmd_demo(int argc, char **argv);
+int mmunotify_cmd_soft(int argc, char **argv);
 
 /* One sentence on stderr, "mmunotify COMMAND: ...". */
 void mmunotify_error(const char *command, const char *format, ...)

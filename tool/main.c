@@ -24,6 +24,7 @@ static const struct command commands[] = {
 	{ "replay", mmunotify_cmd_replay, "print a recording made by trace -o" },
 	{ "probe", mmunotify_cmd_probe, "list the event sources and whether they work here" },
 	{ "demo", mmunotify_cmd_demo, "show stale registrations on the real kernel, and the cure" },
+	{ "soft", mmunotify_cmd_soft, "play a script on a software address space" },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -36,7 +36,7 @@ _mmunotify()
 	output='--output --text --json --summary --filter --time --stacks --quiet --help -o -k -q'
 
 	if [ "$cword" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo help --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo soft help --help --version' -- "$cur")
 		return
 	fi
 	command=${words[1]}
@@ -79,8 +79,17 @@ _mmunotify()
 		mapfile -t COMPREPLY < <(compgen -W '--verbose --json --help -v' -- "$cur") ;;
 	demo)
 		mapfile -t COMPREPLY < <(compgen -W '--backend= --json --help' -- "$cur") ;;
+	soft)
+		case $cur in
+		-*) mapfile -t COMPREPLY < <(compgen -W '--execute= --check --maps-after-each --json
+			--quiet --timeout= --commands --help -e -n -m -q' -- "$cur") ;;
+		*)
+			compopt -o filenames
+			mapfile -t COMPREPLY < <(compgen -f -X '!*.mmun' -- "$cur"
+				compgen -d -- "$cur") ;;
+		esac ;;
 	help)
-		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo' -- "$cur") ;;
+		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo soft' -- "$cur") ;;
 	esac
 }
 
