@@ -1,0 +1,96 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""docs/RULES.md is complete: each number has tests and, each bug at least, mutants, and
+what it names is there and says so.
+
+    complete.py SOURCE
+"""
+import fnmatch
+import glob
+import os
+import re
+import sys
+
+SOURCE = os.path.abspath(sys.argv[1])
+sys.path.insert(0, os.path.join(SOURCE, 'tests/system'))
+from tap import done, equal, ok  # noqa: E402
+
+KINDS = {'R': 11, 'L': 4, 'S': 11, 'U': 11, 'B': 23}
+NUMBERS = [kind + str(i) for kind, last in KINDS.items() for i in range(1, last + 1)]
+NUMBER = r'\b([RLSUB]\d{1,2})\b'
+SECONDARY = 'tests/contract/secondary/mutants.py'
+
+
+def read(path):
+    with open(os.path.join(SOURCE, path), encoding='utf-8') as file:
+        return file.read()
+
+
+def rows():
+    """{number: (program paths, mutants)}"""
+    found = {}
+    for line in read('docs/RULES.md').splitlines():
+        row = re.match(r'\| ([RLSUB]\d+) \| .* \| ([^|]*) \| ([^|]*) \|$', line)
+        if row:
+            found[row.group(1)] = (re.findall('`([^`]*)`', row.group(2)),
+                                   row.group(3).split(', '))
+    return found
+
+
+def texts(path):
+    """The names of results: every string literal will do, comments will not."""
+    code = re.sub(r'/\*.*?\*/|^\s*//[^\n]*', '', read(path), flags=re.S | re.M)
+    return re.findall(r'"((?:[^"\\\n]|\\.)*)"', code)
+
+
+def numbers_in(path):
+    return {number for text in texts(path) for number in re.findall(NUMBER, text)}
+
+
+def patches():
+    """{name: numbers}"""
+    found = {}
+    for path in glob.glob(os.path.join(SOURCE, 'tests/mutants/*.patch')):
+        breaks = re.search('^Breaks: (.*)$', read(path), re.M)
+        found[os.path.basename(path)[:-len('.patch')]] = set(breaks.group(1).split())
+    return found
+
+
+def secondary_mutants():
+    if not os.path.exists(os.path.join(SOURCE, SECONDARY)):
+        return set()
+    return set(re.findall(r"^\s*\('([RLSUB]\d+):", read(SECONDARY), re.M))
+
+
+def mutants_of(names, all_patches):
+    return {name for name in all_patches if any(fnmatch.fnmatch(name, n) for n in names)}
+
+
+def check_row(number, programs, names, all_patches):
+    silent = [path for path in programs if number not in numbers_in(path)]
+    ok(programs and not silent, number + ' has tests', 'without it: %r' % silent)
+    named = mutants_of(names, all_patches)
+    unknown = [n for n in names if n not in ('-', 'secondary') and not mutants_of([n], all_patches)]
+    harmless = {name for name in named if number not in all_patches[name]}
+    missing = {name for name, breaks in all_patches.items() if number in breaks} - named
+    if 'secondary' in names and number not in secondary_mutants():
+        unknown.append('secondary')
+    ok(not (unknown or harmless or missing) and (number[0] != 'B' or names != ['-']),
+       number + ' has mutants', 'unknown %r, of other numbers %r, not named %r'
+       % (unknown, harmless, missing))
+
+
+def main():
+    table, all_patches = rows(), patches()
+    equal(list(table), NUMBERS, 'every number has its row, in order')
+    for number in NUMBERS:
+        if number in table:
+            check_row(number, *table[number], all_patches)
+    programs = glob.glob(os.path.join(SOURCE, 'tests/**/*.c'), recursive=True)
+    used = set().union(*(numbers_in(path) for path in programs), *all_patches.values())
+    equal(sorted(used - set(NUMBERS)), [], 'no test and no patch has a number that is none')
+    done()
+
+
+if __name__ == '__main__':
+    main()
