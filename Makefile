@@ -6,6 +6,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 MESON ?= meson
 NINJA ?= ninja
+FUZZ_SECONDS ?= 600
 
 tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(3)
 sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled
@@ -16,6 +17,8 @@ help:
 	@echo 'make bench    measure, beside UCX and libfabric (BENCH_ARGS=--quick, --json ...)'
 	@echo 'make asan     the tests under AddressSanitizer and UBSan (gcc)'
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
+	@echo 'make fuzz     the fuzzers (clang), FUZZ_SECONDS=$(FUZZ_SECONDS) for each target'
+	@echo 'make coverage lines and branches that the tests reach, in build-coverage'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make clean    remove the build trees'
 	@echo
@@ -55,6 +58,20 @@ tsan:
 	@$(NINJA) -C build-tsan
 	@scripts/tap-summary --run build-tsan --suites unit,contract,torture
 
+# What a run finds stays in build-fuzz: new inputs in new-*, failing ones beside them.
+fuzz:
+	@scripts/setup.sh check
+	$(call tree,build-fuzz,CC=clang CXX=clang++,$(sanitizer_options))
+	@$(NINJA) -C build-fuzz fuzzers
+	@tests/fuzz/run build-fuzz $(FUZZ_SECONDS)
+
+# Unoptimised, so that branches are those of the source; gcc 12 then warns wrongly.
+coverage:
+	@scripts/setup.sh check
+	$(call tree,build-coverage,CC=gcc CXX=g++,-Db_coverage=true -Doptimization=0 -Dwerror=false $(sanitizer_options))
+	@$(NINJA) -C build-coverage
+	@scripts/coverage-report build-coverage
+
 install:
 	@scripts/setup.sh demo
 	$(call tree,build)
@@ -63,8 +80,8 @@ install:
 	@$(MESON) install -C build --no-rebuild --destdir '$(DESTDIR)'
 
 clean:
-	rm -rf build build-bench build-asan build-tsan
+	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage
 
 comma := ,
 
-.PHONY: help demo check bench asan tsan install clean
+.PHONY: help demo check bench asan tsan fuzz coverage install clean
