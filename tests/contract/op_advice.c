@@ -147,9 +147,18 @@ ADVISE(unmerge, MADV_UNMERGEABLE)
 ADVISE(populate_write, MADV_POPULATE_WRITE)
 ADVISE(no_such_advice, 9999)
 
+/* EAGAIN: a page was busy elsewhere, in reclaim or on its way to a list; madvise(2) says to
+ * try again. */
 static long collapse(struct region *r)
 {
-	return r->c->madvise(r->base, r->size, MADV_COLLAPSE);
+	long ret;
+	int tries = 100;
+
+	do {
+		*r->c->errno_at() = 0;
+		ret = r->c->madvise(r->base, r->size, MADV_COLLAPSE);
+	} while (ret < 0 && *r->c->errno_at() == EAGAIN && --tries);
+	return ret;
 }
 
 static long dontneed_misaligned(struct region *r)

@@ -26,7 +26,7 @@ static int taker(void *arg)
 
 	for (int i = 0; i < 200; i++) {
 		wait_event(queue, READ_ONCE(turn) % 3 == me);
-		WRITE_ONCE(turn, turn + 1);
+		WRITE_ONCE(turn, READ_ONCE(turn) + 1);
 		wake_up_all(&queue);
 	}
 	return (int)me;

@@ -13,11 +13,7 @@ static void (*meanwhile)(void);
 
 static void looked_up(void *arg, unsigned long address)
 {
-	void (*now)(void) = meanwhile;
-
-	meanwhile = NULL;
-	if (now)
-		now();
+	once(&meanwhile);
 }
 
 static void begin(struct mmun_gru_params params)

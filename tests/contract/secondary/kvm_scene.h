@@ -24,15 +24,6 @@ static void (*meanwhile)(void);
 static void (*in_release)(void);
 static void (*in_access)(void);
 
-static UNUSED void once(void (**hook)(void))
-{
-	void (*now)(void) = *hook;
-
-	*hook = NULL;
-	if (now)
-		now();
-}
-
 static UNUSED void looked_up(void *arg, unsigned long gpa)
 {
 	once(&meanwhile);

@@ -159,6 +159,15 @@ static UNUSED void another_round(void)
 	(void)mmun_add_full(&rounds_of_others, 1);
 }
 
+/* A hook that runs once, in whichever thread comes first. */
+static UNUSED void once(void (**hook)(void))
+{
+	void (*now)(void) = mmun_swap_full(hook, NULL);
+
+	if (now)
+		now();
+}
+
 /* The nth allocation of the device from now on fails; 0: none. */
 static long fail_countdown;
 

@@ -16,14 +16,6 @@ static struct file *file;
 static void (*meanwhile)(void);
 static void (*zapping)(void);
 
-static void once(void (**hook)(void))
-{
-	void (*now)(void) = mmun_swap_full(hook, NULL);
-
-	if (now)
-		now();
-}
-
 static void looked_up(void *arg)
 {
 	once(&meanwhile);
