@@ -335,7 +335,7 @@ static void *split_and_merge(void *arg)
 		if (mmun_soft_mprotect(r->mm, AT(5) + PAGE, PAGE, PROT_READ) ||
 		    mmun_soft_mprotect(r->mm, AT(5) + PAGE, PAGE, RW))
 			bail_out("mprotect");
-		r->rounds++;
+		(void)mmun_add_full(&r->rounds, 1);
 	}
 	return NULL;
 }
@@ -355,7 +355,9 @@ static void test_class_order(void)
 	if (mmun_soft_mm_fork(a.mm, &b.mm))
 		bail_out("fork");
 	thread = spawn(split_and_merge, &b);
-	lock_often(&a);
+	do
+		lock_often(&a);
+	while (!mmun_load_full(&b.rounds));
 	mmun_store_full(&b.stop, true);
 	pthread_join(thread, NULL);
 	ok(b.rounds > 0, "B3 %s: mm_lock against changes of a VMA that shares both locks",
