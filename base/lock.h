@@ -17,6 +17,7 @@
 #include "atomic.h"
 #include "lock_rank.h"
 #include "sched_point.h"
+#include "spin.h"
 
 struct mmun_mutex;
 
@@ -116,10 +117,16 @@ struct mmun_rwlock {
 	/* The thread that holds it for writing, 0 when none does; kept in every
 	 * build, callers ask mmun_rwlock_mine(). */
 	uintptr_t writer;
+	/* Readers that spin for it. */
+	unsigned int spinning;
 	MMUN_RANK_FIELD
 };
 
-/* Writers go first: readers that keep coming do not starve a registration. */
+/*
+ * Writers go first: readers that keep coming do not starve a registration.  Nor does
+ * a writer that keeps coming starve readers: it lets those in that spin for the lock,
+ * for a time (one may not run); who sleeps for it gets it from pthread's unlock.
+ */
 static inline void mmun_rwlock_init(struct mmun_rwlock *l, enum mmun_lock_rank rank)
 {
 	pthread_rwlockattr_t attr;
@@ -129,6 +136,7 @@ static inline void mmun_rwlock_init(struct mmun_rwlock *l, enum mmun_lock_rank r
 	pthread_rwlock_init(&l->lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	l->writer = 0;
+	l->spinning = 0;
 	mmun_lock_set_rank(l, rank);
 }
 
@@ -152,7 +160,9 @@ static inline void mmun_rwlock_write_taken(struct mmun_rwlock *l)
 static inline void mmun_rwlock_write_lock(struct mmun_rwlock *l)
 {
 	mmun_lock_check(l, mmun_lock_rank_of(l));
-	mmun_take(&l->lock, rwlock_wrlock);
+	(void)mmun_spin_until(!mmun_load_relaxed(&l->spinning));
+	if (!mmun_spin_until(!pthread_rwlock_trywrlock(&l->lock)))
+		mmun_take(&l->lock, rwlock_wrlock);
 	mmun_rwlock_write_taken(l);
 }
 
@@ -172,10 +182,22 @@ static inline void mmun_rwlock_write_unlock(struct mmun_rwlock *l)
 	mmun_sched_point("unlock", l);
 }
 
+static inline void mmun_rwlock_read_later(struct mmun_rwlock *l)
+{
+	bool taken;
+
+	(void)mmun_add_full(&l->spinning, 1);
+	taken = mmun_spin_until(!pthread_rwlock_tryrdlock(&l->lock));
+	(void)mmun_sub_full(&l->spinning, 1);
+	if (!taken)
+		mmun_take(&l->lock, rwlock_rdlock);
+}
+
 static inline void mmun_rwlock_read_lock(struct mmun_rwlock *l)
 {
 	mmun_lock_check(l, mmun_lock_rank_of(l));
-	mmun_take(&l->lock, rwlock_rdlock);
+	if (!MMUN_SPINS || pthread_rwlock_tryrdlock(&l->lock))
+		mmun_rwlock_read_later(l);
 	mmun_lock_push(l, mmun_lock_rank_of(l));
 }
 

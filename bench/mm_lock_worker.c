@@ -183,13 +183,13 @@ static struct {
 	uint64_t longest;
 } faulting;
 
-/* Did another program run here since the last question? */
+/* Did another program run in the place of one of our threads since the last question? */
 static bool was_preempted(long *seen)
 {
 	struct rusage usage;
 	bool preempted;
 
-	getrusage(RUSAGE_THREAD, &usage);
+	getrusage(RUSAGE_SELF, &usage);
 	preempted = usage.ru_nivcsw != *seen;
 	*seen = usage.ru_nivcsw;
 	return preempted;
@@ -221,21 +221,36 @@ static void *fault(void *arg)
 	return arg;
 }
 
-/* Figures: microseconds of the longest fault in a second of registrations, their
- * mean, faults, registrations. */
-static void stall_batch(double *figures)
+static unsigned long register_until(uint64_t end)
+{
+	unsigned long registrations = 0;
+
+	while (bench_now() < end && !mmu_notifier_register(&measured, mm)) {
+		mmu_notifier_unregister(&measured, mm);
+		registrations++;
+	}
+	return registrations;
+}
+
+static unsigned long idle_until(uint64_t end)
+{
+	while (bench_now() < end)
+		;
+	return 0;
+}
+
+/* Figures: microseconds of the longest fault in a second of @meanwhile, their mean,
+ * faults, registrations. */
+static void fault_while(unsigned long (*meanwhile)(uint64_t end), double *figures)
 {
 	uint64_t end = bench_now() + STALL_NS;
-	unsigned long registrations = 0;
+	unsigned long registrations;
 	pthread_t thread;
 
 	memset(&faulting, 0, sizeof(faulting));
 	if (pthread_create(&thread, NULL, fault, NULL))
 		return;
-	while (bench_now() < end && !mmu_notifier_register(&measured, mm)) {
-		mmu_notifier_unregister(&measured, mm);
-		registrations++;
-	}
+	registrations = meanwhile(end);
 	__atomic_store_n(&faulting.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	figures[0] = (double)faulting.longest / 1e3;
@@ -244,10 +259,21 @@ static void stall_batch(double *figures)
 	figures[3] = (double)registrations;
 }
 
+static void stall_batch(double *figures)
+{
+	fault_while(register_until, figures);
+}
+
+static void idle_batch(double *figures)
+{
+	fault_while(idle_until, figures);
+}
+
 const struct bench_mode bench_modes[] = { { .name = NULL } };
 
 const struct bench_workload bench_workloads[] = {
 	{ .name = "mm_lock", .setup = setup, .batch = batch },
 	{ .name = "mm_lock_stall", .setup = setup, .batch = stall_batch },
+	{ .name = "mm_lock_idle", .setup = setup, .batch = idle_batch },
 	{ .name = NULL },
 };

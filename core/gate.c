@@ -41,6 +41,7 @@
 
 #include "bug.h"
 #include "futex.h"
+#include "spin.h"
 
 /* How long a closing waits for one waiter of the last one to come in, ns. */
 #define HAND_OVER 10000000
@@ -102,6 +103,14 @@ static void thank_closer(struct mm_struct *mm)
 	mmun_futex_wake_all(&mm->gate.back_off);
 }
 
+static void wait_at_door(struct mmun_gate *gate)
+{
+	if (mmun_spin_until(!mmun_load_full(&gate->closed)))
+		return;
+	while (mmun_load_full(&gate->closed))
+		mmun_futex_wait(&gate->closed, 1);
+}
+
 static void wait_in_line(struct mmun_gate *gate)
 {
 	(void)mmun_add_full(&gate->waiting, 1);
@@ -121,6 +130,8 @@ static void hand_over(struct mmun_gate *gate)
 {
 	unsigned int waiting;
 
+	if (mmun_spin_until(!mmun_load_full(&gate->waiting)))
+		return;
 	while ((waiting = mmun_load_full(&gate->waiting))) {
 		mmun_futex_wait_for(&gate->waiting, waiting, HAND_OVER);
 		(void)mmun_cas_full(&gate->waiting, &waiting, 0);
@@ -142,8 +153,7 @@ __attribute__((noinline, cold)) static int enter_later(struct mm_struct *mm, int
 		srcu_read_unlock(&mm->srcu, bank);
 		if (was == WAS_OUT)
 			task_end();
-		while (mmun_load_full(&mm->gate.closed))
-			mmun_futex_wait(&mm->gate.closed, 1);
+		wait_at_door(&mm->gate);
 		if (was == WAS_OUT)
 			task_begin(mm);
 		bank = srcu_read_lock(&mm->srcu);

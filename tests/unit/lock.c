@@ -212,6 +212,37 @@ static void test_owner(void)
 	mmun_rwlock_read_unlock(&mmap_lock);
 }
 
+/* A writer that takes it again at once lets readers in, and counts none that has gone. */
+static long reader_rounds;
+
+static void *read_often(void *arg)
+{
+	for (int i = 0; i < 10000; i++) {
+		mmun_rwlock_read_lock(&mmap_lock);
+		if (mmun_load_relaxed(&mmap_lock.writer))
+			bail_out("a reader beside a writer");
+		mmun_rwlock_read_unlock(&mmap_lock);
+		(void)mmun_add_full(&reader_rounds, 1);
+	}
+	return arg;
+}
+
+static void test_hand_over(void)
+{
+	pthread_t readers[2];
+
+	for (int i = 0; i < 2; i++)
+		readers[i] = spawn(read_often, NULL);
+	while (mmun_load_full(&reader_rounds) < 20000) {
+		mmun_rwlock_write_lock(&mmap_lock);
+		mmun_rwlock_write_unlock(&mmap_lock);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_join(readers[i], NULL);
+	ok(true, "readers come in beside a writer that does not pause");
+	is(mmap_lock.spinning, 0, "and none is waited for afterwards");
+}
+
 int main(void)
 {
 	mmun_mutex_init(&chain, MMUN_RANK_CHAIN);
@@ -223,5 +254,6 @@ int main(void)
 	test_aborts();
 	test_many();
 	test_owner();
+	test_hand_over();
 	return tap_done();
 }
