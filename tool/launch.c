@@ -298,7 +298,7 @@ static int exec_error(int report)
 	return length == (ssize_t)sizeof(error) ? error : 0;
 }
 
-int launch_start(const struct launch *launch, pid_t *child)
+int launch_start(const struct launch *launch, pid_t *child, void (*started)(void))
 {
 	int report[2], error;
 	sigset_t all, mask;
@@ -313,6 +313,7 @@ int launch_start(const struct launch *launch, pid_t *child)
 		run_program(launch, &mask, report[1]);
 	error = errno;
 	close(report[1]);
+	started();
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	if (*child < 0) {
 		close(report[0]);

@@ -26,8 +26,9 @@ int launch_find_library(struct launch *launch);
 
 /*
  * launch_start() - run the program.
+ * @started: runs in the tool before it takes any signal that came since the fork.
  * Return: 0 with *@child, or the exit status after one sentence on stderr.
  */
-int launch_start(const struct launch *launch, pid_t *child);
+int launch_start(const struct launch *launch, pid_t *child, void (*started)(void));
 
 #endif

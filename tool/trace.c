@@ -238,7 +238,8 @@ static void on_signal(int signal)
 		interrupted = 1;
 }
 
-/* What the caller ignores (nohup, a shell's background job) stays ignored. */
+/* Before the program can have printed anything: somebody may press Ctrl-C then.
+ * What the caller ignores (nohup, a shell's background job) stays ignored. */
 static void install_handlers(void)
 {
 	static const int signals[] = { SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP };
@@ -340,9 +341,8 @@ int mmunotify_cmd_trace(int argc, char **argv)
 	if ((status = launch_check(&trace.launch, trace.command)) ||
 	    (status = open_output(&trace)) || (status = launch_find_library(&trace.launch)) || (status = check_source()) ||
 	    (status = open_ring(&trace)) || (status = open_sink(&trace)) ||
-	    (status = launch_start(&trace.launch, &trace.child)))
+	    (status = launch_start(&trace.launch, &trace.child, install_handlers)))
 		return status;
-	install_handlers();
 	drain_until_end(&trace);
 	return finish(&trace);
 }

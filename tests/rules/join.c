@@ -23,11 +23,16 @@ static struct mm_struct *mm;
 static struct file *file;
 static struct watcher first, second;
 static long holding, held, joined, joining;
-static long open_sections;
+/* Is a section open whose start the second notifier was not told of? */
+static long open_untold, told;
 
+/* One thread makes all sections, and who joined last is told first. */
 static int first_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	(void)mmun_add_full(&open_sections, 1);
+	long before = told;
+
+	told = mmun_load_full(&second.starts);
+	mmun_store_full(&open_untold, told == before);
 	mmun_store_full(&held, 1);
 	while (mmun_load_full(&holding))
 		usleep(100);
@@ -36,7 +41,7 @@ static int first_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 
 static void first_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	(void)mmun_sub_full(&open_sections, 1);
+	mmun_store_full(&open_untold, 0);
 }
 
 static const struct mmu_notifier_ops first_ops = {
@@ -58,7 +63,7 @@ static void *join(void *arg)
 	mmun_store_full(&joining, syscall(SYS_gettid));
 	if (mmu_notifier_register(&second.mn, mm))
 		bail_out("cannot register");
-	open_when_joined = mmun_load_full(&open_sections);
+	open_when_joined = mmun_load_full(&open_untold);
 	mmun_store_full(&joined, 1);
 	return NULL;
 }
@@ -98,7 +103,7 @@ static void test_join(enum mmun_soft_mm_lock way)
 	pthread_t truncater, joiner;
 	long before;
 
-	joined = joining = held = open_sections = 0;
+	joined = joining = held = open_untold = told = 0;
 	holding = 1;
 	mm = soft_new_mm(soft);
 	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 4);

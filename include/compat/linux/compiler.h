@@ -29,7 +29,10 @@
 #define __cacheline_aligned_in_smp ____cacheline_aligned
 #define __read_mostly
 #define __ro_after_init
+/* The <linux/stddef.h> of newer systems has it. */
+#ifndef __counted_by
 #define __counted_by(member)
+#endif
 
 #define __user
 #define __kernel
