@@ -76,6 +76,7 @@ static const struct word outcomes[] = {
 	{ "replaced", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_REPLACED },
 	{ "write_protected", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_WRITE_PROTECTED },
 	{ "after_exit", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_AFTER_EXIT },
+	{ "no_access", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_NO_ACCESS },
 	{ "again", SOFT_OUTCOME_RETRY }, { NULL, 0 },
 };
 

@@ -75,6 +75,8 @@ enum mmun_soft_violation_kind {
 	/** The last user of the memory has gone: the notifier has no ->release and
 	 *  its secondary MMU was not stopped otherwise. */
 	MMUN_SOFT_AFTER_EXIT,
+	/** The frame is kept, but the address permits no access any more: PROT_NONE. */
+	MMUN_SOFT_NO_ACCESS,
 };
 
 struct mmun_soft_violation {

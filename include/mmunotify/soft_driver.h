@@ -179,8 +179,8 @@ struct mmun_soft_translation {
  *  mmu_notifier.h before it uses *@out.  Return: 0; -EFAULT; -ENOMEM. */
 int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 			struct mmun_soft_translation *out);
-/** mmun_soft_translate_present() - same without faulting, whatever the rights of the mapping.
- *  -ENOENT when nothing is present.  Any lock or none. */
+/** mmun_soft_translate_present() - same without faulting, whatever rights the mapping has.
+ *  -ENOENT when nothing is present, or the mapping has no right (PROT_NONE).  Any lock or none. */
 int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 				struct mmun_soft_translation *out);
 

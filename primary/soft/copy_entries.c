@@ -24,6 +24,7 @@
 
 #include "alloc.h"
 #include "bug.h"
+#include "fault.h"
 #include "reclaim.h"
 #include "rmap.h"
 #include "table.h"
@@ -111,7 +112,8 @@ static void unlock_both(const struct copy *copy)
 static soft_pte copy_for_child(struct copy *copy, unsigned long address, const struct page *page)
 {
 	struct page *own = soft_container_of(copy->frames.next, struct page, link);
-	soft_pte flags = SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE;
+	soft_pte flags = SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE |
+			 soft_no_access(copy->child);
 
 	MMUN_BUG_ON(soft_list_empty(&copy->frames));
 	soft_list_del(&own->link);

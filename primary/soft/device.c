@@ -58,15 +58,17 @@ int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 {
 	struct soft_mm *sm = soft_mm(mm);
 	soft_pte pte = 0;
+	bool readable;
 
 	mmun_mutex_lock(&sm->page_table_lock);
 	/* No VMA was asked for: the tables know only the lower bits of an address. */
 	if (!sm->dead && address < MMUN_SOFT_TASK_SIZE)
 		pte = mmun_soft_pte_value(sm, address);
-	if (pte & SOFT_PTE_PRESENT)
+	readable = (pte & (SOFT_PTE_PRESENT | SOFT_PTE_NO_ACCESS)) == SOFT_PTE_PRESENT;
+	if (readable)
 		fill(sm, pte, out);
 	mmun_mutex_unlock(&sm->page_table_lock);
-	return pte & SOFT_PTE_PRESENT ? 0 : -ENOENT;
+	return readable ? 0 : -ENOENT;
 }
 
 const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)
@@ -80,6 +82,8 @@ const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)
 		return "write-protected address";
 	case MMUN_SOFT_AFTER_EXIT:
 		return "address space that has ended";
+	case MMUN_SOFT_NO_ACCESS:
+		return "address without access";
 	}
 	return "unknown";
 }
@@ -97,6 +101,8 @@ static int check(struct soft_mm *mm, unsigned long address,
 	pte = mmun_soft_pte_value(mm, address);
 	if (!(pte & SOFT_PTE_PRESENT) || soft_pte_page(mm, pte) != t->page)
 		return MMUN_SOFT_REPLACED;
+	if (pte & SOFT_PTE_NO_ACCESS)
+		return MMUN_SOFT_NO_ACCESS;
 	if (write && !(t->writable && (pte & SOFT_PTE_WRITE)))
 		return MMUN_SOFT_WRITE_PROTECTED;
 	return 0;

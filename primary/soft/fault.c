@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "bug.h"
 #include "reclaim.h"
 #include "rmap.h"
 
@@ -96,7 +97,8 @@ static int anonymous_read(struct soft_vma *vma, unsigned long address)
 {
 	struct mmun_soft *soft = soft_vma_mm(vma)->soft;
 
-	if (mmun_soft_install(vma, address, 0, mmun_soft_zero_page(soft), SOFT_PTE_YOUNG))
+	if (mmun_soft_install(vma, address, 0, mmun_soft_zero_page(soft),
+			      soft_fault_bits(vma, 0)))
 		soft_stat_inc(soft, zero_mapped);
 	return 0;
 }
@@ -327,6 +329,7 @@ int mmun_soft_fault_locked(struct soft_vma *vma, unsigned long address, unsigned
 		if (ret)
 			return ret;
 	}
+	MMUN_BUG_ON((*pte & SOFT_PTE_NO_ACCESS) != soft_no_access(vma));
 	if (may_fetch(vma, flags)) {
 		touch(mm, address, flags, pte);
 		return 0;

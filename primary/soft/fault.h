@@ -87,12 +87,18 @@ void mmun_soft_place(struct soft_mm *mm, unsigned long address, struct page *pag
 void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm, enum mmun_op op,
 				    unsigned long start, unsigned long end);
 
+/* What each entry of @vma says besides: only a forced access faults in where there is no right. */
+static inline soft_pte soft_no_access(const struct soft_vma *vma)
+{
+	return vma->v.vm_flags & SOFT_VM_ACCESS ? 0 : SOFT_PTE_NO_ACCESS;
+}
+
 /* What an entry gets besides its frame. */
 static inline soft_pte soft_fault_bits(const struct soft_vma *vma, unsigned int flags)
 {
 	if (!(flags & SOFT_FAULT_WRITE))
-		return SOFT_PTE_YOUNG;
-	return SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
+		return SOFT_PTE_YOUNG | soft_no_access(vma);
+	return soft_no_access(vma) | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
 	       (vma->v.vm_flags & VM_WRITE ? SOFT_PTE_WRITE : 0);
 }
 

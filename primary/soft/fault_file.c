@@ -123,8 +123,9 @@ int mmun_soft_fault_device(struct soft_vma *vma, unsigned long address, unsigned
 }
 
 /* Only into a place where nothing is, so there is nothing to tell.  -EAGAIN: the table went. */
-static int insert(struct soft_mm *mm, unsigned long address, struct page *page)
+static int insert(struct soft_vma *vma, unsigned long address, struct page *page)
 {
+	struct soft_mm *mm = soft_vma_mm(vma);
 	struct soft_gate gate;
 	soft_pte *entry;
 	int ret = 0;
@@ -138,7 +139,7 @@ static int insert(struct soft_mm *mm, unsigned long address, struct page *page)
 		ret = -EBUSY;
 	} else {
 		mmun_soft_page_get(page);
-		mmun_soft_place(mm, address, page, SOFT_PTE_YOUNG);
+		mmun_soft_place(mm, address, page, soft_fault_bits(vma, 0));
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
 	mmun_soft_gate_exit(&gate, mm->mm);
@@ -161,7 +162,7 @@ int vm_insert_page(struct vm_area_struct *v, unsigned long address, struct page 
 	do {
 		ret = mmun_soft_pte_make(mm, address);
 		if (!ret)
-			ret = insert(mm, address, page);
+			ret = insert(soft_vma(v), address, page);
 	} while (ret == -EAGAIN);
 	return ret;
 }

@@ -15,6 +15,7 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "fault.h"
 #include "rmap.h"
 #include "table.h"
 #include "vma.h"
@@ -88,7 +89,7 @@ bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start)
 static soft_pte first_value(const struct soft_vma *vma, const struct page *page)
 {
 	soft_pte flags = SOFT_PTE_HUGE | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
-			 SOFT_PTE_EXCLUSIVE;
+			 SOFT_PTE_EXCLUSIVE | soft_no_access(vma);
 
 	if (vma->v.vm_flags & VM_WRITE)
 		flags |= SOFT_PTE_WRITE;

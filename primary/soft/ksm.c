@@ -217,7 +217,8 @@ static bool replace_entry(const struct candidate *c, soft_pte old, soft_pte new,
 
 static int replace(const struct candidate *c, soft_pte old, struct page *merged)
 {
-	const soft_pte new = soft_pte_make(merged, old & (SOFT_PTE_YOUNG | SOFT_PTE_SOFT_DIRTY));
+	const soft_pte kept = SOFT_PTE_YOUNG | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_NO_ACCESS;
+	const soft_pte new = soft_pte_make(merged, old & kept);
 	struct soft_section s;
 	bool replaced;
 

@@ -2,13 +2,16 @@
 /*
  * Taking rights away from entries: mprotect and soft-dirty tracking.
  *
- * I1  No entry gains a right here; a fault gives it back after it has looked at
- *     the VMA.  So an entry may say less than the VMA allows, never more.
+ * I1  No entry gains the right to write here; a fault gives it back after it has
+ *     looked at the VMA.  So an entry may say less than the VMA allows, never more.
  * I2  A migration entry loses the right that its page would come back with.
+ * I3  An entry says NO_ACCESS exactly if its VMA has no right: mprotect changes both
+ *     with the mmap lock held for write, and a migration entry keeps what it said.
  *
  * Not here: sections (the caller's), mkclean (rmap.c), fork (copy_entries.c).
  * Tests: tests/unit/soft_table.c.
  */
+#include "fault.h"
 #include "table.h"
 #include "vma.h"
 
@@ -19,13 +22,15 @@ static bool carries_rights(soft_pte pte)
 
 void mmun_soft_protect(struct soft_vma *vma, unsigned long start, unsigned long end)
 {
+	const soft_pte changes = SOFT_PTE_WRITE | SOFT_PTE_NO_ACCESS;
+	const soft_pte no_access = soft_no_access(vma);
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct soft_walk walk = { .mm = mm, .address = start, .end = end, .whole = true };
 
 	mmun_mutex_lock(&mm->page_table_lock);
 	while (mmun_soft_walk_find(&walk)) {
 		if (carries_rights(*walk.entry))
-			mmun_soft_walk_set(&walk, *walk.entry & ~SOFT_PTE_WRITE);
+			mmun_soft_walk_set(&walk, (*walk.entry & ~changes) | no_access);
 		mmun_soft_walk_advance(&walk);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);

@@ -5,9 +5,10 @@
  * An entry is a plain word, read and written under the page_table_lock:
  *
  *   0                      nothing (an anonymous or linear file page by default)
- *   PRESENT                frame number << 12 | flags
+ *   PRESENT                frame number << 12 | flags; with NO_ACCESS the frame is kept
+ *                          for when mprotect() gives rights back, and nobody reads it
  *   SWAP | slot << 12      in the swap store
- *   MIGRATION | pfn << 12  being migrated; FLAG_WRITE says what it was
+ *   MIGRATION | pfn << 12  being migrated; WRITE, NO_ACCESS say what it was
  *   NONLINEAR | pgoff<<12  not present; the file page remap_file_pages() chose
  *
  * table.c (walk, make, free), zap.c, protect_entries.c, move_entries.c,
@@ -36,6 +37,7 @@ typedef uint64_t soft_pte;
 #define SOFT_PTE_MIGRATION	(1ull << 7)
 #define SOFT_PTE_NONLINEAR	(1ull << 8)
 #define SOFT_PTE_EXCLUSIVE	(1ull << 9)	/* anonymous, known to be only ours: may be reused */
+#define SOFT_PTE_NO_ACCESS	(1ull << 10)	/* the mapping has no right at all (PROT_NONE) */
 #define SOFT_PTE_SHIFT		12
 
 static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
@@ -166,8 +168,8 @@ void mmun_soft_zap(struct soft_vma *vma, unsigned long start, unsigned long end,
  * swapped ones are dropped at once. */
 void mmun_soft_zap_lazily(struct soft_vma *vma, unsigned long start, unsigned long end);
 
-/* protect_entries.c: mprotect; takes write away, and only a fault gives it back.  Which
- * accesses are allowed at all is the VMA's flags' to say. */
+/* protect_entries.c: mprotect; takes write away, and only a fault gives it back.  NO_ACCESS as
+ * the VMA's flags say now, by which faults decide what is allowed; the bit is for the checker. */
 void mmun_soft_protect(struct soft_vma *vma, unsigned long start, unsigned long end);
 /* Clears soft-dirty and write; pinned pages of a private mapping keep both, as in Linux. */
 void mmun_soft_protect_soft_dirty(struct soft_vma *vma, unsigned long start, unsigned long end);

@@ -5,8 +5,8 @@
  *
  * I1  An entry is taken away inside a section of its own mm: the page is mapped when
  *     start returns, and its reference is dropped after end.
- * I2  What an entry knew is not lost: dirty goes to the page; write, exclusive and
- *     soft-dirty stay in a migration entry; which page of the file a nonlinear
+ * I2  What an entry knew is not lost: dirty goes to the page; write, exclusive,
+ *     soft-dirty and no access stay in a migration entry; which page of the file a nonlinear
  *     entry had chosen stays in the entry.
  * I3  Under the page_table_lock nobody gets a new pin or reference through this
  *     mm.  A page that is pinned stays; an anonymous one also if anybody but its
@@ -19,6 +19,9 @@
 #include "rmap.h"
 
 #include "reclaim.h"
+
+/* What an entry takes through a migration. */
+#define KEPT (SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | SOFT_PTE_NO_ACCESS)
 
 struct unmap {
 	struct page *page;
@@ -72,7 +75,7 @@ static soft_pte replacement(const struct unmap *u, const struct soft_vma *vma,
 	if (u->migrate)
 		return (soft_pte)mmun_soft_pfn_of_page(page) << SOFT_PTE_SHIFT |
 		       SOFT_PTE_MIGRATION |
-		       (value & (SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE));
+		       (value & KEPT);
 	if (is_anon(u))
 		return u->slot ? (soft_pte)u->slot << SOFT_PTE_SHIFT | SOFT_PTE_SWAP |
 				 (value & SOFT_PTE_SOFT_DIRTY) : 0;
@@ -150,11 +153,9 @@ struct move {
 static void restore_entry(struct soft_mm *mm, unsigned long address, soft_pte value,
 			  struct page *page)
 {
-	const soft_pte kept = value & (SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE);
-
 	mmun_soft_page_get(page);
 	soft_page_map(page);
-	mmun_soft_pte_set(mm, address, soft_pte_make(page, kept));
+	mmun_soft_pte_set(mm, address, soft_pte_make(page, value & KEPT));
 }
 
 static bool restore_one(struct soft_vma *vma, unsigned long address, void *arg)

@@ -112,6 +112,107 @@ static void test_violations(void)
 	end();
 }
 
+/* PROT_NONE keeps the frame, and takes it away from a device. */
+static void test_no_access(void)
+{
+	struct mmun_soft_translation t, shared;
+	struct file *file;
+	unsigned long at, there, value = 0, faults;
+
+	begin();
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 1);
+	at = soft_map(mm, 0, 2, RW, PRIVATE, NULL);
+	there = soft_map(mm, 0, 1, RW, MAP_SHARED, file);
+	soft_poke(mm, at, 3);
+	soft_poke(mm, there, 4);
+	t = translation(at, true);
+	shared = translation(there, true);
+	is(mmun_soft_mprotect(mm, at, 2 * PAGE, PROT_NONE), 0, "PROT_NONE");
+	is(mmun_soft_mprotect(mm, there, PAGE, PROT_NONE), 0, "of a file too");
+	caught("PROT_NONE: a read", at, &t, false, MMUN_SOFT_NO_ACCESS);
+	caught("PROT_NONE: a write", at, &t, true, MMUN_SOFT_NO_ACCESS);
+	caught("PROT_NONE: of a file", there, &shared, false, MMUN_SOFT_NO_ACCESS);
+	ok(entry_of(at).present && entry_of(at).pfn == mmun_soft_page_pfn(t.page),
+	   "the frame is kept");
+	is(mmun_soft_translate_present(mm, at, &t), -ENOENT, "but not translated");
+	is(mmun_soft_read(mm, at, &value, sizeof(value), NULL), -EFAULT, "nor read");
+
+	faults = stats().faults;
+	is(mmun_soft_mprotect(mm, at, PAGE, PROT_READ), 0, "PROT_READ gives back");
+	is(soft_peek(mm, at), 3, "what was there");
+	is(mmun_soft_mprotect(mm, there, PAGE, PROT_READ), 0, "of the file");
+	is(soft_peek(mm, there), 4, "as well");
+	is(stats().faults, faults, "without a fault");
+	is(mmun_soft_translate_present(mm, at, &t), 0, "it is translated again");
+	is(mmun_soft_device_read(mm, at, &t, &value, sizeof(value)), 0, "a device reads");
+	is(value, 3, "it");
+	caught("PROT_READ: a write", at, &t, true, MMUN_SOFT_WRITE_PROTECTED);
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* [at, at + PAGE) without rights: nothing is translated; @value is what comes back with them. */
+static void came_back(const char *what, struct mm_struct *of, unsigned long at,
+		      unsigned long value)
+{
+	struct mmun_soft_translation t;
+	struct mmun_soft_entry entry;
+
+	mmun_soft_pagemap(of, at, &entry);
+	ok(entry.present, "%s: the page is there", what);
+	is(mmun_soft_translate_present(of, at, &t), -ENOENT, "%s: without access", what);
+	is(mmun_soft_mprotect(of, at, PAGE, PROT_READ), 0, "%s: rights come back", what);
+	is(mmun_soft_translate_present(of, at, &t), 0, "%s: and the translation", what);
+	is(soft_peek(of, at), value, "%s: and the contents", what);
+}
+
+/* Whatever happens to a page meanwhile, its entry goes on to permit nothing. */
+static void test_no_access_stays(void)
+{
+	struct page *pinned, *page;
+	struct mm_struct *child;
+	unsigned long at, to;
+
+	begin();
+	at = soft_map(mm, 0, 8, RW, PRIVATE, NULL);
+	for (unsigned long i = 0; i < 8; i++)
+		soft_poke(mm, at + i * PAGE, 10 + i);
+	is(get(at + PAGE, 1, FOLL_WRITE | FOLL_PIN, &pinned), 1, "a pinned page");
+	is(mmun_soft_madvise(mm, at + 4 * PAGE, 2 * PAGE, MADV_MERGEABLE), 0, "two that merge");
+	soft_poke(mm, at + 5 * PAGE, 14);
+	is(mmun_soft_mprotect(mm, at, 8 * PAGE, PROT_NONE), 0, "PROT_NONE");
+	is(mmun_soft_migrate(mm, at), 0, "a page migrates");
+	came_back("migrated", mm, at, 10);
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	came_back("pinned, copied by fork", child, at + PAGE, 11);
+	came_back("forked", child, at + 2 * PAGE, 12);
+	mmput(child);
+	came_back("shared by fork", mm, at + 2 * PAGE, 12);
+	is(mmun_soft_ksm_scan(soft), 1, "pages merge");
+	came_back("merged", mm, at + 4 * PAGE, 14);
+	came_back("merged with", mm, at + 5 * PAGE, 14);
+	is(mmun_soft_madvise(mm, at + 6 * PAGE, PAGE, MADV_PAGEOUT), 0, "a page is swapped");
+	is(get(at + 6 * PAGE, 1, FOLL_FORCE, &page), 1, "and forced in");
+	mmun_soft_put_page(page);
+	came_back("swapped in by force", mm, at + 6 * PAGE, 16);
+	is(get(at + 3 * PAGE, 1, FOLL_FORCE | FOLL_WRITE, &page), 1, "forced to be written");
+	mmun_soft_put_page(page);
+	came_back("shared, copied by force", mm, at + 3 * PAGE, 13);
+	to = mmun_soft_mremap(mm, at + 7 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+			      at + 32 * PAGE);
+	is(to, at + 32 * PAGE, "a page moves");
+	came_back("moved", mm, to, 17);
+	to = soft_map(mm, 0, 2, PROT_NONE, PRIVATE, NULL);
+	is(get(to, 1, FOLL_FORCE, &page), 1, "nothing, forced in");
+	came_back("the zero page", mm, to, 0);
+	is(get(to + PAGE, 1, FOLL_FORCE | FOLL_WRITE, &page), 1, "or to be written");
+	mmun_soft_put_page(page);
+	came_back("zeros", mm, to + PAGE, 0);
+	mmun_soft_unpin_page(pinned);
+	is(violations, 0, "nobody did wrong");
+	end();
+}
+
 /* A second user keeps the frame: it is not freed, but not this address's any more. */
 static void test_replaced_file_page(void)
 {
@@ -197,7 +298,9 @@ static void test_reports(void)
 	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_WRITE_PROTECTED),
 		   "write-protected address") &&
 	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_AFTER_EXIT),
-		   "address space that has ended"), "each kind has a name");
+		   "address space that has ended") &&
+	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_NO_ACCESS),
+		   "address without access"), "each kind has a name");
 	ok(!strcmp(mmun_soft_violation_name((enum mmun_soft_violation_kind)99), "unknown"),
 	   "what is no kind too");
 	ok(aborted(run_in_child(unpin_twice, NULL, text, sizeof(text))) &&
@@ -392,6 +495,8 @@ int main(void)
 {
 	test_translate();
 	test_violations();
+	test_no_access();
+	test_no_access_stays();
 	test_replaced_file_page();
 	test_after_exit();
 	test_reports();

@@ -329,6 +329,34 @@ static void test_collapse_rights(void)
 	end();
 }
 
+static bool translated(unsigned long at)
+{
+	struct mmun_soft_translation t;
+
+	return !mmun_soft_translate_present(mm, at, &t);
+}
+
+static void test_no_access(void)
+{
+	begin(4096, 0, true);
+	soft_map(mm, AT, PAGES, RW, PRIVATE, NULL);
+	tag(AT, PAGES);
+	is(mmun_soft_mprotect(mm, AT, HUGE, PROT_NONE), 0, "a huge page without access");
+	ok(entry_of(mm, AT).huge && !translated(AT + 9 * PAGE), "stays one, not translated");
+	is(mmun_soft_mprotect(mm, AT, HUGE, RW), 0, "and back");
+	ok(entry_of(mm, AT).huge && translated(AT + 9 * PAGE) && tagged(mm, AT, PAGES),
+	   "with its contents");
+	is(mmun_soft_mprotect(mm, AT + 8 * PAGE, PAGE, PROT_NONE), 0, "a part of it");
+	ok(!translated(AT + 8 * PAGE) && translated(AT + 7 * PAGE) && translated(AT + 9 * PAGE),
+	   "is not translated, its neighbours are");
+	is(mmun_soft_mprotect(mm, AT, HUGE, PROT_NONE), 0, "all of it");
+	is(collapse(), 0, "collapses");
+	ok(entry_of(mm, AT).huge && !translated(AT), "into a huge page without access");
+	is(mmun_soft_mprotect(mm, AT, HUGE, PROT_READ), 0, "it becomes readable");
+	ok(translated(AT) && tagged(mm, AT, PAGES), "with its contents");
+	end();
+}
+
 static void test_collapse_refused(void)
 {
 	begin(4096, 0, false);
@@ -497,6 +525,7 @@ int main(void)
 	test_collapse();
 	test_collapse_pinned_safe();
 	test_collapse_rights();
+	test_no_access();
 	test_collapse_refused();
 	test_collapse_file();
 	test_collapse_used_pages();

@@ -353,7 +353,7 @@ static struct device {
 	unsigned long value;
 	int in_release;
 } device;
-static long violations[MMUN_SOFT_AFTER_EXIT + 1];
+static long violations[MMUN_SOFT_NO_ACCESS + 1];
 
 static void note_violation(const struct mmun_soft_violation *what, void *arg)
 {
