@@ -31,7 +31,8 @@ struct vm_fault {
 };
 #define FAULT_FLAG_WRITE 0x01u
 /** VM_FAULT_RETRY drops the mmap lock before the next try.  Without it (get_user_pages,
- *  translate, populate) the lock stays held: do not wait for somebody who needs it. */
+ *  translate) the lock stays held: do not wait for somebody who needs it.  VM_FAULT_RETRY is no
+ *  answer to such a fault, which is not asked again; its caller gets -EBUSY. */
 #define FAULT_FLAG_ALLOW_RETRY 0x04u
 typedef unsigned int vm_fault_t;
 #define VM_FAULT_OOM 0x0001u
@@ -145,7 +146,8 @@ void zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned lo
 
 /** mmun_soft_get_user_pages() - fault @nr pages from @start in, with a reference each in @pages.
  *  FOLL_PIN: the pages also stay with this mm over fork, and are neither reclaimed nor migrated.
- *  Context: mmap lock held (read or write).  Return: pages got, or -EFAULT, -ENOMEM if none. */
+ *  Context: mmap lock held (read or write).  Return: pages got, or -EFAULT, -ENOMEM if none;
+ *  -EBUSY if none and a driver has to have the mmap lock free first (VM_FAULT_RETRY). */
 long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigned long nr,
 			      unsigned int gup_flags, struct page **pages);
 void mmun_soft_get_page(struct page *page);
@@ -176,7 +178,8 @@ struct mmun_soft_translation {
 
 /** mmun_soft_translate() - what @address maps; faults it in as a read, or as a @write.
  *  Context: mmap lock held (read or write).  The caller then follows the retry protocol of
- *  mmu_notifier.h before it uses *@out.  Return: 0; -EFAULT; -ENOMEM. */
+ *  mmu_notifier.h before it uses *@out.
+ *  Return: 0; -EFAULT; -ENOMEM; -EBUSY: let go of the mmap lock, then again (VM_FAULT_RETRY). */
 int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 			struct mmun_soft_translation *out);
 /** mmun_soft_translate_present() - same without faulting, whatever rights the mapping has.

@@ -25,7 +25,8 @@ enum soft_fault_flags {
 	/* With UNSHARE, FOLL_LONGTERM: so is any page of a private mapping that is not anonymous. */
 	SOFT_FAULT_LONGTERM = 16,
 	/* A driver's VM_FAULT_RETRY becomes -EAGAIN: the caller drops the mmap lock before
-	 * it comes again, so that whom the driver waits for can take it. */
+	 * it comes again, so that whom the driver waits for can take it.  Without this flag it
+	 * becomes -EBUSY: to ask again with the lock held could go on for ever. */
 	SOFT_FAULT_ALLOW_RETRY = 32,
 };
 
@@ -33,17 +34,22 @@ enum soft_fault_flags {
  * A present entry that permits @flags at @address, faulted in as needed; on 0 the
  * page_table_lock is HELD and *@pte is what is there.  mmap lock held (read or write).
  * Growing the stack is the caller's.
- * Return: 0; -ENOMEM or -EFAULT with *@why (may be NULL) filled; -EAGAIN only if ALLOW_RETRY.
+ * Return: 0; -ENOMEM or -EFAULT with *@why (may be NULL) filled; -EAGAIN if ALLOW_RETRY, -EBUSY if
+ * not.
  */
 int mmun_soft_fault_locked(struct soft_vma *vma, unsigned long address, unsigned int flags,
 			   soft_pte *pte, struct mmun_soft_fault *why);
 
-/* MADV_POPULATE_READ, _WRITE: mmap lock held; stops at the first error.  0; -ENOMEM (also for a
- * hole); -EINVAL (the mapping has not that right); -EFAULT (beyond the end of a file). */
+/* MADV_POPULATE_READ, _WRITE: mmap lock held for read, let go of and taken again for a driver
+ * that wants it; stops at the first error.  0; -ENOMEM (also for a hole); -EINVAL (the mapping has
+ * not that right); -EFAULT (beyond the end of a file). */
 int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long end, bool write);
-/* MAP_POPULATE, mlock: as if read, private writable mappings as if written, holes left out; mmap lock
- * held; stops at the first error.  0; -ENOMEM; -EFAULT (no access, or beyond the end of a file). */
-int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned long end);
+/* MAP_POPULATE, mlock: as if read, private writable mappings as if written, holes left out; stops
+ * at the first error.  mmap lock held; with @retry SOFT_FAULT_ALLOW_RETRY for read, and let go of
+ * as above; else @retry is 0.
+ * 0; -ENOMEM; -EFAULT (no access, or beyond the end of a file); -EBUSY (see ALLOW_RETRY). */
+int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned long end,
+			   unsigned int retry);
 
 /* cow.c: a merged (KSM) page at @address is copied apart; mmap lock held.  0, -ENOMEM. */
 int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address);
@@ -55,7 +61,7 @@ int mmun_soft_gup_rights(const struct soft_vma *vma, unsigned int gup_flags);
 /* Between the files of this header: */
 
 /* One kind of fault each; @pte is what the entry said.  May do only a part: the entry is looked
- * at again after 0.  -ENOMEM; -EFAULT with *@why filled; -EAGAIN as above. */
+ * at again after 0.  -ENOMEM; -EFAULT with *@why filled; -EAGAIN, -EBUSY as above. */
 int mmun_soft_fault_file(struct soft_vma *vma, unsigned long address, unsigned int flags,
 			 soft_pte pte, struct mmun_soft_fault *why);
 int mmun_soft_fault_device(struct soft_vma *vma, unsigned long address, unsigned int flags,

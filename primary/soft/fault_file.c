@@ -92,7 +92,7 @@ static int driver_answer(vm_fault_t answer, unsigned long address, unsigned int 
 		return mmun_soft_refuse(why, address, SIGSEGV, SEGV_MAPERR,
 					"the device has nothing there");
 	if (answer & VM_FAULT_RETRY)
-		return flags & SOFT_FAULT_ALLOW_RETRY ? -EAGAIN : 0;
+		return flags & SOFT_FAULT_ALLOW_RETRY ? -EAGAIN : -EBUSY;
 	return answer & VM_FAULT_NOPAGE ? 0 : 1;
 }
 

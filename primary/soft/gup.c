@@ -14,6 +14,7 @@
 #include "fault.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "rmap.h"
 
@@ -115,14 +116,15 @@ long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigne
 	return got ? (long)got : ret;
 }
 
-static int populate_vma(struct soft_vma *vma, unsigned long start, unsigned long end,
+/* *@start moves on by what is done. */
+static int populate_vma(struct soft_vma *vma, unsigned long *start, unsigned long end,
 			unsigned int flags)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	soft_pte pte;
 
-	for (; start < end; start += MMUN_SOFT_PAGE_SIZE) {
-		int ret = mmun_soft_fault_locked(vma, start, flags, &pte, NULL);
+	for (; *start < end; *start += MMUN_SOFT_PAGE_SIZE) {
+		int ret = mmun_soft_fault_locked(vma, *start, flags, &pte, NULL);
 
 		if (ret)
 			return ret;
@@ -136,6 +138,14 @@ static unsigned long lower(unsigned long a, unsigned long b)
 	return a < b ? a : b;
 }
 
+/* A driver wants the mmap lock to be free for a while; no VMA is what it was after that. */
+static void let_go(struct soft_mm *mm)
+{
+	mmap_read_unlock(mm->mm);
+	sched_yield();
+	mmap_read_lock(mm->mm);
+}
+
 int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long end, bool write)
 {
 	while (start < end) {
@@ -147,10 +157,12 @@ int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long en
 		ret = mmun_soft_gup_rights(vma, write ? FOLL_WRITE : 0);
 		if (ret < 0)
 			return -EINVAL;
-		ret = populate_vma(vma, start, lower(end, vma->v.vm_end), (unsigned int)ret);
-		if (ret)
+		ret = populate_vma(vma, &start, lower(end, vma->v.vm_end),
+				   (unsigned int)ret | SOFT_FAULT_ALLOW_RETRY);
+		if (ret == -EAGAIN)
+			let_go(mm);
+		else if (ret)
 			return ret;
-		start = vma->v.vm_end;
 	}
 	return 0;
 }
@@ -170,21 +182,35 @@ static unsigned int populate_flags(const struct soft_vma *vma)
 	return gup_flags;
 }
 
-int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned long end)
+static bool populates(const struct soft_vma *vma)
 {
-	struct soft_vma *vma = mmun_soft_vma_find(mm, start);
+	return !(vma->v.vm_flags & (VM_IO | VM_PFNMAP));
+}
 
-	for (; vma && vma->v.vm_start < end; vma = mmun_soft_vma_next(vma)) {
-		unsigned long from = vma->v.vm_start > start ? vma->v.vm_start : start;
-		int ret;
+int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned long end,
+			   unsigned int retry)
+{
+	struct soft_vma *vma;
+	int ret = 0;
 
-		if (vma->v.vm_flags & (VM_IO | VM_PFNMAP))
+	while (start < end) {
+		vma = mmun_soft_vma_find(mm, start);
+		if (!vma || vma->v.vm_start >= end)
+			break;
+		if (start < vma->v.vm_start)
+			start = vma->v.vm_start;
+		if (!populates(vma)) {
+			start = vma->v.vm_end;
 			continue;
+		}
 		ret = mmun_soft_gup_rights(vma, populate_flags(vma));
 		if (ret < 0)
 			return ret;
-		ret = populate_vma(vma, from, lower(end, vma->v.vm_end), (unsigned int)ret);
-		if (ret)
+		ret = populate_vma(vma, &start, lower(end, vma->v.vm_end),
+				   (unsigned int)ret | retry);
+		if (ret == -EAGAIN)
+			let_go(mm);
+		else if (ret)
 			return ret;
 	}
 	return 0;

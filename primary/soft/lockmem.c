@@ -29,12 +29,14 @@ void mmun_soft_populate_quietly(struct mm_struct *mm, unsigned long start, unsig
 {
 	struct soft_mm *self = soft_mm(mm);
 	struct soft_vma *vma;
+	unsigned long from;
 
 	mmap_read_lock(mm);
-	vma = mmun_soft_vma_find(self, start);
-	for (; vma && vma->v.vm_start < end; vma = mmun_soft_vma_next(vma))
-		(void)mmun_soft_populate_all(self, most(start, vma->v.vm_start),
-					     least(end, vma->v.vm_end));
+	while (start < end && (vma = mmun_soft_vma_find(self, start)) && vma->v.vm_start < end) {
+		from = most(start, vma->v.vm_start);
+		start = least(end, vma->v.vm_end);
+		(void)mmun_soft_populate_all(self, from, start, SOFT_FAULT_ALLOW_RETRY);
+	}
 	mmap_read_unlock(mm);
 }
 
@@ -98,7 +100,7 @@ int mmun_soft_mlock(struct mm_struct *mm, unsigned long address, size_t length)
 	if (ret)
 		return ret;
 	mmap_read_lock(mm);
-	ret = mmun_soft_populate_all(soft_mm(mm), start, end);
+	ret = mmun_soft_populate_all(soft_mm(mm), start, end, SOFT_FAULT_ALLOW_RETRY);
 	mmap_read_unlock(mm);
 	/* POSIX has these two for it. */
 	if (ret == -ENOMEM)

@@ -69,7 +69,7 @@ static int change_vma(struct soft_vma **vma, unsigned long start, unsigned long 
 	change_entries(*vma, start, end);
 	/* Locked memory that may now be written does not fault later. */
 	if ((before & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && flags & VM_WRITE)
-		(void)mmun_soft_populate_all(soft_vma_mm(*vma), start, end);
+		(void)mmun_soft_populate_all(soft_vma_mm(*vma), start, end, 0);
 	return 0;
 }
 

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* primary/soft/fault_file.c: devices that are mapped, and the answers of their drivers. */
+#include <sched.h>
+
 #include "soft_checked.h"
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 /* A device that is mapped. */
 struct device {
@@ -138,6 +144,112 @@ static void test_device_faults(void)
 	is(mmun_soft_destroy(soft), 0, "the machine goes");
 }
 
+/* Answers VM_FAULT_RETRY until a writer has had the mmap lock. */
+static long asked, written;
+
+static vm_fault_t waiting_fault(struct vm_fault *vmf)
+{
+	struct device *device = vmf->vma->vm_private_data;
+
+	device->seen = *vmf;
+	count(&asked);
+	if (!mmun_load_full(&written))
+		return VM_FAULT_RETRY;
+	mmun_soft_get_page(device->page);
+	vmf->page = device->page;
+	return 0;
+}
+
+static const struct vm_operations_struct waiting_vm_ops = { .fault = waiting_fault };
+
+static int waiting_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_private_data = file->private_data;
+	vma->vm_ops = &waiting_vm_ops;
+	return 0;
+}
+
+static const struct file_operations waiting_fops = { .mmap = waiting_mmap };
+
+/* Who holds the mmap lock throughout is not asked for it, and told so after one try. */
+static void test_retry_not_allowed(void)
+{
+	struct device device = { 0 };
+	struct mmun_soft_translation t;
+	struct page *pages[2];
+	struct file *file;
+	unsigned long at;
+
+	begin();
+	device.page = mmun_soft_alloc_page(soft);
+	file = new_device(&waiting_fops, &device);
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
+	mmun_store_full(&written, 0);
+	mmun_store_full(&asked, 0);
+	is(get(at, 2, 0, pages), -EBUSY, "get_user_pages does not wait for a driver");
+	is(asked, 1, "and asks it once");
+	is(device.seen.flags & FAULT_FLAG_ALLOW_RETRY, 0, "having said so");
+	is(translate(at, true, &t), -EBUSY, "nor does a translation");
+	is(asked, 2, "once too");
+	ok(!entry_of(at).present, "nothing is mapped");
+	mmun_store_full(&written, 1);
+	is(soft_peek(mm, at), 0, "once the driver is ready");
+	mmun_store_full(&written, 0);
+	is(get(at, 2, 0, pages), 1, "what could be got counts");
+	mmun_soft_put_page(pages[0]);
+	is(translate(at, false, &t), 0, "what is mapped is translated");
+	mmun_soft_file_put(file);
+	mmun_soft_put_page(device.page);
+	end();
+}
+
+/* Once the driver was asked, and has to wait for this. */
+static void *write_layout(void *arg)
+{
+	while (!mmun_load_full(&asked))
+		sched_yield();
+	mmap_write_lock(mm);
+	mmun_store_full(&written, 1);
+	mmap_write_unlock(mm);
+	return NULL;
+}
+
+static pthread_t driver_waits(void)
+{
+	mmun_store_full(&written, 0);
+	mmun_store_full(&asked, 0);
+	return spawn(write_layout, NULL);
+}
+
+static void test_retry_allowed(void)
+{
+	struct device device = { 0 };
+	unsigned long at;
+	pthread_t thread;
+	struct file *file;
+
+	begin();
+	device.page = mmun_soft_alloc_page(soft);
+	file = new_device(&waiting_fops, &device);
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
+	thread = driver_waits();
+	is(mmun_soft_madvise(mm, at, PAGE, MADV_POPULATE_READ), 0,
+	   "MADV_POPULATE_READ lets go of the lock");
+	pthread_join(thread, NULL);
+	ok(entry_of(at).present && asked > 1, "and comes again");
+	thread = driver_waits();
+	is(mmun_soft_mlock(mm, at + PAGE, PAGE), 0, "mlock does");
+	pthread_join(thread, NULL);
+	ok(entry_of(at + PAGE).present, "as well");
+	thread = driver_waits();
+	at = soft_map(mm, 0, 2, RW, MAP_SHARED | MAP_POPULATE, file);
+	pthread_join(thread, NULL);
+	ok(entry_of(at).present && entry_of(at + PAGE).present, "MAP_POPULATE does too");
+	mmun_soft_file_put(file);
+	mmun_soft_put_page(device.page);
+	end();
+}
+
 static void test_private_device(void)
 {
 	struct device device = { 0 };
@@ -255,6 +367,8 @@ static void test_locked(void)
 int main(void)
 {
 	test_device_faults();
+	test_retry_not_allowed();
+	test_retry_allowed();
 	test_private_device();
 	test_device_without_fault();
 	test_insert();
