@@ -18,7 +18,8 @@
  *     mappings and this pass has a reference; what was compared before is a hint.
  * I3  The stable table holds no reference.  A page on it is alive until its last
  *     reference goes, which takes it off under the table's lock; a look-up gets a
- *     reference under that lock or passes by.
+ *     reference under that lock or passes by.  A page that moves to another frame
+ *     has its place taken under that lock.
  * I4  Two mmap locks are never held at once: an item of the unstable table is a
  *     place (mm, address), which is looked up again when it is needed.
  * I5  Sections are outside the page_table_lock; change_pte is told inside the second
@@ -49,7 +50,7 @@ struct soft_ksm {
 	struct mmun_mutex scan;		/* MMUN_RANK_SOFT_SCAN: one pass at a time */
 	struct item *unstable[BUCKETS];	/* under ->scan */
 	struct mmun_mutex lock;		/* MMUN_RANK_SOFT_KSM */
-	/* Under ->lock: merged pages by ->link, with the hash as ->index. */
+	/* Under ->lock: soft_merged.link, by hash. */
 	struct soft_list stable[BUCKETS];
 };
 
@@ -106,15 +107,35 @@ void mmun_soft_ksm_forget(struct page *page)
 	struct soft_ksm *ksm = page->soft->ksm;
 
 	mmun_mutex_lock(&ksm->lock);
-	soft_list_del(&page->link);
+	soft_list_del(&page->merged->link);
 	mmun_mutex_unlock(&ksm->lock);
+	mmun_soft_merged_free(page->merged);
+	page->merged = NULL;
+}
+
+/* Who looks it up from now on has the new frame; it is locked, so nothing joins it yet. */
+void mmun_soft_ksm_move(struct page *old, struct page *new)
+{
+	struct soft_ksm *ksm = old->soft->ksm;
+	struct soft_merged *merged = old->merged;
+
+	new->merged = merged;
+	soft_page_set(new, SOFT_PAGE_KSM);
+	mmun_mutex_lock(&ksm->lock);
+	merged->page = new;
+	mmun_mutex_unlock(&ksm->lock);
+	(void)soft_page_clear(old, SOFT_PAGE_KSM);
+	old->merged = NULL;
 }
 
 static void stable_insert(struct soft_ksm *ksm, struct page *page, unsigned long hash)
 {
+	struct soft_merged *merged = page->merged;
+
 	mmun_mutex_lock(&ksm->lock);
-	page->index = hash;
-	soft_list_add(&page->link, &ksm->stable[hash % BUCKETS]);
+	merged->page = page;
+	merged->hash = hash;
+	soft_list_add(&merged->link, &ksm->stable[hash % BUCKETS]);
 	mmun_mutex_unlock(&ksm->lock);
 }
 
@@ -122,14 +143,15 @@ static void stable_insert(struct soft_ksm *ksm, struct page *page, unsigned long
 static struct page *stable_find(const struct candidate *c)
 {
 	struct soft_list *bucket = &c->ksm->stable[c->hash % BUCKETS], *link;
-	struct page *page, *found = NULL;
+	struct soft_merged *merged;
+	struct page *found = NULL;
 
 	mmun_mutex_lock(&c->ksm->lock);
 	for (link = bucket->next; link != bucket && !found; link = link->next) {
-		page = soft_container_of(link, struct page, link);
-		if (page->index == c->hash && mmun_soft_same_contents(page, c->page) &&
-		    mmun_soft_page_tryget(page))
-			found = page;
+		merged = soft_container_of(link, struct soft_merged, link);
+		if (merged->hash == c->hash && mmun_soft_same_contents(merged->page, c->page) &&
+		    mmun_soft_page_tryget(merged->page))
+			found = merged->page;
 	}
 	mmun_mutex_unlock(&c->ksm->lock);
 	return found;
@@ -234,11 +256,14 @@ static int replace(const struct candidate *c, soft_pte old, struct page *merged)
 	return replaced ? 0 : -EAGAIN;
 }
 
-static int merge_locked(const struct candidate *c, struct page *merged)
+/* Both pages are locked. */
+static int merge_both(const struct candidate *c, struct page *merged)
 {
 	soft_pte value;
-	int ret = write_protect(c, &value);
+	int ret = mmun_soft_merged_add(merged->merged, c->page);
 
+	if (!ret)
+		ret = write_protect(c, &value);
 	if (ret)
 		return ret;
 	if (!mmun_soft_same_contents(c->page, merged))
@@ -246,21 +271,49 @@ static int merge_locked(const struct candidate *c, struct page *merged)
 	return replace(c, value, merged);
 }
 
-/* c->page is off the LRU and locked: it loses its anon_vma and becomes a merged page. */
-static int become_merged(const struct candidate *c)
+/* c->page is locked.  @merged is alive by our reference; it may have moved to another
+ * frame since it was found, and is no merged page then. */
+static int merge_locked(const struct candidate *c, struct page *merged)
+{
+	int ret = -EAGAIN;
+
+	if (!mmun_soft_page_trylock(merged))
+		return -EBUSY;
+	if (soft_page_test(merged, SOFT_PAGE_KSM))
+		ret = merge_both(c, merged);
+	mmun_soft_page_unlock(merged);
+	return ret;
+}
+
+/* What MADV_FREE gave up is needed again. */
+static void set_merged(const struct candidate *c, struct soft_merged *merged)
 {
 	struct anon_vma *anon_vma = c->page->anon_vma;
-	soft_pte value;
-	int ret = write_protect(c, &value);
 
-	if (ret)
-		return ret;
-	soft_page_set(c->page, SOFT_PAGE_KSM);
+	soft_page_set(c->page, SOFT_PAGE_KSM | SOFT_PAGE_DIRTY | SOFT_PAGE_SWAPBACKED);
 	(void)soft_page_clear(c->page, SOFT_PAGE_ANON);
-	c->page->anon_vma = NULL;
+	c->page->merged = merged;
 	mmun_soft_anon_put(anon_vma);
 	stable_insert(c->ksm, c->page, hash_contents(c->page));
-	return 0;
+}
+
+/* c->page is off the LRU and locked: it becomes a merged page. */
+static int become_merged(const struct candidate *c)
+{
+	struct soft_merged *merged = mmun_soft_merged_alloc();
+	soft_pte value;
+	int ret;
+
+	if (!merged)
+		return -ENOMEM;
+	ret = mmun_soft_merged_add(merged, c->page);
+	if (!ret)
+		ret = write_protect(c, &value);
+	if (!ret)
+		set_merged(c, merged);
+	else
+		mmun_soft_merged_free(merged);
+	return ret;
 }
 
 static int isolate_and_become_merged(const struct candidate *c)
@@ -270,8 +323,7 @@ static int isolate_and_become_merged(const struct candidate *c)
 	if (!mmun_soft_lru_isolate(c->page))
 		return -EBUSY;
 	ret = become_merged(c);
-	if (ret)
-		mmun_soft_lru_putback(c->page, true);
+	mmun_soft_lru_putback(c->page, true);
 	return ret;
 }
 

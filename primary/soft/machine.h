@@ -28,8 +28,9 @@
  *     reclaim enters gates).  No frame is allocated under a reverse-map lock either.
  * M3  No callback of a notifier runs under the page_table_lock: a driver's lock
  *     may be held around mmun_soft_device_read(), which takes it.
- * M4  A frame with page->mapping set to an anon_vma holds a reference to it; a
- *     file page's mapping is stable under the page lock.
+ * M4  A frame with page->mapping set to an anon_vma holds a reference to it, a
+ *     merged one to each that it is found through; a file page's mapping is stable
+ *     under the page lock.
  * M5  A thread that holds one mm's gate enters no other mm's.
  */
 #ifndef MMUN_SOFT_MACHINE_H

@@ -14,7 +14,7 @@
  * I2  The old frame is freed after 3: until then entries carry its number.
  * I3  Both frames are locked: nobody unmaps or truncates half of it.
  *
- * Merged pages do not move: nothing leads from them to their entries.
+ * A merged page stays one, with all who map it.
  * Tests: tests/unit/soft_migrate.c.
  */
 #include <errno.h>
@@ -42,7 +42,7 @@ static bool pass(struct page *from, struct page *to)
 {
 	bool passed;
 
-	if (soft_page_test(from, SOFT_PAGE_ANON))
+	if (soft_page_test(from, SOFT_PAGE_ANON | SOFT_PAGE_KSM))
 		passed = pass_anonymous(from, to);
 	else
 		passed = mmun_soft_cache_replace(from, to, 2);
@@ -53,9 +53,9 @@ static bool pass(struct page *from, struct page *to)
 
 static bool movable(const struct page *page)
 {
-	if (soft_page_pinned(page) || soft_page_test(page, SOFT_PAGE_KSM))
+	if (soft_page_pinned(page))
 		return false;
-	return soft_page_test(page, SOFT_PAGE_ANON) || page->mapping;
+	return soft_page_test(page, SOFT_PAGE_ANON | SOFT_PAGE_KSM) || page->mapping;
 }
 
 static bool migrate_locked(struct page *from, struct page *to)

@@ -19,6 +19,7 @@
 
 struct anon_vma;
 struct address_space;
+struct soft_merged;	/* rmap.h */
 
 /* page->flags; changed atomically. */
 enum {
@@ -28,7 +29,7 @@ enum {
 	SOFT_PAGE_REFERENCED = 1u << 3,	/* second chance */
 	SOFT_PAGE_LRU = 1u << 4,	/* on the LRU; cleared by isolation */
 	SOFT_PAGE_ANON = 1u << 5,	/* ->anon_vma is valid */
-	SOFT_PAGE_KSM = 1u << 6,	/* merged: neither ->anon_vma nor ->mapping; never on the LRU */
+	SOFT_PAGE_KSM = 1u << 6,	/* merged: ->merged is valid */
 	SOFT_PAGE_ZERO = 1u << 7,	/* the zero page: never counted, never freed */
 	SOFT_PAGE_FREE = 1u << 8,
 	SOFT_PAGE_SWAPBACKED = 1u << 9,	/* MADV_FREE clears it: clean ones may be dropped */
@@ -44,6 +45,7 @@ struct page {
 	union {
 		struct anon_vma *anon_vma;	/* ANON: a reference is held */
 		struct address_space *mapping;	/* file page; NULL when truncated */
+		struct soft_merged *merged;	/* KSM: the page's own */
 	};
 	/* File pages: offset in pages.  Anonymous: address as in the VMA's vm_pgoff terms. */
 	unsigned long index;

@@ -7,7 +7,7 @@
  *   used since the last look       another round (reclaim, not MADV_PAGEOUT)
  *   pinned, or referenced by more  stays
  *   than its mappings and cache
- *   anonymous                      entries become a swap slot; no slot, no reclaim
+ *   anonymous, merged              entries become a swap slot; no slot, no reclaim
  *   anonymous after MADV_FREE      dropped if nobody wrote to it since
  *   file with a store              unmapped, stored if dirty, dropped from the cache
  *   shmem                          unmapped, the cache remembers a swap slot
@@ -112,7 +112,7 @@ static bool drop(const struct victim *v)
 {
 	const struct page *page = v->page;
 
-	if (soft_page_test(page, SOFT_PAGE_ANON))
+	if (soft_page_test(page, SOFT_PAGE_ANON | SOFT_PAGE_KSM))
 		return soft_page_test(page, SOFT_PAGE_SWAPBACKED) ? swap_out_anonymous(v)
 								  : drop_lazily_freed(v);
 	if (!page->mapping)
@@ -128,7 +128,7 @@ static bool lacks_swap(const struct page *page)
 {
 	if (mmun_soft_swap_has_room(page->soft))
 		return false;
-	if (soft_page_test(page, SOFT_PAGE_ANON))
+	if (soft_page_test(page, SOFT_PAGE_ANON | SOFT_PAGE_KSM))
 		return soft_page_test(page, SOFT_PAGE_SWAPBACKED);
 	return page->mapping && page->mapping->file->kind == MMUN_SOFT_FILE_SHMEM;
 }
@@ -147,8 +147,7 @@ static bool reclaim_locked(const struct victim *v, bool even_young)
 {
 	struct page *page = v->page;
 
-	if (soft_page_pinned(page) || soft_page_test(page, SOFT_PAGE_KSM) ||
-	    lacks_swap(page))
+	if (soft_page_pinned(page) || lacks_swap(page))
 		return false;
 	if (!even_young && recently_used(page))
 		return false;
@@ -210,7 +209,7 @@ struct gather {
 
 static bool reclaimable(const struct page *page)
 {
-	/* Zero and merged pages are not on the LRU, and of a page that others map
+	/* The zero page is not on the LRU, and of a page that others map
 	 * too nobody alone can say that it is not needed. */
 	return soft_page_test(page, SOFT_PAGE_LRU) && soft_page_mapcount(page) == 1;
 }

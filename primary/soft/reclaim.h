@@ -38,6 +38,8 @@ int mmun_soft_ksm_create(struct mmun_soft *soft);
 void mmun_soft_ksm_destroy(struct mmun_soft *soft);
 /* The last entry of a merged page went: forget it (called by page_put of a KSM page). */
 void mmun_soft_ksm_forget(struct page *page);
+/* @new, which has the contents, is the merged page from now on; @old is nothing.  Both locked. */
+void mmun_soft_ksm_move(struct page *old, struct page *new);
 
 /* For MADV_PAGEOUT / MADV_COLD: these pages of @vma now, private to this mm only; mmap lock held for read. */
 size_t mmun_soft_reclaim_range(struct soft_vma *vma, unsigned long start, unsigned long end);

@@ -26,19 +26,32 @@ static inline unsigned long address_of(const struct soft_vma *vma, unsigned long
 	return vma->v.vm_start + ((index - vma->v.vm_pgoff) << MMUN_SOFT_PAGE_SHIFT);
 }
 
-static void walk_anon(struct anon_vma *anon_vma, const struct walk *walk)
+static bool walk_anon(struct anon_vma *anon_vma, unsigned long index, const struct walk *walk)
 {
 	struct mmun_rwlock *lock = &anon_vma->root->lock.lock;
 	struct mmun_interval *it;
+	bool more = true;
 
 	mmun_rwlock_read_lock(lock);
-	mmun_for_each_interval(it, &anon_vma->chains, walk->index, walk->index) {
+	mmun_for_each_interval(it, &anon_vma->chains, index, index) {
 		struct soft_vma *vma = soft_container_of(it, struct anon_vma_chain, interval)->vma;
 
-		if (!walk->visit(vma, address_of(vma, walk->index), walk->arg))
+		more = walk->visit(vma, address_of(vma, index), walk->arg);
+		if (!more)
 			break;
 	}
 	mmun_rwlock_read_unlock(lock);
+	return more;
+}
+
+/* An entry may be visited more than once: as in Linux, by way of its own source and of
+ * an ancestor's. */
+static void walk_merged(const struct soft_merged *merged, const struct walk *walk)
+{
+	struct soft_source *source = mmun_soft_source_first(merged);
+
+	while (source && walk_anon(source->anon_vma, source->index, walk))
+		source = mmun_soft_source_next(source);
 }
 
 /* In a nonlinear VMA any entry may name the page. */
@@ -106,9 +119,9 @@ void mmun_soft_rmap_walk_for(struct page *page, const struct page *entries_name,
 	const struct walk walk = { page->index, entries_name, visit, arg };
 
 	if (soft_page_test(page, SOFT_PAGE_KSM))
-		return;
-	if (soft_page_test(page, SOFT_PAGE_ANON))
-		walk_anon(page->anon_vma, &walk);
+		walk_merged(page->merged, &walk);
+	else if (soft_page_test(page, SOFT_PAGE_ANON))
+		walk_anon(page->anon_vma, page->index, &walk);
 	else if (page->mapping)
 		walk_file(page->mapping, &walk);
 }

@@ -6,11 +6,12 @@
  * child's VMA its own anon_vma and also enters it into all of the parent's, so a
  * page is found in every descendant.  All anon_vmas of one ancestry share the lock of
  * the root, the one that has no parent.
+ * Merged pages: found as each of the anonymous pages that they were before.
  * File pages: the file's address_space has an interval tree of its VMAs.
  *
  * anon_vma.c, file.c (files, i_mmap), cache.c (page cache) over index_map.c, file_io.c
- * and truncate.c (by descriptor), rmap.c (walks), unmap.c.
- * Tests: tests/unit/soft_anon_vma.c, soft_rmap.c, soft_file.c, soft_memfd.c.
+ * and truncate.c (by descriptor), merged.c, rmap.c (walks), unmap.c.
+ * Tests: tests/unit/soft_anon_vma.c, soft_rmap.c, soft_merged.c, soft_file.c, soft_memfd.c.
  */
 #ifndef MMUN_SOFT_RMAP_H
 #define MMUN_SOFT_RMAP_H
@@ -72,6 +73,32 @@ void mmun_soft_anon_put(struct anon_vma *anon_vma);
 
 /* page->flags ANON and SWAPBACKED, ->anon_vma, ->index, for a page about to be mapped at @address first. */
 void mmun_soft_page_set_anon(struct page *page, struct soft_vma *vma, unsigned long address);
+
+/* A merged page's: where an anonymous page was found that became one with it. */
+struct soft_source {
+	struct mmun_tree_node node;
+	struct anon_vma *anon_vma;	/* a reference is held */
+	unsigned long index;
+};
+
+struct soft_merged {
+	/* ksm.c: the stable table. */
+	struct soft_list link;
+	unsigned long hash;
+	struct page *page;
+	/* Under the page lock. */
+	struct mmun_tree sources;
+	unsigned long nr_sources, prune_at;
+};
+
+/* Without sources, and in no table; NULL: no memory. */
+struct soft_merged *mmun_soft_merged_alloc(void);
+void mmun_soft_merged_free(struct soft_merged *merged);
+/* Page lock of the merged page held: entries that are found as the anonymous @page's belong to
+ * it from now on.  0, -ENOMEM. */
+int mmun_soft_merged_add(struct soft_merged *merged, const struct page *page);
+struct soft_source *mmun_soft_source_first(const struct soft_merged *merged);
+struct soft_source *mmun_soft_source_next(const struct soft_source *source);
 
 /* Files. */
 struct soft_file {
@@ -182,7 +209,8 @@ unsigned int mmun_soft_page_referenced(struct page *page);
  * (one reference) and its entries holds it.  True if nobody maps it any more. */
 bool mmun_soft_try_to_unmap(struct page *page, enum mmun_op op, bool migrate, unsigned long slot);
 /* The way back of @migrate: entries that name @old now map @new, which may be @old.  Both locked.
- * An anonymous @new becomes @old's heir (anon_vma, index) here, a file page in mmun_soft_cache_replace(). */
+ * An anonymous or merged @new becomes @old's heir here, a file page in
+ * mmun_soft_cache_replace(). */
 void mmun_soft_remove_migration(struct page *old, struct page *new);
 /* Write-protects shared mappings of a file page (PROTECTION_PAGE, MMUN_OP_MKCLEAN, one section
  * per shared mapping that covers it); what the dirty bits said is for the caller to store.  True if any

@@ -38,7 +38,7 @@ enum outcome {
 
 static bool is_anon(const struct unmap *u)
 {
-	return soft_page_test(u->page, SOFT_PAGE_ANON);
+	return soft_page_test(u->page, SOFT_PAGE_ANON | SOFT_PAGE_KSM);
 }
 
 /* MADV_FREE gave it up, and nobody wrote to it since. */
@@ -189,7 +189,9 @@ void mmun_soft_remove_migration(struct page *old, struct page *new)
 {
 	struct move move = { old, new };
 
-	if (soft_page_test(old, SOFT_PAGE_ANON) && !soft_page_test(new, SOFT_PAGE_ANON))
+	if (soft_page_test(old, SOFT_PAGE_KSM) && old != new)
+		mmun_soft_ksm_move(old, new);
+	else if (soft_page_test(old, SOFT_PAGE_ANON) && !soft_page_test(new, SOFT_PAGE_ANON))
 		inherit_anon(old, new);
 	mmun_soft_rmap_walk_for(new, old, restore_one, &move);
 }

@@ -264,7 +264,7 @@ static void lru_insert(struct page *page, bool young)
 {
 	struct soft_zone *zone = page->soft->zone;
 
-	if (soft_page_test(page, SOFT_PAGE_ZERO | SOFT_PAGE_KSM))
+	if (soft_page_test(page, SOFT_PAGE_ZERO))
 		return;
 	mmun_mutex_lock(&zone->lock);
 	if (!soft_page_test(page, SOFT_PAGE_LRU)) {
