@@ -12,6 +12,7 @@
  */
 #include "runtime.h"
 
+#include <linux/mmap_lock.h>
 #include <linux/mutex.h>
 #include <linux/rwsem.h>
 
@@ -239,4 +240,25 @@ void mmun_compat_write_unlock(struct mmun_compat_rwlock *lock)
 {
 	mmun_compat_up_write(lock);
 	mmun_compat_atomic(-1);
+}
+
+/* The mmap lock of a thread that became a reader: it stays the writer inside, since the lock
+ * knows no change from one to the other in which no third comes in between. */
+
+void mmun_compat_mmap_write_downgrade(struct mm_struct *mm)
+{
+	BUG_ON(current->downgraded);
+	current->downgraded = mm;
+}
+
+void mmun_compat_mmap_read_unlock(struct mm_struct *mm)
+{
+	struct task_struct *me = current;
+
+	if (me->downgraded != mm) {
+		(mmap_read_unlock)(mm);
+		return;
+	}
+	me->downgraded = NULL;
+	mmap_write_unlock(mm);
 }

@@ -188,27 +188,35 @@ struct page *pfn_to_page(unsigned long pfn)
 	return mmun_soft_pfn_page(mmun_compat_machine(), pfn);
 }
 
-static unsigned long frames(void)
-{
-	struct mmun_soft_stats stats;
-
-	mmun_soft_stats(mmun_compat_machine(), &stats);
-	return stats.frames;
-}
-
+/* The zero page is one, behind the others. */
 bool pfn_valid(unsigned long pfn)
 {
-	return pfn < frames() && pfn_to_page(pfn);
+	return pfn_to_page(pfn);
 }
 
 /* The frames of a machine lie in one piece. */
+static char *physical_memory(void)
+{
+	return (char *)page_address(pfn_to_page(1)) - PAGE_SIZE;
+}
+
+phys_addr_t mmun_compat_pa(const void *address)
+{
+	phys_addr_t physical = (phys_addr_t)((const char *)address - physical_memory());
+
+	BUG_ON(!pfn_valid(PHYS_PFN(physical)));
+	return physical;
+}
+
+void *mmun_compat_va(phys_addr_t address)
+{
+	BUG_ON(!pfn_valid(PHYS_PFN(address)));
+	return physical_memory() + address;
+}
+
 struct page *virt_to_page(const void *address)
 {
-	const char *base = (const char *)page_address(pfn_to_page(1)) - PAGE_SIZE;
-	unsigned long pfn = (unsigned long)((const char *)address - base) >> PAGE_SHIFT;
-
-	BUG_ON(!pfn_valid(pfn));
-	return pfn_to_page(pfn);
+	return pfn_to_page(virt_to_pfn(address));
 }
 
 unsigned long get_zeroed_page(gfp_t gfp)

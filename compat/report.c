@@ -74,6 +74,8 @@ bool mmun_compat_warn(const char *file, int line, const char *format, ...)
 
 	__atomic_fetch_add(&warnings, 1, __ATOMIC_SEQ_CST);
 	_printk("WARNING: %s:%d: ", file, line);
+	if (READ_ONCE(loglevel) <= 4)
+		return true;
 	va_start(args, format);
 	print(format, args);
 	va_end(args);

@@ -24,6 +24,8 @@ void mmun_compat_stop_work(void);
 void mmun_compat_free_inodes(void);
 /* A malloc that mmun_compat_fail_allocations() may make fail; zero-filled. */
 void *mmun_compat_alloc(size_t size, gfp_t gfp);
+/* get_pid_task() finds @task no more. */
+void mmun_compat_pid_ends(struct task_struct *task);
 void mmun_compat_ktime(struct timespec *out, u64 ns);
 
 #endif

@@ -63,6 +63,7 @@ static void thread_ends(void *t)
 	pthread_mutex_lock(&tasks_lock);
 	list_del(&task->link);
 	pthread_mutex_unlock(&tasks_lock);
+	mmun_compat_pid_ends(&task->task);
 	self = NULL;
 	put_task_struct(&task->task);
 }

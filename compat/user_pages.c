@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A task's memory as drivers reach it: get_user_pages(), copies, pages in mappings,
- * hmm_range_fault().
+ * A task's memory as drivers reach it: get_user_pages(), copies, pages in mappings.
  *
  * I1  What may fault is asked whether sleeping is allowed, also when nothing faults.
- * I2  hmm_range_fault() looks at the notifier before each page, so a section in between
- *     is seen at the latest by the caller's own check.
+ *
+ * Not here: hmm_range_fault() (hmm.c), page tables (pgtable.c).
  *
  * Tests: tests/contract/compat/memory.c, examples/kernel_driver/mirror_test.c.
  */
@@ -14,7 +13,6 @@
 #include <string.h>
 
 #include <linux/highmem.h>
-#include <linux/hmm.h>
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
@@ -43,13 +41,13 @@ static long unlocked(unsigned long start, unsigned long nr, unsigned int gup_fla
 	return ret;
 }
 
-long get_user_pages(unsigned long start, unsigned long nr, unsigned int gup_flags,
+long (get_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
 		    struct page **pages)
 {
 	return locked(current->mm, start, nr, gup_flags, pages);
 }
 
-long get_user_pages_remote(struct mm_struct *mm, unsigned long start, unsigned long nr,
+long (get_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
 			   unsigned int gup_flags, struct page **pages, int *still_locked)
 {
 	return locked(mm, start, nr, gup_flags, pages);
@@ -66,13 +64,13 @@ long get_user_pages_unlocked(unsigned long start, unsigned long nr, struct page 
 	return unlocked(start, nr, gup_flags, pages);
 }
 
-long pin_user_pages(unsigned long start, unsigned long nr, unsigned int gup_flags,
+long (pin_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
 		    struct page **pages)
 {
 	return locked(current->mm, start, nr, gup_flags | FOLL_PIN, pages);
 }
 
-long pin_user_pages_remote(struct mm_struct *mm, unsigned long start, unsigned long nr,
+long (pin_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
 			   unsigned int gup_flags, struct page **pages, int *still_locked)
 {
 	return locked(mm, start, nr, gup_flags | FOLL_PIN, pages);
@@ -102,10 +100,46 @@ void unpin_user_pages_dirty_lock(struct page **pages, unsigned long nr, bool dir
 	unpin_user_pages(pages, nr);
 }
 
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr, bool dirty)
+{
+	for (unsigned long i = 0; i < nr; i++) {
+		struct page *one = nth_page(page, i);
+
+		unpin_user_pages_dirty_lock(&one, 1, dirty);
+	}
+}
+
 void release_pages(struct page **pages, int nr)
 {
 	for (int i = 0; i < nr; i++)
 		put_page(pages[i]);
+}
+
+vm_fault_t handle_mm_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+			   struct pt_regs *regs)
+{
+	bool write = flags & FAULT_FLAG_WRITE;
+	struct mmun_soft_translation t;
+	int ret;
+
+	might_sleep();
+	mmap_assert_locked(vma->vm_mm);
+	if (write ? !(vma->vm_flags & VM_WRITE) : !(vma->vm_flags & (VM_READ | VM_WRITE | VM_EXEC)))
+		return VM_FAULT_SIGSEGV;
+	ret = mmun_soft_translate(vma->vm_mm, address, write, &t);
+	return ret ? vmf_error(ret) : 0;
+}
+
+int fixup_user_fault(struct mm_struct *mm, unsigned long address, unsigned int fault_flags,
+		     bool *unlocked)
+{
+	struct vm_area_struct *vma = vma_lookup(mm, address);
+	vm_fault_t fault;
+
+	if (!vma)
+		return -EFAULT;
+	fault = handle_mm_fault(vma, address, fault_flags, NULL);
+	return fault & VM_FAULT_OOM ? -ENOMEM : fault ? -EFAULT : 0;
 }
 
 /* Mappings of devices. */
@@ -122,13 +156,24 @@ int vm_insert_pages(struct vm_area_struct *vma, unsigned long address, struct pa
 	return ret;
 }
 
-int vm_map_pages(struct vm_area_struct *vma, struct page **pages, unsigned long num)
+static int map_pages(struct vm_area_struct *vma, struct page **pages, unsigned long num,
+		     unsigned long offset)
 {
 	unsigned long count = vma_pages(vma);
 
-	if (vma->vm_pgoff >= num || count > num - vma->vm_pgoff)
+	if (offset >= num || count > num - offset)
 		return -ENXIO;
-	return vm_insert_pages(vma, vma->vm_start, pages + vma->vm_pgoff, &count);
+	return vm_insert_pages(vma, vma->vm_start, pages + offset, &count);
+}
+
+int vm_map_pages(struct vm_area_struct *vma, struct page **pages, unsigned long num)
+{
+	return map_pages(vma, pages, num, vma->vm_pgoff);
+}
+
+int vm_map_pages_zero(struct vm_area_struct *vma, struct page **pages, unsigned long num)
+{
+	return map_pages(vma, pages, num, 0);
 }
 
 vm_fault_t vmf_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page)
@@ -222,6 +267,15 @@ void *memdup_user(const void __user *from, size_t length)
 	return ERR_PTR(-EFAULT);
 }
 
+void *memdup_array_user(const void __user *from, size_t n, size_t size)
+{
+	size_t length;
+
+	if (check_mul_overflow(n, size, &length))
+		return ERR_PTR(-EOVERFLOW);
+	return memdup_user(from, length);
+}
+
 /* A longer structure of a newer program is fine as long as the rest is zero. */
 int copy_struct_from_user(void *to, size_t size, const void __user *from, size_t user_size)
 {
@@ -269,51 +323,4 @@ void clear_highpage(struct page *page)
 
 	for (size_t i = 0; i < PAGE_SIZE; i++)
 		WRITE_ONCE(bytes[i], 0);
-}
-
-/* hmm_range_fault() */
-
-static unsigned long describe(const struct mmun_soft_translation *t)
-{
-	unsigned long flags = HMM_PFN_VALID | (t->writable ? (unsigned long)HMM_PFN_WRITE : 0);
-
-	if (t->huge)
-		flags |= (unsigned long)HPAGE_PMD_ORDER << HMM_PFN_ORDER_SHIFT;
-	return page_to_pfn(t->page) | flags;
-}
-
-static int one(struct mm_struct *mm, unsigned long address, unsigned long request,
-	       unsigned long *pfn)
-{
-	bool write = request & HMM_PFN_REQ_WRITE, fault = request & HMM_PFN_REQ_FAULT;
-	struct mmun_soft_translation t;
-	int ret = fault ? mmun_soft_translate(mm, address, write, &t)
-			: mmun_soft_translate_present(mm, address, &t);
-
-	if (!ret)
-		*pfn = describe(&t);
-	else
-		*pfn = fault ? (unsigned long)HMM_PFN_ERROR : 0;
-	return ret == -ENOENT ? 0 : ret;
-}
-
-int hmm_range_fault(struct hmm_range *range)
-{
-	struct mm_struct *mm = range->notifier->mm;
-	unsigned long i, pages = (range->end - range->start) >> PAGE_SHIFT;
-
-	might_sleep();
-	mmap_assert_locked(mm);
-	for (i = 0; i < pages; i++) {
-		unsigned long *pfn = &range->hmm_pfns[i];
-		int ret;
-
-		if (mmu_interval_check_retry(range->notifier, range->notifier_seq))
-			return -EBUSY;
-		ret = one(mm, range->start + i * PAGE_SIZE,
-			  range->default_flags | (*pfn & range->pfn_flags_mask), pfn);
-		if (ret)
-			return ret;
-	}
-	return 0;
 }

@@ -4,6 +4,8 @@
 #ifndef MMUN_COMPAT_LINUX_FS_H
 #define MMUN_COMPAT_LINUX_FS_H
 
+#include <fcntl.h>
+
 #include <linux/ioctl.h>
 #include <linux/kdev_t.h>
 #include <linux/kernel.h>

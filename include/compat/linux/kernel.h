@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include <asm/byteorder.h>
 #include <linux/align.h>
 #include <linux/array_size.h>
 #include <linux/bitops.h>

@@ -13,6 +13,7 @@
 #include <linux/mmap_lock.h>
 #include <linux/numa.h>
 #include <linux/overflow.h>
+#include <linux/page-flags.h>
 #include <linux/pfn.h>
 #include <linux/pgtable.h>
 #include <linux/rbtree.h>
@@ -39,6 +40,40 @@ static inline unsigned long vma_pages(const struct vm_area_struct *vma)
 {
 	return (vma->vm_end - vma->vm_start) >> PAGE_SHIFT;
 }
+
+/* The mappings of an address space from an address on.  mmap lock held. */
+struct vma_iterator {
+	struct mm_struct *mm;
+	unsigned long address;
+};
+
+#define VMA_ITERATOR(name, mmun_mm, mmun_address) \
+	struct vma_iterator name = { .mm = (mmun_mm), .address = (mmun_address) }
+
+static inline void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm,
+				 unsigned long address)
+{
+	*vmi = (struct vma_iterator){ .mm = mm, .address = address };
+}
+
+/* The next one that begins below @max, or NULL. */
+static inline struct vm_area_struct *vma_find(struct vma_iterator *vmi, unsigned long max)
+{
+	struct vm_area_struct *vma = find_vma(vmi->mm, vmi->address);
+
+	if (!vma || vma->vm_start >= max)
+		return NULL;
+	vmi->address = vma->vm_end;
+	return vma;
+}
+
+static inline struct vm_area_struct *vma_next(struct vma_iterator *vmi)
+{
+	return vma_find(vmi, ULONG_MAX);
+}
+
+#define for_each_vma(vmi, vma) while (((vma) = vma_next(&(vmi))) != NULL)
+#define for_each_vma_range(vmi, vma, end) while (((vma) = vma_find(&(vmi), end)) != NULL)
 
 #define vm_flags_set(vma, flags) ((void)((vma)->vm_flags |= (flags)))
 #define vm_flags_clear(vma, flags) ((void)((vma)->vm_flags &= ~(flags)))
@@ -69,10 +104,39 @@ static inline bool set_page_dirty_lock(struct page *page)
 struct page *pfn_to_page(unsigned long pfn);
 bool pfn_valid(unsigned long pfn);
 struct page *virt_to_page(const void *address);
-#define compound_head(page) (page)
-#define PageCompound(page) ((void)(page), false)
-#define compound_order(page) ((void)(page), 0u)
-#define is_zone_device_page(page) ((void)(page), false)
+#define nth_page(page, n) pfn_to_page(page_to_pfn(page) + (n))
+
+static inline void folio_get(struct folio *folio)
+{
+	get_page(folio_page(folio, 0));
+}
+
+static inline void folio_put(struct folio *folio)
+{
+	put_page(folio_page(folio, 0));
+}
+
+static inline unsigned long folio_pfn(struct folio *folio)
+{
+	return page_to_pfn(folio_page(folio, 0));
+}
+
+static inline void *folio_address(struct folio *folio)
+{
+	return page_address(folio_page(folio, 0));
+}
+
+static inline bool folio_mark_dirty(struct folio *folio)
+{
+	return set_page_dirty(folio_page(folio, 0));
+}
+
+#define pfn_folio(pfn) page_folio(pfn_to_page(pfn))
+#define virt_to_folio(address) page_folio(virt_to_page(address))
+#define folio_put_refs(folio, n) do { \
+	for (long mmun_puts = (n); mmun_puts; mmun_puts--) \
+		folio_put(folio); \
+} while (0)
 
 /* get_user_pages: of current, or of an mm whose mmap lock is held. */
 long get_user_pages(unsigned long start, unsigned long nr, unsigned int gup_flags,
@@ -89,8 +153,28 @@ long pin_user_pages_remote(struct mm_struct *mm, unsigned long start, unsigned l
 int pin_user_pages_fast(unsigned long start, int nr, unsigned int gup_flags, struct page **pages);
 long pin_user_pages_unlocked(unsigned long start, unsigned long nr, struct page **pages,
 			     unsigned int gup_flags);
+/* Until 6.5 an array of mappings may follow @pages, which is NULL. */
+#define get_user_pages(start, nr, flags, pages, vmas...) ({ \
+	void *mmun_vmas[] = { NULL, ##vmas }; \
+	BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
+	(get_user_pages)(start, nr, flags, pages); \
+})
+#define pin_user_pages(start, nr, flags, pages, vmas...) ({ \
+	void *mmun_vmas[] = { NULL, ##vmas }; \
+	BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
+	(pin_user_pages)(start, nr, flags, pages); \
+})
+#define MMUN_COMPAT_REMOTE(call, mm, start, nr, flags, pages, rest...) ({ \
+	void *mmun_rest[] = { rest }; \
+	BUG_ON(ARRAY_SIZE(mmun_rest) > 1 && mmun_rest[0]); \
+	(call)(mm, start, nr, flags, pages, (int *)mmun_rest[ARRAY_SIZE(mmun_rest) - 1]); \
+})
+#define get_user_pages_remote(args...) MMUN_COMPAT_REMOTE(get_user_pages_remote, args)
+#define pin_user_pages_remote(args...) MMUN_COMPAT_REMOTE(pin_user_pages_remote, args)
 #define unpin_user_page(page) mmun_soft_unpin_page(page)
 void unpin_user_pages(struct page **pages, unsigned long nr);
+#define unpin_folio(folio) unpin_user_page(folio_page(folio, 0))
+void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr, bool dirty);
 void unpin_user_pages_dirty_lock(struct page **pages, unsigned long nr, bool dirty);
 void release_pages(struct page **pages, int nr);
 
@@ -98,6 +182,8 @@ void release_pages(struct page **pages, int nr);
 int vm_insert_pages(struct vm_area_struct *vma, unsigned long address, struct page **pages,
 		    unsigned long *num);
 int vm_map_pages(struct vm_area_struct *vma, struct page **pages, unsigned long num);
+/* Same from the first page on, whatever vm_pgoff says. */
+int vm_map_pages_zero(struct vm_area_struct *vma, struct page **pages, unsigned long num);
 /* @pfn is a frame of the machine, and gains a reference while it is mapped. */
 vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, unsigned long pfn);
 vm_fault_t vmf_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
@@ -109,12 +195,22 @@ int io_remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsign
 	MMUN_COMPAT_OUTSIDE("device registers are not there; map pages with vm_insert_page()");
 
 #define FAULT_FLAG_DEFAULT 0u
+#define FAULT_FLAG_USER 0x40u
+#define FAULT_FLAG_REMOTE 0x80u
 #define VM_FAULT_ERROR (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 static inline vm_fault_t vmf_error(int error)
 {
 	return error == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
 }
+
+/* A fault of a device: 0 or VM_FAULT_ERROR bits.  The mmap lock is held, and stays held. */
+struct pt_regs;
+vm_fault_t handle_mm_fault(struct vm_area_struct *vma, unsigned long address, unsigned int flags,
+			   struct pt_regs *regs);
+/* 0, -EFAULT, -ENOMEM.  *@unlocked is not set: the mmap lock stays held. */
+int fixup_user_fault(struct mm_struct *mm, unsigned long address, unsigned int fault_flags,
+		     bool *unlocked);
 
 #include <linux/slab.h>
 #define kvmalloc_node(size, gfp, node) kvmalloc(size, gfp)

@@ -16,4 +16,10 @@
 #include <linux/workqueue.h>
 #include <mmunotify/soft.h>
 
+/* Frames lie in one array: a page + 1 is the next one.  The contents are the machine's. */
+struct page {
+	/* private: */
+	unsigned long mmun_words[8];
+};
+
 #endif

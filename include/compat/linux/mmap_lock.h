@@ -27,6 +27,13 @@ static inline void mmap_assert_write_locked(struct mm_struct *mm)
 	}
 }
 
+/* The writer becomes a reader, and no other writer comes in between.  Here it goes on keeping
+ * readers out too, until its mmap_read_unlock(). */
+void mmun_compat_mmap_write_downgrade(struct mm_struct *mm);
+void mmun_compat_mmap_read_unlock(struct mm_struct *mm);
+#define mmap_write_downgrade(mm) mmun_compat_mmap_write_downgrade(mm)
+#define mmap_read_unlock(mm) mmun_compat_mmap_read_unlock(mm)
+
 DEFINE_GUARD(mmap_read_lock, struct mm_struct *, mmap_read_lock(_T), mmap_read_unlock(_T))
 DEFINE_GUARD(mmap_write_lock, struct mm_struct *, mmap_write_lock(_T), mmap_write_unlock(_T))
 

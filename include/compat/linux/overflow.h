@@ -10,6 +10,12 @@
 #define check_sub_overflow(a, b, result) __builtin_sub_overflow(a, b, result)
 #define check_mul_overflow(a, b, result) __builtin_mul_overflow(a, b, result)
 
+/* Is the value of @n beyond what the type of @t holds?  @t: a type or an expression. */
+#define overflows_type(n, t) ({ \
+	__typeof__(t) mmun_fitting; \
+	__builtin_add_overflow(n, 0, &mmun_fitting); \
+})
+
 static inline size_t size_mul(size_t a, size_t b)
 {
 	size_t size;

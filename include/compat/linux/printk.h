@@ -18,7 +18,11 @@ int mmun_compat_no_printk(const char *format, ...) __printf(1, 2);
 #endif
 
 #define printk(fmt, ...) _printk(fmt, ##__VA_ARGS__)
-#define no_printk(fmt, ...) (0 ? mmun_compat_no_printk(fmt, ##__VA_ARGS__) : 0)
+#define no_printk(fmt, ...) ({ \
+	if (0) \
+		mmun_compat_no_printk(fmt, ##__VA_ARGS__); \
+	0; \
+})
 #define pr_emerg(fmt, ...) printk(KERN_EMERG pr_fmt(fmt), ##__VA_ARGS__)
 #define pr_alert(fmt, ...) printk(KERN_ALERT pr_fmt(fmt), ##__VA_ARGS__)
 #define pr_crit(fmt, ...) printk(KERN_CRIT pr_fmt(fmt), ##__VA_ARGS__)

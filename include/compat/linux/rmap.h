@@ -4,5 +4,6 @@
 #define MMUN_COMPAT_LINUX_RMAP_H
 
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 
 #endif

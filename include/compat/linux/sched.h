@@ -7,6 +7,7 @@
 #include <asm/processor.h>
 #include <linux/kernel.h>
 #include <linux/refcount.h>
+#include <linux/smp.h>
 #include <linux/types.h>
 
 struct mmun_soft_task;
@@ -28,6 +29,8 @@ struct task_struct {
 	bool signal, mm_borrowed;
 	refcount_t usage;
 	struct mmun_soft_task *soft;
+	struct pid *pid_name;
+	struct mm_struct *downgraded;
 };
 
 struct task_struct *get_current(void);
@@ -51,7 +54,10 @@ long schedule_timeout_interruptible(long timeout);
 long schedule_timeout_uninterruptible(long timeout);
 int wake_up_process(struct task_struct *task);
 void yield(void);
-#define cond_resched() (might_sleep(), 0)
+#define cond_resched() ({ \
+	might_sleep(); \
+	0; \
+})
 
 bool mmun_compat_signal_pending(unsigned int state);
 #define signal_pending(task) ((task)->signal)

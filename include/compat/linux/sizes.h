@@ -23,5 +23,7 @@
 #define SZ_32M 0x2000000
 #define SZ_64M 0x4000000
 #define SZ_1G 0x40000000
+#define SZ_2G 0x80000000
+#define SZ_4G 0x100000000ull
 
 #endif

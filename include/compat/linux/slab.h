@@ -4,6 +4,7 @@
 #ifndef MMUN_COMPAT_LINUX_SLAB_H
 #define MMUN_COMPAT_LINUX_SLAB_H
 
+#include <linux/cache.h>
 #include <linux/gfp.h>
 #include <linux/overflow.h>
 #include <linux/types.h>
@@ -30,6 +31,8 @@ static inline void *krealloc_array(void *old, size_t n, size_t size, gfp_t gfp)
 
 #define kmalloc_node(size, gfp, node) ((void)(node), kmalloc(size, gfp))
 #define kzalloc_node(size, gfp, node) ((void)(node), kzalloc(size, gfp))
+#define kmalloc_array_node(n, size, gfp, node) ((void)(node), kmalloc_array(n, size, gfp))
+#define kcalloc_node(n, size, gfp, node) ((void)(node), kcalloc(n, size, gfp))
 #define kvmalloc(size, gfp) kmalloc(size, gfp)
 #define kvzalloc(size, gfp) kzalloc(size, gfp)
 #define kvmalloc_array(n, size, gfp) kmalloc_array(n, size, gfp)

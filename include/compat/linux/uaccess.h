@@ -33,6 +33,9 @@ long strncpy_from_user(char *to, const char __user *from, long n);
 #define __copy_to_user(to, from, n) copy_to_user(to, from, n)
 
 void *memdup_user(const void __user *from, size_t length);
+/* -EOVERFLOW when the product is none. */
+void *memdup_array_user(const void __user *from, size_t n, size_t size);
+#define vmemdup_array_user(from, n, size) memdup_array_user(from, n, size)
 #define vmemdup_user(from, length) memdup_user(from, length)
 int copy_struct_from_user(void *to, size_t size, const void __user *from, size_t user_size);
 

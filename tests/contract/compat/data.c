@@ -9,6 +9,7 @@
 #include <linux/kref.h>
 #include <linux/math64.h>
 #include <linux/rculist.h>
+#include <linux/sort.h>
 #include <linux/xarray.h>
 #include <mmunotify/compat.h>
 
@@ -246,6 +247,50 @@ static void test_bits(void)
 	ok(IS_ENABLED(CONFIG_MMU_NOTIFIER) && !IS_ENABLED(CONFIG_UNKNOWN), "IS_ENABLED()");
 }
 
+static int compare(const void *a, const void *b)
+{
+	return *(const int *)a < *(const int *)b ? -1 : *(const int *)a > *(const int *)b;
+}
+
+static int exchanges;
+
+static void exchange(void *a, void *b, int size)
+{
+	swap(*(int *)a, *(int *)b);
+	exchanges++;
+}
+
+static void test_sort(void)
+{
+	int values[200], bad = 0;
+	long sum = 0;
+
+	for (int n = 0; n <= 200; n++) {
+		for (int i = 0; i < n; i++) {
+			values[i] = (int)(random_number() % 100);
+			sum += values[i];
+		}
+		sort(values, (size_t)n, sizeof(int), compare, n % 2 ? exchange : NULL);
+		for (int i = 0; i < n; i++) {
+			bad += i && values[i - 1] > values[i];
+			sum -= values[i];
+		}
+	}
+	is(bad, 0, "arrays are sorted");
+	is(sum, 0, "of the same values");
+	ok(exchanges > 0, "by the caller's exchange");
+}
+
+static void test_overflow(void)
+{
+	unsigned int small;
+
+	ok(overflows_type(1ul << 32, small) && !overflows_type(UINT_MAX, small),
+	   "a value that does not fit a variable");
+	ok(overflows_type(-1, u8) && !overflows_type(255, u8), "or a type");
+	is(cpu_to_be32(0x12345678), 0x78563412, "the other order of bytes");
+}
+
 int main(void)
 {
 	test_lists();
@@ -256,6 +301,8 @@ int main(void)
 	test_xarray();
 	test_idr();
 	test_bits();
+	test_sort();
+	test_overflow();
 	is(mmun_compat_allocated(), 0, "nothing is left");
 	return tap_done();
 }

@@ -29,8 +29,9 @@ for compiler in gcc clang; do
 			$compiler $flags -fsyntax-only -
 		report $? "$header alone, $compiler"
 	done
-	for call in 'remap_pfn_range(0, 0, 0, 0, __pgprot(0))' 'alloc_pages(GFP_KERNEL, 1)'; do
-		printf '#include <linux/mm.h>\nvoid f(void);\nvoid f(void)\n{\n\t(void)%s;\n}\n' \
+	for call in 'remap_pfn_range(0, 0, 0, 0, __pgprot(0))' 'alloc_pages(GFP_KERNEL, 1)' \
+		'ioremap(0, 0)'; do
+		printf '#include <linux/io.h>\n#include <linux/mm.h>\nvoid f(void);\nvoid f(void)\n{\n\t(void)%s;\n}\n' \
 			"$call" | $compiler $flags -O1 -c -o /dev/null - 2>&1 |
 			grep -q 'mmunotify compat:'
 		report $? "${call%%(*} is refused with a reason, $compiler"

@@ -1,33 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* A task's memory and pages as kernel code reaches them; hmm_range_fault(); devices. */
-#include "part.h"
-
-#include <sys/mman.h>
+/* A task's memory and pages as kernel code reaches them; devices. */
+#include "machine.h"
 
 #include <linux/cdev.h>
 #include <linux/highmem.h>
-#include <linux/hmm.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/uaccess.h>
 #include <mmunotify/compat.h>
-
-#define AT 0x10000000ul
-
-static struct mmun_soft *soft;
-static struct mmun_soft_task *task;
-
-static unsigned long map(unsigned long at, unsigned long pages, int prot)
-{
-	mmun_soft_address address =
-		mmun_soft_mmap(current->mm, at, pages * PAGE_SIZE, prot,
-			       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, NULL, 0);
-
-	if (mmun_soft_is_error(address))
-		bail_out("no mapping");
-	return address;
-}
 
 static void test_copies(void)
 {
@@ -52,6 +33,7 @@ static void test_copies(void)
 	ok(!IS_ERR(copy) && !copy[0], "memdup_user()");
 	kfree(copy);
 	ok(PTR_ERR(memdup_user((void *)(AT - 8), 8)) == -EFAULT, "of nothing");
+	ok(PTR_ERR(memdup_array_user((void *)AT, SIZE_MAX, 8)) == -EOVERFLOW, "of too many");
 }
 
 static void test_pages(void)
@@ -84,55 +66,6 @@ static void gup_without_lock(void)
 	struct page *page;
 
 	get_user_pages(AT, 1, 0, &page);
-}
-
-static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
-		       unsigned long cur_seq)
-{
-	mmu_interval_set_seq(sub, cur_seq);
-	return true;
-}
-
-static const struct mmu_interval_notifier_ops ops = { .invalidate = invalidate };
-
-static int fault(struct hmm_range *range)
-{
-	int ret;
-
-	mmap_read_lock(range->notifier->mm);
-	ret = hmm_range_fault(range);
-	mmap_read_unlock(range->notifier->mm);
-	return ret;
-}
-
-static void test_hmm(void)
-{
-	struct mmu_interval_notifier sub = { .mm = NULL };
-	unsigned long pfns[2] = { 0 };
-	struct hmm_range range = { .notifier = &sub, .start = AT, .end = AT + 2 * PAGE_SIZE,
-				   .hmm_pfns = pfns };
-
-	map(AT, 2, PROT_READ | PROT_WRITE);
-	is(mmu_interval_notifier_insert(&sub, current->mm, AT, 2 * PAGE_SIZE, &ops), 0,
-	   "an interval notifier");
-	range.notifier_seq = mmu_interval_read_begin(&sub);
-	is(fault(&range), 0, "a look without faulting");
-	ok(!pfns[0] && !pfns[1], "finds nothing");
-	range.default_flags = HMM_PFN_REQ_FAULT;
-	pfns[1] = HMM_PFN_REQ_WRITE;
-	range.pfn_flags_mask = HMM_PFN_REQ_WRITE;
-	is(fault(&range), 0, "one with it");
-	ok(pfns[0] & HMM_PFN_VALID && !(pfns[0] & HMM_PFN_WRITE), "finds a page to read");
-	ok(pfns[1] & HMM_PFN_WRITE, "and one to write");
-	mmun_soft_madvise(current->mm, AT, PAGE_SIZE, MADV_DONTNEED);
-	is(fault(&range), -EBUSY, "after a section it says -EBUSY");
-	range.notifier_seq = mmu_interval_read_begin(&sub);
-	range.default_flags |= HMM_PFN_REQ_WRITE;
-	mmun_soft_mprotect(current->mm, AT, PAGE_SIZE, PROT_READ);
-	range.notifier_seq = mmu_interval_read_begin(&sub);
-	is(fault(&range), -EFAULT, "no right to write");
-	ok(pfns[0] & HMM_PFN_ERROR, "is an error of that page");
-	mmu_interval_notifier_remove(&sub);
 }
 
 static void test_failures(void)
@@ -211,21 +144,12 @@ static void test_devices(void)
 
 int main(void)
 {
-	if (mmun_soft_create(NULL, &soft) || mmun_soft_task_create(soft, &task))
-		bail_out("no machine");
-	mmun_compat_start(soft);
-	mmun_compat_set_current(task);
+	start_machine();
 	test_copies();
 	test_pages();
 	dies(gup_without_lock, "get_user_pages() without the mmap lock");
-	test_hmm();
 	test_failures();
 	test_devices();
-	mmun_compat_set_current(NULL);
-	mmun_soft_exit(task);
-	mmun_compat_stop();
-	is(mmun_compat_allocated(), 0, "nothing is left");
-	is(mmun_compat_warnings(), 0, "no warning");
-	is(mmun_soft_destroy(soft), 0, "the machine has nothing left");
+	stop_machine(0);
 	return tap_done();
 }

@@ -9,6 +9,7 @@
 #include <linux/delay.h>
 #include <linux/kthread.h>
 #include <linux/rculist.h>
+#include <linux/rcuwait.h>
 #include <linux/sched/mm.h>
 #include <linux/semaphore.h>
 #include <linux/slab.h>
@@ -261,6 +262,33 @@ static void test_rcu(void)
 	ok(true, "SRCU sections may sleep");
 }
 
+static struct rcuwait one_waiter = __RCUWAIT_INITIALIZER(one_waiter);
+static int ticks;
+
+static int ticker(void *arg)
+{
+	while (!kthread_should_stop()) {
+		WRITE_ONCE(ticks, READ_ONCE(ticks) + 1);
+		rcuwait_wake_up(&one_waiter);
+		msleep(1);
+	}
+	return 0;
+}
+
+static void test_rcuwait(void)
+{
+	struct task_struct *thread = kthread_run(ticker, NULL, "ticker");
+	int wrong = 0;
+
+	for (int i = 1; i <= 20; i++) {
+		wrong += rcuwait_wait_event(&one_waiter, READ_ONCE(ticks) >= i, TASK_INTERRUPTIBLE);
+		wrong += READ_ONCE(ticks) < i;
+	}
+	kthread_stop(thread);
+	is(wrong, 0, "one task waits for another");
+	ok(!rcuwait_active(&one_waiter) && !rcuwait_wake_up(&one_waiter), "then nobody waits");
+}
+
 static void test_semaphore(void)
 {
 	struct semaphore sem;
@@ -282,6 +310,7 @@ int main(void)
 	test_work();
 	test_rcu();
 	test_semaphore();
+	test_rcuwait();
 	mmun_compat_stop();
 	is(mmun_compat_allocated(), 0, "nothing is left");
 	is(mmun_compat_warnings(), 0, "no warning");

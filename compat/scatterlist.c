@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Lists of pieces of pages.
+ *
+ * Tests: tests/contract/compat/pages.c.
+ */
+#include "runtime.h"
+
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+
+int sg_nents(struct scatterlist *sg)
+{
+	int nents = 0;
+
+	for (; sg; sg = sg_next(sg))
+		nents++;
+	return nents;
+}
+
+struct scatterlist *sg_last(struct scatterlist *sg, unsigned int nents)
+{
+	BUG_ON(!sg_is_last(&sg[nents - 1]));
+	return &sg[nents - 1];
+}
+
+int sg_alloc_table(struct sg_table *table, unsigned int nents, gfp_t gfp)
+{
+	memset(table, 0, sizeof(*table));
+	if (!nents)
+		return -EINVAL;
+	table->sgl = (struct scatterlist *)kmalloc_array(nents, sizeof(*table->sgl), gfp);
+	if (!table->sgl)
+		return -ENOMEM;
+	sg_init_table(table->sgl, nents);
+	table->nents = nents;
+	table->orig_nents = nents;
+	return 0;
+}
+
+void sg_free_table(struct sg_table *table)
+{
+	kfree(table->sgl);
+	memset(table, 0, sizeof(*table));
+}
+
+/* How many of @pages one entry takes. */
+static unsigned int run(struct page **pages, unsigned int nr, unsigned int max)
+{
+	unsigned int length = 1;
+
+	while (length < nr && length < max &&
+	       page_to_pfn(pages[length]) == page_to_pfn(pages[0]) + length)
+		length++;
+	return length;
+}
+
+int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
+				      unsigned int nr, unsigned int offset, unsigned long size,
+				      unsigned int max_segment, gfp_t gfp)
+{
+	unsigned int max = max_segment >> PAGE_SHIFT, entries = 0;
+	struct scatterlist *sg;
+	int ret;
+
+	if (WARN_ON(!max || !nr || offset >= PAGE_SIZE))
+		return -EINVAL;
+	for (unsigned int i = 0; i < nr; i += run(pages + i, nr - i, max))
+		entries++;
+	ret = sg_alloc_table(table, entries, gfp);
+	if (ret)
+		return ret;
+	sg = table->sgl;
+	for (unsigned int i = 0, pieces; i < nr; i += pieces, sg++) {
+		unsigned long length;
+
+		pieces = run(pages + i, nr - i, max);
+		length = min(size, pieces * PAGE_SIZE - offset);
+		sg_set_page(sg, pages[i], (unsigned int)length, offset);
+		size -= length;
+		offset = 0;
+	}
+	return 0;
+}
+
+void __sg_page_iter_start(struct sg_page_iter *iter, struct scatterlist *sgl, unsigned int nents,
+			  unsigned long pgoffset)
+{
+	*iter = (struct sg_page_iter){ .sg = sgl, .sg_pgoffset = (unsigned int)pgoffset,
+				       .nents = nents };
+}
+
+/* @dma: the entries' lengths are those that were mapped. */
+static bool next(struct sg_page_iter *iter, bool dma)
+{
+	iter->sg_pgoffset += iter->step;
+	iter->step = 1;
+	while (iter->nents && iter->sg) {
+		struct scatterlist *sg = iter->sg;
+		unsigned int pages = (unsigned int)PFN_UP(
+			dma ? offset_in_page(sg->dma_address) + sg->dma_length :
+			      sg->offset + (unsigned long)sg->length);
+
+		if (iter->sg_pgoffset < pages)
+			return true;
+		iter->sg_pgoffset -= pages;
+		iter->nents--;
+		iter->sg = sg_next(sg);
+	}
+	return false;
+}
+
+bool __sg_page_iter_next(struct sg_page_iter *iter)
+{
+	return next(iter, false);
+}
+
+bool __sg_page_iter_dma_next(struct sg_dma_page_iter *iter)
+{
+	return next(&iter->base, true);
+}
+
+struct page *sg_page_iter_page(struct sg_page_iter *iter)
+{
+	return nth_page(sg_page(iter->sg), iter->sg_pgoffset);
+}
+
+dma_addr_t sg_page_iter_dma_address(struct sg_dma_page_iter *iter)
+{
+	return sg_dma_address(iter->base.sg) + ((dma_addr_t)iter->base.sg_pgoffset << PAGE_SHIFT);
+}
