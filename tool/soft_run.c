@@ -452,7 +452,9 @@ int soft_run(struct soft_script *script, const struct soft_options *options)
 	failed = world.stop;
 	reap_threads(&world);
 	world.ending = true;
-	failed |= world.stop || soft_teardown(&world);
+	failed |= world.stop;
+	/* After a failure as well: it is no reason to leave anything behind. */
+	failed |= soft_teardown(&world) != 0;
 	soft_current = NULL;
 	end_world(&world);
 	if (world.broken)

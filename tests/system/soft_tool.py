@@ -198,6 +198,8 @@ def test_failures():
         ok(result.returncode == FAILED and reason in result.stderr and
            re.match(r'-:2:\d+: failed: ', result.stderr), 'failure: ' + script,
            result.stdout + result.stderr)
+        # The sanitizer's own status is that of a failed run; what it says is not.
+        equal(result.stderr.count('\n'), 3, 'failure: nothing is left behind: ' + script)
     result = play(MEMORY + 'read A 0x5000; print "after"')
     ok('after' not in result.stdout, 'failure: no command is begun after it', result.stdout)
     result = play('machine memory 4p\ntask A')
