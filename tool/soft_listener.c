@@ -212,7 +212,7 @@ int soft_run_go(struct soft_call *call)
 	soft_changed(call->world);
 	pthread_mutex_unlock(&call->world->lock);
 	if (blocked)
-		soft_settle();
+		soft_settle(call->world);
 	return blocked ? 0 : soft_fail(call, "'%s' is in no blocked callback", listener->name);
 }
 

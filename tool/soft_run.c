@@ -8,7 +8,8 @@
  * I2  After a failure no command is begun, and whoever waits in a callback or for
  *     one goes on: every thread comes to its end and everything is taken down.
  * I3  "Settled" is a state, not a time: every thread of the script has ended or
- *     sleeps in the kernel, seen several times in a row.
+ *     sleeps in the kernel, seen several times in a row.  One that waits for the
+ *     reader of the output does not count as asleep, nor as stuck.
  *
  * Tests: tests/system/soft_tool.py.
  */
@@ -249,12 +250,21 @@ static bool sleeps(pid_t tid)
 	return state && state[1] == ' ' && state[2] == 'S';
 }
 
+/* Then somebody may sleep because the reader of the output takes his time. */
+static bool is_printing(struct soft_world *world)
+{
+	if (pthread_mutex_trylock(&world->print))
+		return true;
+	pthread_mutex_unlock(&world->print);
+	return false;
+}
+
 /* The library's own threads count: one that runs may be about to wake another. */
-static bool all_sleep(void)
+static bool all_sleep(struct soft_world *world)
 {
 	DIR *tasks = opendir("/proc/self/task");
 	struct dirent *entry;
-	bool all = tasks;
+	bool all = tasks && !is_printing(world);
 
 	while (all && (entry = readdir(tasks)))
 		all = entry->d_name[0] == '.' || atoi(entry->d_name) == gettid() ||
@@ -265,12 +275,12 @@ static bool all_sleep(void)
 }
 
 /* I3 */
-void soft_settle(void)
+void soft_settle(struct soft_world *world)
 {
 	const struct timespec pause = { .tv_nsec = 5000000 };
 
 	for (int times = 0; times < 5; times++) {
-		if (!all_sleep())
+		if (!all_sleep(world))
 			times = -1;
 		nanosleep(&pause, NULL);
 	}
@@ -284,7 +294,7 @@ int soft_run_start(struct soft_call *call)
 	if (!thread)
 		return SOFT_OUTCOME_FAILED;
 	soft_object_set(symbol, thread);
-	soft_settle();
+	soft_settle(call->world);
 	return 0;
 }
 
@@ -317,7 +327,7 @@ int soft_run_parallel(struct soft_call *call)
 
 int soft_run_settle(struct soft_call *call)
 {
-	soft_settle();
+	soft_settle(call->world);
 	return 0;
 }
 
@@ -328,7 +338,7 @@ int soft_run_expect_waiting(struct soft_call *call)
 
 	if (!thread)
 		return SOFT_OUTCOME_FAILED;
-	soft_settle();
+	soft_settle(call->world);
 	pthread_mutex_lock(&call->world->lock);
 	ended = thread->ended;
 	pthread_mutex_unlock(&call->world->lock);
@@ -370,7 +380,7 @@ static void *watch(void *arg)
 		while (!world->is_over && world->progress == progress)
 			if (pthread_cond_timedwait(&world->over, &world->lock, &until))
 				break;
-		if (!world->is_over && world->progress == progress)
+		if (!world->is_over && world->progress == progress && !is_printing(world))
 			give_up(world);
 	}
 	pthread_mutex_unlock(&world->lock);
@@ -383,7 +393,7 @@ static bool join_rest(struct soft_world *world, struct soft_thread *self)
 	struct soft_thread *thread;
 	bool stuck = false;
 
-	soft_settle();
+	soft_settle(world);
 	pthread_mutex_lock(&world->lock);
 	for (thread = world->threads; thread; thread = thread->next)
 		stuck |= thread != self && !thread->ended;

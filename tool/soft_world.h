@@ -161,7 +161,7 @@ int soft_teardown(struct soft_world *world);
 void soft_wait(struct soft_world *world);
 void soft_changed(struct soft_world *world);
 /* Until every thread but the caller has ended or sleeps. */
-void soft_settle(void);
+void soft_settle(struct soft_world *world);
 
 /* Tasks. */
 

@@ -13,6 +13,7 @@ import random
 import re
 import subprocess
 import sys
+import time
 
 from tap import done, equal, ok
 
@@ -224,6 +225,21 @@ def test_waiting():
     equal(result.returncode, 0, 'parallel: names made in a block')
 
 
+def test_slow_reader():
+    """More output than a pipe holds, and a reader who lets the run wait: a pager."""
+    reads = 'read A b\n' * 4000
+    for script, what in ((reads, 'the script'), ('start t {\n%s}\n' % reads, 'a thread')):
+        with subprocess.Popen([TOOL, 'soft', '--timeout=1', '-'], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run_:
+            run_.stdin.write(MEMORY + script)
+            run_.stdin.close()
+            run_.stdout.readline()
+            time.sleep(3)
+            lines = run_.stdout.read().count('= 0x1\n')
+            equal((run_.wait(), lines, run_.stderr.read()), (0, 4000, ''),
+                  'slow reader: %s is not taken for stuck' % what)
+
+
 def test_output():
     script = MEMORY + 'notifier n on A; unmap A b 1p; maps A; pagemap A b+1p; print "done"'
     lines = play(script, '--json').stdout.splitlines()
@@ -285,6 +301,7 @@ def main():
     test_bad_scripts()
     test_failures()
     test_waiting()
+    test_slow_reader()
     test_output()
     test_usage()
     test_man_page()
