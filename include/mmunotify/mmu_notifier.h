@@ -193,7 +193,8 @@ struct mmu_notifier {
  * mm_users must be above zero throughout.
  * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered, R11);
  * -ESRCH (@mm is dead, or is the copy that fork left in a child);
- * -EDEADLK (called from a callback, or with the mmap lock held);
+ * -EDEADLK (called from a callback, or with the mmap lock held for write; held
+ * for read it waits for itself: debug builds abort);
  * -ENOTSUP or -EBUSY if the event source cannot start here
  * (its probe says why).  On error nothing has changed (R7).
  * Lifetime: @mm's struct is held until unregister.
@@ -352,8 +353,8 @@ struct mmu_interval_notifier {
  * Return: 0; -EOVERFLOW (@length is 0, or the range wraps); -EINVAL (mm_users is 0,
  * or @ops has no way to invalidate); -EEXIST (already inserted); -ENOMEM; -ESRCH
  * (exit has begun, or @mm is the copy that fork left in a child); -EDEADLK (the
- * mmap lock is held, or for _locked not held; the first one of an mm inside a
- * callback); or what the event source said.  On error nothing has changed.
+ * mmap lock is held for write, or for _locked is not; the first one of an mm inside
+ * a callback); or what the event source said.  On error nothing has changed.
  * Lifetime: @mm's struct is held until remove.  mm_users must be above zero
  * throughout, and again whenever a translation is established.
  */

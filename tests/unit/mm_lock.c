@@ -21,6 +21,16 @@ static void without_mmap_lock(void *arg)
 	mm_lock(mms[0], &data);
 }
 
+static void unlock_without_mmap_lock(void *arg)
+{
+	struct mm_lock_data data;
+
+	mmap_write_lock(mms[0]);
+	mm_lock(mms[0], &data);
+	mmap_write_unlock(mms[0]);
+	mm_unlock(mms[0], &data);
+}
+
 static void *lock_other(void *arg)
 {
 	struct mm_lock_data data;
@@ -62,6 +72,8 @@ int main(void)
 	ok(strstr(text, "calls it again"), "L2 and says why");
 	ok(aborted(run_in_child(without_mmap_lock, NULL, text, sizeof(text))),
 	   "mm_lock without the mmap lock aborts");
+	ok(aborted(run_in_child(unlock_without_mmap_lock, NULL, text, sizeof(text))),
+	   "mm_unlock when the mmap lock was dropped before aborts");
 	for (int i = 0; i < 2; i++)
 		mmput(mms[i]);
 	return tap_done();

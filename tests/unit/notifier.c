@@ -87,9 +87,20 @@ static void test_start_without_end(void)
 	mmput(mm);
 }
 
+/* Only ranks know of readers. */
+static void register_under_read_lock(void *arg)
+{
+	struct watcher watcher;
+
+	watcher_init(&watcher);
+	mmap_read_lock(mm);
+	mmu_notifier_register(&watcher.mn, mm);
+}
+
 static void test_locking_rules(void)
 {
 	struct watcher watcher;
+	char text[1024];
 
 	mm = fake_mm(&fake);
 	watcher_init(&watcher);
@@ -104,6 +115,8 @@ static void test_locking_rules(void)
 
 	mm = fake_mm(&fake);
 	watcher_init(&watcher);
+	ok(aborted(run_in_child(register_under_read_lock, NULL, text, sizeof(text))) &&
+	   strstr(text, "taken twice"), "R4 register with it held for read aborts with checks");
 	is(__mmu_notifier_register(&watcher.mn, mm), -EDEADLK, "R4 __register without it is refused");
 	mmap_read_lock(mm);
 	is(__mmu_notifier_register(&watcher.mn, mm), -EDEADLK, "R4 held for read is not enough");

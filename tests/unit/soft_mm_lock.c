@@ -410,6 +410,11 @@ static void in_migration(void)
 	mmun_soft_migrate(quiet.mm, AT(3));
 }
 
+static void in_remap_file_pages(void)
+{
+	mmun_soft_remap_file_pages(quiet.mm, AT(13), PAGE, 0, 1, 0);
+}
+
 static void in_fork(void)
 {
 	struct mm_struct *child;
@@ -420,6 +425,7 @@ static void in_fork(void)
 
 static void (*const must_wait[])(void) = {
 	in_fault, in_munmap, in_truncate, in_punch, in_mprotect, in_fsync, in_migration, in_fork,
+	in_remap_file_pages,
 };
 #define NR_WAITING (sizeof(must_wait) / sizeof(must_wait[0]))
 
@@ -490,7 +496,7 @@ static void test_quiet(void)
 	let_others_run();
 	ok(true, "L3 another address space goes on");
 	is(counted(&quiet.done), 0, "L3 %s: fault, munmap, truncate, punch, mprotect, writeback, "
-	   "migration and fork wait", mode_names[mode]);
+	   "migration, fork and remap_file_pages wait", mode_names[mode]);
 	ok(counted(&watcher.starts) == starts && counted(&watcher.ends) == ends,
 	   "L3 nor does reclaim or anybody else begin a section");
 	unlock(quiet.mm, &data);
