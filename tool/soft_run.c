@@ -405,17 +405,43 @@ static bool join_rest(struct soft_world *world, struct soft_thread *self)
 	return !stuck;
 }
 
+static struct soft_thread *next_to_reap(struct soft_world *world)
+{
+	struct soft_thread *thread;
+
+	pthread_mutex_lock(&world->lock);
+	for (thread = world->threads; thread; thread = thread->next)
+		if (thread->name && !thread->reaped)
+			break;
+	pthread_mutex_unlock(&world->lock);
+	return thread;
+}
+
+/* While one runs it may still start others, and look at any: so all are joined before
+ * the first is freed. */
 static void reap_threads(struct soft_world *world)
 {
 	struct soft_thread *thread;
 
+	while ((thread = next_to_reap(world))) {
+		pthread_join(thread->pthread, NULL);
+		thread->reaped = true;
+	}
 	while ((thread = world->threads)) {
-		if (thread->name)
-			pthread_join(thread->pthread, NULL);
 		world->threads = thread->next;
 		if (thread->name)
 			free(thread);
 	}
+}
+
+static bool has_stopped(struct soft_world *world)
+{
+	bool stop;
+
+	pthread_mutex_lock(&world->lock);
+	stop = world->stop;
+	pthread_mutex_unlock(&world->lock);
+	return stop;
 }
 
 static int start_world(struct soft_world *world)
@@ -457,12 +483,11 @@ int soft_run(struct soft_script *script, const struct soft_options *options)
 	world.threads = &self;
 	soft_current = &self;
 	run_block(&self);
-	if (!world.stop)
+	if (!has_stopped(&world))
 		join_rest(&world, &self);
-	failed = world.stop;
 	reap_threads(&world);
 	world.ending = true;
-	failed |= world.stop;
+	failed = world.stop;
 	/* After a failure as well: it is no reason to leave anything behind. */
 	failed |= soft_teardown(&world) != 0;
 	soft_current = NULL;

@@ -24,8 +24,10 @@ struct soft_thread {
 	const struct soft_block *block;
 	pthread_t pthread;
 	struct soft_thread *next;
+	/* The end of the run: it has been joined. */
+	bool reaped;
 	/* world->lock: */
-	bool ended, joined;
+	bool ended;
 	/* The command that runs. */
 	const struct soft_statement *statement;
 	/* What the checker has caught in it, its own to read and write. */

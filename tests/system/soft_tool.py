@@ -205,6 +205,10 @@ def test_failures():
     ok('after' not in result.stdout, 'failure: no command is begun after it', result.stdout)
     result = play('machine memory 4p\ntask A')
     equal(result.returncode, FAILED, 'failure: a machine that cannot be')
+    results = [play('task A\nparallel { start T { print "x" } } and { expect maps A = 7 }')
+               for _ in range(20)]
+    equal({(r.returncode, r.stderr.count('\n')) for r in results}, {(FAILED, 3)},
+          'failure: while another thread starts one')
 
 
 STUCK = MEMORY + 'notifier n on A; block n start; start x { unmap A b 1p }\n'
