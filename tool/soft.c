@@ -77,17 +77,16 @@ static int read_script(const char *name, char **text, size_t *length)
 	return ret;
 }
 
-static int list_commands(void)
+static void list_commands(void)
 {
 	for (const struct soft_syntax *syntax = soft_commands; syntax->name; syntax++)
 		printf("%s%s%s\n", syntax->name, syntax->usage[0] ? " " : "", syntax->usage);
-	return 0;
 }
 
 struct arguments {
 	struct soft_options options;
 	const char *commands;
-	bool check, list;
+	bool check;
 	/* -1, or the status to exit with at once. */
 	int status;
 };
@@ -129,7 +128,8 @@ static void parse_option(struct arguments *arguments, int option)
 				"'%s' is no number of seconds from 1 to 86400", optarg);
 		break;
 	case 'l':
-		arguments->list = true;
+		list_commands();
+		arguments->status = 0;
 		break;
 	case 'h':
 		fputs(help_text, stdout);
@@ -160,7 +160,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	while (arguments->status < 0 &&
 	       (option = getopt_long(argc, argv, "e:nmqh", options, NULL)) >= 0)
 		parse_option(arguments, option);
-	if (arguments->status >= 0 || arguments->list)
+	if (arguments->status >= 0)
 		return;
 	if (!arguments->commands && optind == argc)
 		arguments->status = mmunotify_usage_error("soft", "a script is missing");
@@ -202,11 +202,7 @@ int mmunotify_cmd_soft(int argc, char **argv)
 	int ret;
 
 	parse_arguments(&arguments, argc, argv);
-	if (arguments.status >= 0)
-		return arguments.status;
-	if (arguments.list)
-		return list_commands();
-	ret = play(&arguments, argv[optind]);
+	ret = arguments.status >= 0 ? arguments.status : play(&arguments, argv[optind]);
 	if (fflush(stdout) || ferror(stdout)) {
 		mmunotify_error("soft", "the output cannot be written");
 		return SOFT_EXIT_ENVIRONMENT;

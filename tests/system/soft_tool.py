@@ -284,8 +284,9 @@ def test_usage():
     equal((result.returncode, result.stderr.count('\n')), (ENVIRONMENT, 1),
           'usage: no such file')
     with open('/dev/full', 'w', encoding='ascii') as full:
-        equal(run('-e', 'task A', stdout=full).returncode, ENVIRONMENT,
-              'usage: output that cannot be written')
+        for args in (['-e', 'task A'], ['--commands'], ['--help']):
+            equal(run(*args, stdout=full).returncode, ENVIRONMENT,
+                  'usage: output that cannot be written: %s' % args[0])
 
 
 def test_man_page():
