@@ -424,7 +424,7 @@ static const struct soft_syntax *find_command(const char *first, const char *sec
 static int parse_expect(struct parser *p, struct soft_statement *statement)
 {
 	if (p->token.type != SOFT_WORD)
-		return complain(p, p->token.column, "here an outcome (SIGSEGV, ENOMEM, retry...) "
+		return complain(p, p->token.column, "here an outcome (SIGSEGV, ENOMEM, again...) "
 				"or what is to be looked at is expected, not '%s'", token_name(p));
 	if (soft_outcome_find(p->token.text, &statement->expected)) {
 		statement->expects = true;
@@ -471,12 +471,21 @@ static int keep_text(const struct parser *p, size_t start, struct soft_statement
 	return statement->text ? 0 : complain_memory();
 }
 
-static int check_machine(struct parser *p, const struct soft_statement *statement, bool first)
+/* What no pattern can say. */
+static int check_statement(struct parser *p, const struct soft_statement *statement, bool first)
 {
-	if (strcmp(statement->syntax->name, "machine") || first)
+	const char *name = statement->syntax->name, *what = NULL;
+	bool words = false;
+
+	for (int i = 0; i < SOFT_MAX_KEYWORDS; i++)
+		words |= statement->keyword[i].given;
+	if (!strcmp(name, "machine") && !first)
+		what = "machine must be the first command";
+	else if (!strcmp(name, "expect pagemap") && !words)
+		what = "what is expected of the entry is missing";
+	if (!what)
 		return 0;
-	soft_complain(p->script, statement->line, statement->column, "error",
-		      "machine must be the first command");
+	soft_complain(p->script, statement->line, statement->column, "error", "%s", what);
 	return -1;
 }
 
@@ -495,7 +504,7 @@ static int parse_statement(struct parser *p, struct soft_block *block,
 	statement->column = p->token.column;
 	if (parse_command(p, statement) || keep_text(p, start, statement))
 		return -1;
-	return check_machine(p, statement, first);
+	return check_statement(p, statement, first);
 }
 
 static struct soft_block *new_block(struct parser *p)

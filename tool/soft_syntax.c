@@ -186,7 +186,7 @@ static const struct soft_keyword entry_keywords[] = {
 	{ "soft_dirty", 0 }, { "zero", 0 }, { "huge", 0 }, { "file", 0 }, { "ksm", 0 },
 	{ "not_present", 0 }, { "not_swapped", 0 }, { "not_writable", 0 }, { "not_young", 0 },
 	{ "not_dirty", 0 }, { "not_soft_dirty", 0 }, { "not_zero", 0 }, { "not_huge", 0 },
-	{ "not_file", 0 }, { NULL, 0 },
+	{ "not_file", 0 }, { "not_ksm", 0 }, { NULL, 0 },
 };
 
 const struct soft_syntax soft_commands[] = {
@@ -279,7 +279,7 @@ const struct soft_syntax soft_commands[] = {
 	{ "expect maps", "T=@", NULL, soft_run_expect_maps, "TASK = N" },
 	{ "expect locks", "T=@", NULL, soft_run_expect_locks, "TASK = N" },
 	{ "expect pagemap", "T@", entry_keywords, soft_run_expect_pagemap,
-	  "TASK ADDRESS [present|not_present] [swapped|not_swapped] [writable|not_writable]..." },
+	  "TASK ADDRESS present|not_present|swapped|not_swapped|writable|not_writable..." },
 	{ "expect", "OC=@", NULL, soft_run_expect_counter,
 	  "NAME COUNTER = N, or expect OUTCOME COMMAND" },
 	{ NULL, NULL, NULL, NULL, NULL },

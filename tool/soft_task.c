@@ -9,6 +9,7 @@
  * Tests: tests/system/soft_tool.py.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,6 +130,8 @@ int soft_run_machine(struct soft_call *call)
 	    !soft_value(call, &call->keyword[SOFT_MACHINE_MAP_COUNT], &count) ||
 	    !soft_value(call, &call->keyword[SOFT_MACHINE_ADDRESS_SPACE], &params.address_space))
 		return SOFT_OUTCOME_FAILED;
+	if (count > UINT_MAX)
+		return EINVAL;
 	params.max_map_count = (unsigned int)count;
 	return soft_outcome(mmun_soft_create(&params, &call->world->soft));
 }

@@ -137,6 +137,8 @@ BAD = [
     ('task A; machine', '1:9', 'machine must be the first command'),
     ('task A; expect A starts = 1', '1:16', "'A' is a task (line 1); here a notifier"),
     ('task A; notifier n on A; expect n foo = 1', '1:35', "a notifier has no counter 'foo'"),
+    ('task A; expect pagemap A 0', '1:9', 'what is expected of the entry is missing'),
+    ('expect', '1:7', 'here an outcome (SIGSEGV, ENOMEM, again...)'),
     ('expect stats foo = 1', '1:14', "'foo' is none of"),
     ('task A; unmap A 1p', '1:19', 'something is missing here: unmap TASK ADDRESS SIZE'),
     ('task A; fork A to B', '1:16', "here 'as' is expected, not 'to'"),
@@ -179,6 +181,7 @@ FAILING = [
     ('expect stats forks = 1', 'forks was expected to be 1, but is 0'),
     ('expect maps A = 2', 'the number of mappings was expected to be 2, but is 1'),
     ('expect pagemap A b not_present', 'expected to be not present, and is'),
+    ('ksm; expect pagemap A b not_ksm; expect pagemap A b ksm', 'expected to be ksm, and is not'),
     ('expect pagemap A b swapped', 'expected to be swapped, and is not'),
     ('notifier n on A; unregister n; unregister n', "'n' is not registered"),
     ('notifier n on A; go n', "'n' is in no blocked callback"),
@@ -205,6 +208,8 @@ def test_failures():
     ok('after' not in result.stdout, 'failure: no command is begun after it', result.stdout)
     result = play('machine memory 4p\ntask A')
     equal(result.returncode, FAILED, 'failure: a machine that cannot be')
+    result = play('expect EINVAL machine map_count 0x100000001')
+    equal(result.returncode, 0, 'failure: a number of mappings that does not fit')
     results = [play('task A\nparallel { start T { print "x" } } and { expect maps A = 7 }')
                for _ in range(20)]
     equal({(r.returncode, r.stderr.count('\n')) for r in results}, {(FAILED, 3)},
