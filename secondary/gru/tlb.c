@@ -134,13 +134,15 @@ void mmun_gru_tlb_forget(struct mmun_gru *gru, struct gru_mm *gm)
 	gm->asid = 0;
 }
 
+/* Counted, for the last page of all has no page behind it. */
 static void flush_pages(struct mmun_gru *gru, struct gru_mm *gm, unsigned long start,
 			unsigned long end)
 {
+	unsigned long page = start & MMUN_SOFT_PAGE_MASK;
+	unsigned long others = (end - 1 - page) >> MMUN_SOFT_PAGE_SHIFT;
 	struct gru_entry *entry;
 
-	for (unsigned long page = start & MMUN_SOFT_PAGE_MASK; page < end;
-	     page += MMUN_SOFT_PAGE_SIZE) {
+	for (unsigned long i = 0; i <= others; i++, page += MMUN_SOFT_PAGE_SIZE) {
 		entry = place_of(gru, gm->asid, page);
 		if (holds(entry, gm->asid, page))
 			entry->asid = 0;
@@ -150,7 +152,7 @@ static void flush_pages(struct mmun_gru *gru, struct gru_mm *gm, unsigned long s
 void mmun_gru_tlb_flush(struct mmun_gru *gru, struct gru_mm *gm, unsigned long start,
 			unsigned long end)
 {
-	if (!asid_valid(gru, gm)) {
+	if (start == end || !asid_valid(gru, gm)) {
 		gru_count(gru, flush_none);
 		return;
 	}

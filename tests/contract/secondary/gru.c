@@ -276,6 +276,10 @@ static void test_flushes(void)
 	load(one.mm, one.ctx, one.at);
 	mmun_gru_flush(gru, one.mm, one.ctx, one.at, PAGE);
 	is(stats().flush_user, 1, "a program may flush by itself");
+	mmun_gru_flush(gru, one.mm, one.ctx, -PAGE, PAGE - 1);
+	mmun_gru_flush(gru, one.mm, one.ctx, -PAGE, PAGE);
+	mmun_gru_flush(gru, one.mm, one.ctx, PAGE, -1ul);
+	is(stats().flush_user, 4, "also at the end of all addresses");
 	is(load(one.mm, one.ctx, one.at), 0, "without harm");
 	mmput(other);
 	one_done("flushes");
