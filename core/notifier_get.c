@@ -172,7 +172,16 @@ void mmu_notifier_put(struct mmu_notifier *mn)
 	call_srcu(&mm->srcu, callback_of(mn), free_after_grace_period);
 }
 
+/* In a callback only perhaps: it waits for this read section if something of the same
+ * mm is pending. */
 void mmu_notifier_synchronize(void)
 {
+	if (mmun_task.runs_callbacks) {
+		mmun_misuse("mmu_notifier_synchronize() inside ->free_notifier would wait for "
+			    "itself; it does not wait");
+		return;
+	}
+	if (mmun_task.walk || mmun_task_gate())
+		mmun_misuse("mmu_notifier_synchronize() inside a callback may wait for itself");
 	srcu_barrier();
 }

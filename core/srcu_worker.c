@@ -28,6 +28,7 @@
 #include "bug.h"
 #include "futex.h"
 #include "list.h"
+#include "task.h"
 
 #define STACK_SIZE (256ul << 10)
 
@@ -148,6 +149,7 @@ static void *worker_main(void *arg)
 	struct worker *w = arg;
 
 	mmun_syscall3(SYS_prctl, PR_SET_NAME, (unsigned long)"mmunotify", 0);
+	mmun_task.runs_callbacks = true;
 	for (;;)
 		serve(w, dequeue(w));
 	return NULL;

@@ -52,6 +52,8 @@ struct mmun_task {
 	struct mm_struct *mm_locked;
 	/* Grace periods and release steps of exit. */
 	struct mmun_wait *wait;
+	/* It is the one that runs what call_srcu() was given. */
+	bool runs_callbacks;
 };
 
 extern __thread struct mmun_task mmun_task

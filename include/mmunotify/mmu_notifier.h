@@ -251,7 +251,9 @@ void mmu_notifier_put(struct mmu_notifier *mn);
 /**
  * mmu_notifier_synchronize() - wait until every earlier put has run its ->free_notifier.
  *
- * Context: sleeps; before unloading code that contains a ->free_notifier.
+ * Context: sleeps; before unloading code that contains a ->free_notifier.  Not
+ * from a callback nor from ->free_notifier: it may wait for itself (debug builds
+ * abort; otherwise it is reported on stderr, and the latter does not wait).
  */
 void mmu_notifier_synchronize(void);
 

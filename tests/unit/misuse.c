@@ -171,6 +171,45 @@ static void get_of_the_dead(void *arg)
 	mmget(mm);
 }
 
+static void synchronize_inside(struct watcher *self)
+{
+	mmu_notifier_synchronize();
+}
+
+static void synchronize_in_callback(void *arg)
+{
+	watch(&watcher, mm);
+	watcher.in_start = synchronize_inside;
+	fake_section(mm);
+	check(watcher.ends == 1);
+}
+
+static struct mmu_notifier shared;
+static bool freed;
+
+static struct mmu_notifier *alloc_shared(struct mm_struct *of)
+{
+	return &shared;
+}
+
+static void free_shared(struct mmu_notifier *mn)
+{
+	mmu_notifier_synchronize();
+	mmun_store_full(&freed, true);
+}
+
+static void synchronize_in_free(void *arg)
+{
+	static const struct mmu_notifier_ops ops = {
+		.alloc_notifier = alloc_shared, .free_notifier = free_shared,
+	};
+
+	check(mmu_notifier_get(&ops, mm) == &shared);
+	mmu_notifier_put(&shared);
+	mmu_notifier_synchronize();
+	check(mmun_load_full(&freed));
+}
+
 static void misuse(void (*fn)(void *), const char *says, const char *what)
 {
 	char text[2048];
@@ -199,6 +238,8 @@ int main(void)
 	misuse(refuses_blockable, "may sleep", "a refusal where sleeping is allowed");
 	misuse(second_mm_lock, "again", "L2 a second mm_lock");
 	misuse(get_of_the_dead, "no users", "B10 mmget of a dead mm");
+	misuse(synchronize_in_callback, "inside a callback", "U8 synchronize inside a callback");
+	misuse(synchronize_in_free, "->free_notifier", "U8 synchronize inside free_notifier");
 	ok(exited_well(run_in_child(blockable_refusal, NULL, text, sizeof(text))) && !*text,
 	   "a notifier that refuses only where it must not sleep is no misuse");
 	mmput(mm);
