@@ -7,6 +7,7 @@
  *     began since it was looked up (S5).
  * I2  A careless device breaks the contract on purpose: it hears everything and
  *     forgets nothing.  One without ->release keeps what it has at exit.
+ * I3  Who unregisters inside a section gets no end of it (R3): nothing is open then.
  *
  * Tests: tests/system/soft_tool.py.
  */
@@ -156,6 +157,16 @@ int soft_run_device(struct soft_call *call)
 	else
 		soft_object_set(symbol, device);
 	return ret;
+}
+
+void soft_device_unregistered(struct soft_symbol *symbol)
+{
+	struct device *device = soft_object_peek(symbol);
+
+	pthread_mutex_lock(&device->lock);
+	device->open = 0;
+	pthread_cond_broadcast(&device->quiet);
+	pthread_mutex_unlock(&device->lock);
 }
 
 void soft_device_end(struct soft_symbol *symbol)

@@ -163,6 +163,8 @@ int soft_run_unregister(struct soft_call *call)
 	if (!registered)
 		return soft_fail(call, "'%s' is not registered", call->arg[0].symbol->name);
 	mmu_notifier_unregister(&subscriber->mn, subscriber->mm);
+	if (call->arg[0].symbol->kind == SOFT_DEVICE)
+		soft_device_unregistered(call->arg[0].symbol);
 	return 0;
 }
 
@@ -305,37 +307,44 @@ int soft_run_begin(struct soft_call *call)
 	return 0;
 }
 
-static struct interval *reader_now(struct soft_call *call)
+static struct interval *reader_now(struct soft_call *call, unsigned long *seq)
 {
 	struct interval *interval = interval_now(call);
+	bool begun;
 
-	if (interval && !interval->begun) {
-		soft_fail(call, "no read of '%s' has begun", call->arg[0].symbol->name);
+	if (!interval)
 		return NULL;
-	}
-	return interval;
+	pthread_mutex_lock(&interval->lock);
+	begun = interval->begun;
+	*seq = interval->seq;
+	pthread_mutex_unlock(&interval->lock);
+	if (!begun)
+		soft_fail(call, "no read of '%s' has begun", call->arg[0].symbol->name);
+	return begun ? interval : NULL;
 }
 
 int soft_run_retry(struct soft_call *call)
 {
-	struct interval *interval = reader_now(call);
+	unsigned long seq;
+	struct interval *interval = reader_now(call, &seq);
 	bool retry;
 
 	if (!interval)
 		return SOFT_OUTCOME_FAILED;
 	pthread_mutex_lock(&interval->lock);
-	retry = mmu_interval_read_retry(&interval->sub, interval->seq);
+	retry = mmu_interval_read_retry(&interval->sub, seq);
 	pthread_mutex_unlock(&interval->lock);
 	return retry ? SOFT_OUTCOME_RETRY : 0;
 }
 
 int soft_run_check(struct soft_call *call)
 {
-	struct interval *interval = reader_now(call);
+	unsigned long seq;
+	struct interval *interval = reader_now(call, &seq);
 
 	if (!interval)
 		return SOFT_OUTCOME_FAILED;
-	return mmu_interval_check_retry(&interval->sub, interval->seq) ? SOFT_OUTCOME_RETRY : 0;
+	return mmu_interval_check_retry(&interval->sub, seq) ? SOFT_OUTCOME_RETRY : 0;
 }
 
 void soft_interval_end(struct soft_symbol *symbol)

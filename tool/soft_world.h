@@ -222,6 +222,8 @@ int soft_subscribe(struct soft_call *call, struct soft_subscriber *subscriber,
 		   struct soft_task *task, const char *name, enum soft_registering how);
 void soft_subscriber_end(struct soft_subscriber *subscriber);
 void soft_device_end(struct soft_symbol *symbol);
+/* Its last callback has returned. */
+void soft_device_unregistered(struct soft_symbol *symbol);
 void soft_notifier_end(struct soft_symbol *symbol);
 void soft_interval_end(struct soft_symbol *symbol);
 void soft_gru_end(struct soft_symbol *symbol);
