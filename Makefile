@@ -50,7 +50,7 @@ asan:
 	@scripts/setup.sh check
 	$(call tree,build-asan,CC=gcc CXX=g++,-Db_sanitize=address$(comma)undefined $(sanitizer_options))
 	@$(NINJA) -C build-asan
-	@scripts/tap-summary --run build-asan --suites unit,contract,torture
+	@scripts/tap-summary --run build-asan --suites unit,contract,torture,script
 
 tsan:
 	@scripts/setup.sh check
