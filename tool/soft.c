@@ -108,6 +108,9 @@ static void parse_option(struct arguments *arguments, int option)
 {
 	switch (option) {
 	case 'e':
+		if (arguments->commands)
+			arguments->status = mmunotify_usage_error("soft",
+				"--execute is given twice; separate commands with semicolons");
 		arguments->commands = optarg;
 		break;
 	case 'n':

@@ -281,7 +281,7 @@ def test_output():
 
 def test_usage():
     for args in ([], ['a', 'b'], ['--unknown'], ['--timeout=0', '-'], ['--timeout=x', '-'],
-                 ['-e', 'task A', 'more']):
+                 ['-e', 'task A', 'more'], ['-e', 'task A', '-e', 'exit A']):
         result = run(*args)
         equal((result.returncode, result.stdout), (SCRIPT, ''), 'usage: %s' % args)
         ok("'mmunotify soft --help'" in result.stderr, 'usage: %s points to the help' % args)
