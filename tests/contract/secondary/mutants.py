@@ -104,6 +104,8 @@ MUTANTS = [
      'while ((segment = first_with_pages(exporter, &span)))', 'while (0)'),
     ('B7: a refused start counts as open', 'xpmem', 'notifier.c',
      '\t\txp_count(x, refused);\n', '\t\txp_count(x, refused);\n\t\tnote_start(exporter, &span);\n'),
+    ('B20: a refused start keeps the lock', 'xpmem', 'notifier.c',
+     '\t\tret = -EAGAIN;\n\t\tgoto unlock;\n', '\t\treturn -EAGAIN;\n'),
     ('B11: any section is a collision', 'xpmem', 'notifier.c',
      'if (xp_covers(span, fault->address))', 'if (1)'),
     ('B15: fork inherits mappings', 'xpmem', 'attach.c', 'VM_PFNMAP | VM_DONTCOPY', 'VM_PFNMAP'),

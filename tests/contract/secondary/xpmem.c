@@ -205,7 +205,7 @@ static void test_nonblocking(void)
 	map_at(exporter, 0x20000000, 1, MAP_PRIVATE | MAP_FIXED, NULL);
 	put(exporter, 0x20000000, 5);
 	is(mmun_soft_oom_reap(exporter), -EAGAIN, "S7: where it may not sleep it refuses");
-	is(stats().refused, 1, "by -EAGAIN");
+	is(stats().refused, 1, "B20: by -EAGAIN, and the lock is free again");
 	is(get(exporter, 0x20000000), 0, "B19: a section that it has nothing in is not refused");
 	is(get(exporter, at), 100, "what it refused has not happened");
 	put(importer, here + 2 * PAGE, 8);
