@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """docs/RULES.md is complete: each number has tests and, each bug at least, mutants, and
-what it names is there and says so.
+what it names is there and says so.  What docs/SEED.md names is there as well.
 
     complete.py SOURCE
 """
@@ -80,6 +80,34 @@ def check_row(number, programs, names, all_patches):
        % (unknown, harmless, missing))
 
 
+def pattern_of(quoted):
+    """How a result begins; "..." stands for what the program fills in."""
+    return '.*?'.join(re.escape(part.strip()) for part in quoted.split('...'))
+
+
+def missing_in(cell):
+    """What a cell of docs/SEED.md names and is not there: paths, and results of tests."""
+    path, missing = None, []
+    for name, quoted in re.findall(r'`([^`]*)`|"([^"]*)"', cell):
+        if name:
+            path = name
+            known = '/' not in name or '()' in name or os.path.exists(os.path.join(SOURCE, name))
+            missing += [] if known else [name]
+        elif path and path.endswith('.c') and \
+                not any(re.match(pattern_of(quoted), text) for text in texts(path)):
+            missing.append('%s "%s"' % (path, quoted))
+    return missing
+
+
+def check_seed():
+    lines = [line for line in read('docs/SEED.md').splitlines()
+             if re.match(r'\| (?!the patch says)[^-]', line)]
+    cells = [line.strip('| ').split(' | ') for line in lines]
+    equal([c[0] for c in cells if len(c) != 3], [], 'SEED: each statement has its place and test')
+    wrong = [name for row in cells for cell in row[1:] for name in missing_in(cell)]
+    ok(len(cells) > 30 and not wrong, 'SEED: what the %d rows name is there' % len(cells), wrong)
+
+
 def main():
     table, all_patches = rows(), patches()
     equal(list(table), NUMBERS, 'every number has its row, in order')
@@ -89,6 +117,7 @@ def main():
     programs = glob.glob(os.path.join(SOURCE, 'tests/**/*.c'), recursive=True)
     used = set().union(*(numbers_in(path) for path in programs), *all_patches.values())
     equal(sorted(used - set(NUMBERS)), [], 'no test and no patch has a number that is none')
+    check_seed()
     done()
 
 
