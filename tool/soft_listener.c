@@ -174,12 +174,15 @@ static struct soft_listener *listener_now(struct soft_call *call)
 
 int soft_run_block(struct soft_call *call)
 {
+	const enum soft_point point = (enum soft_point)call->arg[1].number;
 	struct soft_listener *listener = listener_now(call);
 
 	if (!listener)
 		return SOFT_OUTCOME_FAILED;
+	if (call->arg[0].symbol->kind == SOFT_INTERVAL && point != SOFT_AT_START)
+		return soft_fail(call, "an interval notifier has only a start");
 	pthread_mutex_lock(&call->world->lock);
-	listener->block_at = (enum soft_point)call->arg[1].number;
+	listener->block_at = point;
 	pthread_mutex_unlock(&call->world->lock);
 	return 0;
 }

@@ -185,6 +185,7 @@ FAILING = [
     ('expect pagemap A b swapped', 'expected to be swapped, and is not'),
     ('notifier n on A; unregister n; unregister n', "'n' is not registered"),
     ('notifier n on A; go n', "'n' is in no blocked callback"),
+    ('interval i on A b 1p; block i end', 'an interval notifier has only a start'),
     ('interval i on A b 1p; retry i', "no read of 'i' has begun"),
     ('file F 1p; pread F 1p 0', 'the file has 0 bytes there, not 8'),
     ('start t { exit A }; expect waiting t', "'t' was expected to wait, but has ended"),
