@@ -16,7 +16,13 @@ void *mmun_alloc(size_t size);
 /* NULL is fine. */
 void mmun_free(void *block);
 
-/* Tests: asked before each allocation when set, true makes it fail. */
+/* The same from the kernel, in whole pages.  Context: also in a callback, whoever
+ * it interrupted may hold the locks of malloc().  Two MiB are a huge page if there
+ * is one. */
+void *mmun_alloc_pages(size_t size);
+void mmun_free_pages(void *block, size_t size);
+
+/* Tests: asked before each allocation of either kind when set, true makes it fail. */
 extern bool (*mmun_alloc_fail)(size_t size);
 
 /* Tests: blocks allocated and not freed yet. */

@@ -27,6 +27,26 @@ static void test_alloc(void)
 	mmun_free(block);
 }
 
+static void test_pages(void)
+{
+	const size_t size = 2ul << 20;
+	long live = mmun_alloc_live();
+	unsigned char *block = mmun_alloc_pages(size);
+
+	ok(block && !block[0] && !block[size - 1] && (unsigned long)block % 4096 == 0,
+	   "whole pages of zeroes");
+	is(mmun_alloc_live(), live + 1, "counted as a live block");
+	block[size - 1] = 1;
+	mmun_free_pages(block, size);
+	mmun_free_pages(NULL, 0);
+	is(mmun_alloc_live(), live, "and no longer after their free");
+	ok(!mmun_alloc_pages(1ul << 60), "NULL when the kernel has no room");
+	fail_allocation(1);
+	ok(!mmun_alloc_pages(4096), "or when asked to");
+	fail_allocation(0);
+	is(mmun_alloc_live(), live, "which leaves nothing behind");
+}
+
 static void test_list(void)
 {
 	struct mmun_list_head head = { NULL };
@@ -129,6 +149,7 @@ static void test_sigmask(void)
 int main(void)
 {
 	test_alloc();
+	test_pages();
 	test_list();
 	test_report();
 	test_raw_syscall();
