@@ -21,8 +21,8 @@
  * section that called the notifier, or an insertion that it deferred, is open.
  *
  * Not here: who may touch the tree when (interval_seq.c).
- * Tests: tests/unit/interval.c, tests/unit/interval_exit.c, tests/torture/interval.c,
- * tests/model/interval.pml.
+ * Tests: tests/unit/interval.c, tests/unit/interval_exit.c, tests/unit/interval_many.c,
+ * tests/torture/interval.c, tests/model/interval.pml.
  */
 #include "interval.h"
 
@@ -33,6 +33,9 @@
 #include "alloc.h"
 #include "bug.h"
 
+/* How many notifiers are fetched from memory at a time. */
+#define BATCH 16
+
 struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
 {
 	/* As many as that has: a thread's index there is its index here. */
@@ -40,6 +43,7 @@ struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
 	struct mmun_itree *itree = mmun_alloc(sizeof(*itree) + nr * sizeof(itree->slots[0]));
 
 	if (itree) {
+		mmun_itree_root_init(&itree->root);
 		itree->nr_slots = nr;
 		itree->seq = 2;
 	}
@@ -48,7 +52,10 @@ struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
 
 void mmun_itree_free(struct mmun_itree *itree, bool usable)
 {
-	MMUN_BUG_ON(itree && usable && (itree->root || itree->deferred.first));
+	if (!itree)
+		return;
+	MMUN_BUG_ON(usable && (itree->root.node || itree->deferred.first || itree->promised));
+	mmun_itree_root_destroy(&itree->root);
 	mmun_free(itree);
 }
 
@@ -119,18 +126,24 @@ static bool tell(struct mmu_interval_notifier *sub, const struct mmu_notifier_ra
 	return true;
 }
 
-static bool tell_all(struct mmun_interval_node *node, const struct mmu_notifier_range *range,
-		     unsigned long seq)
+/* The tree stays as it is: who is on the way from memory when others are called will
+ * still be there. */
+static bool tell_all(struct mmun_interval_node *node, struct mmun_itree_cursor *cursor,
+		     const struct mmu_notifier_range *range, unsigned long seq)
 {
 	struct passes passes = { .last = &passes.first };
-	struct mmun_interval_node *next;
+	struct mmu_interval_notifier *batch[BATCH];
 	bool done = true;
 
-	for (; node && done; node = next) {
-		next = mmun_itree_next(node, range->start, range->end - 1);
-		if (next)
-			__builtin_prefetch(&to_sub(next)->ops, 1);
-		done = tell(to_sub(node), range, seq, &passes);
+	while (node && done) {
+		unsigned int nr = 0;
+
+		for (; node && nr < BATCH; node = mmun_itree_next(cursor)) {
+			batch[nr] = to_sub(node);
+			__builtin_prefetch(&batch[nr++]->ops, 1);
+		}
+		for (unsigned int i = 0; i < nr && done; i++)
+			done = tell(batch[i], range, seq, &passes);
 	}
 	run_passes(&passes);
 	return done;
@@ -138,11 +151,13 @@ static bool tell_all(struct mmun_interval_node *node, const struct mmu_notifier_
 
 int mmun_intervals_start(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
 {
+	struct mmun_itree_cursor cursor;
 	struct mmun_interval_node *node;
 	unsigned long seq = 0;
 
-	node = mmun_itree_enter(range->mm, chain->itree, range->start, range->end - 1, &seq);
-	if (!node || tell_all(node, range, seq))
+	node = mmun_itree_enter(range->mm, chain->itree, range->start, range->end - 1, &cursor,
+				&seq);
+	if (!node || tell_all(node, &cursor, range, seq))
 		return 0;
 	mmun_stat_inc(range->mm, refused);
 	mmun_itree_leave(range->mm, chain);
@@ -215,6 +230,8 @@ enum step {
 	/* Begin again: at once, or after a walk that is in the way. */
 	STEP_AGAIN,
 	STEP_BACK_OFF,
+	/* After more memory for the tree was found. */
+	STEP_GROW,
 	/* The mm is dying. */
 	STEP_REFUSED,
 };
@@ -250,6 +267,8 @@ static enum step insert_step(struct mm_struct *mm, struct mmun_itree *itree,
 
 	if (!mmun_mm_alive(mm))
 		return STEP_REFUSED;
+	if (!mmun_itree_has_room(&itree->root, itree->promised + 1))
+		return STEP_GROW;
 	if (seq & 1) {
 		sub->invalidate_seq = seq;
 		return defer(itree, sub, seq, STEP_DONE);
@@ -268,21 +287,47 @@ static enum step insert_step(struct mm_struct *mm, struct mmun_itree *itree,
 	return step;
 }
 
+static int grow(struct mmu_notifier_mm *chain)
+{
+	struct mmun_itree_root *root = &chain->itree->root;
+	struct mmun_itree_chunk *chunk;
+	unsigned long nr_nodes;
+	mmun_sigmask saved;
+
+	mmun_chain_lock(chain, &saved);
+	nr_nodes = root->nr_nodes;
+	mmun_chain_unlock(chain, &saved);
+	chunk = mmun_itree_chunk_alloc(nr_nodes);
+	if (!chunk)
+		return -ENOMEM;
+	mmun_chain_lock(chain, &saved);
+	mmun_itree_add_chunk(root, chunk);
+	mmun_chain_unlock(chain, &saved);
+	return 0;
+}
+
 static int insert(struct mm_struct *mm, struct mmu_notifier_mm *chain,
 		  struct mmu_interval_notifier *sub)
 {
 	mmun_sigmask saved;
 	enum step step;
+	int ret = 0;
 
 	do {
 		mmun_chain_lock(chain, &saved);
 		step = insert_step(mm, chain->itree, sub);
-		if (step == STEP_DONE)
+		if (step == STEP_DONE) {
 			sub->state = mmun_interval_inserted(sub);
+			chain->itree->promised++;
+		}
 		mmun_chain_unlock(chain, &saved);
 		if (step == STEP_BACK_OFF)
 			mmun_itree_back_off(chain->itree);
-	} while (step == STEP_AGAIN || step == STEP_BACK_OFF);
+		else if (step == STEP_GROW)
+			ret = grow(chain);
+	} while (!ret && (step == STEP_AGAIN || step == STEP_BACK_OFF || step == STEP_GROW));
+	if (ret)
+		return ret;
 	if (step == STEP_REFUSED)
 		return -ESRCH;
 	if (mmun_itree_odd(chain->itree) && mmun_itree_idle(chain->itree))
@@ -332,8 +377,8 @@ static enum step remove_step(struct mmun_itree *itree, struct mmu_interval_notif
 			     unsigned long *seq)
 {
 	*seq = mmun_itree_seq(itree);
-	if (!mmun_list_unhashed(&sub->deferred_item)) {
-		/* Never was in the tree. */
+	if (!mmun_itree_contains(&sub->interval_tree)) {
+		/* Inserted and not in the tree: deferred. */
 		mmun_list_del_init(&sub->deferred_item);
 		return STEP_DONE;
 	}
@@ -361,6 +406,8 @@ static bool take_out(struct mmu_notifier_mm *chain, struct mmu_interval_notifier
 		mmun_chain_lock(chain, &saved);
 		step = remove_step(chain->itree, sub, seq);
 		sub->state = step == STEP_WAIT && !may_wait ? MMUN_INTERVAL_ABANDONED : 0;
+		if (step == STEP_DONE)
+			chain->itree->promised--;
 		mmun_chain_unlock(chain, &saved);
 		if (step == STEP_BACK_OFF)
 			mmun_itree_back_off(chain->itree);

@@ -28,12 +28,12 @@ struct mmun_itree_slot {
 } __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 
 struct mmun_itree {
-	/* Read by every section. */
-	struct mmun_interval_node *root;
 	/* A futex word: who changes the tree keeps first walks out; enum in
 	 * interval_seq.c. */
 	unsigned int writer;
 	unsigned int nr_slots;
+	/* Read by every section. */
+	struct mmun_itree_root root;
 
 	/* Even: no open section has met an interval.  In a line of its own. */
 	unsigned long seq __attribute__((aligned(2 * MMUN_CACHE_LINE)));
@@ -44,6 +44,9 @@ struct mmun_itree {
 	/* Insertions and removals that wait for the sequence to become even;
 	 * under the chain lock. */
 	struct mmun_list_head deferred;
+	/* How many intervals are in the tree or deferred to be: it always has room
+	 * for them; under the chain lock. */
+	unsigned long promised;
 
 	struct mmun_itree_slot slots[];
 };
@@ -79,11 +82,11 @@ static inline struct mmun_itree_slot *mmun_itree_slot(struct mm_struct *mm,
 /*
  * A section opens: the first interval that it touches, or NULL.  If there is
  * one the sequence is odd and the tree stays as it is until mmun_itree_leave();
- * it is what the callbacks get.
+ * it is what the callbacks get.  mmun_itree_next() finds the others until then.
  */
 struct mmun_interval_node *mmun_itree_enter(struct mm_struct *mm, struct mmun_itree *itree,
 					    unsigned long start, unsigned long last,
-					    unsigned long *seq);
+					    struct mmun_itree_cursor *cursor, unsigned long *seq);
 void mmun_itree_leave(struct mm_struct *mm, struct mmu_notifier_mm *chain);
 
 /* Make the sequence even if no section is open, with what was deferred. */

@@ -124,7 +124,7 @@ static unsigned long make_odd(struct mmun_itree *itree)
 
 struct mmun_interval_node *mmun_itree_enter(struct mm_struct *mm, struct mmun_itree *itree,
 					    unsigned long start, unsigned long last,
-					    unsigned long *seq)
+					    struct mmun_itree_cursor *cursor, unsigned long *seq)
 {
 	struct mmun_itree_slot *slot = mmun_itree_slot(mm, itree);
 	struct mmun_interval_node *node;
@@ -133,7 +133,7 @@ struct mmun_interval_node *mmun_itree_enter(struct mm_struct *mm, struct mmun_it
 	/* P: counted before the sequence is looked at; pairs with Q: the closer
 	 * sees the section, or the section sees CLOSING or the even sequence. */
 	count_in(slot, MMUN_SECTIONS_OPENED);
-	node = mmun_itree_first(itree->root, start, last);
+	node = mmun_itree_first(&itree->root, start, last, cursor);
 	if (node)
 		*seq = make_odd(itree);
 	/* R: odd before the walk counts as done; pairs with O: the writer that
@@ -269,6 +269,7 @@ static unsigned int apply_deferred(struct mmun_itree *itree)
 			continue;
 		}
 		mmun_itree_remove(&itree->root, &sub->interval_tree);
+		itree->promised--;
 		abandoned += sub->state == MMUN_INTERVAL_ABANDONED;
 	}
 	return abandoned;

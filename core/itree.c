@@ -1,233 +1,389 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * A balanced (AVL) tree of intervals.  What a subtree reaches to and its height
- * are kept in the parent, beside the link: a search or an insertion reads one
- * node, one cache line, per level and no child that it does not enter.  With a
- * million intervals that and the depth are what an invalidation costs.
+ * A B+ tree of intervals.  What a search compares lies in the nodes, not in the
+ * notifiers: with a million intervals, whose notifiers are in no cache, it reads
+ * six nodes, and only the last ones come from memory.
  *
- * I1  In order of ->start; equal ones in the order of their insertion.
- * I2  child_last[i] is the largest ->last in child[i]'s subtree and child_height[i]
- *     its height; both are 0 without child.
- * I3  The heights of two siblings differ by at most one.
+ * I1  In order of ->start; equal ones in the order of their insertion (->serial).
+ * I2  An inner entry has the first start and the largest last of the node below.
+ * I3  Every node but the root has MMUN_ITREE_LEAST entries or more, a root that is
+ *     no leaf two or more; all leaves are equally deep.
+ * I4  By I3 a number of intervals limits the number of nodes.  While that many
+ *     are there no change of the tree needs memory: it takes spare nodes.
  *
- * Not here: who may read or change the tree when (interval_seq.c).
+ * Not here: who may read or change the tree when (interval_seq.c), nor how many
+ * intervals need room (interval.c).
  * Tests: tests/unit/itree.c.
  */
 #include "itree.h"
 
 #include <stddef.h>
+#include <string.h>
 
-static inline unsigned short height_of(const struct mmun_interval_node *node)
+#include "alloc.h"
+#include "bug.h"
+
+/* Chunks double the memory up to this size: a huge page. */
+#define CHUNK_MIN (1ul << 12)
+#define CHUNK_MAX (1ul << 21)
+
+struct mmun_itree_chunk {
+	struct mmun_itree_chunk *next;
+	size_t size;
+	unsigned long nr;
+	/* Chained, the last one to NULL. */
+	struct mmun_itree_node nodes[];
+};
+
+/* The way from a leaf (0) to the root: which entry of each node. */
+struct path {
+	struct mmun_itree_node *node[MMUN_ITREE_LEVELS];
+	unsigned long slot[MMUN_ITREE_LEVELS];
+};
+
+static void give(struct mmun_itree_root *root, struct mmun_itree_node *node)
 {
-	const unsigned short left = node->child_height[0], right = node->child_height[1];
-
-	return (unsigned short)(1 + (left > right ? left : right));
+	node->entry[0].below = root->spare;
+	root->spare = node;
 }
 
-static inline unsigned long max(unsigned long a, unsigned long b)
+static struct mmun_itree_node *take(struct mmun_itree_root *root)
 {
-	return a > b ? a : b;
+	struct mmun_itree_node *node = root->spare;
+
+	MMUN_BUG_ON(!node);
+	root->spare = node->entry[0].below;
+	node->nr = 0;
+	return node;
 }
 
-static inline unsigned long reach(const struct mmun_interval_node *node)
+void mmun_itree_root_init(struct mmun_itree_root *root)
 {
-	return max(node->last, max(node->child_last[0], node->child_last[1]));
+	root->nr_nodes = 1;
+	give(root, &root->first);
 }
 
-static void adopt(struct mmun_interval_node *parent, unsigned int side,
-		  struct mmun_interval_node *child)
+void mmun_itree_root_destroy(struct mmun_itree_root *root)
 {
-	parent->child[side] = child;
-	parent->child_last[side] = child ? reach(child) : 0;
-	parent->child_height[side] = child ? height_of(child) : 0;
-	if (child)
-		child->parent = parent;
+	struct mmun_itree_chunk *chunk;
+
+	while ((chunk = root->chunks)) {
+		root->chunks = chunk->next;
+		mmun_free_pages(chunk, chunk->size);
+	}
 }
 
-/* @heir takes @node's place under its parent; what is kept there about it is left
- * to the caller. */
-static void take_place(struct mmun_interval_node **root, struct mmun_interval_node *node,
-		       struct mmun_interval_node *heir)
+bool mmun_itree_has_room(const struct mmun_itree_root *root, unsigned long nr)
 {
-	struct mmun_interval_node *parent = node->parent;
+	unsigned long nodes = 0;
 
-	if (!parent)
-		*root = heir;
-	else
-		parent->child[parent->child[1] == node] = heir;
-	if (heir)
-		heir->parent = parent;
+	/* One level after the other, from the leaves. */
+	do {
+		nr /= MMUN_ITREE_LEAST;
+		nodes += nr ? nr : 1;
+	} while (nr > 1);
+	return nodes <= root->nr_nodes;
 }
 
-/* The child on @side moves up into the place of @node. */
-static struct mmun_interval_node *rotate(struct mmun_interval_node **root,
-					 struct mmun_interval_node *node, unsigned int side)
+struct mmun_itree_chunk *mmun_itree_chunk_alloc(unsigned long nr_nodes)
 {
-	struct mmun_interval_node *child = node->child[side];
+	struct mmun_itree_chunk *chunk;
+	size_t size = CHUNK_MIN;
 
-	take_place(root, node, child);
-	adopt(node, side, child->child[!side]);
-	adopt(child, !side, node);
-	return child;
+	while (size < CHUNK_MAX && size < nr_nodes * sizeof(chunk->nodes[0]))
+		size *= 2;
+	chunk = mmun_alloc_pages(size);
+	if (!chunk)
+		return NULL;
+	chunk->size = size;
+	chunk->nr = (size - sizeof(*chunk)) / sizeof(chunk->nodes[0]);
+	/* This also makes the kernel find the memory now. */
+	for (unsigned long i = 0; i + 1 < chunk->nr; i++)
+		chunk->nodes[i].entry[0].below = &chunk->nodes[i + 1];
+	return chunk;
 }
 
-/* Returns what stands in the place of @node then. */
-static struct mmun_interval_node *rebalance(struct mmun_interval_node **root,
-					    struct mmun_interval_node *node)
+void mmun_itree_add_chunk(struct mmun_itree_root *root, struct mmun_itree_chunk *chunk)
 {
-	const int left = node->child_height[0], right = node->child_height[1];
-	const unsigned int side = right > left;
-	struct mmun_interval_node *child = node->child[side];
-
-	if (left <= right + 1 && right <= left + 1)
-		return node;
-	/* What @node keeps about this child is not right until the second turn. */
-	if (child->child_height[side] < child->child_height[!side])
-		rotate(root, child, !side);
-	return rotate(root, node, side);
+	chunk->next = root->chunks;
+	root->chunks = chunk;
+	chunk->nodes[chunk->nr - 1].entry[0].below = root->spare;
+	root->spare = &chunk->nodes[0];
+	root->nr_nodes += chunk->nr;
 }
 
-/* The subtrees of @node are right and what it keeps about them; its ancestors may
- * be wrong. */
-static void climb(struct mmun_interval_node **root, struct mmun_interval_node *node)
+static void put(struct mmun_itree_node *node, unsigned long slot,
+		const struct mmun_itree_entry *entry)
 {
-	struct mmun_interval_node *parent;
+	memmove(&node->entry[slot + 1], &node->entry[slot],
+		(node->nr - slot) * sizeof(*entry));
+	node->entry[slot] = *entry;
+	node->nr++;
+}
 
-	for (; node->parent; node = parent) {
-		unsigned short height;
-		unsigned long last;
-		unsigned int side;
+static void erase(struct mmun_itree_node *node, unsigned long slot)
+{
+	node->nr--;
+	memmove(&node->entry[slot], &node->entry[slot + 1],
+		(node->nr - slot) * sizeof(node->entry[0]));
+}
 
-		parent = node->parent;
-		side = parent->child[1] == node;
-		node = rebalance(root, node);
-		height = height_of(node);
-		last = reach(node);
-		if (parent->child_height[side] == height && parent->child_last[side] == last)
+/* What its parent has to say about @node. */
+static struct mmun_itree_entry summary(struct mmun_itree_node *node)
+{
+	struct mmun_itree_entry entry = { .start = node->entry[0].start, .below = node };
+
+	for (unsigned long i = 0; i < node->nr; i++) {
+		if (entry.last < node->entry[i].last)
+			entry.last = node->entry[i].last;
+	}
+	return entry;
+}
+
+/* All of it: the lines come from memory at once, not one after the other. */
+static inline void fetch(const struct mmun_itree_node *node)
+{
+	for (size_t i = 0; i < sizeof(*node); i += MMUN_CACHE_LINE)
+		__builtin_prefetch((const char *)node + i);
+}
+
+/* Behind all that begin where @node does or before; the inner nodes on the way
+ * count it as inserted. */
+static void find_place(struct mmun_itree_root *root, const struct mmun_interval_node *node,
+		       struct path *path)
+{
+	struct mmun_itree_node *at = root->node;
+	struct mmun_itree_entry *entry;
+	unsigned long slot;
+
+	for (unsigned int level = root->levels; level--; at = entry->below) {
+		fetch(at);
+		for (slot = 0; slot < at->nr && at->entry[slot].start <= node->start; slot++)
+			;
+		path->node[level] = at;
+		path->slot[level] = slot;
+		if (!level)
 			return;
-		parent->child_height[side] = height;
-		parent->child_last[side] = last;
+		if (slot)
+			path->slot[level] = --slot;
+		entry = &at->entry[slot];
+		if (entry->start > node->start)
+			entry->start = node->start;
+		if (entry->last < node->last)
+			entry->last = node->last;
 	}
-	rebalance(root, node);
 }
 
-void mmun_itree_insert(struct mmun_interval_node **root, struct mmun_interval_node *node)
+/* The upper half of @node moves to a new one, with @entry in one of them. */
+static struct mmun_itree_node *split(struct mmun_itree_root *root, struct mmun_itree_node *node,
+				     unsigned long slot, const struct mmun_itree_entry *entry)
 {
-	struct mmun_interval_node *parent = NULL, *next = *root;
-	unsigned int side = 0;
+	const unsigned long half = (MMUN_ITREE_FANOUT + 1) / 2;
+	const unsigned long stay = slot < half ? half - 1 : half;
+	struct mmun_itree_node *right = take(root);
 
-	while (next) {
-		parent = next;
-		side = node->start >= parent->start;
-		if (parent->child_last[side] < node->last)
-			parent->child_last[side] = node->last;
-		next = parent->child[side];
-	}
-	node->child[0] = node->child[1] = NULL;
-	node->child_last[0] = node->child_last[1] = 0;
-	node->child_height[0] = node->child_height[1] = 0;
-	node->parent = parent;
-	node->in_tree = 1;
-	if (!parent) {
-		*root = node;
-		return;
-	}
-	parent->child[side] = node;
-	parent->child_height[side] = 1;
-	climb(root, parent);
+	right->nr = node->nr - stay;
+	memcpy(right->entry, &node->entry[stay], right->nr * sizeof(*entry));
+	node->nr = stay;
+	if (slot < half)
+		put(node, slot, entry);
+	else
+		put(right, slot - half, entry);
+	return right;
 }
 
-/* The one that follows @node in its right subtree stands in its place then. */
-static void replace_by_successor(struct mmun_interval_node **root, struct mmun_interval_node *node)
+static void add_level(struct mmun_itree_root *root, struct path *path)
 {
-	struct mmun_interval_node *heir = node->child[1], *from;
+	struct mmun_itree_node *node = take(root);
 
-	while (heir->child[0])
-		heir = heir->child[0];
-	from = heir->parent == node ? heir : heir->parent;
-	if (from != heir) {
-		adopt(from, 0, heir->child[1]);
-		/* As it was with @heir in it; corrected by the climb. */
-		heir->child[1] = node->child[1];
-		heir->child_last[1] = node->child_last[1];
-		heir->child_height[1] = node->child_height[1];
-		heir->child[1]->parent = heir;
+	MMUN_BUG_ON(root->levels == MMUN_ITREE_LEVELS);
+	if (root->node) {
+		node->entry[0] = summary(root->node);
+		node->nr = 1;
 	}
-	heir->child[0] = node->child[0];
-	heir->child_last[0] = node->child_last[0];
-	heir->child_height[0] = node->child_height[0];
-	heir->child[0]->parent = heir;
-	take_place(root, node, heir);
-	/* Two gaps: one where it was, one where it is now. */
-	climb(root, from);
-	climb(root, heir);
+	path->node[root->levels] = node;
+	path->slot[root->levels] = 0;
+	root->node = node;
+	root->levels++;
 }
 
-void mmun_itree_remove(struct mmun_interval_node **root, struct mmun_interval_node *node)
+void mmun_itree_insert(struct mmun_itree_root *root, struct mmun_interval_node *node)
 {
-	struct mmun_interval_node *parent = node->parent, *child;
-	unsigned int side;
+	struct mmun_itree_entry entry = {
+		.start = node->start, .last = node->last, .below = node };
+	struct mmun_itree_node *at, *right;
+	unsigned long slot;
+	struct path path;
 
-	if (node->child[0] && node->child[1]) {
-		replace_by_successor(root, node);
-	} else {
-		child = node->child[!node->child[0]];
-		side = parent && parent->child[1] == node;
-		take_place(root, node, child);
-		if (parent) {
-			parent->child_last[side] = child ? reach(child) : 0;
-			parent->child_height[side] = child ? height_of(child) : 0;
-			climb(root, parent);
+	node->serial = ++root->serial;
+	if (root->node)
+		find_place(root, node, &path);
+	else
+		add_level(root, &path);
+	for (unsigned int level = 0;; level++) {
+		at = path.node[level];
+		slot = path.slot[level] + !!level;
+		if (at->nr < MMUN_ITREE_FANOUT)
+			break;
+		right = split(root, at, slot, &entry);
+		entry = summary(right);
+		if (level + 1 == root->levels)
+			add_level(root, &path);
+		else
+			path.node[level + 1]->entry[path.slot[level + 1]] = summary(at);
+	}
+	put(at, slot, &entry);
+}
+
+/* Does what is below begin before @node?  Equal starts are told apart by who was
+ * inserted first. */
+static bool before(const struct mmun_itree_entry *entry, unsigned int level,
+		   const struct mmun_interval_node *node)
+{
+	const void *below = entry->below;
+
+	if (entry->start != node->start)
+		return entry->start < node->start;
+	while (level--)
+		below = ((const struct mmun_itree_node *)below)->entry[0].below;
+	return ((const struct mmun_interval_node *)below)->serial <= node->serial;
+}
+
+static void find(const struct mmun_itree_root *root, const struct mmun_interval_node *node,
+		 struct path *path)
+{
+	struct mmun_itree_node *at = root->node;
+	unsigned long slot;
+
+	for (unsigned int level = root->levels; level--; at = at->entry[slot].below) {
+		fetch(at);
+		slot = 0;
+		if (level) {
+			while (slot + 1 < at->nr && before(&at->entry[slot + 1], level, node))
+				slot++;
+		} else {
+			while (slot < at->nr && at->entry[slot].below != node)
+				slot++;
+			MMUN_BUG_ON(slot == at->nr);
 		}
+		path->node[level] = at;
+		path->slot[level] = slot;
 	}
-	node->in_tree = 0;
 }
 
-/* The subtree of @node reaches @start.  Whatever lies to the right of an
- * interval that begins behind @last does so too. */
-static struct mmun_interval_node *leftmost(struct mmun_interval_node *node,
-					   unsigned long start, unsigned long last)
+/* The neighbours at @slot and behind it become one, or share what they have. */
+static void join(struct mmun_itree_root *root, struct mmun_itree_node *parent, unsigned long slot)
+{
+	struct mmun_itree_node *left = parent->entry[slot].below;
+	struct mmun_itree_node *right = parent->entry[slot + 1].below;
+	const unsigned long total = left->nr + right->nr;
+	const unsigned long stay = total <= 2 * MMUN_ITREE_LEAST ? total : total / 2;
+	const size_t size = sizeof(left->entry[0]);
+
+	if (stay < left->nr) {
+		memmove(&right->entry[left->nr - stay], right->entry, right->nr * size);
+		memcpy(right->entry, &left->entry[stay], (left->nr - stay) * size);
+	} else {
+		memcpy(&left->entry[left->nr], right->entry, (stay - left->nr) * size);
+		memmove(right->entry, &right->entry[stay - left->nr], (total - stay) * size);
+	}
+	left->nr = stay;
+	right->nr = total - stay;
+	parent->entry[slot] = summary(left);
+	if (right->nr) {
+		parent->entry[slot + 1] = summary(right);
+	} else {
+		erase(parent, slot + 1);
+		give(root, right);
+	}
+}
+
+/* @node, at @slot of its parent, has lost an entry, or one of its entries has
+ * changed.  Returns whether the parent has changed. */
+static bool repair(struct mmun_itree_root *root, struct mmun_itree_node *node,
+		   struct mmun_itree_node *parent, unsigned long slot)
+{
+	struct mmun_itree_entry *known = &parent->entry[slot];
+	struct mmun_itree_entry now;
+
+	if (node->nr < MMUN_ITREE_LEAST) {
+		join(root, parent, slot ? slot - 1 : 0);
+		return true;
+	}
+	now = summary(node);
+	if (known->start == now.start && known->last == now.last)
+		return false;
+	*known = now;
+	return true;
+}
+
+void mmun_itree_remove(struct mmun_itree_root *root, struct mmun_interval_node *node)
+{
+	struct mmun_itree_node *top;
+	struct path path;
+
+	find(root, node, &path);
+	erase(path.node[0], path.slot[0]);
+	node->serial = 0;
+	for (unsigned int level = 0; level + 1 < root->levels; level++) {
+		if (!repair(root, path.node[level], path.node[level + 1], path.slot[level + 1]))
+			return;
+	}
+	top = root->node;
+	if (top->nr > (root->levels > 1))
+		return;
+	root->levels--;
+	root->node = root->levels ? top->entry[0].below : NULL;
+	give(root, top);
+}
+
+/*
+ * The first interval at the cursor or behind it that reaches ->start.  Below an
+ * entry that does there is one; and whatever follows an interval that begins
+ * behind ->last does so too.
+ */
+static struct mmun_interval_node *settle(struct mmun_itree_cursor *cursor, unsigned int level)
 {
 	for (;;) {
-		if (node->child[0] && node->child_last[0] >= start) {
-			node = node->child[0];
+		const struct mmun_itree_node *node = cursor->at[level].node;
+		unsigned long slot = cursor->at[level].slot;
+
+		while (slot < node->nr && node->entry[slot].last < cursor->start)
+			slot++;
+		if (slot == node->nr) {
+			if (++level == cursor->levels)
+				return NULL;
+			cursor->at[level].slot++;
 			continue;
 		}
-		if (node->start > last)
+		if (node->entry[slot].start > cursor->last)
 			return NULL;
-		if (node->last >= start)
-			return node;
-		if (!node->child[1] || node->child_last[1] < start)
-			return NULL;
-		node = node->child[1];
+		cursor->at[level].slot = slot;
+		if (!level)
+			return node->entry[slot].below;
+		level--;
+		cursor->at[level].node = node->entry[slot].below;
+		cursor->at[level].slot = 0;
+		fetch(cursor->at[level].node);
 	}
 }
 
-struct mmun_interval_node *mmun_itree_first(struct mmun_interval_node *root,
-					    unsigned long start, unsigned long last)
+struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root,
+					    unsigned long start, unsigned long last,
+					    struct mmun_itree_cursor *cursor)
 {
-	if (!root || last < start || reach(root) < start)
+	if (!root->node || last < start)
 		return NULL;
-	return leftmost(root, start, last);
+	cursor->start = start;
+	cursor->last = last;
+	cursor->levels = root->levels;
+	cursor->at[root->levels - 1].node = root->node;
+	cursor->at[root->levels - 1].slot = 0;
+	return settle(cursor, root->levels - 1);
 }
 
-struct mmun_interval_node *mmun_itree_next(struct mmun_interval_node *node,
-					   unsigned long start, unsigned long last)
+struct mmun_interval_node *mmun_itree_next(struct mmun_itree_cursor *cursor)
 {
-	struct mmun_interval_node *came_from;
-
-	for (;;) {
-		if (node->child[1] && node->child_last[1] >= start)
-			return leftmost(node->child[1], start, last);
-		do {
-			came_from = node;
-			node = node->parent;
-			if (!node)
-				return NULL;
-		} while (node->child[1] == came_from);
-		if (node->start > last)
-			return NULL;
-		if (node->last >= start)
-			return node;
-	}
+	cursor->at[0].slot++;
+	return settle(cursor, 0);
 }

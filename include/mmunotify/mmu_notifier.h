@@ -263,10 +263,7 @@ struct mmu_interval_notifier;
 struct mmun_interval_node {
 	unsigned long start, last;
 	/* private: */
-	struct mmun_interval_node *parent, *child[2];
-	unsigned long child_last[2];
-	unsigned short child_height[2];
-	unsigned int in_tree;
+	unsigned long serial;
 };
 
 /**
@@ -335,9 +332,9 @@ struct mmu_interval_notifier {
 	const struct mmu_interval_notifier_ops *ops;
 	unsigned long invalidate_seq;
 	struct mm_struct *mm;
-	struct mmun_list_node deferred_item;
 	unsigned long state;
-	unsigned long reserved[2];
+	struct mmun_list_node deferred_item;
+	unsigned long reserved[3];
 };
 
 /**
@@ -348,8 +345,8 @@ struct mmu_interval_notifier {
  * for its end.  The first one of an mm switches it to interval mode, as
  * mmu_notifier_register(NULL, mm) does; only then the mm is quiesced.
  *
- * Context: sleeps; not async-signal-safe.  Later ones allocate nothing and may be
- * called from a callback.
+ * Context: sleeps; not async-signal-safe.  Later ones may be called from a
+ * callback: memory for the tree comes from the kernel, not from malloc().
  * Locks: must not hold the mmap lock; mmu_interval_notifier_insert_locked():
  * held for write, and kept.
  * Return: 0; -EOVERFLOW (@length is 0, or the range wraps); -EINVAL (mm_users is 0,

@@ -6,7 +6,8 @@
  * freed, end; some sections may sleep, some must not, some run in signal handlers,
  * some are opened by callbacks; all run under the gate.  Users subscribe to ranges,
  * look frames up with the retry protocol, use them under their lock and leave; some
- * refuse, some work in two passes.  List notifiers come and go and refuse now and
+ * refuse, some work in two passes.  A crowd around them comes and goes, so that the
+ * tree has several levels and needs memory.  List notifiers come and go and refuse now and
  * then (B8).  Afterwards address spaces are made and ended in races of exit,
  * insertion and removal.
  *
@@ -31,6 +32,8 @@
 #define LONGEST 4
 #define NR_USERS 3
 #define NR_CHANGERS 2
+#define NR_CROWDS 2
+#define CROWD 300
 #define EXIT_ROUNDS_PER_SECOND 500
 
 /* ThreadSanitizer delivers signals late, also where the library has blocked them
@@ -64,7 +67,7 @@ static int stop;
 
 static long histogram[NR_STATES];
 static long changes, refused, nested, in_handlers, lookups, retries, hits, subscriptions;
-static long two_passes, poisoned, unseen, joins;
+static long two_passes, poisoned, unseen, joins, crowd_left;
 
 static int lock_mm(struct mm_struct *which, struct mm_lock_data *data)
 {
@@ -339,6 +342,59 @@ static void *user_thread(void *arg)
 	return NULL;
 }
 
+struct bystander {
+	struct mmu_interval_notifier ni;
+	int there;
+};
+
+static bool stand_by(struct mmu_interval_notifier *ni, const struct mmu_notifier_range *range,
+		     unsigned long seq)
+{
+	if (!mmun_load_full(&mmun_container_of(ni, struct bystander, ni)->there))
+		mmun_add_relaxed(&poisoned, 1);
+	mmu_interval_set_seq(ni, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops bystander_ops = { .invalidate = stand_by };
+
+static void come_or_go(struct bystander *one, uint64_t random)
+{
+	if (one->there) {
+		mmu_interval_notifier_remove(&one->ni);
+		mmun_store_full(&one->there, 0);
+		mmun_add_relaxed(&crowd_left, 1);
+		return;
+	}
+	mmun_store_full(&one->there, 1);
+	/* Half of them where nothing is changed. */
+	if (mmu_interval_notifier_insert(&one->ni, mm, random % (2 * PAGES) * PAGE,
+					 1 + (random >> 16) % PAGE, &bystander_ops))
+		bail_out("cannot insert");
+}
+
+/* Fills and empties the tree in turns. */
+static void *crowd(void *arg)
+{
+	struct rng rng = rng_of(options.seed, 120 + (unsigned int)(long)arg);
+	struct bystander *all = calloc(CROWD, sizeof(*all));
+	long i;
+
+	for (long n = 0; !mmun_load_full(&stop); n++) {
+		uint64_t random = next_random(&rng);
+
+		i = (long)(random >> 32) % CROWD;
+		if (all[i].there == (n / (2 * CROWD)) % 2 || random % 4 == 0)
+			come_or_go(&all[i], random >> 8);
+	}
+	for (i = 0; i < CROWD; i++) {
+		if (all[i].there)
+			come_or_go(&all[i], 0);
+	}
+	free(all);
+	return NULL;
+}
+
 static void *changer(void *arg)
 {
 	struct rng rng = rng_of(options.seed, 80 + (unsigned int)(long)arg);
@@ -456,7 +512,7 @@ static void race_exits(unsigned int rounds)
 		mmput(race.mm);
 		await(&race.done, round);
 		wrong += race.releases > 2 || race.calls > 2 || race.mm->mm_count != 1 ||
-			 race.mm->mmu_notifier_mm->itree->root ||
+			 race.mm->mmu_notifier_mm->itree->root.node ||
 			 mmun_itree_odd(race.mm->mmu_notifier_mm->itree);
 		mmdrop(race.mm);
 	}
@@ -466,7 +522,7 @@ static void race_exits(unsigned int rounds)
 
 static void run(void)
 {
-	pthread_t threads[NR_USERS + NR_CHANGERS + 1];
+	pthread_t threads[NR_USERS + NR_CHANGERS + NR_CROWDS + 1];
 	struct timespec begin, now;
 	long i, n = 0;
 
@@ -475,6 +531,8 @@ static void run(void)
 		pthread_create(&threads[n++], NULL, changer, (void *)i);
 	for (i = 0; i < NR_USERS; i++)
 		pthread_create(&threads[n++], NULL, user_thread, (void *)i);
+	for (i = 0; i < NR_CROWDS; i++)
+		pthread_create(&threads[n++], NULL, crowd, (void *)i);
 	pthread_create(&threads[n++], NULL, joiner, NULL);
 	do {
 		usleep(500);
@@ -503,15 +561,17 @@ int main(int argc, char **argv)
 	     histogram[IN_USE], histogram[REPLACED], histogram[FREED]);
 	diag("%ld changes (%ld nested, %ld in handlers), %ld refused, %ld second passes",
 	     changes, nested, in_handlers, refused, two_passes);
+	diag("%ld left the crowd, its tree has had %lu nodes", crowd_left, itree->root.nr_nodes);
 	diag("%ld subscriptions, %ld lookups, %ld retries, %ld uses, %ld joins; sequence %lu",
 	     subscriptions, lookups, retries, hits, joins, mmun_itree_seq(itree));
 	ok(changes && nested && (in_handlers || !SEND_SIGNALS) && refused && subscriptions && lookups && retries &&
-	   hits && two_passes && joins, "every kind of change and of use took place");
+	   hits && two_passes && joins && crowd_left && itree->root.chunks,
+	   "every kind of change and of use took place");
 	is(histogram[FREED], 0, "S5 no freed frame was used through an established translation");
 	is(histogram[REPLACED], 0, "S5 nor one that was being replaced");
 	is(unseen, 0, "R1 no change after insertion went unseen");
 	is(poisoned, 0, "U2 B9 nobody was called, or finished, after it left");
-	ok(!mmun_itree_odd(itree) && mmun_itree_idle(itree) && !itree->root &&
+	ok(!mmun_itree_odd(itree) && mmun_itree_idle(itree) && !itree->root.node &&
 	   mmun_list_empty(&itree->deferred) && !itree->waiters,
 	   "B7 B8 no section is left open, nothing deferred, nobody waiting");
 	is(mm->mm_count, 1, "R6 who came has left");

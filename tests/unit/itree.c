@@ -3,16 +3,19 @@
 #include "itree.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "tap.h"
 
 #define NODES 300
 #define ROUNDS 60000
+#define MANY (1ul << 17)
 
 static struct mmun_interval_node nodes[NODES];
 static bool inside[NODES];
-static struct mmun_interval_node *root;
+static struct mmun_itree_root root;
 static uint64_t state = 88172645463325252ull;
 
 static uint64_t next_random(void)
@@ -22,67 +25,100 @@ static uint64_t next_random(void)
 	return state ^= state << 17;
 }
 
-static unsigned long larger(unsigned long a, unsigned long b)
+/* What check() has found so far. */
+struct survey {
+	unsigned long intervals, nodes;
+	const struct mmun_interval_node *before;
+	bool broken;
+};
+
+static void check_interval(struct survey *survey, const struct mmun_itree_entry *entry)
 {
-	return a > b ? a : b;
+	const struct mmun_interval_node *now = entry->below, *before = survey->before;
+
+	if (before && (before->start > now->start ||
+		       (before->start == now->start && before->serial >= now->serial)))
+		survey->broken = true;
+	if (now->start != entry->start || now->last != entry->last || !mmun_itree_contains(now))
+		survey->broken = true;
+	survey->before = now;
+	survey->intervals++;
 }
 
-static unsigned int levels(const struct mmun_interval_node *node)
+/* Returns what the subtree reaches to. */
+static unsigned long check(struct survey *survey, const struct mmun_itree_node *node,
+			   unsigned int level)
 {
-	return 1u + (node->child_height[0] > node->child_height[1] ? node->child_height[0] :
-								     node->child_height[1]);
-}
+	unsigned long last = 0;
 
-/* Counts the nodes of the subtree; what it reaches to in *last; -1: broken. */
-static long check(const struct mmun_interval_node *node, unsigned long *last)
-{
-	unsigned long reach[2] = { 0, 0 };
-	unsigned int height[2] = { 0, 0 };
-	long total = 1;
-
-	*last = node->last;
-	for (int i = 0; i < 2; i++) {
-		const struct mmun_interval_node *child = node->child[i];
-		long below;
-
-		if (!child) {
-			if (node->child_last[i] || node->child_height[i])
-				return -1;
-			continue;
-		}
-		below = check(child, &reach[i]);
-		if (below < 0 || child->parent != node || node->child_last[i] != reach[i] ||
-		    (i ? child->start < node->start : child->start > node->start))
-			return -1;
-		height[i] = levels(child);
-		if (node->child_height[i] != height[i] || !child->in_tree)
-			return -1;
-		total += below;
-		*last = larger(*last, reach[i]);
+	survey->nodes++;
+	if (node->nr > MMUN_ITREE_FANOUT ||
+	    node->nr < (node != root.node ? MMUN_ITREE_LEAST : 1u + !!level)) {
+		survey->broken = true;
+		return 0;
 	}
-	if (height[0] > height[1] + 1 || height[1] > height[0] + 1)
-		return -1;
-	return total;
+	for (unsigned long i = 0; i < node->nr; i++) {
+		const struct mmun_itree_entry *entry = &node->entry[i];
+		const struct mmun_itree_node *below = entry->below;
+
+		if (entry->last > last)
+			last = entry->last;
+		if (!level)
+			check_interval(survey, entry);
+		else if (check(survey, below, level - 1) != entry->last ||
+			 below->entry[0].start != entry->start)
+			survey->broken = true;
+	}
+	return last;
 }
 
-static bool sound(long expected)
+/* @expected intervals, in no more nodes than they have room for, and no node lost. */
+static bool sound(unsigned long expected)
 {
-	unsigned long last;
+	static struct mmun_itree_root less;
+	struct survey survey = { .intervals = 0 };
 
-	if (!root)
-		return expected == 0;
-	return !root->parent && check(root, &last) == expected;
+	if (root.node) {
+		check(&survey, root.node, root.levels - 1);
+		less.nr_nodes = survey.nodes - 1;
+		if (mmun_itree_has_room(&less, expected))
+			return false;
+	}
+	for (const struct mmun_itree_node *node = root.spare; node; node = node->entry[0].below)
+		survey.nodes++;
+	return !survey.broken && survey.intervals == expected && survey.nodes == root.nr_nodes &&
+	       !root.levels == !root.node;
 }
 
-/* Every overlapping interval once, in the order of ->start. */
+static void begin(void)
+{
+	memset(&root, 0, sizeof(root));
+	mmun_itree_root_init(&root);
+}
+
+static void make_room(unsigned long count)
+{
+	struct mmun_itree_chunk *chunk;
+
+	while (!mmun_itree_has_room(&root, count)) {
+		chunk = mmun_itree_chunk_alloc(root.nr_nodes);
+		if (!chunk)
+			bail_out("no memory");
+		mmun_itree_add_chunk(&root, chunk);
+	}
+}
+
+/* Every overlapping interval once, in the order of ->start and of insertion. */
 static bool finds_the_same(unsigned long start, unsigned long last)
 {
 	struct mmun_interval_node *node, *before = NULL;
+	struct mmun_itree_cursor cursor;
 	bool found[NODES] = { false };
 
-	for (node = mmun_itree_first(root, start, last); node;
-	     node = mmun_itree_next(node, start, last)) {
-		if (found[node - nodes] || (before && before->start > node->start))
+	for (node = mmun_itree_first(&root, start, last, &cursor); node;
+	     node = mmun_itree_next(&cursor)) {
+		if (found[node - nodes] || (before && before->start > node->start) ||
+		    (before && before->start == node->start && before->serial > node->serial))
 			return false;
 		found[node - nodes] = true;
 		before = node;
@@ -101,84 +137,208 @@ static unsigned long pick(unsigned long limit)
 	return limit ? next_random() % limit : next_random();
 }
 
+static unsigned long up_to(unsigned long start, unsigned long longest)
+{
+	unsigned long last = start + next_random() % longest;
+
+	return last < start ? ~0ul : last;
+}
+
+static void change(long i, unsigned long start, unsigned long last, unsigned long *count)
+{
+	if (inside[i]) {
+		mmun_itree_remove(&root, &nodes[i]);
+		--*count;
+	} else {
+		make_room(++*count);
+		nodes[i] = (struct mmun_interval_node){ .start = start, .last = last };
+		mmun_itree_insert(&root, &nodes[i]);
+	}
+	inside[i] = !inside[i];
+}
+
 /* @limit: the largest address, 0: all of them. */
 static void compare(unsigned long limit, unsigned long longest, const char *what)
 {
-	long count = 0, broken = 0, different = 0;
+	unsigned long count = 0;
+	long broken = 0, different = 0, live = mmun_alloc_live();
 
+	begin();
 	for (long round = 0; round < ROUNDS; round++) {
+		/* Fills and empties it in turns, so that it often is both. */
+		const bool fill = (round / 2000) % 2;
 		long i = (long)(next_random() % NODES);
-		unsigned long start = pick(limit), last;
+		unsigned long start = pick(limit);
 
-		if (inside[i]) {
-			mmun_itree_remove(&root, &nodes[i]);
-			inside[i] = false;
-			count--;
-			broken += mmun_itree_contains(&nodes[i]);
-		} else {
-			last = start + next_random() % longest;
-			nodes[i] = (struct mmun_interval_node){
-				.start = start, .last = last < start ? ~0ul : last };
-			mmun_itree_insert(&root, &nodes[i]);
-			inside[i] = true;
-			count++;
-		}
-		broken += !sound(count);
+		if (inside[i] == fill)
+			i = (long)(next_random() % NODES);
+		change(i, start, up_to(start, longest), &count);
+		broken += mmun_itree_contains(&nodes[i]) != inside[i] || !sound(count);
 		start = pick(limit);
-		last = start + next_random() % longest;
-		different += !finds_the_same(start, last < start ? ~0ul : last);
+		different += !finds_the_same(start, up_to(start, longest));
 	}
 	for (int i = 0; i < NODES; i++) {
 		if (inside[i])
-			mmun_itree_remove(&root, &nodes[i]);
-		inside[i] = false;
+			change(i, 0, 0, &count);
 	}
-	is(broken, 0, "%s: in order, balanced, summaries right after each of %d steps", what, ROUNDS);
+	is(broken, 0, "%s: ordered, filled, summaries right after each of %d steps", what, ROUNDS);
 	is(different, 0, "%s: finds what a list finds", what);
-	ok(!root, "%s: empty at the end", what);
+	ok(!root.node && sound(0), "%s: empty at the end", what);
+	mmun_itree_root_destroy(&root);
+	is(mmun_alloc_live(), live, "%s: all memory is given back", what);
 }
 
 static void test_edges(void)
 {
 	struct mmun_interval_node all = { .start = 0, .last = ~0ul }, none;
+	struct mmun_itree_cursor cursor;
 
-	ok(!mmun_itree_first(NULL, 0, ~0ul), "nothing in an empty tree");
+	begin();
+	ok(!mmun_itree_first(&root, 0, ~0ul, &cursor), "nothing in an empty tree");
 	mmun_itree_insert(&root, &all);
-	ok(mmun_itree_first(root, 0, 0) == &all && mmun_itree_first(root, ~0ul, ~0ul) == &all,
+	ok(mmun_itree_first(&root, ~0ul, ~0ul, &cursor) == &all &&
+	   mmun_itree_first(&root, 0, 0, &cursor) == &all,
 	   "the largest interval is found at both ends");
-	ok(!mmun_itree_next(&all, 0, ~0ul), "once");
-	ok(!mmun_itree_first(root, 5, 4), "an empty range touches nothing");
+	ok(!mmun_itree_next(&cursor), "once");
+	ok(!mmun_itree_first(&root, 5, 4, &cursor), "an empty range touches nothing");
 	mmun_itree_remove(&root, &all);
 	none = (struct mmun_interval_node){ .start = 8, .last = 15 };
 	mmun_itree_insert(&root, &none);
-	ok(!mmun_itree_first(root, 0, 7) && !mmun_itree_first(root, 16, ~0ul), "neighbours do not overlap");
-	ok(mmun_itree_first(root, 0, 8) && mmun_itree_first(root, 15, 99), "one byte does");
+	ok(!mmun_itree_first(&root, 0, 7, &cursor) && !mmun_itree_first(&root, 16, ~0ul, &cursor),
+	   "neighbours do not overlap");
+	ok(mmun_itree_first(&root, 0, 8, &cursor) && mmun_itree_first(&root, 15, 99, &cursor),
+	   "one byte does");
+	mmun_itree_remove(&root, &none);
+	none = (struct mmun_interval_node){ .start = ~0ul, .last = ~0ul };
+	mmun_itree_insert(&root, &none);
+	ok(!mmun_itree_first(&root, 0, ~0ul - 1, &cursor) &&
+	   mmun_itree_first(&root, 0, ~0ul, &cursor) == &none, "the last byte is one");
 	mmun_itree_remove(&root, &none);
 }
 
-/* The depth that the balance promises, in the order that hurts a plain tree. */
+static struct mmun_interval_node *many;
+
+static void insert_many(unsigned long i, unsigned long start, unsigned long last)
+{
+	many[i] = (struct mmun_interval_node){ .start = start, .last = last };
+	mmun_itree_insert(&root, &many[i]);
+}
+
+/* The depth that the fill promises, in the order that fills nodes least. */
 static void test_depth(void)
 {
-	static struct mmun_interval_node many[1 << 14];
-	unsigned int n = sizeof(many) / sizeof(many[0]);
-
-	for (unsigned int i = 0; i < n; i++) {
-		many[i] = (struct mmun_interval_node){ .start = i * 8ul, .last = i * 8ul + 7 };
-		mmun_itree_insert(&root, &many[i]);
-	}
-	ok(levels(root) <= 15, "%u ascending intervals: %u levels", n, levels(root));
-	for (unsigned int i = 0; i < n; i += 2)
+	begin();
+	make_room(MANY);
+	for (unsigned long i = 0; i < MANY; i++)
+		insert_many(i, i * 8, i * 8 + 7);
+	ok(sound(MANY) && root.levels <= 5, "%lu ascending intervals: %u levels", MANY, root.levels);
+	for (unsigned long i = 0; i < MANY; i += 2)
 		mmun_itree_remove(&root, &many[i]);
-	ok(sound(n / 2) && levels(root) <= 15, "every other one removed: %u levels", levels(root));
-	root = NULL;
+	ok(sound(MANY / 2) && root.levels <= 5, "every other one removed: %u levels", root.levels);
+	for (unsigned long i = 1; i < MANY; i += 2)
+		mmun_itree_remove(&root, &many[MANY - i]);
+	ok(sound(0) && !root.node, "the others from behind: empty");
+	for (unsigned long i = MANY; i--;)
+		insert_many(i, i * 8, i * 8 + 7);
+	ok(sound(MANY) && root.levels <= 5, "descending: %u levels", root.levels);
+	mmun_itree_root_destroy(&root);
+}
+
+/* Nothing but ->serial tells them apart. */
+static void test_equal(void)
+{
+	struct mmun_interval_node *node;
+	struct mmun_itree_cursor cursor;
+	unsigned long count = 0, serial = 0;
+	bool ordered = true;
+
+	begin();
+	make_room(MANY);
+	for (unsigned long i = 0; i < MANY; i++)
+		insert_many(i, 4096, i & 1 ? ~0ul : 4096 + i);
+	for (unsigned long i = 0; i < MANY; i += 3)
+		mmun_itree_remove(&root, &many[i * 7 % MANY]);
+	count = MANY - (MANY + 2) / 3;
+	ok(sound(count), "a third of %lu intervals of one start removed", MANY);
+	for (node = mmun_itree_first(&root, 0, 4096, &cursor); node; node = mmun_itree_next(&cursor)) {
+		ordered &= node->serial > serial;
+		serial = node->serial;
+		count--;
+	}
+	ok(!count && ordered, "the others are found, in the order of their insertion");
+	mmun_itree_root_destroy(&root);
+}
+
+/* Many small ones that do not overlap lie between two that do. */
+static void test_nested(void)
+{
+	struct mmun_itree_cursor cursor;
+
+	begin();
+	make_room(MANY);
+	insert_many(0, 0, ~0ul);
+	for (unsigned long i = 1; i < MANY; i++)
+		insert_many(i, i * 8, i * 8 + 7);
+	ok(mmun_itree_first(&root, MANY * 8 - 1, ~0ul, &cursor) == &many[0] &&
+	   mmun_itree_next(&cursor) == &many[MANY - 1] && !mmun_itree_next(&cursor),
+	   "what lies between two that overlap is passed over");
+	mmun_itree_remove(&root, &many[0]);
+	ok(!mmun_itree_first(&root, MANY * 8, ~0ul, &cursor) && sound(MANY - 1),
+	   "without the largest one the tree reaches less far");
+	mmun_itree_root_destroy(&root);
+}
+
+static bool always(size_t size)
+{
+	return true;
+}
+
+/* As much memory as promised is enough for the worst that can come: the tree is
+ * filled in disorder, thinned out until every node is at its least, refilled. */
+static void test_room(void)
+{
+	long live = mmun_alloc_live();
+
+	begin();
+	ok(mmun_itree_has_room(&root, MMUN_ITREE_FANOUT - 2) && !mmun_itree_has_room(&root, MANY),
+	   "few intervals need no chunk, many do");
+	mmun_alloc_fail = always;
+	ok(!mmun_itree_chunk_alloc(root.nr_nodes), "which may fail");
+	mmun_alloc_fail = NULL;
+	make_room(MANY);
+	mmun_alloc_fail = always;
+	for (unsigned long i = 0; i < MANY; i++)
+		insert_many(i, i * 40503 % MANY * 8, i * 40503 % MANY * 8 + 7);
+	for (int round = 0; round < 4; round++) {
+		for (unsigned long i = 0; i < MANY; i++) {
+			if (many[i].start / 8 % 5)
+				mmun_itree_remove(&root, &many[i]);
+		}
+		for (unsigned long i = 0; i < MANY; i++) {
+			if (!mmun_itree_contains(&many[i]))
+				mmun_itree_insert(&root, &many[i]);
+		}
+	}
+	mmun_alloc_fail = NULL;
+	ok(sound(MANY), "with room nothing is allocated, whatever goes and comes");
+	mmun_itree_root_destroy(&root);
+	is(mmun_alloc_live(), live, "all of it is given back");
 }
 
 int main(void)
 {
+	many = calloc(MANY, sizeof(*many));
+	if (!many)
+		bail_out("no memory");
 	compare(64, 16, "crowded");
 	compare(1 << 20, 1 << 10, "sparse");
 	compare(0, 0x4000000000000000ul, "huge");
+	compare(2, 0x4000000000000000ul, "two starts");
 	test_edges();
 	test_depth();
+	test_equal();
+	test_nested();
+	test_room();
+	free(many);
 	return tap_done();
 }
