@@ -21,8 +21,9 @@
 #include "state.h"
 
 #define BATCH 64
-/* Processor time, ns: far more than a call needs to ask for the lock. */
-#define ENOUGH 100000
+/* Processor time, ns: far more than a call needs to ask for the lock.  What the host of a
+ * virtual machine takes away, and interrupts, count as used. */
+#define ENOUGH 1000000
 /* Waits of PAUSE ns; a thread that never runs meanwhile is stopped, or starves. */
 #define PAUSE 50000
 #define PATIENCE 20000
