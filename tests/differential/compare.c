@@ -119,10 +119,11 @@ static bool excused(const struct op *op, const struct range *range, uint64_t at)
 	case OP_MMAP:
 		return op->flags & (MAP_POPULATE | MAP_LOCKED);
 	case OP_MADVISE:
-		/* A large folio with a hole is split, and all of it unmapped for that. */
+		/* A large folio that gets a hole, or is cold in part, is split, and all of it
+		 * unmapped for that. */
 		if (op->flags == MADV_REMOVE)
 			return at - ARENA - op->page * PAGE >= op->pages * PAGE;
-		return op->flags == MADV_POPULATE_WRITE;
+		return op->flags == MADV_POPULATE_WRITE || op->flags == MADV_COLD;
 	/* A file system writes back, and write-protects, whole large folios. */
 	case OP_PUNCH: case OP_TRUNCATE: case OP_FSYNC:
 		return op->file >= SHMEM_FILES;

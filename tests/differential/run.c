@@ -14,11 +14,9 @@ static bool applies(struct soft_side *soft, const struct op *op)
 {
 	if (!soft_alive(soft, op->process))
 		return false;
-	/* Who takes pages away behind everybody's back has told of that then; MADV_COLD of a
-	 * part of a large page of a file does too: the page is split. */
+	/* Who takes pages away behind everybody's back has told of that then. */
 	if (with_events && (op->kind >= OP_RECLAIM ||
-			    (op->kind == OP_MADVISE &&
-			     (op->flags == MADV_PAGEOUT || op->flags == MADV_COLD))))
+			    (op->kind == OP_MADVISE && op->flags == MADV_PAGEOUT)))
 		return false;
 	if (op->kind == OP_FORK)
 		return !soft_alive(soft, op->to);
