@@ -118,7 +118,7 @@ static int interval_setup(char **args)
 static void section(unsigned long start, unsigned long end)
 {
 	struct mmu_notifier_range range = {
-		.mm = mm, .start = start, .end = end, .flags = MMUN_RANGE_GATED,
+		.mm = mm, .start = start, .end = end, .flags = MMUN_RANGE_READ_LOCKED,
 	};
 	int cookie = mmun_gate_enter(mm, false);
 

@@ -203,7 +203,7 @@ static void section_batch(double *figures)
 		struct mmu_notifier_range range = {
 			.mm = own_mm,
 			.end = 65536,
-			.flags = MMUN_RANGE_GATED,
+			.flags = MMUN_RANGE_READ_LOCKED,
 		};
 		int cookie = mmun_gate_enter(own_mm, false);
 

@@ -71,7 +71,7 @@ static inline void section_end(struct section *s)
  * nor a mark on the thread is needed. */
 static inline bool gate_is_enough(const struct mmu_notifier_range *range)
 {
-	return (range->flags & MMUN_RANGE_GATED) && mmun_task_gate_is(range->mm);
+	return (range->flags & MMUN_RANGE_READ_LOCKED) && mmun_task_gate_is(range->mm);
 }
 
 static inline struct mmu_notifier *to_notifier(struct mmun_list_node *node)
@@ -228,7 +228,7 @@ HOT void end_all(struct mmu_notifier_mm *chain, const struct mmu_notifier_range 
 
 static int start_in_section(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
 {
-	SECTION(s, range->mm, range->flags & MMUN_RANGE_GATED);
+	SECTION(s, range->mm, range->flags & MMUN_RANGE_READ_LOCKED);
 
 	return start_all(chain, range);
 }
@@ -258,7 +258,7 @@ int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *rang
 
 static void end_in_section(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
 {
-	SECTION(s, range->mm, range->flags & MMUN_RANGE_GATED);
+	SECTION(s, range->mm, range->flags & MMUN_RANGE_READ_LOCKED);
 
 	end_all(chain, range);
 }

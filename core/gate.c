@@ -247,3 +247,13 @@ void mmun_gate_open(struct mm_struct *mm)
 	mmun_mutex_unlock(&gate->closer);
 	mmun_signals_restore(&saved);
 }
+
+void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader)
+{
+	reader->state = (unsigned long)mmun_gate_enter(mm, false);
+}
+
+void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
+{
+	mmun_gate_exit(mm, (int)reader->state);
+}

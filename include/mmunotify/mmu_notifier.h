@@ -65,9 +65,17 @@ enum mmu_notifier_event {
 /** The change does not move pages that are pinned (reclaim, collapse, fork,
  *  rights): users that pin their pages may ignore it. */
 #define MMUN_RANGE_PINNED_SAFE (1u << 2)
-/** Set by an event source that holds the mm's gate around the whole section and
- *  has disabled thread cancellation for as long. */
-#define MMUN_RANGE_GATED (1u << 3)
+/** Set by an event source that holds a read section of the mm (mmun_mm_read_lock())
+ *  around the whole section and has disabled thread cancellation for as long. */
+#define MMUN_RANGE_READ_LOCKED (1u << 3)
+
+/** A read section of an mm: what was registered when it began is waited for until it
+ *  has ended.  Filled by mmun_mm_read_lock(), or by the start of a section. */
+struct mmun_reader {
+	/* private: */
+	void *slot;
+	unsigned long state;
+};
 
 /** One section: the same object is passed to start and to end (S3). */
 struct mmu_notifier_range {
@@ -84,6 +92,15 @@ struct mmu_notifier_range {
 	/** What the event source knows of the cause, or NULL; valid during the
 	 *  callback only. */
 	const struct mmun_origin *origin;
+	/* private: from start to end; zero before the start. */
+	struct {
+		/* The first notifier that was told, NULL: none. */
+		void *head;
+		/* The entry among the open sections of interval notifiers, NULL: none. */
+		void *interval;
+		/* The read section, unless the source holds one. */
+		struct mmun_reader reader;
+	} section;
 };
 
 static inline bool
@@ -433,7 +450,7 @@ bool mm_has_notifiers(struct mm_struct *mm);
  * the list.  On -EAGAIN every notifier that saw the start and has an end got its
  * end, and the section is over for interval notifiers too: the caller must not
  * change anything and must not call end.  end never fails.  All take an SRCU read
- * section unless the source holds the gate (MMUN_RANGE_GATED).
+ * section unless the source holds the gate (MMUN_RANGE_READ_LOCKED).
  *
  * Interval notifiers cannot be told at the end that nothing has changed
  * (MMUN_RANGE_UNCHANGED): for their readers the section is a collision.

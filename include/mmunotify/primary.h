@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include <mmunotify/mm.h>
+#include <mmunotify/mmu_notifier.h>
 #include <mmunotify/op.h>
 
 #ifdef __cplusplus
@@ -108,11 +109,25 @@ bool mmun_mm_is_stale(const struct mm_struct *mm);
  */
 void mmun_mm_exit(struct mm_struct *mm);
 
+/**
+ * mmun_mm_read_lock() - open a read section of @mm around an operation.
+ *
+ * For a source that learns of an operation from the thread that performs it:
+ * registration returns when every read section that was open at its publication
+ * has ended, so no unseen operation is under way then (R2).  Sections of the chain
+ * inside it carry MMUN_RANGE_READ_LOCKED and need no read section of their own.
+ * Context: any, also signal handlers and callbacks; never waits; nests.
+ */
+void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader);
+
+/** mmun_mm_read_unlock() - end it, in the same thread.  Context: any; never waits. */
+void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader);
+
 /*
  * The gate: one big-reader lock per mm, for sources that learn of an operation
  * from the thread that performs it.  It is the mm's SRCU domain with a door:
  * entering is a read lock that waits while the door is closed, closing waits
- * for everybody inside.  Sections run under it carry MMUN_RANGE_GATED; then
+ * for everybody inside.  Sections run under it carry MMUN_RANGE_READ_LOCKED; then
  * unregister waits for the whole section, not only for its callbacks.
  *
  * enter: any context, also a callback, and a signal handler that interrupted an

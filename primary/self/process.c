@@ -31,7 +31,7 @@
 static __thread struct {
 	unsigned int epoch;
 	bool open;
-	int gate;
+	struct mmun_reader reader;
 	unsigned long args[6];
 	struct mmun_origin origin;
 	struct mmu_notifier_range range;
@@ -68,7 +68,7 @@ static long open_fork_section(void *arg)
 	forking.range = (struct mmu_notifier_range){
 		.mm = mm, .start = 0, .end = WHOLE_END,
 		.event = MMU_NOTIFY_PROTECTION_PAGE,
-		.flags = MMUN_RANGE_GATED | MMUN_RANGE_PINNED_SAFE, .origin = &forking.origin,
+		.flags = MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE, .origin = &forking.origin,
 	};
 	/* Only for the callbacks: the child inherits what is set at the fork. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
@@ -78,9 +78,9 @@ static long open_fork_section(void *arg)
 	return ret;
 }
 
-static void close_gate(struct mm_struct *mm)
+static void close_reader(struct mm_struct *mm)
 {
-	mmun_gate_exit(mm, forking.gate);
+	mmun_mm_read_unlock(mm, &forking.reader);
 	forking.open = false;
 }
 
@@ -101,9 +101,9 @@ long mmun_self_fork_before(struct mmun_regs *regs)
 		return 1;
 	forking.epoch = epoch;
 	forking.open = true;
-	forking.gate = mmun_gate_enter(mm, false);
+	mmun_mm_read_lock(mm, &forking.reader);
 	if (mmun_self_vectors_saved(open_fork_section, regs)) {
-		close_gate(mm);
+		close_reader(mm);
 		return -EAGAIN;
 	}
 	return 0;
@@ -128,7 +128,7 @@ void mmun_self_fork_after(struct mmun_regs *regs)
 	if (result < 0)
 		forking.range.flags |= MMUN_RANGE_UNCHANGED;
 	mmun_self_vectors_saved(close_fork_section, NULL);
-	close_gate(forking.range.mm);
+	close_reader(forking.range.mm);
 }
 
 static long release(void *mm)

@@ -27,7 +27,7 @@ struct section {
 	const struct mmun_call *call;
 	struct mmun_regs *regs;
 	int nr;
-	int gate;
+	struct mmun_reader reader;
 	int opened;
 	int cancel;
 	bool uncancellable;
@@ -46,7 +46,7 @@ static int start_ranges(struct section *section, const struct mmun_change *chang
 		range->mm = section->mm;
 		range->start = change->range[i].start;
 		range->end = change->range[i].end;
-		range->flags = change->flags | MMUN_RANGE_GATED;
+		range->flags = change->flags | MMUN_RANGE_READ_LOCKED;
 		range->event = change->event;
 		range->owner = NULL;
 		range->origin = &section->origin;
@@ -75,8 +75,8 @@ static void enter(struct section *section)
 				 mm_has_notifiers(section->mm);
 	if (section->uncancellable)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel);
-	section->gate = mmun_gate_enter(section->mm, false);
-	/* The first registration may have gone by while we waited at its gate. */
+	mmun_mm_read_lock(section->mm, &section->reader);
+	/* The first registration may have gone by meanwhile. */
 	if (!section->uncancellable && mm_has_notifiers(section->mm)) {
 		section->uncancellable = true;
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel);
@@ -86,7 +86,7 @@ static void enter(struct section *section)
 /* A pending cancellation is acted on here, with nothing held. */
 static void leave(struct section *section)
 {
-	mmun_gate_exit(section->mm, section->gate);
+	mmun_mm_read_unlock(section->mm, &section->reader);
 	if (section->uncancellable)
 		pthread_setcancelstate(section->cancel, NULL);
 }

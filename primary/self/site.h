@@ -22,7 +22,7 @@
 #define MMUN_SITE_NR 24
 
 /* Room on the program's stack for one open section. */
-#define MMUN_SECTION_SIZE 1600
+#define MMUN_SECTION_SIZE 2240
 
 /* What to do about an ordinary call: mmun_self_before(). */
 #define MMUN_UNNOTICED 0

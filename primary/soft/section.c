@@ -3,7 +3,7 @@
  * Sections of a software address space: the gate around, the notifiers told.
  *
  * I1  From start to end the thread is inside the mm's gate and cannot be
- *     cancelled, as MMUN_RANGE_GATED promises: a registration waits for the
+ *     cancelled, as MMUN_RANGE_READ_LOCKED promises: a registration waits for the
  *     whole section, not for its callbacks only.
  * I2  A refused start leaves nothing behind: no gate, no open section.
  * I3  MMUN_RANGE_PINNED_SAFE is the operation's word that pages with FOLL_PIN
@@ -48,7 +48,7 @@ static void describe(struct soft_section *s, struct mm_struct *mm, enum mmu_noti
 		.mm = mm,
 		.start = start,
 		.end = end,
-		.flags = MMUN_RANGE_GATED,
+		.flags = MMUN_RANGE_READ_LOCKED,
 		.event = event,
 		.origin = &s->origin,
 	};

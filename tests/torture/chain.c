@@ -96,7 +96,7 @@ static bool change(unsigned int number)
 {
 	struct mmu_notifier_range range = {
 		.mm = mm, .start = number * PAGE, .end = (number + 1) * PAGE,
-		.flags = MMUN_RANGE_GATED, .event = MMU_NOTIFY_UNMAP,
+		.flags = MMUN_RANGE_READ_LOCKED, .event = MMU_NOTIFY_UNMAP,
 	};
 	int gate = mmun_gate_enter(mm, false);
 	bool done = !mmu_notifier_invalidate_range_start_nonblock(&range);

@@ -126,7 +126,7 @@ static bool change_nonblocking(uint64_t random)
 	int gate = mmun_gate_enter(mm, false);
 	bool done;
 
-	range.flags = MMUN_RANGE_GATED;
+	range.flags = MMUN_RANGE_READ_LOCKED;
 	done = !mmu_notifier_invalidate_range_start_nonblock(&range);
 	if (done) {
 		replace_all(&range);
@@ -141,7 +141,7 @@ static void change_blocking(struct mmu_notifier_range range, bool yield)
 {
 	int gate = mmun_gate_enter(mm, false);
 
-	range.flags = MMUN_RANGE_GATED;
+	range.flags = MMUN_RANGE_READ_LOCKED;
 	mmu_notifier_invalidate_range_start(&range);
 	replace_all(&range);
 	if (yield)

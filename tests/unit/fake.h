@@ -206,7 +206,7 @@ static UNUSED int fake_section(struct mm_struct *mm)
 	int ret;
 
 	range_init(&range, mm);
-	range.flags = MMUN_RANGE_GATED;
+	range.flags = MMUN_RANGE_READ_LOCKED;
 	ret = mmu_notifier_invalidate_range_start_nonblock(&range);
 	if (!ret)
 		mmu_notifier_invalidate_range_end(&range);

@@ -56,7 +56,7 @@ static void remove_between_start_and_end(void *arg)
 
 	part_insert(&part, mm, 1, 1);
 	gate = mmun_gate_enter(mm, false);
-	range.flags = MMUN_RANGE_GATED;
+	range.flags = MMUN_RANGE_READ_LOCKED;
 	check(!mmu_notifier_invalidate_range_start_nonblock(&range));
 	mmu_interval_notifier_remove(&part.ni);
 	check(mmun_itree_contains(&part.ni.interval_tree));

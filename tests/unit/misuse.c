@@ -69,7 +69,7 @@ static void between_start_and_end(void *arg)
 	watch(&watcher, mm);
 	gate = mmun_gate_enter(mm, false);
 	range_init(&range, mm);
-	range.flags = MMUN_RANGE_GATED;
+	range.flags = MMUN_RANGE_READ_LOCKED;
 	check(mmu_notifier_invalidate_range_start_nonblock(&range) == 0);
 	mmu_notifier_unregister(&watcher.mn, mm);
 	check(misused() == 1);

@@ -22,7 +22,7 @@ static void *sections_forever(void *arg)
 
 		(void)mmun_add_full(&open_sections, 1);
 		range_init(&range, mm);
-		range.flags = MMUN_RANGE_GATED;
+		range.flags = MMUN_RANGE_READ_LOCKED;
 		if (!mmu_notifier_invalidate_range_start_nonblock(&range))
 			mmu_notifier_invalidate_range_end(&range);
 		(void)mmun_sub_full(&open_sections, 1);

@@ -93,10 +93,10 @@ static void test_flags_of_sections(void)
 	soft_poke(mm, at, 1);
 	soft_poke(mm, at + PAGE, 1);
 	is(events.nr, 2, "two sections");
-	is(events.event[0].flags, MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_GATED,
+	is(events.event[0].flags, MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_READ_LOCKED,
 	   "over the zero page: blockable, gated, and pins of it are not safe");
 	is(events.event[1].flags,
-	   MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_GATED | MMUN_RANGE_PINNED_SAFE,
+	   MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE,
 	   "over a page without pins: pinned pages stay");
 	ok(!events.event[0].unchanged && !events.event[1].unchanged, "both changed something");
 	mmput(child);
