@@ -118,7 +118,7 @@ void bench_startup(void)
 
 	bench_title("starting a program, and the first subscription");
 	measure_preloads();
-	report_first("first mmu_notifier_register (patching)", ours, "us", 5000, "<= 5 ms");
+	report_first("first mmu_notifier_register (patching)", ours, "us", 1000, "<= 1 ms");
 	if (!BENCH_HAVE_PEERS)
 		return;
 	report_first("dlopen of UCX (libucs), its hooks included", ucx, "ms", 0, NULL);

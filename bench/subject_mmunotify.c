@@ -205,11 +205,12 @@ static void section_batch(double *figures)
 			.end = 65536,
 			.flags = MMUN_RANGE_READ_LOCKED,
 		};
-		int cookie = mmun_gate_enter(own_mm, false);
+		struct mmun_reader reader;
 
+		mmun_mm_read_lock(own_mm, &reader);
 		if (!mmu_notifier_invalidate_range_start_nonblock(&range))
 			mmu_notifier_invalidate_range_end(&range);
-		mmun_gate_exit(own_mm, cookie);
+		mmun_mm_read_unlock(own_mm, &reader);
 	}
 	figures[0] = (double)(bench_now() - start) / SECTIONS;
 }

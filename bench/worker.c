@@ -37,6 +37,8 @@ static const struct bench_workload *find_workload(const char *name)
 {
 	if (!strcmp(name, bench_cycle_workload.name))
 		return &bench_cycle_workload;
+	if (!strcmp(name, bench_advice_workload.name))
+		return &bench_advice_workload;
 	for (const struct bench_workload *w = bench_workloads; w->name; w++)
 		if (!strcmp(name, w->name))
 			return w;

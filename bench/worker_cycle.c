@@ -10,7 +10,10 @@
  * the kernel's tree nodes are there is luck of the same kind: each generation of
  * processes adds another number of mappings beside the hole.
  *
- * Figure 0: nanoseconds per cycle and thread.
+ * The other workload is the smallest call that a notifier hears of: madvise() with
+ * MADV_DONTNEED of a page that nobody touched.
+ *
+ * Figure 0: nanoseconds per cycle (or call) and thread.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -63,7 +66,19 @@ static void *make_hole(void)
 	return area + guard;
 }
 
+/* One of the two below, in the place @at. */
+static uint64_t (*run)(void *at, unsigned long count);
+
 /* The calls go through libc's entry points, as a program's do. */
+static uint64_t run_advice(void *at, unsigned long count)
+{
+	uint64_t start = bench_now();
+
+	for (unsigned long i = 0; i < count; i++)
+		madvise(at, 4096, MADV_DONTNEED);
+	return bench_now() - start;
+}
+
 static uint64_t run_cycles(void *hole, unsigned long count)
 {
 	uint64_t start = bench_now();
@@ -87,7 +102,7 @@ static void *cycle_thread(void *arg)
 	bench_pin((unsigned int)index);
 	for (;;) {
 		pthread_barrier_wait(&barrier);
-		spent[index] = run_cycles(own, nr_cycles);
+		spent[index] = run(own, nr_cycles);
 		pthread_barrier_wait(&barrier);
 	}
 	return NULL;
@@ -111,13 +126,13 @@ static void calibrate(void)
 {
 	uint64_t ns;
 
-	run_cycles(own_hole, 1000);
-	ns = run_cycles(own_hole, 2000);
+	run(own_hole, 1000);
+	ns = run(own_hole, 2000);
 	nr_cycles = BATCH_NS * 2000ul / (ns ? ns : 1) + 1;
 }
 
 /* Arguments: MODE [THREADS]. */
-static int cycle_setup(char **args)
+static int setup(char **args, void *(*make_place)(void))
 {
 	int error;
 
@@ -130,9 +145,29 @@ static int cycle_setup(char **args)
 	if (error)
 		return error;
 	add_neighbours();
-	own_hole = make_hole();
+	own_hole = make_place();
 	calibrate();
 	return nr_threads > 1 ? start_threads() : 0;
+}
+
+static int cycle_setup(char **args)
+{
+	run = run_cycles;
+	return setup(args, make_hole);
+}
+
+static void *make_page(void)
+{
+	char *area = make_hole();
+
+	return mmap(area, 4096, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+}
+
+static int advice_setup(char **args)
+{
+	run = run_advice;
+	return setup(args, make_page);
 }
 
 static void cycle_batch(double *figures)
@@ -140,7 +175,7 @@ static void cycle_batch(double *figures)
 	double sum = 0;
 
 	if (nr_threads == 1) {
-		figures[0] = (double)run_cycles(own_hole, nr_cycles) / (double)nr_cycles;
+		figures[0] = (double)run(own_hole, nr_cycles) / (double)nr_cycles;
 		return;
 	}
 	pthread_barrier_wait(&barrier);
@@ -153,5 +188,11 @@ static void cycle_batch(double *figures)
 const struct bench_workload bench_cycle_workload = {
 	.name = "cycle",
 	.setup = cycle_setup,
+	.batch = cycle_batch,
+};
+
+const struct bench_workload bench_advice_workload = {
+	.name = "advice",
+	.setup = advice_setup,
 	.batch = cycle_batch,
 };
