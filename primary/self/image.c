@@ -21,6 +21,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "atomic.h"
 #include "state.h"
 #include "vma.h"
 
@@ -134,7 +135,7 @@ static struct mmun_site *add_site(struct mmun_image *image, const struct text *t
 {
 	struct mmun_site *site;
 
-	if (image->nr_sites == MMUN_MAX_SITES)
+	if (image->nr_sites == image->room)
 		return NULL;
 	site = &image->sites[image->nr_sites++];
 	memset(site, 0, sizeof(*site));
@@ -144,8 +145,8 @@ static struct mmun_site *add_site(struct mmun_image *image, const struct text *t
 	site->in_linker = image->is_linker;
 	site->resume = site->at + (kind == MMUN_SITE_EXIT ? 5 : 7);
 	memcpy(site->saved, at, 7);
-	if (kind != MMUN_SITE_EXIT)
-		site->keep_tail = is_branch_target(text, at + 5);
+	/* Where a branch leads to the system call instruction itself, it stays. */
+	site->length = kind == MMUN_SITE_EXIT || is_branch_target(text, at + 5) ? 5 : 7;
 	return site;
 }
 
@@ -349,7 +350,7 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 		const struct mmun_site *site = &image->sites[i];
 
 		if (!site->required || site->patched || is_jump_to_stub(site) ||
-		    !memcmp(site->at, site->saved, 7))
+		    mmun_site_is_original(site))
 			continue;
 		if (is_copys_patch(site)) {
 			mmun_self_refuse(refusal, -EBUSY,
@@ -367,6 +368,27 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 	return 0;
 }
 
+/* Room for a site per system call instruction and the one of _exit(). */
+static int make_room(struct mmun_image *image, const struct text *text)
+{
+	const unsigned char *p = text->start + 8, *end = text->end - 8;
+	int room = 1;
+	long map;
+
+	while ((p = memchr(p, 0x0f, end - p)))
+		room += *++p == 0x05;
+	if (room <= image->room)
+		return 0;
+	map = mmun_syscall6(SYS_mmap, 0, mmun_page_up(room * sizeof(struct mmun_site)),
+			    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map < 0 && map > -4096)
+		return map;
+	/* A smaller table stays where it is: a hook may be looking at it. */
+	image->sites = (struct mmun_site *)map;
+	image->room = room;
+	return 0;
+}
+
 static int examine_image(struct mmun_image *image, struct mmun_refusal *refusal)
 {
 	struct symbols symbols;
@@ -374,7 +396,9 @@ static int examine_image(struct mmun_image *image, struct mmun_refusal *refusal)
 	int ret;
 
 	open_text(image, &text);
-	ret = find_sites(image, &text);
+	ret = make_room(image, &text);
+	if (!ret)
+		ret = find_sites(image, &text);
 	if (ret || image->is_linker)
 		goto out;
 	if (!find_symbols(image, &symbols) || !mark_required(image, &symbols)) {
@@ -391,22 +415,44 @@ out:
 	return ret;
 }
 
-static struct mmun_image *image_slot(struct mmun_image *images, unsigned long text_start,
-				     bool *known)
+static struct mmun_image *known_image(struct mmun_image *images, unsigned long text_start)
 {
-	struct mmun_image *free_slot = NULL;
+	for (struct mmun_image *image = images; image; image = image->next)
+		if (image->used && text_start >= image->text_start && text_start < image->text_end)
+			return image;
+	return NULL;
+}
 
-	*known = false;
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++) {
-		if (images[i].used && text_start >= images[i].text_start &&
-		    text_start < images[i].text_end) {
-			*known = true;
-			return &images[i];
-		}
-		if (!images[i].used && !free_slot)
-			free_slot = &images[i];
+/* One that is not used, or a new one at the end of the list. */
+static struct mmun_image *free_image(struct mmun_image **images)
+{
+	struct mmun_image **end = images;
+	long map;
+
+	for (; *end; end = &(*end)->next)
+		if (!(*end)->used)
+			return *end;
+	map = mmun_syscall6(SYS_mmap, 0, mmun_page_up(sizeof(struct mmun_image)),
+			    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map < 0 && map > -4096)
+		return NULL;
+	mmun_store_release(end, (struct mmun_image *)map);
+	return *end;
+}
+
+void mmun_self_free_images(struct mmun_image **images)
+{
+	struct mmun_image *image = *images, *next;
+
+	for (; image; image = next) {
+		next = image->next;
+		if (image->sites)
+			mmun_syscall3(SYS_munmap, (unsigned long)image->sites,
+				      mmun_page_up(image->room * sizeof(struct mmun_site)), 0);
+		mmun_syscall3(SYS_munmap, (unsigned long)image,
+			      mmun_page_up(sizeof(struct mmun_image)), 0);
 	}
-	return free_slot;
+	*images = NULL;
 }
 
 /* The executable segment, whatever its mapping has been split into since. */
@@ -429,19 +475,19 @@ static bool find_text(struct mmun_image *image)
 	return false;
 }
 
-static int add_image(struct mmun_image *images, const struct mmun_vma *text,
+static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 		     unsigned long base, struct mmun_refusal *refusal)
 {
-	bool known;
-	struct mmun_image *image = image_slot(images, text->start, &known);
+	struct mmun_image *image = known_image(*images, text->start);
 	int ret;
 
-	if (known) {
+	if (image) {
 		image->seen = true;
 		return 0;
 	}
+	image = free_image(images);
 	if (!image)
-		return -ENOSPC;
+		return -ENOMEM;
 	image->nr_sites = 0;
 	image->stubs_ready = false;
 	image->base = base;
@@ -472,7 +518,7 @@ bool mmun_self_is_library_file(int fd)
 	return is_c_library(base_name(path));
 }
 
-int mmun_self_find_images(struct mmun_image *images, struct mmun_refusal *refusal)
+int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal)
 {
 	struct mmun_vma_walk walk;
 	struct mmun_vma vma;
@@ -485,8 +531,8 @@ int mmun_self_find_images(struct mmun_image *images, struct mmun_refusal *refusa
 				 "mount /proc, or raise the limit of open files");
 		return -ENOTSUP;
 	}
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
-		images[i].seen = false;
+	for (struct mmun_image *image = *images; image; image = image->next)
+		image->seen = false;
 	while (mmun_vma_walk_next(&walk, &vma)) {
 		const char *name = base_name(vma.name);
 
@@ -504,8 +550,8 @@ int mmun_self_find_images(struct mmun_image *images, struct mmun_refusal *refusa
 	}
 	mmun_vma_walk_end(&walk);
 	/* Unloaded since. */
-	for (int i = 0; !ret && i < MMUN_MAX_IMAGES; i++)
-		images[i].used &= images[i].seen;
+	for (struct mmun_image *image = *images; !ret && image; image = image->next)
+		image->used &= image->seen;
 	if (!ret && !found) {
 		mmun_self_refuse(refusal, -ENOTSUP,
 			"this process has no GNU C library to patch (a static program or another C library)",

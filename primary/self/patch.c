@@ -30,28 +30,14 @@ struct run {
 
 typedef void (*edit_fn)(unsigned char *copy, struct run run, struct mmun_image *image);
 
-static void patched_bytes(const struct mmun_site *site, unsigned char *out)
-{
-	int distance = (unsigned char *)site->stub - (site->at + 5);
-
-	memcpy(out, site->saved, 7);
-	out[0] = 0xe9;
-	memcpy(out + 1, &distance, sizeof(distance));
-	if (mmun_site_length(site) == 7) {
-		/* jmp .-5: back to the jump above. */
-		out[5] = 0xeb;
-		out[6] = 0xf9;
-	}
-}
-
 static unsigned long first_page(const struct mmun_site *site)
 {
-	return (unsigned long)site->at & MMUN_PAGE_MASK;
+	return (unsigned long)mmun_site_start(site) & MMUN_PAGE_MASK;
 }
 
 static unsigned long last_page(const struct mmun_site *site)
 {
-	return ((unsigned long)site->at + mmun_site_length(site) - 1) & MMUN_PAGE_MASK;
+	return ((unsigned long)mmun_site_end(site) - 1) & MMUN_PAGE_MASK;
 }
 
 static bool lies_in(const struct mmun_site *site, struct run run)
@@ -59,35 +45,30 @@ static bool lies_in(const struct mmun_site *site, struct run run)
 	return first_page(site) >= run.start && last_page(site) < run.end;
 }
 
-static bool holds_our_bytes(const struct mmun_site *site)
-{
-	unsigned char bytes[8];
-
-	patched_bytes(site, bytes);
-	return !memcmp(site->at, bytes, mmun_site_length(site));
-}
-
+/* Padding that somebody else uses is none. */
 static bool wants_patch(const struct mmun_site *site)
 {
-	return !memcmp(site->at, site->saved, 7);
+	return mmun_site_is_original(site) &&
+	       (!site->pad || !memcmp(site->pad, site->saved_pad, site->pad_length) ||
+		!memcmp(site->pad, site->pad_bytes, site->pad_length));
 }
 
 static bool wants_unpatch(const struct mmun_site *site)
 {
-	return site->patched && holds_our_bytes(site);
+	return site->patched && mmun_site_is_ours(site);
 }
 
 static void edit_patch(unsigned char *copy, struct run run, struct mmun_image *image)
 {
 	for (int i = 0; i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
-		unsigned char bytes[8];
 
 		if (!lies_in(site, run) || !wants_patch(site))
 			continue;
-		patched_bytes(site, bytes);
-		memcpy(copy + ((unsigned long)site->at - run.start), bytes,
-		       mmun_site_length(site));
+		memcpy(copy + ((unsigned long)site->at - run.start), site->bytes, site->length);
+		if (site->pad)
+			memcpy(copy + ((unsigned long)site->pad - run.start), site->pad_bytes,
+			       site->pad_length);
 	}
 }
 
@@ -96,9 +77,12 @@ static void edit_unpatch(unsigned char *copy, struct run run, struct mmun_image 
 	for (int i = 0; i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
 
-		if (lies_in(site, run) && wants_unpatch(site))
-			memcpy(copy + ((unsigned long)site->at - run.start), site->saved,
-			       mmun_site_length(site));
+		if (!lies_in(site, run) || !wants_unpatch(site))
+			continue;
+		memcpy(copy + ((unsigned long)site->at - run.start), site->saved, site->length);
+		if (site->pad)
+			memcpy(copy + ((unsigned long)site->pad - run.start), site->saved_pad,
+			       site->pad_length);
 	}
 }
 
@@ -160,7 +144,7 @@ static long swap_pages(struct mmun_image *image, edit_fn edit,
 static void check_sites(struct mmun_image *image)
 {
 	for (int i = 0; i < image->nr_sites; i++)
-		if (!memcmp(image->sites[i].at, image->sites[i].saved, 7))
+		if (mmun_site_is_original(&image->sites[i]))
 			image->sites[i].patched = false;
 }
 
@@ -173,7 +157,7 @@ int mmun_self_patch(struct mmun_image *image)
 
 	/* One that somebody else has written over since is still patched. */
 	for (int i = 0; i < image->nr_sites; i++)
-		if (holds_our_bytes(&image->sites[i]))
+		if (mmun_site_is_ours(&image->sites[i]))
 			image->sites[i].patched = true;
 	if (ret)
 		mmun_self_unpatch(image);
@@ -240,7 +224,7 @@ bool mmun_self_is_covered(const struct mmun_image *image)
 	for (int i = 0; i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
 
-		if (site->patched && !holds_our_bytes(site) && memcmp(site->at, site->saved, 7))
+		if (site->patched && !mmun_site_is_ours(site) && !mmun_site_is_original(site))
 			return true;
 	}
 	return false;

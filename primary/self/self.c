@@ -46,7 +46,8 @@ static struct {
 	bool started;
 	/* Calls that entered the kernel before the patch may still be there. */
 	bool unsettled;
-	struct mmun_image images[MMUN_MAX_IMAGES];
+	/* Grows only; hooks walk it without the lock. */
+	struct mmun_image *images;
 
 	/* Set by the linker's mmap() of a C library: see it at the next chance. */
 	bool text_pending;
@@ -238,19 +239,17 @@ static int check_process(struct mmun_refusal *refusal)
 
 static void unpatch_all(void)
 {
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
-		if (self.images[i].used)
-			mmun_self_unpatch(&self.images[i]);
+	for (struct mmun_image *image = self.images; image; image = image->next)
+		if (image->used)
+			mmun_self_unpatch(image);
 }
 
 /* Patches what is not patched yet; new images and sites put back by others. */
 static int patch_all(struct mmun_refusal *refusal)
 {
-	int ret = mmun_self_find_images(self.images, refusal);
+	int ret = mmun_self_find_images(&self.images, refusal);
 
-	for (int i = 0; !ret && i < MMUN_MAX_IMAGES; i++) {
-		struct mmun_image *image = &self.images[i];
-
+	for (struct mmun_image *image = self.images; !ret && image; image = image->next) {
 		if (!image->used)
 			continue;
 		ret = mmun_self_check_image(image, refusal);
@@ -319,8 +318,8 @@ static int may_stop(struct mm_struct *mm)
 	mmun_mm_stats(mm, &stats);
 	if (stats.registered > stats.unregistered)
 		return -EBUSY;
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
-		if (self.images[i].used && mmun_self_is_covered(&self.images[i]))
+	for (struct mmun_image *image = self.images; image; image = image->next)
+		if (image->used && mmun_self_is_covered(image))
 			return -EBUSY;
 	return 0;
 }
@@ -338,7 +337,7 @@ int mmun_self_stop(void)
 	mmun_mutex_lock(&self.lock);
 	/* What was unloaded meanwhile is not looked at. */
 	if (self.started)
-		mmun_self_find_images(self.images, &refusal);
+		mmun_self_find_images(&self.images, &refusal);
 	if (self.started)
 		ret = may_stop(mm);
 	if (self.started && !ret) {
@@ -379,7 +378,7 @@ static void unlock(struct mm_struct *mm, struct mm_lock_data *data)
 
 static void probe(struct mmun_probe *out)
 {
-	static struct mmun_image images[MMUN_MAX_IMAGES];
+	struct mmun_image *images = NULL;
 	struct mmun_refusal refusal = { 0 };
 	int ret = 0;
 
@@ -387,10 +386,10 @@ static void probe(struct mmun_probe *out)
 	mmun_self();
 	mmun_mutex_lock(&self.lock);
 	if (!self.started) {
-		memset(images, 0, sizeof(images));
 		ret = check_process(&refusal);
 		if (!ret)
-			ret = mmun_self_find_images(images, &refusal);
+			ret = mmun_self_find_images(&images, &refusal);
+		mmun_self_free_images(&images);
 	}
 	mmun_mutex_unlock(&self.lock);
 	out->available = !ret;
@@ -425,10 +424,11 @@ void mmun_self_linker_mapped(int fd)
 
 static struct mmun_image *image_at(unsigned long start, unsigned long end)
 {
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++)
-		if (self.images[i].used && start < self.images[i].text_end &&
-		    end > self.images[i].text_start)
-			return &self.images[i];
+	struct mmun_image *image = mmun_load_acquire(&self.images);
+
+	for (; image; image = mmun_load_acquire(&image->next))
+		if (image->used && start < image->text_end && end > image->text_start)
+			return image;
 	return NULL;
 }
 

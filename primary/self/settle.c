@@ -69,12 +69,10 @@ static bool parse_line(const char *text, struct syscall_line *line)
 /* Or in a stub, which it took while the hooks were not armed. */
 static bool is_behind_site(const struct mmun_image *images, unsigned long pc)
 {
-	for (int i = 0; i < MMUN_MAX_IMAGES; i++) {
-		const struct mmun_image *image = &images[i];
-
+	for (const struct mmun_image *image = images; image; image = image->next) {
 		if (!image->used)
 			continue;
-		if (pc - (unsigned long)image->stubs < MMUN_STUBS_SIZE ||
+		if (pc - (unsigned long)image->stubs < image->stubs_size ||
 		    pc - (unsigned long)mmun_self_raw < 64)
 			return true;
 		if (pc < image->text_start || pc >= image->text_end)

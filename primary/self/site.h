@@ -65,33 +65,58 @@ struct mmun_site {
 	void *clone;
 	int nr;
 
-	unsigned char *at;
 	void *stub;
 	enum mmun_site_kind kind;
 	bool patched;
 	/* At the entry of a function every vector register is dead. */
 	bool vectors_dead;
-	/* A branch of the library leads to the syscall instruction itself: its
-	 * two bytes stay. */
-	bool keep_tail;
 	/* In the dynamic linker. */
 	bool in_linker;
 	/* In a function without which nothing is patched, which starts here. */
 	bool required;
 	unsigned char *function;
-	unsigned char saved[8];
+
+	/* What is replaced, and by what once the stub is made: @length bytes of the
+	 * program, and where those are too few for a jump, padding near them. */
+	unsigned char *at, *pad;
+	unsigned char length, pad_length;
+	unsigned char saved[8], bytes[8];
+	unsigned char saved_pad[8], pad_bytes[8];
 };
 
-/* Bytes that a site of this kind replaces. */
-static inline size_t mmun_site_length(const struct mmun_site *site)
+static inline unsigned char *mmun_site_start(const struct mmun_site *site)
 {
-	return site->kind == MMUN_SITE_EXIT || site->keep_tail ? 5 : 7;
+	return site->pad && site->pad < site->at ? site->pad : site->at;
 }
 
-#define MMUN_MAX_SITES 96
+static inline unsigned char *mmun_site_end(const struct mmun_site *site)
+{
+	return site->pad && site->pad > site->at ? site->pad + site->pad_length :
+						   site->at + site->length;
+}
+
+/* Does the program's own code stand there? */
+static inline bool mmun_site_is_original(const struct mmun_site *site)
+{
+	return !__builtin_memcmp(site->at, site->saved, site->length);
+}
+
+/* Does ours? */
+static inline bool mmun_site_is_ours(const struct mmun_site *site)
+{
+	return site->stub && !__builtin_memcmp(site->at, site->bytes, site->length) &&
+	       (!site->pad ||
+		!__builtin_memcmp(site->pad, site->pad_bytes, site->pad_length));
+}
+
 #define MMUN_STUB_SIZE 96
 
+/*
+ * Images are found in a list that only grows: one that has been unloaded stays,
+ * unused, so that whoever walks the list needs no lock.
+ */
 struct mmun_image {
+	struct mmun_image *next;
 	bool used;
 	bool is_linker;
 	/* Executable mapping, and the file behind it. */
@@ -102,15 +127,14 @@ struct mmun_image {
 	/* Stubs, within reach of a 32-bit jump; kept for the life of the process
 	 * because a thread may be executing one. */
 	unsigned char *stubs;
+	size_t stubs_size;
 	bool stubs_ready;
 	/* Found in the last walk over the mappings. */
 	bool seen;
-	int nr_sites;
-	struct mmun_site sites[MMUN_MAX_SITES];
+	/* Stay where they are: stubs hold their addresses. */
+	int nr_sites, room;
+	struct mmun_site *sites;
 };
-
-/* One per namespace that dlmopen() can make, and the linker. */
-#define MMUN_MAX_IMAGES 20
 
 #endif
 #endif

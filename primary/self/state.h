@@ -13,8 +13,6 @@
 
 #define MMUN_PAGE_SIZE 4096UL
 #define MMUN_PAGE_MASK (~(MMUN_PAGE_SIZE - 1))
-#define MMUN_STUBS_SIZE \
-	((MMUN_MAX_SITES * MMUN_STUB_SIZE + MMUN_PAGE_SIZE - 1) & MMUN_PAGE_MASK)
 
 static inline unsigned long mmun_page_up(unsigned long address)
 {
@@ -82,8 +80,10 @@ struct mmun_refusal {
 };
 void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 		      const char *reason, const char *remedy);
-/* Adds images that are not in the table yet, without touching any text. */
-int mmun_self_find_images(struct mmun_image *images, struct mmun_refusal *refusal);
+/* Adds images that are not in the list yet, without touching any text. */
+int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
+/* Of a list that nobody else has seen and that has no stubs. */
+void mmun_self_free_images(struct mmun_image **images);
 /* Is what stands in memory now something that can be patched? */
 int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *refusal);
 

@@ -22,9 +22,9 @@
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
 
-static long map_at(unsigned long address)
+static long map_at(unsigned long address, size_t size)
 {
-	return mmun_syscall6(SYS_mmap, address, MMUN_STUBS_SIZE, PROT_READ | PROT_WRITE,
+	return mmun_syscall6(SYS_mmap, address, size, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
@@ -44,7 +44,7 @@ static unsigned long find_gap(const struct mmun_image *image)
 		return 0;
 	low &= MMUN_PAGE_MASK;
 	while (!gap && mmun_vma_walk_next(&walk, &vma) && low < high) {
-		if (vma.start > low && vma.start - low >= MMUN_STUBS_SIZE)
+		if (vma.start > low && vma.start - low >= image->stubs_size)
 			gap = low;
 		if (vma.end > low)
 			low = vma.end;
@@ -62,13 +62,13 @@ static int map_stubs(struct mmun_image *image)
 
 		if (!gap)
 			return -ENOMEM;
-		ret = map_at(gap);
+		ret = map_at(gap, image->stubs_size);
 		if (ret == (long)gap) {
 			image->stubs = (unsigned char *)gap;
 			return 0;
 		}
 		if (ret > 0)
-			mmun_syscall6(SYS_munmap, ret, MMUN_STUBS_SIZE, 0, 0, 0, 0);
+			mmun_syscall6(SYS_munmap, ret, image->stubs_size, 0, 0, 0, 0);
 		else if (ret != -EEXIST)
 			return ret;
 	}
@@ -180,24 +180,43 @@ static void write_stub(struct mmun_site *site, unsigned char *at)
 		emit_clone(&code, site);
 }
 
+/* What will stand at the site: a jump to the stub, and where the system call
+ * instruction was, one back to that jump. */
+static void write_jump(struct mmun_site *site)
+{
+	int distance = (unsigned char *)site->stub - (site->at + 5);
+
+	site->bytes[0] = 0xe9;
+	memcpy(site->bytes + 1, &distance, sizeof(distance));
+	site->bytes[5] = 0xeb;
+	site->bytes[6] = 0xf9;
+}
+
+static void write_site(struct mmun_site *site, unsigned char *at)
+{
+	write_stub(site, at);
+	write_jump(site);
+}
+
 int mmun_self_make_stubs(struct mmun_image *image)
 {
 	int ret;
 
 	/* Of an image that was unloaded; no thread can be in them. */
 	if (image->stubs) {
-		mmun_syscall6(SYS_munmap, (long)image->stubs, MMUN_STUBS_SIZE, 0, 0, 0, 0);
+		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
 		image->stubs = NULL;
 	}
+	image->stubs_size = mmun_page_up((unsigned long)image->nr_sites * MMUN_STUB_SIZE);
 	ret = map_stubs(image);
 	if (ret)
 		return ret;
 	for (int i = 0; i < image->nr_sites; i++)
-		write_stub(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
-	ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, MMUN_STUBS_SIZE,
+		write_site(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
+	ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,
 			    PROT_READ | PROT_EXEC, 0, 0, 0);
 	if (ret) {
-		mmun_syscall6(SYS_munmap, (long)image->stubs, MMUN_STUBS_SIZE, 0, 0, 0, 0);
+		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
 		image->stubs = NULL;
 		return ret;
 	}
