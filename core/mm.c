@@ -163,6 +163,11 @@ void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 #undef COPY_STAT
 }
 
+void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads)
+{
+	(void)mmun_add_relaxed(&mm->stats.unsettled, threads);
+}
+
 void mmap_write_lock(struct mm_struct *mm)
 {
 	mmun_rwlock_write_lock(&mm->mmap_lock);

@@ -151,7 +151,8 @@ void mmun_gate_open(struct mm_struct *mm);
 	X(refused, "sections refused by a notifier (-EAGAIN)") \
 	X(unwound, "ends delivered because another notifier refused") \
 	X(gate_waits, "threads that waited at a closed gate") \
-	X(misused_unregister, "unregister calls from inside a callback")
+	X(misused_unregister, "unregister calls from inside a callback") \
+	X(unsettled, "threads not seen to leave a call older than the redirection")
 
 struct mmun_stats {
 #define MMUN_STATS_FIELD(name, text) unsigned long name;
@@ -161,6 +162,14 @@ struct mmun_stats {
 
 /** mmun_mm_stats() - a snapshot of @mm's counters.  Any context. */
 void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out);
+
+/**
+ * mmun_mm_count_unsettled() - a source has given up waiting for @threads threads.
+ *
+ * They may have been in an operation that began before the source could see it.
+ * Context: any.
+ */
+void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads);
 
 #pragma GCC visibility pop
 

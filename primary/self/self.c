@@ -353,16 +353,19 @@ int mmun_self_stop(void)
 /* For a registration: nothing unseen may be under way when it returns. */
 static int start(struct mm_struct *mm)
 {
+	unsigned long unsettled = 0;
 	int ret = mm == mmun_self_mm() ? mmun_self_start() : -ESRCH;
 
 	if (ret)
 		return ret;
 	mmun_mutex_lock(&self.lock);
 	if (self.unsettled)
-		mmun_self_settle(self.images);
-	self.unsettled = false;
+		ret = mmun_self_settle(self.images, &unsettled);
+	if (!ret)
+		self.unsettled = false;
 	unlock_self();
-	return 0;
+	mmun_mm_count_unsettled(mm, unsettled);
+	return ret;
 }
 
 static int lock(struct mm_struct *mm, struct mm_lock_data *data)

@@ -4,34 +4,69 @@
  * so that registration does not return while one of them, unseen, is still
  * changing the address space (R2).
  *
- * The kernel shows for a sleeping thread which call it is in and where it will
- * return to: not behind a site means that it is in no such call.  Of a thread
- * that is on a CPU or waiting for one it shows nothing; it may have been
- * preempted inside the kernel just before it took the lock of the address space.
- * Such a thread is given processor time until it has used more than the way to
- * that lock can take; then the lock is taken once by ourselves, behind it.
- * Tests: tests/torture/settle.c.
+ * All threads are watched at once.  One has left an old call when
+ *  - it is gone, or sleeps elsewhere: the kernel shows for a sleeping thread which
+ *    call it is in and where that returns to; or
+ *  - its user time has advanced.  Of a thread that is on a CPU or waits for one the
+ *    kernel shows nothing else; it may have been preempted in the kernel just before
+ *    it took the lock of the address space.
+ *
+ * Two clocks show user time.  The thread's CPU clock counts the timer ticks that found
+ * it in user mode (or exact times, where the kernel keeps them): one step is proof, but
+ * among many threads a tick may be long in coming to each.  /proc's is a share of all
+ * its processor time, in steps of 10 ms, scaled from the ticks, so a step may be shown
+ * up to a tick too early: it counts for a thread that has also used ENOUGH.
+ *
+ * Then the kernel's lock of the address space is taken once, behind those that had
+ * it.  A thread of which nothing is proved after LAST_RESORT is taken as done when it
+ * has used more processor time than the way to that lock needs, and after GIVE_UP in
+ * any case; it is counted (mmun_stats.unsettled).
+ *
+ * Between two looks the caller sleeps: a real-time thread does not keep those from
+ * running that it waits for.  Descriptors are needed two at a time.
+ * Tests: tests/torture/settle.c, tests/contract/settle.c.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "call.h"
 #include "state.h"
 
-#define BATCH 64
-/* Processor time, ns: far more than a call needs to ask for the lock.  What the host of a
+#define MS 1000000UL
+#define LAST_RESORT (2000 * MS)
+#define GIVE_UP (3000 * MS)
+/* Processor time: far more than a call needs to ask for the lock.  What the host of a
  * virtual machine takes away, and interrupts, count as used. */
-#define ENOUGH 1000000
-/* Waits of PAUSE ns; a thread that never runs meanwhile is stopped, or starves. */
-#define PAUSE 50000
-#define PATIENCE 20000
+#define ENOUGH (1 * MS)
+/* The caller sleeps from the first to the last, and twice as long each time. */
+#define FIRST_PAUSE 50000UL
+#define LAST_PAUSE (4 * MS)
+
+/* Clocks of one thread, by the kernel's numbers. */
+#define CLOCK_USER 1
+#define CLOCK_SCHED 2
+
+/* In the flags of a thread: it never runs user code (io_uring's). */
+#define FLAG_IO_WORKER 0x10
 
 struct thread {
 	long id;
-	/* Processor time used when the wait for it began; 0: no more waiting. */
-	unsigned long since;
+	/* When the watch began, ns: time in user mode, all processor time; 0: they
+	 * cannot be read. */
+	unsigned long user, used;
+	/* User time by /proc when it was first seen running, and 1; 0: not seen yet. */
+	unsigned long shown;
+	bool done;
+};
+
+struct list {
+	struct thread *threads;
+	size_t count, room;
 };
 
 struct linux_dirent64 {
@@ -92,81 +127,175 @@ static bool is_memory_call(const struct syscall_line *line)
 	return call && (!call->concerns || call->concerns(line->values));
 }
 
-enum where { ELSEWHERE, IN_CALL, RUNNING };
-
-static enum where where_is(const struct mmun_image *images, long id)
+/* Reads a file of one thread; @dir is /proc/self/task.  Returns its length or -errno. */
+static long read_file(int dir, long id, const char *file, char *text, size_t size)
 {
-	char path[64] = "/proc/self/task/", text[256];
-	struct syscall_line line;
-	size_t at = strlen(path);
+	char path[32];
+	size_t at = 0;
 	int fd;
 	long n;
 
 	for (long unit = 1000000000; unit; unit /= 10)
 		if (id >= unit)
 			path[at++] = '0' + id / unit % 10;
-	memcpy(path + at, "/syscall", sizeof("/syscall"));
-	fd = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)path, O_RDONLY | O_CLOEXEC, 0);
+	memcpy(path + at, file, strlen(file) + 1);
+	fd = mmun_syscall4(SYS_openat, dir, (unsigned long)path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)
-		return ELSEWHERE;
-	n = mmun_syscall3(SYS_read, fd, (unsigned long)text, sizeof(text) - 1);
+		return fd;
+	n = mmun_syscall3(SYS_read, fd, (unsigned long)text, size - 1);
 	mmun_syscall3(SYS_close, fd, 0, 0);
 	text[n > 0 ? n : 0] = 0;
-	if (!strncmp(text, "running", 7))
-		return RUNNING;
+	return n;
+}
+
+enum where { ELSEWHERE, IN_CALL, UNKNOWN };
+
+static enum where where_is(const struct mmun_image *images, int dir, long id)
+{
+	struct syscall_line line;
+	char text[256];
+	long n = read_file(dir, id, "/syscall", text, sizeof(text));
+
+	if (n == -ENOENT || n == -ESRCH)
+		return ELSEWHERE;
+	if (n <= 0 || !strncmp(text, "running", 7))
+		return UNKNOWN;
 	return parse_line(text, &line) && is_memory_call(&line) &&
 	       is_behind_site(images, line.values[7]) ? IN_CALL : ELSEWHERE;
 }
 
-/* Processor time that a thread has used, ns; 0 when it is gone. */
-static unsigned long used(long id)
+/* The field with this number, from 4 on, of "id (name) state 4 5 6...". */
+static unsigned long field_of(const char *text, int number)
 {
-	/* The kernel's name for the scheduler's clock of one thread. */
-	const int clock = (int)(~(unsigned long)id << 3 | 4 | 2);
+	unsigned long value = 0;
+	const char *p = strrchr(text, ')');
+
+	for (int field = 2; p && field < number; field++)
+		p = strchr(p + 1, ' ');
+	for (p = p ? p + 1 : ""; *p >= '0' && *p <= '9'; p++)
+		value = value * 10 + (*p - '0');
+	return value;
+}
+
+#define FIELD_FLAGS 9
+#define FIELD_USER 14
+
+static unsigned long read_clock(long clock)
+{
 	struct { long sec, nsec; } time;
 
-	if (mmun_syscall3(SYS_clock_gettime, (unsigned long)clock, (unsigned long)&time, 0))
+	if (mmun_syscall3(SYS_clock_gettime, clock, (unsigned long)&time, 0))
 		return 0;
 	return time.sec * 1000000000UL + time.nsec + 1;
 }
 
-static bool is_done(const struct mmun_image *images, const struct thread *thread)
+static unsigned long clock_of(long id, int which)
 {
-	switch (where_is(images, thread->id)) {
+	return read_clock((int)(~(unsigned long)id << 3 | 4 | which));
+}
+
+static bool has_run_outside(const struct thread *thread)
+{
+	return thread->user && clock_of(thread->id, CLOCK_USER) > thread->user;
+}
+
+/* False for one whose clock cannot be read. */
+static bool has_run_enough(const struct thread *thread)
+{
+	unsigned long used = clock_of(thread->id, CLOCK_SCHED);
+
+	return thread->used && used > thread->used && used - thread->used > ENOUGH;
+}
+
+/* What /proc knows of one that runs: does it never run user code, or has it? */
+static bool is_seen_outside(int dir, struct thread *thread)
+{
+	unsigned long shown;
+	char text[512];
+
+	if (thread->shown && !has_run_enough(thread))
+		return false;
+	if (read_file(dir, thread->id, "/stat", text, sizeof(text)) <= 0)
+		return false;
+	if (field_of(text, FIELD_FLAGS) & FLAG_IO_WORKER)
+		return true;
+	shown = field_of(text, FIELD_USER) + 1;
+	if (!thread->shown) {
+		thread->shown = shown;
+		thread->used = clock_of(thread->id, CLOCK_SCHED);
+	}
+	return shown > thread->shown;
+}
+
+static bool is_done(const struct mmun_image *images, int dir, struct thread *thread)
+{
+	if (has_run_outside(thread))
+		return true;
+	switch (where_is(images, dir, thread->id)) {
 	case ELSEWHERE:
 		return true;
 	case IN_CALL:
 		return false;
-	case RUNNING:
+	case UNKNOWN:
 		break;
 	}
-	return used(thread->id) - thread->since > ENOUGH;
+	return is_seen_outside(dir, thread);
 }
 
-static void pause_briefly(void)
+static void pause_for(unsigned long ns)
 {
-	const struct { long sec, nsec; } time = { 0, PAUSE };
+	const struct { long sec, nsec; } time = { 0, ns };
 
 	mmun_syscall4(SYS_nanosleep, (unsigned long)&time, 0, 0, 0);
 }
 
-static void wait_for(const struct mmun_image *images, struct thread *threads, int count)
+static size_t look_at_all(const struct mmun_image *images, int dir, struct list *list)
 {
-	for (int i = 0; i < count; i++)
-		threads[i].since = used(threads[i].id);
-	for (int round = 0, waiting = count; waiting && round < PATIENCE; round++) {
-		waiting = 0;
-		for (int i = 0; i < count; i++) {
-			if (threads[i].since && is_done(images, &threads[i]))
-				threads[i].since = 0;
-			waiting += threads[i].since != 0;
-		}
-		if (waiting)
-			pause_briefly();
+	size_t waiting = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct thread *thread = &list->threads[i];
+
+		if (!thread->done)
+			thread->done = is_done(images, dir, thread);
+		waiting += !thread->done;
 	}
+	return waiting;
 }
 
-/* The number a directory entry is named by; 0 for "." and "..". */
+/* Those of which nothing is proved are no longer waited for; returns how many. */
+static unsigned long take_as_done(struct list *list, bool all)
+{
+	unsigned long taken = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		struct thread *thread = &list->threads[i];
+
+		if (!thread->done && (all || has_run_enough(thread))) {
+			thread->done = true;
+			taken++;
+		}
+	}
+	return taken;
+}
+
+/* Returns how many threads have not been seen to leave. */
+static unsigned long wait_for(const struct mmun_image *images, int dir, struct list *list)
+{
+	const unsigned long begin = read_clock(CLOCK_MONOTONIC);
+	unsigned long taken = 0, pause = FIRST_PAUSE, waited;
+
+	while (look_at_all(images, dir, list)) {
+		waited = read_clock(CLOCK_MONOTONIC) - begin;
+		if (waited > LAST_RESORT)
+			taken += take_as_done(list, waited > GIVE_UP);
+		pause_for(pause);
+		pause = pause < LAST_PAUSE ? pause * 2 : LAST_PAUSE;
+	}
+	return taken;
+}
+
+/* The number that a text begins with; 0 for "." and "..". */
 static long number_of(const char *name)
 {
 	long id = 0;
@@ -176,51 +305,129 @@ static long number_of(const char *name)
 	return id;
 }
 
-static void wait_for_all(const struct mmun_image *images, int fd)
+/* As /proc names it, which may be that of another namespace: ".../task/ID". */
+static long own_id(void)
 {
-	const long own = mmun_syscall3(SYS_gettid, 0, 0, 0);
+	char link[64];
+	long n = mmun_syscall3(SYS_readlink, (unsigned long)"/proc/thread-self",
+			       (unsigned long)link, sizeof(link) - 1);
+	const char *slash;
+
+	link[n > 0 ? n : 0] = 0;
+	slash = strrchr(link, '/');
+	return slash ? number_of(slash + 1) : mmun_syscall3(SYS_gettid, 0, 0, 0);
+}
+
+static int make_room(struct list *list)
+{
+	size_t room = list->room ? list->room * 2 : MMUN_PAGE_SIZE / sizeof(struct thread);
+	long at;
+
+	if (list->room)
+		at = mmun_syscall4(SYS_mremap, (unsigned long)list->threads,
+				   list->room * sizeof(struct thread),
+				   room * sizeof(struct thread), MREMAP_MAYMOVE);
+	else
+		at = mmun_syscall6(SYS_mmap, 0, room * sizeof(struct thread),
+				   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
+	if (at < 0)
+		return (int)at;
+	list->threads = (struct thread *)at;
+	list->room = room;
+	return 0;
+}
+
+static void free_list(struct list *list)
+{
+	if (list->room)
+		mmun_syscall3(SYS_munmap, (unsigned long)list->threads,
+			      list->room * sizeof(struct thread), 0);
+}
+
+/* The kernel lists threads in the order of their creation, and so do we. */
+static bool is_known(const struct list *list, size_t *hint, long id)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		size_t at = (*hint + i) % list->count;
+
+		if (list->threads[at].id == id) {
+			*hint = at + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+static int add_thread(struct list *list, long id)
+{
+	int ret = list->count == list->room ? make_room(list) : 0;
+
+	if (ret)
+		return ret;
+	list->threads[list->count++] = (struct thread){
+		.id = id,
+		.user = clock_of(id, CLOCK_USER),
+		.used = clock_of(id, CLOCK_SCHED),
+	};
+	return 0;
+}
+
+/* Adds the threads that are not on the list yet. */
+static int list_threads(int dir, struct list *list)
+{
+	const bool first = !list->count;
+	const long own = own_id();
 	char buffer[2048];
-	struct thread threads[BATCH];
-	int count = 0;
+	size_t hint = 0;
 	long n;
 
-	while ((n = mmun_syscall3(SYS_getdents64, fd, (unsigned long)buffer,
+	mmun_syscall3(SYS_lseek, dir, 0, 0);
+	while ((n = mmun_syscall3(SYS_getdents64, dir, (unsigned long)buffer,
 				  sizeof(buffer))) > 0) {
 		for (long at = 0; at < n;) {
 			const struct linux_dirent64 *entry = (void *)(buffer + at);
 			long id = number_of(entry->d_name);
+			int ret = 0;
 
 			at += entry->d_reclen;
-			if (!id || id == own)
-				continue;
-			threads[count++].id = id;
-			if (count == BATCH) {
-				wait_for(images, threads, count);
-				count = 0;
-			}
+			if (id && id != own && (first || !is_known(list, &hint, id)))
+				ret = add_thread(list, id);
+			if (ret)
+				return ret;
 		}
 	}
-	wait_for(images, threads, count);
+	return (int)n;
 }
 
 /* Takes and leaves the kernel's lock of the address space for writing. */
 static void pass_lock(void)
 {
 	long page = mmun_syscall6(SYS_mmap, 0, MMUN_PAGE_SIZE, PROT_NONE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
 
 	if (page > 0)
 		mmun_syscall3(SYS_munmap, page, MMUN_PAGE_SIZE, 0);
 }
 
-void mmun_self_settle(const struct mmun_image *images)
+int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled)
 {
-	int fd = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)"/proc/self/task",
-			       O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	struct list list = { 0 };
+	int dir = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)"/proc/self/task",
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int ret;
 
-	if (fd < 0)
-		return;
-	wait_for_all(images, fd);
-	mmun_syscall3(SYS_close, fd, 0, 0);
-	pass_lock();
+	if (dir < 0)
+		return dir;
+	/* Twice: while threads come and go one pass may miss some.  Who is born
+	 * after the patch is watched in vain. */
+	ret = list_threads(dir, &list);
+	if (!ret)
+		ret = list_threads(dir, &list);
+	if (!ret) {
+		*unsettled = wait_for(images, dir, &list);
+		pass_lock();
+	}
+	free_list(&list);
+	mmun_syscall3(SYS_close, dir, 0, 0);
+	return ret;
 }

@@ -95,8 +95,12 @@ int mmun_self_patch(struct mmun_image *image);
 int mmun_self_unpatch(struct mmun_image *image);
 /* Has somebody else written over a site that we patched? */
 bool mmun_self_is_covered(const struct mmun_image *image);
-/* Wait for the calls that entered the kernel before their site was patched. */
-void mmun_self_settle(const struct mmun_image *images);
+/*
+ * Wait for the calls that entered the kernel before their site was patched.
+ * *@unsettled: threads that were not seen to leave theirs.  Return 0; -errno when the
+ * threads of this process cannot be listed.
+ */
+int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled);
 
 /* Does this descriptor name a C library? */
 bool mmun_self_is_library_file(int fd);
