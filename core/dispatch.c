@@ -144,6 +144,10 @@ COLD int start_failed(const struct mmu_notifier_range *range)
 		mmun_misuse("invalidate_range_start failed although it may sleep; taken as done");
 		return 0;
 	}
+	if (range->flags & MMUN_RANGE_NOT_REFUSABLE) {
+		mmun_stat_inc(range->mm, overruled);
+		return 0;
+	}
 	mmun_stat_inc(range->mm, refused);
 	return -EAGAIN;
 }

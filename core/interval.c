@@ -120,6 +120,10 @@ static bool tell(struct mmu_interval_notifier *sub, const struct mmu_notifier_ra
 			add_pass(passes, finish, sub);
 		return true;
 	}
+	if (range->flags & MMUN_RANGE_NOT_REFUSABLE) {
+		mmun_stat_inc(range->mm, overruled);
+		return true;
+	}
 	if (!mmu_notifier_range_blockable(range))
 		return false;
 	mmun_misuse("an interval notifier refused although it may sleep; taken as done");

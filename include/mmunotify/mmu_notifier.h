@@ -68,6 +68,9 @@ enum mmu_notifier_event {
 /** Set by an event source that holds a read section of the mm (mmun_mm_read_lock())
  *  around the whole section and has disabled thread cancellation for as long. */
 #define MMUN_RANGE_READ_LOCKED (1u << 3)
+/** The section is not blockable and yet cannot be refused: the operation happens whatever
+ *  a notifier answers, -EAGAIN is taken as done (and counted), and its end follows. */
+#define MMUN_RANGE_NOT_REFUSABLE (1u << 4)
 
 /** A read section of an mm: what was registered when it began is waited for until it
  *  has ended.  Filled by mmun_mm_read_lock(), or by the start of a section. */
@@ -155,7 +158,10 @@ struct mmu_notifier_ops {
 	 * may allocate too.
 	 * Return: 0; -EAGAIN only when not blockable and it would have to sleep:
 	 * the operation is then not performed.  A notifier that can return
-	 * -EAGAIN must expect no end for that section.
+	 * -EAGAIN must expect no end for that section.  Some operations cannot be
+	 * refused (MMUN_RANGE_NOT_REFUSABLE): in the running process those that the C
+	 * library makes for itself, and those that are asked again after a refusal
+	 * for that reason.
 	 */
 	int (*invalidate_range_start)(struct mmu_notifier *mn,
 				      const struct mmu_notifier_range *range);

@@ -149,6 +149,7 @@ void mmun_gate_open(struct mm_struct *mm);
 	X(unregistered, "notifiers unregistered or put") \
 	X(released, "->release callbacks at exit") \
 	X(refused, "sections refused by a notifier (-EAGAIN)") \
+	X(overruled, "refusals of what could not be refused (MMUN_RANGE_NOT_REFUSABLE)") \
 	X(unwound, "ends delivered because another notifier refused") \
 	X(gate_waits, "threads that waited at a closed gate") \
 	X(misused_unregister, "unregister calls from inside a callback") \
