@@ -314,11 +314,11 @@ static long pidfd_process(int fd)
 		if (fd >= unit || unit == 1)
 			path[at++] = '0' + fd / unit % 10;
 	path[at] = 0;
-	info = mmun_syscall6(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	info = mmun_self_open(path);
 	if (info < 0)
 		return -1;
 	n = mmun_syscall6(SYS_read, info, (long)text, sizeof(text) - 1, 0, 0, 0);
-	mmun_syscall6(SYS_close, info, 0, 0, 0, 0, 0);
+	mmun_self_close(info);
 	text[n > 0 ? n : 0] = 0;
 	for (p = text; *p && __builtin_strncmp(p, "\nPid:\t", 6); p++)
 		;

@@ -9,7 +9,7 @@
 
 /* More mappings of one file, or more pieces of one call, are covered by one
  * range around the surplus. */
-#define MMUN_MAX_RANGES 16
+#define MMUN_MAX_RANGES 8
 
 struct mmun_change {
 	enum mmun_op op;

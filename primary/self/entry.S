@@ -29,9 +29,11 @@
 	.hidden mmun_self_armed
 	.hidden mmun_self_classes
 	.hidden mmun_self_before
+	.hidden mmun_self_before_walk
 	.hidden mmun_self_after
 	.hidden mmun_self_fork_before
 	.hidden mmun_self_fork_after
+	.hidden mmun_self_fork_child
 	.hidden mmun_self_exit
 
 /* Run unnoticed unless this process (not a fork of it) has armed the hooks. */
@@ -99,6 +101,24 @@
 	CFI_RETURNS_BEHIND_SITE
 .endm
 
+/* What the program had at the site, from the frame; r11 and rcx are lost. */
+.macro LOAD_CALL
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	movq	-FRAME_TO_RBP+8(%rbp), %rdi
+	movq	-FRAME_TO_RBP+16(%rbp), %rsi
+	movq	-FRAME_TO_RBP+24(%rbp), %rdx
+	movq	-FRAME_TO_RBP+32(%rbp), %r10
+	movq	-FRAME_TO_RBP+40(%rbp), %r8
+	movq	-FRAME_TO_RBP+48(%rbp), %r9
+.endm
+
+/* In the frame, as the code behind a RESTORE does not know. */
+.macro CFI_FRAME
+	.cfi_def_cfa rbp, 144
+	.cfi_offset rip, -136
+	.cfi_offset rbp, -144
+.endm
+
 .macro END name
 	.cfi_endproc
 	.size	\name, . - \name
@@ -134,13 +154,8 @@ ENTRY mmun_self_entry
 	call	mmun_self_before
 	cmpl	$MMUN_TOLD, %eax
 	jne	.Lnot_told
-	movq	-FRAME_TO_RBP(%rbp), %rax
-	movq	-FRAME_TO_RBP+8(%rbp), %rdi
-	movq	-FRAME_TO_RBP+16(%rbp), %rsi
-	movq	-FRAME_TO_RBP+24(%rbp), %rdx
-	movq	-FRAME_TO_RBP+32(%rbp), %r10
-	movq	-FRAME_TO_RBP+40(%rbp), %r8
-	movq	-FRAME_TO_RBP+48(%rbp), %r9
+.Lcall:
+	LOAD_CALL
 	syscall
 	movq	%rax, -FRAME_TO_RBP(%rbp)
 	leaq	-FRAME_TO_RBP(%rbp), %rdi
@@ -151,9 +166,16 @@ ENTRY mmun_self_entry
 	RESTORE
 	jmp	*%rcx
 .Lnot_told:
-	.cfi_def_cfa rbp, 144
-	.cfi_offset rip, -136
-	.cfi_offset rbp, -144
+	CFI_FRAME
+	cmpl	$MMUN_WALKS, %eax
+	jne	.Lnot_walking
+	subq	$(MMUN_WALK_SECTION_SIZE - MMUN_SECTION_SIZE), %rsp
+	leaq	-FRAME_TO_RBP(%rbp), %rdi
+	movq	%rsp, %rsi
+	call	mmun_self_before_walk
+	cmpl	$MMUN_TOLD, %eax
+	je	.Lcall
+.Lnot_walking:
 	cmpl	$MMUN_REFUSED, %eax
 	je	.Lanswer
 	movq	-FRAME_TO_RBP(%rbp), %rax
@@ -170,9 +192,10 @@ ENTRY mmun_self_mmap_entry
 END mmun_self_mmap_entry
 
 /*
- * A call that may return in a child, perhaps on another stack: it is performed
- * by the stub with the program's own registers, C runs before and after it.
- * Threads and vfork share the memory and change nothing: unnoticed.
+ * A call that may return in a child, perhaps on another stack.  Threads and vfork
+ * share the memory and change nothing: unnoticed.  A child that does not share it has
+ * a copy of this frame, wherever its own stack is: C runs there on the copy, and then
+ * the child goes on with its own stack pointer.
  */
 ENTRY mmun_self_clone_entry
 	testl	$CLONE_VM, %edi
@@ -181,36 +204,63 @@ ENTRY mmun_self_clone_entry
 .Lforks:
 	RAW_UNLESS_ARMED
 	SAVE
+	subq	$MMUN_FORK_SECTION_SIZE, %rsp
+	movq	%rsp, %rsi
 	call	mmun_self_fork_before
 	cmpq	$0, %rax
 	jne	.Lnot_forking
+	LOAD_CALL
+	syscall
+	testq	%rax, %rax
+	jz	.Lchild
+	movq	%rax, -FRAME_TO_RBP(%rbp)
+	leaq	-FRAME_TO_RBP(%rbp), %rdi
+	movq	%rsp, %rsi
+	call	mmun_self_fork_after
 	movq	-FRAME_TO_RBP(%rbp), %rax
 	RESTORE
-	jmp	*MMUN_SITE_CLONE(%r11)
+	jmp	*%rcx
+.Lchild:
+	CFI_FRAME
+	movq	%rsp, %rcx
+	leaq	-FRAME_TO_RBP(%rbp), %rsp
+	andq	$-16, %rsp
+	subq	$MMUN_FORK_SECTION_SIZE, %rsp
+	/* Of both: 0 where the child goes on with the stack that it has. */
+	subq	%rsp, %rcx
+	jz	.Lsame_stack
+	addq	%rsp, %rcx
+.Lsame_stack:
+	/* Not wiped: the memory is shared against all that its flags had said. */
+	movq	mmun_self_armed(%rip), %rdx
+	cmpl	$0, (%rdx)
+	jne	.Lchild_done
+	movq	%rsp, %rdi
+	pushq	%rcx
+	pushq	%rcx
+	call	mmun_self_fork_child
+	popq	%rcx
+	popq	%rcx
+.Lchild_done:
+	movq	%rcx, %rax
+	RESTORE
+	testq	%rax, %rax
+	jz	.Lchild_returns
+	movq	%rax, %rsp
+	xorl	%eax, %eax
+.Lchild_returns:
+	jmp	*%rcx
 .Lnot_forking:
-	.cfi_def_cfa rbp, 144
-	.cfi_offset rip, -136
-	.cfi_offset rbp, -144
+	CFI_FRAME
 	js	.Lrefused
 	movq	-FRAME_TO_RBP(%rbp), %rax
 	RESTORE
 	jmp	*MMUN_SITE_RAW(%r11)
 .Lrefused:
-	.cfi_def_cfa rbp, 144
-	.cfi_offset rip, -136
-	.cfi_offset rbp, -144
+	CFI_FRAME
 	RESTORE
 	jmp	*%rcx
 END mmun_self_clone_entry
-
-/* In the parent (or on failure), rax = result, r11 = site. */
-ENTRY mmun_self_clone_after
-	SAVE
-	call	mmun_self_fork_after
-	movq	-FRAME_TO_RBP(%rbp), %rax
-	RESTORE
-	jmp	*%rcx
-END mmun_self_clone_after
 
 /* libc's syscall(): rax = number; most numbers are none of our business. */
 ENTRY mmun_self_syscall_entry
@@ -241,10 +291,11 @@ ENTRY mmun_self_exit_entry
 END mmun_self_exit_entry
 
 /*
- * long mmun_self_vectors_saved(long (*fn)(void *), void *arg)
+ * long mmun_self_vectors_saved(long (*fn)(void *), void *arg, void *area)
  *
- * Calls fn(arg) with the x87, SSE, AVX and AVX-512 state kept, for sites in
- * the middle of a function, where the compiler may hold values there.
+ * Calls fn(arg) with the x87, SSE, AVX and AVX-512 state kept in @area (aligned to
+ * 64), or on the stack if that is NULL: for sites in the middle of a function, where
+ * the compiler may hold values there.
  */
 	.hidden mmun_self_xsave_size
 	.hidden mmun_self_xsave_mask
@@ -261,9 +312,13 @@ ENTRY mmun_self_vectors_saved
 	.cfi_offset rbx, -24
 	.cfi_offset r12, -32
 	movq	%rdi, %r12
+	movq	%rdx, %rbx
+	testq	%rbx, %rbx
+	jnz	.Larea
 	subq	mmun_self_xsave_size(%rip), %rsp
 	andq	$-64, %rsp
 	movq	%rsp, %rbx
+.Larea:
 	xorl	%eax, %eax
 	/* The header must be zero for a later restore. */
 	movq	%rax, 512(%rbx)
@@ -291,5 +346,27 @@ ENTRY mmun_self_vectors_saved
 	.cfi_def_cfa rsp, 8
 	ret
 END mmun_self_vectors_saved
+
+/*
+ * long mmun_self_on_stack(long (*fn)(void *), void *arg, void *top)
+ *
+ * Calls fn(arg) on the stack that ends at @top (aligned to 16).
+ */
+ENTRY mmun_self_on_stack
+	.cfi_def_cfa rsp, 8
+	.cfi_offset rip, -8
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbp, -16
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	movq	%rdi, %rax
+	movq	%rsi, %rdi
+	movq	%rdx, %rsp
+	call	*%rax
+	leave
+	.cfi_def_cfa rsp, 8
+	ret
+END mmun_self_on_stack
 
 	.section .note.GNU-stack,"",@progbits

@@ -3,11 +3,11 @@
  * fork, exec and exit of this process.
  *
  * fork write-protects the parent's private memory: one section over the whole
- * address space around the call.  Its state is kept in thread-local storage,
- * not on the stack, because the child may run on another stack and C runs only
- * before and after the call (entry.S).  The child needs nothing from us: the
- * word that arms the hooks lives in memory that the kernel wipes on fork, so it
- * starts unarmed, without an mm and without notifiers.
+ * address space around the call.  Its state lies on the stack of the caller, in the
+ * parent; the child has a copy of that (entry.S).  So forks nest: one in a signal handler
+ * that interrupted another's section opens a section of its own.  The child needs little
+ * from us: the word that arms the hooks lives in memory that the kernel wipes on fork, so
+ * it starts unarmed, without an mm and without notifiers.
  *
  * exec and exit run every ->release first: after them nobody is left to do it.
  * An execve() that the kernel would refuse is found out beforehand where that is
@@ -20,7 +20,6 @@
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "atomic.h"
@@ -28,107 +27,138 @@
 
 #define WHOLE_END (-MMUN_PAGE_SIZE)
 
-static __thread struct {
-	unsigned int epoch;
-	bool open;
+struct fork {
+	struct mm_struct *mm;
 	struct mmun_reader reader;
-	unsigned long args[6];
+	unsigned long descriptors;
+	int cancel_type, cancel_state;
+	bool other_tls;
 	struct mmun_origin origin;
 	struct mmu_notifier_range range;
-} forking __attribute__((tls_model("initial-exec")));
+};
+_Static_assert(sizeof(struct fork) <= MMUN_FORK_SECTION_SIZE, "entry.S reserves the space");
 
-/* Does clone3() with these arguments copy the memory? */
-static bool clone3_copies(const unsigned long *args)
+/* What clone3() is asked for, read without a fault where there is no memory: the kernel
+ * copies the set before it refuses what is to be done with it. */
+static bool read_clone3_flags(const unsigned long *args, unsigned long *flags)
 {
-	unsigned long flags;
-	struct iovec local = { &flags, sizeof(flags) }, remote = { (void *)args[0], sizeof(flags) };
-	long pid = mmun_syscall6(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	if (mmun_syscall4(SYS_rt_sigprocmask, ~0UL, args[0], 0, 8) != -EINVAL)
+		return false;
+	*flags = *(volatile unsigned long *)args[0];
+	return true;
+}
 
-	long n = mmun_syscall6(SYS_process_vm_readv, pid, (long)&local, 1, (long)&remote, 1, 0);
-
-	/* Forbidden here: a section too many does no harm. */
-	if (n == -EPERM || n == -ENOSYS)
-		return true;
-	return n == sizeof(flags) && !(flags & CLONE_VM);
+static bool read_flags(const struct mmun_regs *regs, unsigned long *flags)
+{
+	switch (regs->nr) {
+	case SYS_clone: *flags = regs->args[0]; return true;
+	case SYS_clone3: return read_clone3_flags(regs->args, flags);
+	default: *flags = 0; return true;
+	}
 }
 
 static long open_fork_section(void *arg)
 {
-	struct mmun_regs *regs = arg;
-	struct mm_struct *mm = mmun_self_mm();
-	int ret, cancel, saved_errno = errno;
+	struct fork *fork = arg;
+	int ret, saved_errno = errno;
 
-	for (int i = 0; i < 6; i++)
-		forking.args[i] = regs->args[i];
-	forking.origin = (struct mmun_origin){
-		.op = MMUN_OP_FORK,
-		.nr = regs->site->nr >= 0 ? regs->site->nr : (int)regs->nr,
-		.args = forking.args, .pc = regs->resume, .sp = (unsigned long)regs->stack,
-	};
-	forking.range = (struct mmu_notifier_range){
-		.mm = mm, .start = 0, .end = WHOLE_END,
-		.event = MMU_NOTIFY_PROTECTION_PAGE,
-		.flags = MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE, .origin = &forking.origin,
-	};
-	/* Only for the callbacks: the child inherits what is set at the fork. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	ret = mmu_notifier_invalidate_range_start_nonblock(&forking.range);
-	pthread_setcancelstate(cancel, NULL);
+	ret = mmu_notifier_invalidate_range_start_nonblock(&fork->range);
 	errno = saved_errno;
 	return ret;
 }
 
-static void close_reader(struct mm_struct *mm)
+static long close_fork_section(void *arg)
 {
-	mmun_mm_read_unlock(mm, &forking.reader);
-	forking.open = false;
+	struct fork *fork = arg;
+	int saved_errno = errno;
+
+	mmu_notifier_invalidate_range_end(&fork->range);
+	errno = saved_errno;
+	return 0;
+}
+
+static long keeping_vectors(long (*fn)(void *), void *arg)
+{
+	struct mmun_stack stack;
+	bool got = mmun_self_stack_get(&stack);
+	long ret = mmun_self_vectors_saved(fn, arg, got ? mmun_self_stack_area(&stack) : NULL);
+
+	if (got)
+		mmun_self_stack_put(&stack);
+	return ret;
+}
+
+static void restore_cancellation(const struct fork *fork)
+{
+	pthread_setcancelstate(fork->cancel_state, NULL);
+	pthread_setcanceltype(fork->cancel_type, NULL);
+}
+
+static void leave(struct fork *fork)
+{
+	mmun_mm_read_unlock(fork->mm, &fork->reader);
+	restore_cancellation(fork);
 }
 
 /*
- * Return 0: perform the call, mmun_self_fork_after() follows in the parent;
- * above 0: perform it unnoticed; -errno: refused.
+ * Return 0: perform the call, mmun_self_fork_after() follows in the parent and
+ * mmun_self_fork_child() in the child; above 0: perform it unnoticed; -errno: refused.
  */
-long mmun_self_fork_before(struct mmun_regs *regs)
+long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 {
+	struct fork *fork = space;
 	struct mm_struct *mm = mmun_self_mm();
-	unsigned int epoch = mmun_self_epoch();
-	int nr = regs->site->nr >= 0 ? regs->site->nr : (int)regs->nr;
+	unsigned long flags;
 
-	if (!mm || (nr == SYS_clone3 && !clone3_copies(regs->args)))
+	if (regs->site->nr >= 0)
+		regs->nr = regs->site->nr;
+	if (!mm || !read_flags(regs, &flags) || (flags & CLONE_VM))
 		return 1;
-	/* A signal handler forks during a fork: the open section covers it. */
-	if (forking.epoch == epoch && forking.open)
-		return 1;
-	forking.epoch = epoch;
-	forking.open = true;
-	mmun_mm_read_lock(mm, &forking.reader);
-	if (mmun_self_vectors_saved(open_fork_section, regs)) {
-		close_reader(mm);
+	*fork = (struct fork){ .mm = mm, .other_tls = flags & CLONE_SETTLS };
+	fork->origin = (struct mmun_origin){
+		.op = MMUN_OP_FORK, .nr = (int)regs->nr, .args = regs->args,
+		.pc = regs->resume, .sp = (unsigned long)regs->stack,
+	};
+	fork->range = (struct mmu_notifier_range){
+		.mm = mm, .start = 0, .end = WHOLE_END,
+		.event = MMU_NOTIFY_PROTECTION_PAGE,
+		.flags = MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE,
+		.origin = &fork->origin,
+	};
+	/* Over the call as well: the read section of a cancelled thread would stay.  Why
+	 * both: section.c, I2. */
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &fork->cancel_type);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &fork->cancel_state);
+	mmun_mm_read_lock(mm, &fork->reader);
+	fork->descriptors = mmun_self_descriptors();
+	if (mm_has_notifiers(mm) && keeping_vectors(open_fork_section, fork)) {
+		leave(fork);
 		return -EAGAIN;
 	}
 	return 0;
 }
 
-static long close_fork_section(void *arg)
+void mmun_self_fork_after(struct mmun_regs *regs, void *space)
 {
-	int cancel, saved_errno = errno;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	mmu_notifier_invalidate_range_end(&forking.range);
-	pthread_setcancelstate(cancel, NULL);
-	errno = saved_errno;
-	return 0;
-}
-
-void mmun_self_fork_after(struct mmun_regs *regs)
-{
+	struct fork *fork = space;
 	long result = regs->nr;
 
-	forking.origin.result = result;
+	fork->origin.result = result;
 	if (result < 0)
-		forking.range.flags |= MMUN_RANGE_UNCHANGED;
-	mmun_self_vectors_saved(close_fork_section, NULL);
-	close_reader(forking.range.mm);
+		fork->range.flags |= MMUN_RANGE_UNCHANGED;
+	if (mm_has_notifiers(fork->mm))
+		keeping_vectors(close_fork_section, fork);
+	leave(fork);
+}
+
+/* Undoes what the child has inherited from us. */
+void mmun_self_fork_child(void *space)
+{
+	const struct fork *fork = space;
+
+	mmun_self_close_inherited(fork->descriptors);
+	if (!fork->other_tls)
+		restore_cancellation(fork);
 }
 
 static long release(void *mm)
@@ -148,10 +178,11 @@ static bool may_release(void)
 	return mm && mm_has_notifiers(mm) && mmun_self_is_owner();
 }
 
+/* Nobody needs the vector registers any more. */
 void mmun_self_exit(struct mmun_regs *regs)
 {
 	if (may_release())
-		mmun_self_vectors_saved(release, mmun_self_mm());
+		release(mmun_self_mm());
 }
 
 /* Would the kernel find an executable file?  execvp() tries many names. */
@@ -179,6 +210,6 @@ void mmun_self_exec(struct mmun_regs *regs, int nr)
 {
 	if (!may_release() || !will_exec(regs, nr))
 		return;
-	mmun_self_vectors_saved(release, mmun_self_mm());
+	keeping_vectors(release, mmun_self_mm());
 	mmun_self_renew();
 }

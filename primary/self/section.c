@@ -1,17 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One redirected system call: gate and start before it, end and gate after it.
- * The call itself is made by entry.S between the two, on no C frame: a return
- * address that was pushed before a system call is mispredicted after it.
+ * One redirected system call: a read section of the mm and the starts before it, the
+ * ends and the end of the read section after it.  The call itself is made by entry.S
+ * between the two, on no C frame: a return address that was pushed before a system call
+ * is mispredicted after it.
  *
- * Runs on the program's stack with any lock of the program held, in any
- * thread, in signal handlers, before main and after the exit handlers.  So: no
- * allocation, no lock, no call into libc, errno untouched; the only wait is for
- * a registration in progress (the closed gate), which itself waits for nobody
- * but the threads inside.  Compiled without vector instructions.
+ * Runs on the program's stack with any lock of the program held, in any thread, in
+ * signal handlers, before main and after the exit handlers.  So: no allocation, no lock,
+ * no wait, no call into libc (but those that stop cancellation), errno untouched.  Compiled
+ * without vector instructions.
  *
- * A notifier that refuses (-EAGAIN) makes the call fail with EAGAIN: nothing
- * changes behind a secondary MMU's back.  Tests: tests/contract, tests/torture.
+ * I1  Between the registers that entry.S saves and the callbacks a call takes at most
+ *     1 KiB of the program's stack, if it has one or two ranges, and 2 KiB otherwise.
+ *     What takes more (walks over mappings, late patching, vector registers) has a stack
+ *     of its own (stack.c); where there is none, the whole address space is notified.
+ * I2  A thread inside is not cancelled: the read section would stay open for ever.  To
+ *     disable cancellation is not enough: a request that was made before arrives as a
+ *     signal, whose handler in some versions of glibc looks only whether the thread's
+ *     cancellation is asynchronous.  So it is deferred, and disabled for callbacks.
+ * I3  A notifier that refuses (-EAGAIN) makes the call fail with EAGAIN, if the program
+ *     itself has made the call: nothing changes behind a secondary MMU's back.  The C
+ *     library ends the process when it cannot give memory back; so its own calls
+ *     are not refused, and the notifiers hear that (MMUN_RANGE_NOT_REFUSABLE).
+ * Tests: tests/contract, tests/torture.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,36 +33,53 @@
 #include "call.h"
 #include "state.h"
 
+/* Ranges of a call that does not walk. */
+#define FEW 2
+
 struct section {
 	struct mm_struct *mm;
 	const struct mmun_call *call;
 	struct mmun_regs *regs;
-	int nr;
 	struct mmun_reader reader;
+	int nr;
 	int opened;
-	int cancel;
-	bool uncancellable;
+	/* What the thread's cancellation was; the state only where it is heard. */
+	int cancel_type, cancel_state;
+	bool heard;
 	struct mmun_origin origin;
 	struct mmun_change change;
-	struct mmu_notifier_range ranges[MMUN_MAX_RANGES];
+	/* FEW, or MMUN_MAX_RANGES where it walks. */
+	struct mmu_notifier_range ranges[];
 };
-_Static_assert(sizeof(struct section) <= MMUN_SECTION_SIZE, "entry.S reserves the space");
+#define SIZE_WITH(n) (sizeof(struct section) + (n) * sizeof(struct mmu_notifier_range))
+_Static_assert(SIZE_WITH(FEW) <= MMUN_SECTION_SIZE, "entry.S reserves the space");
+_Static_assert(SIZE_WITH(MMUN_MAX_RANGES) <= MMUN_WALK_SECTION_SIZE, "so it does here");
 
-static int start_ranges(struct section *section, const struct mmun_change *change)
+#define APART static __attribute__((noinline, cold))
+
+static inline bool is_error(long result)
 {
+	return mmun_unlikely((unsigned long)result >= -4095UL);
+}
+
+static int start_ranges(struct section *section, unsigned int flags)
+{
+	const struct mmun_change *change = &section->change;
+
 	for (int i = 0; i < change->nr_ranges; i++) {
 		struct mmu_notifier_range *range = &section->ranges[i];
 		int ret;
 
-		range->mm = section->mm;
-		range->start = change->range[i].start;
-		range->end = change->range[i].end;
-		range->flags = change->flags | MMUN_RANGE_READ_LOCKED;
-		range->event = change->event;
-		range->owner = NULL;
-		range->origin = &section->origin;
+		*range = (struct mmu_notifier_range){
+			.mm = section->mm,
+			.start = change->range[i].start,
+			.end = change->range[i].end,
+			.flags = change->flags | flags | MMUN_RANGE_READ_LOCKED,
+			.event = change->event,
+			.origin = &section->origin,
+		};
 		ret = mmu_notifier_invalidate_range_start_nonblock(range);
-		if (ret)
+		if (mmun_unlikely(ret))
 			return ret;
 		section->opened = i + 1;
 	}
@@ -59,7 +87,7 @@ static int start_ranges(struct section *section, const struct mmun_change *chang
 }
 
 /* The reverse order: sections nest. */
-static void end_ranges(struct section *section)
+static inline void end_ranges(struct section *section)
 {
 	while (section->opened) {
 		section->opened--;
@@ -67,76 +95,58 @@ static void end_ranges(struct section *section)
 	}
 }
 
-/* Also where nobody listens: a thread cancelled in the call would never leave
- * the gate. */
-static void enter(struct section *section)
+/* I2.  Returns whether anybody listens. */
+static inline bool enter(struct section *section)
 {
-	section->uncancellable = section->call->is_cancellation_point ||
-				 mm_has_notifiers(section->mm);
-	if (section->uncancellable)
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
 	mmun_mm_read_lock(section->mm, &section->reader);
-	/* The first registration may have gone by meanwhile. */
-	if (!section->uncancellable && mm_has_notifiers(section->mm)) {
-		section->uncancellable = true;
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel);
-	}
+	section->heard = mm_has_notifiers(section->mm);
+	if (section->heard)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel_state);
+	return section->heard;
 }
 
 /* A pending cancellation is acted on here, with nothing held. */
-static void leave(struct section *section)
+static inline void leave(struct section *section)
 {
 	mmun_mm_read_unlock(section->mm, &section->reader);
-	if (section->uncancellable)
-		pthread_setcancelstate(section->cancel, NULL);
-}
-
-static void mark_unchanged(struct section *section, long result)
-{
-	const struct mmun_call *call = section->call;
-
-	for (int i = 0; i < section->opened; i++) {
-		bool unchanged = call->unchanged ?
-			call->unchanged(section->regs->args, result, i, &section->change) :
-			mmun_failed_cleanly(result);
-
-		if (unchanged)
-			section->ranges[i].flags |= MMUN_RANGE_UNCHANGED;
-	}
+	if (section->heard)
+		pthread_setcancelstate(section->cancel_state, NULL);
+	if (mmun_unlikely(section->cancel_type != PTHREAD_CANCEL_DEFERRED))
+		pthread_setcanceltype(section->cancel_type, NULL);
 }
 
 /*
- * Mappings of the file that appeared while it was shortened: whoever looked
- * one up may hold a page that is gone.  Told before the call returns.
+ * I3: has the program made this call itself?  It can be said where the system call is
+ * all that the function does: the return address is then on top of the stack.
  */
-static void tell_late_mappings(struct section *section)
+static bool is_refusable(const struct mmun_regs *regs)
 {
-	struct mmun_change now = section->change, late = now;
+	unsigned long caller = *(const unsigned long *)regs->stack;
 
-	now.nr_ranges = late.nr_ranges = 0;
-	mmun_add_file_mappings(&now);
-	for (int i = 0; i < now.nr_ranges; i++)
-		if (!mmun_change_covers(&section->change, now.range[i].start, now.range[i].end))
-			mmun_change_add(&late, now.range[i].start, now.range[i].end);
-	start_ranges(section, &late);
-	end_ranges(section);
+	return (regs->site->vectors_dead || regs->site->kind == MMUN_SITE_SYSCALL) &&
+	       !mmun_self_is_library_text(caller);
 }
 
-/* A notifier said no: nothing happens, and those who had agreed hear so. */
-static void refuse(struct section *section, int error)
+/* A notifier said no.  Those who had agreed hear that nothing has happened. */
+APART int refused(struct section *section, int error)
 {
 	for (int i = 0; i < section->opened; i++)
 		section->ranges[i].flags |= MMUN_RANGE_UNCHANGED;
 	section->origin.result = error;
 	end_ranges(section);
-	section->regs->nr = section->change.refusal;
+	section->origin.result = 0;
+	if (is_refusable(section->regs)) {
+		section->regs->nr = section->change.refusal;
+		return MMUN_REFUSED;
+	}
+	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
+	return MMUN_TOLD;
 }
 
-/* Open the ranges of a call that somebody wants to hear of. */
-static int tell_start(struct section *section)
+static inline void fill_origin(struct section *section)
 {
 	const struct mmun_regs *regs = section->regs;
-	int ret;
 
 	section->origin.op = section->change.op;
 	section->origin.nr = section->nr;
@@ -144,80 +154,73 @@ static int tell_start(struct section *section)
 	section->origin.args = regs->args;
 	section->origin.pc = regs->resume;
 	section->origin.sp = (unsigned long)regs->stack;
-	ret = start_ranges(section, &section->change);
-	if (ret)
-		refuse(section, ret);
-	return ret;
 }
 
-/* Returns what mmun_self_before() does. */
-static long open_section(void *arg)
+/* Open the ranges of a call that somebody wants to hear of. */
+static long notify_start(void *arg)
 {
 	struct section *section = arg;
-	const struct mmun_call *call = section->call;
-	int saved_errno = errno, ret = MMUN_TOLD;
+	int saved_errno = errno, ret;
 
-	enter(section);
-	/* Where nobody listens the call itself still counts, see the gate. */
-	if (!mm_has_notifiers(section->mm))
-		section->change.nr_ranges = section->change.by_file = 0;
-	else if (call->walks && !call->describe(section->regs->args, &section->change))
-		ret = MMUN_UNNOTICED;
-	else if (tell_start(section))
-		ret = MMUN_REFUSED;
-	if (ret != MMUN_TOLD)
-		leave(section);
+	fill_origin(section);
+	ret = start_ranges(section, 0);
+	ret = mmun_unlikely(ret) ? refused(section, ret) : MMUN_TOLD;
 	errno = saved_errno;
 	return ret;
 }
 
-static void tell_end(struct section *section)
+static long notify_end(void *section)
 {
-	long result = section->regs->nr;
-
-	section->origin.result = result;
-	mark_unchanged(section, result);
-	end_ranges(section);
-	if (section->change.by_file && result >= 0)
-		tell_late_mappings(section);
-}
-
-/* What the linker and other patchers do to text concerns us as well. */
-static void watch_text(struct section *section)
-{
-	const struct mmun_regs *regs = section->regs;
-	const unsigned long *args = regs->args;
-
-	if ((long)regs->nr < 0 && (long)regs->nr > -4096)
-		return;
-	if (section->nr == SYS_mprotect)
-		mmun_self_protected(regs->site, args[0], mmun_page_up(args[0] + args[1]),
-				    args[2]);
-	else if (section->nr == SYS_munmap)
-		mmun_self_unmapped(args[0], mmun_page_up(args[0] + args[1]));
-	else if (section->nr == SYS_mmap && regs->site->in_linker && args[2] & PROT_EXEC &&
-		 (int)args[4] >= 0)
-		mmun_self_linker_mapped(args[4]);
-}
-
-static long close_section(void *arg)
-{
-	struct section *section = arg;
 	int saved_errno = errno;
 
-	if (section->change.nr_ranges || section->change.by_file)
-		tell_end(section);
-	leave(section);
-	watch_text(section);
+	end_ranges(section);
 	errno = saved_errno;
 	return 0;
 }
 
 /* The code around a site may hold values in vector registers. */
-static inline long keeping_vectors(long (*fn)(void *), struct section *section)
+APART long keeping_vectors(long (*fn)(void *), struct section *section)
+{
+	struct mmun_stack stack;
+	bool got = mmun_self_stack_get(&stack);
+	long ret = mmun_self_vectors_saved(fn, section,
+					   got ? mmun_self_stack_area(&stack) : NULL);
+
+	if (got)
+		mmun_self_stack_put(&stack);
+	return ret;
+}
+
+/* Callbacks of the program. */
+static inline long notify(long (*fn)(void *), struct section *section)
 {
 	return mmun_likely(section->regs->site->vectors_dead) ?
-		fn(section) : mmun_self_vectors_saved(fn, section);
+		fn(section) : keeping_vectors(fn, section);
+}
+
+/* Returns false, with nothing done, if there is no stack. */
+APART bool on_own_stack(long (*fn)(void *), struct section *section, long *ret)
+{
+	struct mmun_stack stack;
+
+	if (!mmun_self_stack_get(&stack))
+		return false;
+	*ret = mmun_self_stack_run(&stack, fn, section);
+	mmun_self_stack_put(&stack);
+	return true;
+}
+
+static inline int leaving(struct section *section, int ret)
+{
+	if (mmun_unlikely(ret != MMUN_TOLD))
+		leave(section);
+	return ret;
+}
+
+/* Walks and failures look at the program's mappings. */
+static bool needs_walk(const struct mmun_call *call, int nr, const unsigned long *args)
+{
+	return call->walks || (nr == SYS_madvise && args[2] == MADV_REMOVE);
 }
 
 int mmun_self_before(struct mmun_regs *regs, void *space)
@@ -227,6 +230,7 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	const struct mmun_call *call = mmun_call_of(nr);
 	struct mm_struct *mm = mmun_self_mm();
 
+	regs->nr = nr;
 	if (mmun_unlikely(!call)) {
 		if (nr == SYS_exit_group)
 			mmun_self_exit(regs);
@@ -234,23 +238,199 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 			mmun_self_exec(regs, nr);
 		return MMUN_UNNOTICED;
 	}
+	if (!mm)
+		return MMUN_UNNOTICED;
+	if (mmun_unlikely(needs_walk(call, nr, regs->args)))
+		return call->concerns && !call->concerns(regs->args) ?
+			MMUN_UNNOTICED : MMUN_WALKS;
 	section->change.nr_ranges = 0;
 	section->change.flags = 0;
 	section->change.refusal = -EAGAIN;
 	section->change.by_file = false;
-	if (!mm || (call->concerns && !call->concerns(regs->args)) ||
-	    (!call->walks && !call->describe(regs->args, &section->change)))
+	if (!call->describe(regs->args, &section->change))
 		return MMUN_UNNOTICED;
 	section->mm = mm;
 	section->call = call;
 	section->regs = regs;
 	section->nr = nr;
 	section->opened = 0;
-	regs->nr = nr;
-	return keeping_vectors(open_section, section);
+	/* Where nobody listens the read section still counts: a registration waits for
+	 * the calls under way. */
+	if (enter(section))
+		return leaving(section, (int)notify(notify_start, section));
+	section->change.nr_ranges = 0;
+	return MMUN_TOLD;
+}
+
+static long describe(void *arg)
+{
+	struct section *section = arg;
+
+	return section->call->describe(section->regs->args, &section->change);
+}
+
+/* I1: there is no stack to look on. */
+APART bool describe_anything(struct section *section)
+{
+	struct mmun_change *change = &section->change;
+
+	switch (section->nr) {
+	case SYS_brk: change->op = MMUN_OP_BRK; break;
+	case SYS_shmat: change->op = MMUN_OP_SHMAT; break;
+	case SYS_shmdt: change->op = MMUN_OP_SHMDT; break;
+	case SYS_madvise: change->op = MMUN_OP_MADV_REMOVE; break;
+	case SYS_process_madvise: change->op = MMUN_OP_MADV_DONTNEED; break;
+	case SYS_fallocate: change->op = MMUN_OP_FALLOCATE; break;
+	default: change->op = MMUN_OP_TRUNCATE; break;
+	}
+	change->event = MMU_NOTIFY_UNMAP;
+	change->nr_ranges = 0;
+	mmun_change_add(change, 0, -MMUN_PAGE_SIZE);
+	return true;
+}
+
+int mmun_self_before_walk(struct mmun_regs *regs, void *space)
+{
+	struct section *section = space;
+	long changes;
+
+	section->mm = mmun_self_mm();
+	section->call = mmun_call_of((int)regs->nr);
+	section->regs = regs;
+	section->nr = (int)regs->nr;
+	section->opened = 0;
+	section->change = (struct mmun_change){ .refusal = -EAGAIN };
+	if (!enter(section))
+		return MMUN_TOLD;
+	if (!on_own_stack(describe, section, &changes))
+		changes = describe_anything(section);
+	return leaving(section, changes ? (int)notify(notify_start, section) : MMUN_UNNOTICED);
+}
+
+static bool is_unchanged(const struct section *section, int index)
+{
+	const struct mmun_call *call = section->call;
+	long result = section->regs->nr;
+
+	return call->unchanged ?
+		call->unchanged(section->regs->args, result, index, &section->change) :
+		mmun_failed_cleanly(result);
+}
+
+static long mark_unchanged(void *arg)
+{
+	struct section *section = arg;
+
+	for (int i = 0; i < section->opened; i++) {
+		if (is_unchanged(section, i))
+			section->ranges[i].flags |= MMUN_RANGE_UNCHANGED;
+	}
+	return 0;
+}
+
+/* Whether a call has failed before it changed anything may need a look at the mappings;
+ * without one it has changed something. */
+static inline void look_at_result(struct section *section)
+{
+	long result = section->regs->nr, ignored;
+
+	section->origin.result = result;
+	if (is_error(result))
+		on_own_stack(mark_unchanged, section, &ignored);
+	else if (result)
+		mark_unchanged(section);
+}
+
+/* Leaves in ->change the mappings of its file that it did not have. */
+static long find_late_mappings(void *arg)
+{
+	struct section *section = arg;
+	struct mmun_change now = section->change, late = now;
+
+	now.nr_ranges = late.nr_ranges = 0;
+	mmun_add_file_mappings(&now);
+	for (int i = 0; i < now.nr_ranges; i++) {
+		if (!mmun_change_covers(&section->change, now.range[i].start, now.range[i].end))
+			mmun_change_add(&late, now.range[i].start, now.range[i].end);
+	}
+	section->change = late;
+	return 0;
+}
+
+static long notify_late(void *section)
+{
+	int saved_errno = errno;
+
+	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
+	end_ranges(section);
+	errno = saved_errno;
+	return 0;
+}
+
+/*
+ * Mappings of the file that appeared while it was shortened: whoever looked
+ * one up may hold a page that is gone.  Notified before the call returns; it is too
+ * late for a refusal.
+ */
+APART void notify_late_mappings(struct section *section)
+{
+	long ignored;
+
+	if (!on_own_stack(find_late_mappings, section, &ignored))
+		describe_anything(section);
+	if (section->change.nr_ranges)
+		notify(notify_late, section);
+}
+
+static long text_changed(void *arg)
+{
+	struct section *section = arg;
+	const struct mmun_regs *regs = section->regs;
+	const unsigned long *args = regs->args;
+
+	if (section->nr == SYS_mprotect)
+		mmun_self_protected(regs->site, args[0], mmun_page_up(args[0] + args[1]),
+				    args[2]);
+	else if (section->nr == SYS_munmap)
+		mmun_self_unmapped(args[0], mmun_page_up(args[0] + args[1]));
+	else
+		mmun_self_linker_mapped(args[4]);
+	return 0;
+}
+
+/* What the linker and other patchers do to text concerns us as well. */
+static inline bool may_change_text(const struct section *section)
+{
+	const struct mmun_regs *regs = section->regs;
+	const unsigned long *args = regs->args;
+
+	if (is_error(regs->nr))
+		return false;
+	if (section->nr == SYS_mmap)
+		return regs->site->in_linker && args[2] & PROT_EXEC && (int)args[4] >= 0;
+	return (section->nr == SYS_munmap || section->nr == SYS_mprotect) &&
+	       mmun_self_may_be_text(regs->site, args[0], args[0] + args[1]);
+}
+
+APART void watch_text(struct section *section)
+{
+	long ignored;
+
+	if (!on_own_stack(text_changed, section, &ignored))
+		text_changed(section);
 }
 
 void mmun_self_after(struct mmun_regs *regs, void *space)
 {
-	keeping_vectors(close_section, space);
+	struct section *section = space;
+
+	if (section->change.nr_ranges || section->change.by_file) {
+		look_at_result(section);
+		notify(notify_end, section);
+		if (section->change.by_file && !is_error(regs->nr))
+			notify_late_mappings(section);
+	}
+	leave(section);
+	if (mmun_unlikely(may_change_text(section)))
+		watch_text(section);
 }

@@ -48,6 +48,8 @@ static struct {
 	bool unsettled;
 	/* Grows only; hooks walk it without the lock. */
 	struct mmun_image *images;
+	/* Around the text of all images that there ever were. */
+	unsigned long text_start, text_end;
 
 	/* Set by the linker's mmap() of a C library: see it at the next chance. */
 	bool text_pending;
@@ -58,11 +60,6 @@ extern const struct mmun_primary_ops mmun_primary_self;
 struct mm_struct *mmun_self_mm(void)
 {
 	return mmun_load_acquire(&self.mm);
-}
-
-unsigned int mmun_self_epoch(void)
-{
-	return mmun_load_relaxed(&self.epoch);
 }
 
 bool mmun_self_is_owner(void)
@@ -244,6 +241,14 @@ static void unpatch_all(void)
 			mmun_self_unpatch(image);
 }
 
+static void widen_text(const struct mmun_image *image)
+{
+	if (!self.text_end || image->text_start < self.text_start)
+		mmun_store_relaxed(&self.text_start, image->text_start);
+	if (image->text_end > self.text_end)
+		mmun_store_relaxed(&self.text_end, image->text_end);
+}
+
 /* Patches what is not patched yet; new images and sites put back by others. */
 static int patch_all(struct mmun_refusal *refusal)
 {
@@ -252,6 +257,7 @@ static int patch_all(struct mmun_refusal *refusal)
 	for (struct mmun_image *image = self.images; !ret && image; image = image->next) {
 		if (!image->used)
 			continue;
+		widen_text(image);
 		ret = mmun_self_check_image(image, refusal);
 		if (!ret && !image->stubs_ready)
 			ret = mmun_self_make_stubs(image);
@@ -283,6 +289,9 @@ static int start_locked(struct mmun_refusal *refusal)
 	if (self.started)
 		return 0;
 	ret = check_process(refusal);
+	if (ret)
+		return ret;
+	ret = mmun_self_stacks_map();
 	if (ret)
 		return ret;
 	measure_vectors();
@@ -433,6 +442,19 @@ static struct mmun_image *image_at(unsigned long start, unsigned long end)
 		if (image->used && start < image->text_end && end > image->text_start)
 			return image;
 	return NULL;
+}
+
+bool mmun_self_is_library_text(unsigned long address)
+{
+	return image_at(address, address + 1);
+}
+
+bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
+			   unsigned long end)
+{
+	return (start < mmun_load_relaxed(&self.text_end) &&
+		end > mmun_load_relaxed(&self.text_start)) ||
+	       (mmun_unlikely(site->in_linker) && mmun_load_relaxed(&self.text_pending));
 }
 
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,

@@ -18,16 +18,20 @@
 /* Offsets of struct mmun_site for the entry code. */
 #define MMUN_SITE_RESUME 0
 #define MMUN_SITE_RAW 8
-#define MMUN_SITE_CLONE 16
-#define MMUN_SITE_NR 24
+#define MMUN_SITE_NR 16
 
-/* Room on the program's stack for one open section. */
-#define MMUN_SECTION_SIZE 2240
+/* Room on the program's stack for one open section: of a call with one or two ranges,
+ * of a call with many, of a fork.  docs/DESIGN.md says how much stack that makes. */
+#define MMUN_SECTION_SIZE 448
+#define MMUN_WALK_SECTION_SIZE 928
+#define MMUN_FORK_SECTION_SIZE 176
 
 /* What to do about an ordinary call: mmun_self_before(). */
 #define MMUN_UNNOTICED 0
 #define MMUN_TOLD 1
 #define MMUN_REFUSED 2
+/* mmun_self_before_walk() has to look. */
+#define MMUN_WALKS 3
 
 #ifndef __ASSEMBLER__
 
@@ -62,7 +66,6 @@ struct mmun_site {
 	/* Known to the entry code by offset. */
 	void *resume;
 	void *raw;
-	void *clone;
 	int nr;
 
 	void *stub;

@@ -25,8 +25,6 @@ static inline unsigned long mmun_page_up(unsigned long address)
 extern unsigned int *mmun_self_armed;
 /* The mm that sections are opened on, or NULL. */
 struct mm_struct *mmun_self_mm(void);
-/* Counts the forks between the first process and this one that used us. */
-unsigned int mmun_self_epoch(void);
 /* The process id of the owner of the mm: a vfork child shares our memory. */
 bool mmun_self_is_owner(void);
 /* The mm has been released before an execve() that then failed. */
@@ -37,12 +35,34 @@ void mmun_self_entry(void);
 void mmun_self_raw(void);
 void mmun_self_mmap_entry(void);
 void mmun_self_clone_entry(void);
-void mmun_self_clone_after(void);
 void mmun_self_syscall_entry(void);
 void mmun_self_exit_entry(void);
-long mmun_self_vectors_saved(long (*fn)(void *), void *arg);
+long mmun_self_vectors_saved(long (*fn)(void *), void *arg, void *area);
+long mmun_self_on_stack(long (*fn)(void *), void *arg, void *top);
 extern unsigned long mmun_self_xsave_size;
 extern unsigned int mmun_self_xsave_mask;
+
+/* stack.c: stacks of our own.  Each has an area for the vector registers at its end. */
+struct mmun_stack {
+	unsigned char *base;
+	int slot;
+};
+/* Once, before the first site is redirected.  Return 0 or -errno. */
+int mmun_self_stacks_map(void);
+/* False: all are taken and the kernel gives no memory. */
+bool mmun_self_stack_get(struct mmun_stack *stack);
+void mmun_self_stack_put(const struct mmun_stack *stack);
+void *mmun_self_stack_area(const struct mmun_stack *stack);
+/* fn(arg) on the stack, with asynchronous signals blocked. */
+long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), void *arg);
+
+/* descriptor.c: whatever is open only inside one call of ours is opened and closed here, so
+ * that it does not stay open in a child that another thread forks meanwhile. */
+long mmun_self_open(const char *path);
+void mmun_self_close(int fd);
+/* Before a fork; in its child, with what that has returned. */
+unsigned long mmun_self_descriptors(void);
+void mmun_self_close_inherited(unsigned long before);
 
 /* call.c */
 
@@ -61,10 +81,14 @@ bool mmun_self_wants(int nr);
  * regs->nr what the program gets instead.
  */
 int mmun_self_before(struct mmun_regs *regs, void *space);
+/* After MMUN_WALKS, with MMUN_WALK_SECTION_SIZE bytes. */
+int mmun_self_before_walk(struct mmun_regs *regs, void *space);
 void mmun_self_after(struct mmun_regs *regs, void *space);
 
-long mmun_self_fork_before(struct mmun_regs *regs);
-void mmun_self_fork_after(struct mmun_regs *regs);
+/* @space: MMUN_FORK_SECTION_SIZE bytes that stay, and of which the child has a copy. */
+long mmun_self_fork_before(struct mmun_regs *regs, void *space);
+void mmun_self_fork_after(struct mmun_regs *regs, void *space);
+void mmun_self_fork_child(void *space);
 void mmun_self_exit(struct mmun_regs *regs);
 /* Before an execve() that is going to succeed. */
 void mmun_self_exec(struct mmun_regs *regs, int nr);
@@ -110,5 +134,10 @@ void mmun_self_linker_mapped(int fd);
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,
 			 unsigned long end, unsigned long prot);
 void mmun_self_unmapped(unsigned long start, unsigned long end);
+/* Text of a C library or linker? */
+bool mmun_self_is_library_text(unsigned long address);
+/* A quick look: false, or perhaps one of the calls above is needed for these addresses. */
+bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
+			   unsigned long end);
 
 #endif

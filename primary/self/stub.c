@@ -143,18 +143,6 @@ static void emit_raw(struct code *code, struct mmun_site *site)
 	emit_jump(code, site->resume);
 }
 
-/* syscall; the parent (and a failure) goes to C, the child straight on. */
-static void emit_clone(struct code *code, struct mmun_site *site)
-{
-	site->clone = code->at;
-	emit_number(code, site);
-	emit(code, 0x0f, 0x05);
-	emit(code, 0x48, 0x85, 0xc0);
-	emit(code, 0x75, 0x05);
-	emit_jump(code, site->resume);
-	emit_entry(code, site, mmun_self_clone_after);
-}
-
 static void (*entry_of(const struct mmun_site *site))(void)
 {
 	switch (site->kind) {
@@ -176,8 +164,6 @@ static void write_stub(struct mmun_site *site, unsigned char *at)
 		bytes(&code, site->saved, 5);
 	emit_entry(&code, site, entry_of(site));
 	emit_raw(&code, site);
-	if (site->kind == MMUN_SITE_CLONES || site->kind == MMUN_SITE_SYSCALL)
-		emit_clone(&code, site);
 }
 
 /* What will stand at the site: a jump to the stub, and where the system call

@@ -8,13 +8,12 @@
 #include "vma.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/ioctl.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "raw_syscall.h"
+#include "state.h"
 
 /* linux/fs.h of 6.11; the headers at build time may be older. */
 struct procmap_query {
@@ -29,8 +28,7 @@ enum { QUERY_READ = 1, QUERY_WRITE = 2, QUERY_EXEC = 4, QUERY_SHARED = 8,
 
 int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool files_only)
 {
-	walk->fd = mmun_syscall6(SYS_openat, AT_FDCWD, (long)"/proc/self/maps",
-				 O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	walk->fd = mmun_self_open("/proc/self/maps");
 	walk->text = false;
 	walk->files_only = files_only;
 	walk->next = from;
@@ -40,7 +38,7 @@ int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool fil
 
 void mmun_vma_walk_end(struct mmun_vma_walk *walk)
 {
-	mmun_syscall6(SYS_close, walk->fd, 0, 0, 0, 0, 0);
+	mmun_self_close(walk->fd);
 }
 
 /* 1: found, 0: no more, -errno: the kernel does not know the query. */

@@ -423,6 +423,89 @@ static void refusal(void)
 	mmu_notifier_unregister(&mn, mmun_self());
 }
 
+/* One that refuses whatever can be refused, and hears what cannot. */
+
+struct objector {
+	struct mmu_notifier mn;
+	unsigned long refusals, overruled, ends;
+};
+
+static int object(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	struct objector *objector = (struct objector *)mn;
+	bool overruled = range->flags & MMUN_RANGE_NOT_REFUSABLE;
+
+	__atomic_add_fetch(overruled ? &objector->overruled : &objector->refusals, 1,
+			   __ATOMIC_SEQ_CST);
+	return -EAGAIN;
+}
+
+static void hear_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	__atomic_add_fetch(&((struct objector *)mn)->ends, 1, __ATOMIC_SEQ_CST);
+}
+
+static const struct mmu_notifier_ops objecting = { .invalidate_range_start = object,
+						   .invalidate_range_end = hear_end };
+
+static struct objector objector = { .mn.ops = &objecting };
+
+/* What the objector heard since the last time. */
+static bool heard(bool was_refused, bool was_overruled)
+{
+	bool as_expected = !!objector.refusals == was_refused &&
+			   !!objector.overruled == was_overruled &&
+			   objector.ends == objector.overruled;
+
+	objector.refusals = objector.overruled = objector.ends = 0;
+	return as_expected;
+}
+
+static void *do_nothing(void *arg)
+{
+	return NULL;
+}
+
+/* Too large to be kept for the next thread: libc unmaps it. */
+static void end_thread_with_large_stack(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 256 << 20);
+	pthread_create(&thread, &attr, do_nothing, NULL);
+	pthread_join(thread, NULL);
+}
+
+static void refusal_by_caller(void)
+{
+	char *at = map_pages(4), *moved = map_pages(4), byte;
+	void *block = malloc(64 << 20);
+	unsigned long freed = (unsigned long)block;
+
+	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0 &&
+	      mmu_notifier_register(&objector.mn, mmun_self()) == 0, "registers");
+	errno = 0;
+	check(munmap(at, PAGE_BYTES) == -1 && errno == EAGAIN && heard(true, false),
+	      "munmap of the program's fails with EAGAIN");
+	check(madvise(at, PAGE_BYTES, MADV_DONTNEED) == -1 && errno == EAGAIN && *at &&
+	      heard(true, false), "so does madvise");
+	check(mprotect(at, PAGE_BYTES, PROT_READ) == -1 && errno == EAGAIN &&
+	      heard(true, false), "and mprotect");
+	check(syscall(SYS_munmap, at, PAGE_BYTES) == -1 && errno == EAGAIN &&
+	      heard(true, false), "and syscall()");
+	check(fork() == -1 && errno == EAGAIN && heard(true, false), "and fork");
+	free(block);
+	check(!memory_peek(freed, &byte, 1) && heard(true, true),
+	      "free() gives its memory back, and those who refuse hear that");
+	end_thread_with_large_stack();
+	check(heard(true, true), "the stack of a thread goes, and the process does not");
+	check(mremap(moved, 4 * PAGE_BYTES, PAGE_BYTES, 0) == moved && heard(true, true),
+	      "mremap, of which it is not known who calls, is done");
+	check(counter.starts == counter.ends, "the other notifier got an end for each start");
+}
+
 /* Before main, and after the exit handlers. */
 
 static bool early_told, early_registered;
@@ -503,6 +586,7 @@ int main(void)
 	scene("smallest stack", smallest_stack);
 	scene("alternate signal stack", alternate_stack);
 	scene("refusal", refusal);
+	scene("refusal by caller", refusal_by_caller);
 	scene("before main", early);
 	scene("after the exit handlers", ends_through_handlers);
 	return tap_done();

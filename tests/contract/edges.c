@@ -242,6 +242,78 @@ static void cancel_state_of_child(void)
 	check(status == 0, "a child's thread can be cancelled as its parent's could");
 }
 
+/*
+ * Asynchronous cancellation: it may come anywhere in a section.  Whatever it finds there,
+ * a registration afterwards must not wait for a thread that is gone.
+ */
+
+static volatile int hurried;
+static bool in_forks;
+
+static void *change_for_ever(void *at)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	hurried = 1;
+	for (;;) {
+		if (in_forks) {
+			if (!_Fork())
+				_exit(0);
+		} else {
+			((volatile char *)at)[0] = 1;
+			madvise(at, PAGE_BYTES, MADV_DONTNEED);
+		}
+	}
+	return NULL;
+}
+
+static int cancel_many(int count)
+{
+	char *at = map_pages(1, 0);
+	int joined = 0;
+
+	signal(SIGCHLD, SIG_IGN);
+	for (int i = 0; i < count; i++) {
+		pthread_t thread;
+
+		hurried = 0;
+		pthread_create(&thread, NULL, change_for_ever, at);
+		while (!hurried)
+			;
+		usleep((useconds_t)(500 + i * 37));
+		pthread_cancel(thread);
+		/* What it returns is NULL in some versions of glibc. */
+		joined += !pthread_join(thread, NULL);
+	}
+	return joined;
+}
+
+static void registers_after_cancellations(int count)
+{
+	check(cancel_many(count) == count, "%d threads are cancelled", count);
+	alarm(20);
+	check(watch_register(&second) == 0 && watch_sees_unmap(&second),
+	      "a registration does not wait for them");
+}
+
+static void async_cancel_unheard(void)
+{
+	check(mmun_self_start() == 0, "starts");
+	registers_after_cancellations(100);
+}
+
+static void async_cancel_heard(void)
+{
+	start_watching();
+	registers_after_cancellations(100);
+}
+
+static void async_cancel_in_fork(void)
+{
+	start_watching();
+	in_forks = true;
+	registers_after_cancellations(60);
+}
+
 /* Threads that block.  What one of them sleeps in, the kernel says. */
 
 static bool sleeps_in(pid_t tid, long nr)
@@ -615,6 +687,9 @@ int main(void)
 	try_partial();
 	try_ranges();
 	scene("cancel state of a child", cancel_state_of_child);
+	scene("cancelled anywhere, nobody listening", async_cancel_unheard);
+	scene("cancelled anywhere", async_cancel_heard);
+	scene("cancelled anywhere in fork", async_cancel_in_fork);
 	try_blocking();
 	if (no_lease)
 		skip("call at the door of the first registration", no_lease);

@@ -231,6 +231,247 @@ static void fork_amid_sections(void)
 	check(bad == 0, "60 children forked amid sections register and see (%d did not)", bad);
 }
 
+/* Another thread starts, registers and stops all the time: what a child finds of that is in
+ * the middle of anything. */
+static void *register_for_ever(void *stop)
+{
+	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED)) {
+		watch_register(&watch);
+		munmap(map_pages(1), PAGE_BYTES);
+		watch_unregister(&watch);
+		mmun_self_stop();
+	}
+	return NULL;
+}
+
+static void fork_amid_registrations(void)
+{
+	int stop = 0, bad = 0;
+	pthread_t thread;
+
+	pagemap_open();
+	pthread_create(&thread, NULL, register_for_ever, &stop);
+	for (int i = 0; i < 150; i++) {
+		pid_t child = fork();
+		int status;
+
+		if (!child) {
+			alarm(10);
+			pagemap_open();
+			exit(watch_register(&second) || !watch_sees_unmap(&second));
+		}
+		waitpid(child, &status, 0);
+		bad += status != 0;
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	check(bad == 0, "150 children forked amid starts and stops register, see and exit (%d did not)",
+	      bad);
+}
+
+/*
+ * A signal handler that forks while its thread is in fork(): in a callback of the section
+ * of that.  The section covers the handler's fork neither for a notifier that has heard the
+ * end already nor for one that has not heard the start.
+ */
+
+static struct {
+	struct mmu_notifier mn;
+	int open, starts, ends;
+} older, newer;
+static int raise_at_end = -1, uncovered, handlers_forks;
+
+static int start_newer(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	newer.open++;
+	newer.starts++;
+	return 0;
+}
+
+static void end_newer(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	newer.open--;
+	newer.ends++;
+}
+
+static void raise_once(int at_end)
+{
+	if (raise_at_end != at_end)
+		return;
+	raise_at_end = -1;
+	raise(SIGUSR1);
+}
+
+static int start_older(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	raise_once(0);
+	older.open++;
+	older.starts++;
+	return 0;
+}
+
+static void end_older(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	raise_once(1);
+	older.open--;
+	older.ends++;
+}
+
+static const struct mmu_notifier_ops newer_ops = { .invalidate_range_start = start_newer,
+						   .invalidate_range_end = end_newer };
+static const struct mmu_notifier_ops older_ops = { .invalidate_range_start = start_older,
+						   .invalidate_range_end = end_older };
+
+static void fork_in_handler(int sig)
+{
+	int newer_before = newer.starts, older_before = older.starts;
+	pid_t child = fork();
+
+	if (!child)
+		_exit(newer.open < 1 || older.open < 1);
+	handlers_forks++;
+	uncovered += newer.starts == newer_before || older.starts == older_before;
+	waitpid(child, NULL, 0);
+}
+
+static void fork_inside_fork(void)
+{
+	signal(SIGUSR1, fork_in_handler);
+	older.mn.ops = &older_ops;
+	newer.mn.ops = &newer_ops;
+	check(mmu_notifier_register(&older.mn, mmun_self()) == 0 &&
+	      mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	for (int at_end = 0; at_end < 2; at_end++) {
+		pid_t child;
+
+		raise_at_end = at_end;
+		child = fork();
+		if (!child)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
+	check(handlers_forks == 2 && !uncovered, "a handler's fork has a section of its own");
+	check(newer.starts == newer.ends && older.starts == older.ends && !newer.open && !older.open,
+	      "each start has its end");
+}
+
+/* What hooks have open for a moment in other threads. */
+
+static void *shorten_for_ever(void *fd)
+{
+	for (;;) {
+		if (ftruncate((int)(long)fd, 2 * PAGE_BYTES) || ftruncate((int)(long)fd, 0))
+			abort();
+	}
+	return NULL;
+}
+
+static int open_descriptors(int first)
+{
+	int count = 0;
+
+	for (int fd = first; fd < first + 8; fd++)
+		count += fcntl(fd, F_GETFD) >= 0;
+	return count;
+}
+
+static void no_descriptor_leaks(void)
+{
+	int fd = memfd_create("shortened", 0), next = dup(fd), opened, leaked = 0;
+	pthread_t thread;
+
+	close(next);
+	opened = open_descriptors(next);
+	mmap(NULL, 2 * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	check(mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	pthread_create(&thread, NULL, shorten_for_ever, (void *)(long)fd);
+	for (int i = 0; i < 1000; i++) {
+		pid_t child = fork_way();
+		int status;
+
+		if (!child)
+			_exit(open_descriptors(next) - opened);
+		waitpid(child, &status, 0);
+		leaked += status != 0;
+	}
+	check(!leaked, "%d of 1000 children have more descriptors than the program opened", leaked);
+}
+
+/* A descriptor of the program's with every flag that ours have but one. */
+static void descriptors_stay(void)
+{
+	int fd = memfd_create("shortened", 0), own, status = -1;
+	pthread_t thread;
+
+	own = open("/proc/self/maps", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_APPEND);
+	mmap(NULL, 2 * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	newer.mn.ops = &newer_ops;
+	check(own >= 0 && mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	pthread_create(&thread, NULL, shorten_for_ever, (void *)(long)fd);
+	for (int i = 0; i < 300 && status; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(fcntl(own, F_GETFD) >= 0);
+		waitpid(child, &status, 0);
+		if (WEXITSTATUS(status) != 1)
+			break;
+	}
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 1, "the program's own stay open");
+}
+
+static char fork_stack[256 << 10] __attribute__((aligned(64)));
+
+static int on_other_stack(void *arg)
+{
+	char here, *stack = fork_stack;
+	int state = -1;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	return &here > stack && &here < stack + sizeof(fork_stack) && arg == &fork_way &&
+	       state == PTHREAD_CANCEL_ENABLE ? 5 : 6;
+}
+
+/* clone() with a stack for a child that does not share the memory. */
+static void fork_to_other_stack(void)
+{
+	int status = -1;
+	pid_t child;
+
+	newer.mn.ops = &newer_ops;
+	check(mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	child = clone(on_other_stack, fork_stack + sizeof(fork_stack), SIGCHLD, &fork_way);
+	waitpid(child, &status, 0);
+	check(newer.starts == 1 && newer.ends == 1, "is notified");
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 5,
+	      "the child goes on there, and can be cancelled");
+}
+
+struct clone3_arguments {
+	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
+};
+
+static void fork_by_clone3(void)
+{
+	struct clone3_arguments arguments = { .exit_signal = SIGCHLD };
+	int status = -1;
+	long child;
+
+	newer.mn.ops = &newer_ops;
+	check(mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	child = syscall(SYS_clone3, &arguments, sizeof(arguments));
+	if (!child)
+		_exit(3);
+	waitpid((pid_t)child, &status, 0);
+	check(WIFEXITED(status) && WEXITSTATUS(status) == 3, "the child goes on");
+	check(newer.starts == 1 && newer.ends == 1, "is notified");
+	check(syscall(SYS_clone3, 16, sizeof(arguments)) == -1 && errno == EFAULT,
+	      "arguments that are not there are EFAULT");
+	arguments.exit_signal = 1000;
+	check(syscall(SYS_clone3, &arguments, sizeof(arguments)) == -1 && errno == EINVAL,
+	      "bad ones EINVAL");
+}
+
 __attribute__((noinline)) static int vfork_exec(const char *path)
 {
 	char *argv[] = { (char *)(unsigned long)path, NULL };
@@ -307,10 +548,18 @@ static void fork_scenes(void)
 			continue;
 		snprintf(name, sizeof(name), "%s, child", ways[i].name);
 		scene(name, child_is_new);
+		snprintf(name, sizeof(name), "%s, descriptors", ways[i].name);
+		newer.mn.ops = &newer_ops;
+		scene(name, no_descriptor_leaks);
 	}
 	scene("clone that fails", fork_refused);
 	scene("child without interest", child_without_interest);
 	scene("fork amid sections", fork_amid_sections);
+	scene("fork amid registrations", fork_amid_registrations);
+	scene("fork inside fork", fork_inside_fork);
+	scene("descriptors of the program", descriptors_stay);
+	scene("child on another stack", fork_to_other_stack);
+	scene("clone3", fork_by_clone3);
 }
 
 int main(void)

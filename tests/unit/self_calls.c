@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../primary/self/descriptor.c"
 #include "../../primary/self/vma.c"
 #include "../../primary/self/call.c"
 #include "../../primary/self/file.c"

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../../primary/self/descriptor.c"
 #include "../../primary/self/vma.c"
 #include "../tap.h"
 

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Stacks of our own, for what takes more room than a hook may take of the program's:
+ * walks over mappings, late patching, and the vector registers where they are kept.
+ *
+ * While C runs on one, asynchronous signals are blocked: their handlers may need any
+ * amount of stack, and may leave by a jump.  Those that a thread raises itself (SIGSEGV,
+ * SIGSYS...) stay as they were, since the program may need their handlers to go on; a
+ * signal stack that is in use is taken out of the kernel's sight meanwhile, because from
+ * here it looks unused.  No callback and never the program's own call runs on one.
+ *
+ * I1  A slot belongs to the thread whose number is in it.
+ * I2  A slot whose thread is gone (it left a callback by a jump) is free again.
+ * Tests: tests/contract/stack.c.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "atomic.h"
+#include "state.h"
+
+#define NR_STACKS 8
+#define STACK_SIZE 32768UL
+
+static unsigned char *pool;
+static int owners[NR_STACKS];
+
+static unsigned char *map_stacks(unsigned long nr)
+{
+	unsigned char *at = (unsigned char *)
+		mmun_syscall6(SYS_mmap, 0, nr * STACK_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long ret = 0;
+
+	if ((unsigned long)at >= -4095UL)
+		return at;
+	for (unsigned long i = 0; i < nr && !ret; i++)
+		ret = mmun_syscall3(SYS_mprotect, (long)at + i * STACK_SIZE, MMUN_PAGE_SIZE,
+				    PROT_NONE);
+	if (!ret)
+		return at;
+	mmun_syscall3(SYS_munmap, (long)at, nr * STACK_SIZE, 0);
+	return (unsigned char *)ret;
+}
+
+int mmun_self_stacks_map(void)
+{
+	unsigned char *at;
+
+	if (pool)
+		return 0;
+	at = map_stacks(NR_STACKS);
+	if ((unsigned long)at >= -4095UL)
+		return (int)(long)at;
+	mmun_store_release(&pool, at);
+	return 0;
+}
+
+static bool take_slot(struct mmun_stack *stack, int owner, int slot)
+{
+	int none = mmun_load_relaxed(&owners[slot]);
+
+	/* I2 */
+	if (none && mmun_syscall3(SYS_tgkill, mmun_syscall3(SYS_getpid, 0, 0, 0), none, 0) != -ESRCH)
+		return false;
+	if (!mmun_cas_full(&owners[slot], &none, owner))
+		return false;
+	stack->slot = slot;
+	stack->base = pool + slot * STACK_SIZE;
+	return true;
+}
+
+bool mmun_self_stack_get(struct mmun_stack *stack)
+{
+	int owner = (int)mmun_syscall3(SYS_gettid, 0, 0, 0);
+
+	if (mmun_load_acquire(&pool)) {
+		for (int i = 0; i < NR_STACKS; i++)
+			if (!mmun_load_relaxed(&owners[i]) && take_slot(stack, owner, i))
+				return true;
+		for (int i = 0; i < NR_STACKS; i++)
+			if (take_slot(stack, owner, i))
+				return true;
+	}
+	stack->slot = -1;
+	stack->base = map_stacks(1);
+	return (unsigned long)stack->base < -4095UL;
+}
+
+void mmun_self_stack_put(const struct mmun_stack *stack)
+{
+	if (stack->slot >= 0)
+		mmun_store_release(&owners[stack->slot], 0);
+	else
+		mmun_syscall3(SYS_munmap, (long)stack->base, STACK_SIZE, 0);
+}
+
+/* The last page; the rest above the guard is stack. */
+void *mmun_self_stack_area(const struct mmun_stack *stack)
+{
+	return stack->base + STACK_SIZE - MMUN_PAGE_SIZE;
+}
+
+struct errand {
+	long (*fn)(void *);
+	void *arg;
+	stack_t program;
+};
+
+static long run(void *arg)
+{
+	struct errand *errand = arg;
+	stack_t none = { .ss_flags = SS_DISABLE };
+	bool in_use = errand->program.ss_flags & SS_ONSTACK;
+	long ret;
+
+	if (in_use)
+		mmun_syscall3(SYS_sigaltstack, (long)&none, 0, 0);
+	ret = errand->fn(errand->arg);
+	if (in_use) {
+		errand->program.ss_flags &= ~SS_ONSTACK;
+		mmun_syscall3(SYS_sigaltstack, (long)&errand->program, 0, 0);
+	}
+	return ret;
+}
+
+#define BIT(signal) (1UL << ((signal) - 1))
+
+long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), void *arg)
+{
+	unsigned long blocked = ~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) |
+				  BIT(SIGTRAP) | BIT(SIGSYS)), saved = 0;
+	struct errand errand = { .fn = fn, .arg = arg };
+	long ret;
+
+	mmun_syscall3(SYS_sigaltstack, 0, (long)&errand.program, 0);
+	mmun_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&blocked, (long)&saved, 8);
+	ret = mmun_self_on_stack(run, &errand, mmun_self_stack_area(stack));
+	mmun_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&saved, 0, 8);
+	return ret;
+}
