@@ -161,6 +161,8 @@ void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 #define COPY_STAT(name, text) out->name = mmun_load_relaxed(&mm->stats.name);
 	MMUN_STATS(COPY_STAT)
 #undef COPY_STAT
+	if (mm->ops->stats)
+		mm->ops->stats(mm, out);
 }
 
 void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads)

@@ -37,6 +37,8 @@ struct mmun_probe {
 	char remedy[256];
 };
 
+struct mmun_stats;
+
 /**
  * struct mmun_primary_ops - one event source; const, one per folder of primary/.
  */
@@ -59,6 +61,8 @@ struct mmun_primary_ops {
 	void (*exit)(struct mm_struct *mm);
 	/** The struct goes away: free @priv.  NULL: nothing to do. */
 	void (*destroy)(void *priv);
+	/** Fills in what this primary counts itself.  NULL: nothing. */
+	void (*stats)(const struct mm_struct *mm, struct mmun_stats *out);
 	/** enum mmun_coverage for each enum mmun_op. */
 	unsigned char coverage[MMUN_NR_OPS];
 };
@@ -153,7 +157,8 @@ void mmun_gate_open(struct mm_struct *mm);
 	X(unwound, "ends delivered because another notifier refused") \
 	X(gate_waits, "threads that waited at a closed gate") \
 	X(misused_unregister, "unregister calls from inside a callback") \
-	X(unsettled, "threads not seen to leave a call older than the redirection")
+	X(unsettled, "threads not seen to leave a call older than the redirection") \
+	X(traps, "system calls caught by strict mode")
 
 struct mmun_stats {
 #define MMUN_STATS_FIELD(name, text) unsigned long name;
