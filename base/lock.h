@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "atomic.h"
+#include "clock.h"
 #include "lock_rank.h"
 #include "sched_point.h"
 #include "spin.h"
@@ -100,6 +101,23 @@ static inline void mmun_mutex_lock(struct mmun_mutex *m)
 static inline bool mmun_mutex_trylock(struct mmun_mutex *m)
 {
 	if (pthread_mutex_trylock(&m->lock))
+		return false;
+	mmun_lock_push(m, mmun_lock_rank_of(m));
+	return true;
+}
+
+/* Until @deadline (clock.h; 0: no limit) at the latest; false: too late. */
+static inline bool mmun_mutex_lock_until(struct mmun_mutex *m, uint64_t deadline)
+{
+	const struct timespec until = {
+		.tv_sec = (time_t)(deadline / MMUN_NSEC_PER_SEC),
+		.tv_nsec = (long)(deadline % MMUN_NSEC_PER_SEC),
+	};
+
+	mmun_lock_check(m, mmun_lock_rank_of(m));
+	if (!deadline)
+		mmun_take(&m->lock, mutex_lock);
+	else if (pthread_mutex_clocklock(&m->lock, CLOCK_MONOTONIC, &until))
 		return false;
 	mmun_lock_push(m, mmun_lock_rank_of(m));
 	return true;

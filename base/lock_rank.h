@@ -20,7 +20,7 @@
 	X(SOFT_PAGES, "page cache of a file") \
 	X(SOFT_PTL, "page tables") \
 	X(GRACE, "grace period") \
-	X(GATE, "gate") \
+	X(SOFT_CHANGES, "writers of the page tables' semaphore") \
 	X(SOFT_ANON, "anon_vma") \
 	X(SOFT_I_MMAP, "i_mmap") \
 	X(SOFT_ALL_LOCKS, "mm_lock by marks") \

@@ -47,21 +47,8 @@ static bool drop(struct mmu_interval_notifier *notifier, const struct mmu_notifi
 
 static const struct mmu_interval_notifier_ops ops = { .invalidate = drop };
 
-static int lock_mm(struct mm_struct *which, struct mm_lock_data *data)
-{
-	(void)data;
-	mmun_gate_close(which);
-	return 0;
-}
-
-static void unlock_mm(struct mm_struct *which, struct mm_lock_data *data)
-{
-	(void)data;
-	mmun_gate_open(which);
-}
-
 static const struct mmun_primary_ops primary = {
-	.name = "bench", .lock = lock_mm, .unlock = unlock_mm,
+	.name = "bench"
 };
 
 static unsigned long next_random(uint64_t *state)
@@ -120,11 +107,12 @@ static void section(unsigned long start, unsigned long end)
 	struct mmu_notifier_range range = {
 		.mm = mm, .start = start, .end = end, .flags = MMUN_RANGE_READ_LOCKED,
 	};
-	int cookie = mmun_gate_enter(mm, false);
+	struct mmun_reader reader;
 
+	mmun_mm_read_lock(mm, &reader);
 	if (!mmu_notifier_invalidate_range_start_nonblock(&range))
 		mmu_notifier_invalidate_range_end(&range);
-	mmun_gate_exit(mm, cookie);
+	mmun_mm_read_unlock(mm, &reader);
 }
 
 struct part {

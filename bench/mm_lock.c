@@ -13,7 +13,7 @@
 #define SIZES 3
 #define LAYOUTS 3
 
-static const char *const ways[WAYS] = { "gate", "sort", "mark" };
+static const char *const ways[WAYS] = { "percpu_rwsem", "sort", "mark" };
 static const char *const sizes[SIZES] = { "1000", "10000", "60000" };
 
 /* Linux 6.18, KVM_CREATE_VM on the machine of docs/PERFORMANCE.md: ns by mapping, and
@@ -89,7 +89,7 @@ static void report(const struct bench_subject *subject, const struct layout *lay
 
 static void bench_costs(void)
 {
-	bench_title("registering on a software address space: gate, sorted locks, marked locks");
+	bench_title("registering on a software address space: semaphore, sorted locks, marked locks");
 	for (unsigned int l = 0; l < LAYOUTS; l++)
 		for (unsigned int s = 0; s < SIZES; s++) {
 			measure_costs(layouts[l].name, sizes[s]);

@@ -112,7 +112,7 @@ static int count_lock(const struct mmun_soft_lock *lock, void *arg)
 
 static int find_way(const char *name)
 {
-	static const char *const ways[] = { "gate", "sort", "mark" };
+	static const char *const ways[] = { "percpu_rwsem", "sort", "mark" };
 
 	for (int i = 0; i < 3; i++)
 		if (!strcmp(name, ways[i]))
@@ -120,7 +120,7 @@ static int find_way(const char *name)
 	return -EINVAL;
 }
 
-/* Arguments: gate|sort|mark own|shared|files VMAS */
+/* Arguments: percpu_rwsem|sort|mark own|shared|files VMAS */
 static int setup(char **args)
 {
 	struct mmun_soft_params params = { .memory = 64ul << 20 };

@@ -26,10 +26,10 @@ static void (*measured)(void);
 static void lock_and_unlock(void)
 {
 	for (unsigned int i = 0; i < PAIRS; i++) {
-		int bank = srcu_read_lock(&domain);
+		struct mmun_reader reader = srcu_read_lock(&domain);
 
 		__asm__ volatile("" ::: "memory");
-		srcu_read_unlock(&domain, bank);
+		srcu_read_unlock(&domain, &reader);
 	}
 }
 

@@ -165,23 +165,8 @@ static int stall_setup(char **args)
 /* An address space of our own making: only the chain costs anything. */
 static struct mm_struct *own_mm;
 
-static int own_lock(struct mm_struct *mm, struct mm_lock_data *data)
-{
-	(void)data;
-	mmun_gate_close(mm);
-	return 0;
-}
-
-static void own_unlock(struct mm_struct *mm, struct mm_lock_data *data)
-{
-	(void)data;
-	mmun_gate_open(mm);
-}
-
 static const struct mmun_primary_ops own_primary = {
 	.name = "bench",
-	.lock = own_lock,
-	.unlock = own_unlock,
 };
 
 /* Arguments: NOTIFIERS. */

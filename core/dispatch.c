@@ -5,8 +5,13 @@
  * I1  Nothing here allocates, takes a lock or waits, except in a callback that
  *     may (blockable) and at an SRCU domain's own counters.  (Interval notifiers
  *     have exceptions of their own: interval.c.)
- * I2  A walk is one SRCU read section; under the gate the gate is that section.
- * I3  No callback stops the walk (S8), test_young excepted (S9).
+ * I2  A section is one read section from its start to its end: the caller's
+ *     (MMUN_RANGE_READ_LOCKED), else one of its own.  It takes the head of the list
+ *     once and walks from there at both ends, so it ends for those whose start it
+ *     has called (R1); a registration waits for those that did not meet it (R2).
+ *     It says in the range whether it entered the interval notifiers.
+ * I3  The first refusal stops the walk; nothing else does (S8), test_young
+ *     excepted (S9).
  * I4  The next notifier is read before a callback runs: one that detaches
  *     itself against the rules does not take the walk with it.
  * I5  In a forked child nothing is called: its notifiers watch the parent.
@@ -15,7 +20,7 @@
  *     refuses, the section is over for them as well (B8).
  *
  * Not here: how a notifier gets on or off the list (notifier.c).
- * Tests: tests/unit/dispatch.c.
+ * Tests: tests/unit/dispatch.c, tests/model/join.pml.
  */
 #include "internal.h"
 
@@ -24,7 +29,32 @@
 
 #include "bug.h"
 
-/* NULL when there is nobody to tell. */
+/* A walk's read section; ends with its scope.  Within, no callback is cancelled. */
+struct walk {
+	struct mm_struct *mm;
+	struct mmun_reader reader;
+	int cancel;
+};
+
+static inline void walk_begin(struct walk *walk, struct mm_struct *mm)
+{
+	walk->mm = mm;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &walk->cancel);
+	walk->reader = srcu_read_lock(&mm->srcu);
+}
+
+static inline void walk_end(struct walk *walk)
+{
+	srcu_read_unlock(&walk->mm->srcu, &walk->reader);
+	pthread_setcancelstate(walk->cancel, NULL);
+}
+
+#define WALK(w, mm) \
+	struct walk w __attribute__((cleanup(walk_end))); \
+	walk_begin(&w, (mm))
+
+/* NULL when there is nobody to tell: then a walk, which is over before a registration
+ * could matter to it, needs no read section. */
 static inline struct mmu_notifier_mm *listeners(struct mm_struct *mm)
 {
 	struct mmu_notifier_mm *chain = mmun_load_acquire(&mm->mmu_notifier_mm);
@@ -32,46 +62,6 @@ static inline struct mmu_notifier_mm *listeners(struct mm_struct *mm)
 	if (mmun_likely(!chain) || mmun_unlikely(mmun_mm_copied(mm)))
 		return NULL;
 	return chain;
-}
-
-struct section {
-	struct mmun_walk walk;
-	int bank;
-	int cancel;
-	bool gated;
-};
-
-/* The thread's books say so from before it counts as a reader until after: a signal
- * handler in between must not wait for the section that it has interrupted. */
-static inline void section_begin(struct section *s, struct mm_struct *mm, bool gated)
-{
-	s->gated = gated;
-	mmun_walk_push(&s->walk, mm);
-	if (gated)
-		return;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &s->cancel);
-	s->bank = srcu_read_lock(&mm->srcu);
-}
-
-static inline void section_end(struct section *s)
-{
-	if (!s->gated) {
-		srcu_read_unlock(&s->walk.mm->srcu, s->bank);
-		pthread_setcancelstate(s->cancel, NULL);
-	}
-	mmun_walk_pop(&s->walk);
-}
-
-/* A walk's read section; ends with its scope. */
-#define SECTION(s, mm, gated) \
-	struct section s __attribute__((cleanup(section_end))); \
-	section_begin(&s, (mm), (gated))
-
-/* Under the gate, and the thread's books say so: neither a section of its own
- * nor a mark on the thread is needed. */
-static inline bool gate_is_enough(const struct mmu_notifier_range *range)
-{
-	return (range->flags & MMUN_RANGE_READ_LOCKED) && mmun_task_gate_is(range->mm);
 }
 
 static inline struct mmu_notifier *to_notifier(struct mmun_list_node *node)
@@ -89,57 +79,38 @@ bool mm_has_notifiers(struct mm_struct *mm)
 	return mmun_load_relaxed(&mm->mmu_notifier_mm) != NULL;
 }
 
-/* Who refused a section, on the stacks of start_rest()'s calls. */
-struct refusal {
-	const struct mmu_notifier *mn;
-	const struct refusal *earlier;
-};
-
-static bool refused_by(const struct mmu_notifier *mn, const struct refusal *refusal)
+static inline bool has_intervals(const struct mmu_notifier_mm *chain)
 {
-	for (; refusal; refusal = refusal->earlier) {
-		if (refusal->mn == mn)
-			return true;
-	}
-	return false;
+	return mmun_unlikely(mmun_chain_itree(chain) != NULL);
 }
 
-/*
- * The two loops that matter are inlined into their callers with the refusal
- * known to be NULL; their cold continuations after a refusal are calls.
- */
-#define HOT static inline __attribute__((always_inline))
 #define COLD static __attribute__((noinline, cold))
 
 /*
- * Ends to all, or to all but those that refused (B7): nobody can have joined
- * since the starts, the section is open; so everybody on the list saw one, and
- * whoever left expects nothing.
+ * Ends to all from @from on, up to @until (B7): each of them saw the start or has left,
+ * which does not take it out of our way, and who has joined since stands before @from.
  */
-HOT void end_loop(struct mmun_list_node *from, const struct mmu_notifier_range *range,
-		  const struct refusal *refusal)
+static inline void end_list(struct mmun_list_node *from, const struct mmu_notifier_range *range,
+			    const struct mmun_list_node *until)
 {
 	struct mmun_list_node *node, *next;
 	struct mmu_notifier *mn;
 
 	for_each_notifier(mn, node, next, from) {
-		if (!mn->ops->invalidate_range_end || refused_by(mn, refusal))
-			continue;
-		if (refusal)
-			mmun_stat_inc(range->mm, unwound);
-		mn->ops->invalidate_range_end(mn, range);
+		if (node == until)
+			break;
+		if (mn->ops->invalidate_range_end)
+			mn->ops->invalidate_range_end(mn, range);
 	}
 }
 
-COLD void end_rest(struct mmun_list_node *from, const struct mmu_notifier_range *range,
-		   const struct refusal *refusal)
+/* What the notifier answered is taken as done, or the walk ends and those that began get
+ * their end, in the order in which they began. */
+COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_node *head,
+		      struct mmun_list_node *refuser)
 {
-	end_loop(from, range, refusal);
-}
+	struct mmun_list_node *node;
 
-/* 0 if what the notifier answered is to be taken as done. */
-COLD int start_failed(const struct mmu_notifier_range *range)
-{
 	if (mmu_notifier_range_blockable(range)) {
 		mmun_misuse("invalidate_range_start failed although it may sleep; taken as done");
 		return 0;
@@ -149,103 +120,81 @@ COLD int start_failed(const struct mmu_notifier_range *range)
 		return 0;
 	}
 	mmun_stat_inc(range->mm, refused);
+	for (node = head; node != refuser; node = mmun_list_next(node))
+		if (to_notifier(node)->ops->invalidate_range_end)
+			mmun_stat_inc(range->mm, unwound);
+	end_list(head, range, refuser);
 	return -EAGAIN;
 }
 
-COLD int start_rest(struct mmu_notifier_mm *chain, struct mmun_list_node *from,
-		    const struct mmu_notifier_range *range, const struct refusal *refusal);
-
-HOT int start_loop(struct mmu_notifier_mm *chain, struct mmun_list_node *from,
-		   const struct mmu_notifier_range *range, const struct refusal *refusal)
+static inline int start_list(struct mmun_list_node *head, const struct mmu_notifier_range *range)
 {
 	struct mmun_list_node *node, *next;
 	struct mmu_notifier *mn;
 
-	for_each_notifier(mn, node, next, from) {
-		if (!mn->ops->invalidate_range_start)
-			continue;
-		if (mmun_unlikely(mn->ops->invalidate_range_start(mn, range)) &&
-		    start_failed(range)) {
-			const struct refusal mine = { mn, refusal };
-
-			return start_rest(chain, next, range, &mine);
-		}
+	for_each_notifier(mn, node, next, head) {
+		if (mn->ops->invalidate_range_start &&
+		    mmun_unlikely(mn->ops->invalidate_range_start(mn, range)) &&
+		    start_failed(range, head, node))
+			return -EAGAIN;
 	}
-	if (!refusal)
-		return 0;
-	end_rest(mmun_list_first(&chain->list), range, refusal);
-	return -EAGAIN;
+	return 0;
 }
 
-/*
- * One level of recursion per refusal, not per notifier: the stack is the memory
- * in which refusals are remembered.
- */
-int start_rest(struct mmu_notifier_mm *chain, struct mmun_list_node *from,
-	       const struct mmu_notifier_range *range, const struct refusal *refusal)
+/* The head that the section keeps, loaded once: nobody who joins later is met at its end. */
+static inline int start_all(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	return start_loop(chain, from, range, refusal);
-}
+	struct mmun_list_node *head;
+	int ret;
 
-static inline bool has_intervals(const struct mmu_notifier_mm *chain)
-{
-	return mmun_unlikely(mmun_chain_itree(chain) != NULL);
-}
-
-/* Calls, to keep what an mm without interval notifiers runs through small. */
-#define APART static __attribute__((noinline))
-
-APART int start_with_intervals(struct mmu_notifier_mm *chain,
-			      const struct mmu_notifier_range *range)
-{
-	int ret = mmun_intervals_start(chain, range);
-
-	if (ret)
-		return ret;
-	ret = start_loop(chain, mmun_list_first(&chain->list), range, NULL);
-	if (ret)
+	if (has_intervals(chain)) {
+		ret = mmun_intervals_start(chain, range);
+		if (ret)
+			return ret;
+		if (!range->section.interval)
+			range->section.interval = chain;
+	}
+	range->section.head = head = mmun_list_first(&chain->list);
+	ret = start_list(head, range);
+	if (mmun_unlikely(ret) && range->section.interval)
 		mmun_intervals_end(chain, range);
 	return ret;
 }
 
-APART void end_with_intervals(struct mmu_notifier_mm *chain,
-			     const struct mmu_notifier_range *range)
+static int start_in_walk(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	mmun_intervals_end(chain, range);
-	end_loop(mmun_list_first(&chain->list), range, NULL);
+	int cancel, ret;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	ret = start_all(chain, range);
+	if (ret)
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	pthread_setcancelstate(cancel, NULL);
+	return ret;
 }
 
-HOT int start_all(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+/*
+ * A section is a read section from start to end also where nobody listens: the first
+ * registration waits for it.
+ */
+static inline int range_start(struct mmu_notifier_range *range)
 {
-	if (has_intervals(chain))
-		return start_with_intervals(chain, range);
-	return start_loop(chain, mmun_list_first(&chain->list), range, NULL);
-}
+	struct mm_struct *mm = range->mm;
+	struct mmu_notifier_mm *chain;
 
-HOT void end_all(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
-{
-	if (has_intervals(chain))
-		end_with_intervals(chain, range);
-	else
-		end_loop(mmun_list_first(&chain->list), range, NULL);
-}
-
-static int start_in_section(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
-{
-	SECTION(s, range->mm, range->flags & MMUN_RANGE_READ_LOCKED);
-
-	return start_all(chain, range);
-}
-
-static inline int range_start(const struct mmu_notifier_range *range)
-{
-	struct mmu_notifier_mm *chain = listeners(range->mm);
-
-	if (!chain)
+	range->section.head = NULL;
+	range->section.interval = NULL;
+	range->section.reader.slot = NULL;
+	range->section.reader.state = 0;
+	if (mmun_unlikely(mmun_mm_copied(mm)))
 		return 0;
-	if (mmun_likely(gate_is_enough(range)))
-		return start_all(chain, range);
-	return start_in_section(chain, range);
+	if (!(range->flags & MMUN_RANGE_READ_LOCKED))
+		range->section.reader = srcu_read_lock(&mm->srcu);
+	chain = mmun_load_acquire(&mm->mmu_notifier_mm);
+	if (mmun_likely(!chain))
+		return 0;
+	return range->flags & MMUN_RANGE_READ_LOCKED ? start_all(chain, range) :
+						       start_in_walk(chain, range);
 }
 
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
@@ -260,23 +209,52 @@ int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *rang
 	return range_start(range);
 }
 
-static void end_in_section(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+/* A head that was unregistered inside the section, which is misuse, may be gone: what came
+ * after it stands for it. */
+COLD struct mmun_list_node *skip_detached(const struct mmu_notifier_mm *chain,
+					  struct mmun_list_node *head)
 {
-	SECTION(s, range->mm, range->flags & MMUN_RANGE_READ_LOCKED);
+	for (unsigned int i = 0; i < MMUN_DETACHED; i++) {
+		if (head && mmun_load_acquire(&chain->detached[i].node) == head) {
+			head = mmun_load_acquire(&chain->detached[i].next);
+			i = -1u;
+		}
+	}
+	return head;
+}
 
-	end_all(chain, range);
+static inline void end_all(struct mmu_notifier_range *range)
+{
+	struct mmu_notifier_mm *chain = mmun_load_acquire(&range->mm->mmu_notifier_mm);
+	struct mmun_list_node *head = range->section.head;
+
+	if (mmun_unlikely(range->section.interval != NULL))
+		mmun_intervals_end(chain, range);
+	if (mmun_unlikely(head && mmun_load_relaxed(&chain->nr_detached)))
+		head = skip_detached(chain, head);
+	end_list(head, range, NULL);
+}
+
+static void end_in_walk(struct mmu_notifier_range *range)
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	end_all(range);
+	srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_mm *chain = listeners(range->mm);
-
-	if (!chain)
+	if (mmun_unlikely(mmun_mm_copied(range->mm)))
 		return;
-	if (mmun_likely(gate_is_enough(range)))
-		end_all(chain, range);
-	else
-		end_in_section(chain, range);
+	if (range->flags & MMUN_RANGE_READ_LOCKED)
+		end_all(range);
+	else if (range->section.head || range->section.interval)
+		end_in_walk(range);
+	else if (range->section.reader.slot)
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
 }
 
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
@@ -288,7 +266,7 @@ void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
 	if (!chain)
 		return;
 
-	SECTION(s, mm, false);
+	WALK(walk, mm);
 
 	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->invalidate_page)
@@ -305,7 +283,7 @@ void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsign
 	if (!chain)
 		return;
 
-	SECTION(s, mm, false);
+	WALK(walk, mm);
 
 	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->change_pte)
@@ -323,7 +301,7 @@ int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, un
 	if (!chain)
 		return 0;
 
-	SECTION(s, mm, false);
+	WALK(walk, mm);
 
 	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_flush_young)
@@ -342,7 +320,7 @@ int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned
 	if (!chain)
 		return 0;
 
-	SECTION(s, mm, false);
+	WALK(walk, mm);
 
 	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_young)
@@ -361,7 +339,7 @@ int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 	if (!chain)
 		return 0;
 
-	SECTION(s, mm, false);
+	WALK(walk, mm);
 
 	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->test_young)

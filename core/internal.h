@@ -11,6 +11,7 @@
 #include <mmunotify/primary.h>
 
 #include "atomic.h"
+#include "clock.h"
 #include "list.h"
 #include "lock.h"
 #include "sigmask.h"
@@ -19,6 +20,9 @@
 
 struct mmun_itree;
 
+/* How many notifiers that were detached against the rules are remembered. */
+#define MMUN_DETACHED 4
+
 /*
  * The notifiers of an mm; made by the first registration, kept until the mm
  * goes (R9), so that a reader that has seen it may use it without a check.
@@ -26,22 +30,18 @@ struct mmun_itree;
 struct mmu_notifier_mm {
 	/* Changed under ->lock, walked inside read sections. */
 	struct mmun_list_head list;
-	/* NULL unless the mm is in interval mode; set while it is quiesced. */
+	/* NULL unless the mm is in interval mode. */
 	struct mmun_itree *itree;
+	/* Every section that began before @itree was there has ended; under the mmap lock. */
+	bool intervals_ready;
+	/* Unregistered by misuse inside a section that may have kept them as its head: each
+	 * with what came after it.  Under ->lock, read by ends of sections. */
+	unsigned int nr_detached;
+	struct {
+		struct mmun_list_node *node, *next;
+	} detached[MMUN_DETACHED];
 	/* In a line of its own: interval notifiers come and go under it. */
 	struct mmun_mutex lock __attribute__((aligned(2 * MMUN_CACHE_LINE)));
-};
-
-/* The door of mm->srcu; see gate.c. */
-struct mmun_gate {
-	/* Futex words: is it shut, how many ask the closer to back off, and how many
-	 * found it shut and are not in yet. */
-	unsigned int closed;
-	unsigned int back_off;
-	unsigned int waiting;
-	/* Held from close to open; ->saved is the closer's signal mask. */
-	struct mmun_mutex closer;
-	mmun_sigmask saved;
 };
 
 struct mm_struct {
@@ -49,7 +49,6 @@ struct mm_struct {
 	struct mmu_notifier_mm *mmu_notifier_mm;
 	const unsigned int *fork_word;
 	struct srcu_struct srcu;
-	struct mmun_gate gate;
 
 	/* Counts, in a line of their own: users come and go. */
 	long mm_users __attribute__((aligned(2 * MMUN_CACHE_LINE)));
@@ -112,6 +111,17 @@ static inline void mmun_chain_lock(struct mmu_notifier_mm *chain, mmun_sigmask *
 	mmun_mutex_lock(&chain->lock);
 }
 
+/* Until @deadline (clock.h) at the latest; false: nothing is locked or blocked. */
+static inline bool mmun_chain_lock_until(struct mmu_notifier_mm *chain, mmun_sigmask *saved,
+					 uint64_t deadline)
+{
+	mmun_signals_block(saved);
+	if (mmun_mutex_lock_until(&chain->lock, deadline))
+		return true;
+	mmun_signals_restore(saved);
+	return false;
+}
+
 static inline void mmun_chain_unlock(struct mmu_notifier_mm *chain, const mmun_sigmask *saved)
 {
 	mmun_mutex_unlock(&chain->lock);
@@ -124,9 +134,35 @@ static inline bool mmun_mm_alive(const struct mm_struct *mm)
 	return mmun_load_full(&mm->mm_users) > 0 && !mmun_load_full(&mm->dead);
 }
 
+/* Sections in which this thread calls ->release of @mm's list. */
+static inline unsigned long mmun_task_releasing(const struct mm_struct *mm)
+{
+	unsigned long nr = 0;
+
+	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer)
+		nr += walk->mm == mm && walk->in_section;
+	return nr;
+}
+
+/* Is this thread inside a section or a callback of @mm? */
+static inline bool mmun_task_inside(struct mm_struct *mm)
+{
+	return mmun_task_walks(mm) || mmun_srcu_open_here(&mm->srcu);
+}
+
+/* The same, where a ->release of the list does not count: it is in no section. */
+static inline bool mmun_task_in_section(struct mm_struct *mm)
+{
+	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer) {
+		if (walk->mm == mm && !walk->releasing)
+			return true;
+	}
+	return mmun_srcu_open_here(&mm->srcu) > mmun_task_releasing(mm);
+}
+
 /* Not so inside a section of @mm, nor in a signal handler that interrupted this
  * thread in such a wait: it would never end. */
-static inline bool mmun_may_wait(const struct mm_struct *mm)
+static inline bool mmun_may_wait(struct mm_struct *mm)
 {
 	return !mmun_task_inside(mm) && !mmun_task_waits_for(&mm->srcu);
 }
@@ -139,8 +175,9 @@ static inline bool mmun_may_wait(const struct mm_struct *mm)
 int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
 			     bool take_mmap_lock, unsigned int users);
 
-/* The release step of exit: every ->release once, then a grace period. */
-void mmun_notifiers_release(struct mm_struct *mm);
+/* The release step of exit: every ->release once, then a grace period; for others until
+ * @deadline (0: no limit). */
+void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline);
 
 /* At mm_count 0. */
 void mmun_notifiers_destroy(struct mm_struct *mm);
@@ -157,8 +194,8 @@ void mmun_itree_free(struct mmun_itree *itree, bool usable);
 
 /* A section, for the mm's interval notifiers.  A start that returned 0 is paired
  * with an end; -EAGAIN only if the range is not blockable. */
-int mmun_intervals_start(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range);
-void mmun_intervals_end(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range);
+int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
+void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
 
 /* Exit tells them all, once. */
 void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain);

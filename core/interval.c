@@ -59,16 +59,6 @@ void mmun_itree_free(struct mmun_itree *itree, bool usable)
 	mmun_free(itree);
 }
 
-/* Would this thread wait for itself?  A ->release of the list is in no section. */
-static bool own_section_open(const struct mm_struct *mm)
-{
-	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer) {
-		if (walk->mm == mm && !walk->releasing)
-			return true;
-	}
-	return mmun_task_in_gate(mm);
-}
-
 static struct mmu_interval_notifier *to_sub(struct mmun_interval_node *node)
 {
 	return mmun_container_of(node, struct mmu_interval_notifier, interval_tree);
@@ -153,7 +143,7 @@ static bool tell_all(struct mmun_interval_node *node, struct mmun_itree_cursor *
 	return done;
 }
 
-int mmun_intervals_start(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	struct mmun_itree_cursor cursor;
 	struct mmun_interval_node *node;
@@ -168,7 +158,7 @@ int mmun_intervals_start(struct mmu_notifier_mm *chain, const struct mmu_notifie
 	return -EAGAIN;
 }
 
-void mmun_intervals_end(struct mmu_notifier_mm *chain, const struct mmu_notifier_range *range)
+void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	mmun_itree_leave(range->mm, chain);
 }
@@ -176,7 +166,7 @@ void mmun_intervals_end(struct mmu_notifier_mm *chain, const struct mmu_notifier
 /* At exit, before any ->release of the list. */
 void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain)
 {
-	const struct mmu_notifier_range range = {
+	struct mmu_notifier_range range = {
 		.mm = mm,
 		.start = 0,
 		.end = ULONG_MAX,
@@ -219,7 +209,7 @@ static int interval_mode(struct mm_struct *mm, bool take_mmap_lock, struct mmu_n
 	if (mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
 		return -EDEADLK;
 	*chain = mmun_chain(mm);
-	if (!*chain || !mmun_chain_itree(*chain))
+	if (!*chain || !mmun_load_acquire(&(*chain)->intervals_ready))
 		ret = do_mmu_notifier_register(NULL, mm, take_mmap_lock, 0);
 	if (!ret)
 		*chain = mmun_chain(mm);
@@ -442,7 +432,7 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	mm = sub->mm;
 	if (!mmun_mm_is_stale(mm)) {
 		chain = mmun_chain(mm);
-		may_wait = !own_section_open(mm);
+		may_wait = !mmun_task_in_section(mm);
 		if (take_out(chain, sub, may_wait, &seq)) {
 			if (!may_wait) {
 				mmun_stat_inc(mm, misused_unregister);
@@ -471,7 +461,7 @@ unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub
 	itree = mmun_chain_itree(mmun_chain(mm));
 	if (mmun_likely(mmun_itree_seq(itree) != seq))
 		return seq;
-	if (own_section_open(mm)) {
+	if (mmun_task_in_section(mm)) {
 		mmun_misuse("mmu_interval_read_begin() inside a section of the same address "
 			    "space would wait for itself; it does not, and is to be retried");
 		return seq - 1;

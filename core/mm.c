@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "bug.h"
+#include "clock.h"
 #include "futex.h"
 
 __thread struct mmun_task mmun_task
@@ -28,7 +29,7 @@ int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **out)
 	unsigned int nr = mmun_srcu_nr_slots();
 	struct mm_struct *mm;
 
-	if (!params->ops || !params->ops->lock || !params->ops->unlock)
+	if (!params->ops || !params->ops->lock != !params->ops->unlock)
 		return -EINVAL;
 	mm = mmun_alloc(sizeof(*mm) + nr * sizeof(mm->slots[0]));
 	if (!mm)
@@ -39,7 +40,9 @@ int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **out)
 	mm->priv = params->priv;
 	mm->fork_word = params->fork_word;
 	mmun_srcu_init(&mm->srcu, mm->slots, nr);
-	mmun_mutex_init(&mm->gate.closer, MMUN_RANK_GATE);
+	/* The running process has many threads and sections, and one mm. */
+	if (params->fork_word)
+		(void)mmun_srcu_use_cells(&mm->srcu);
 	mmun_rwlock_init(&mm->mmap_lock, MMUN_RANK_MMAP);
 	*out = mm;
 	return 0;
@@ -53,7 +56,6 @@ static void mm_destroy(struct mm_struct *mm)
 	mmun_notifiers_destroy(mm);
 	if (!mmun_mm_is_stale(mm)) {
 		mmun_rwlock_destroy(&mm->mmap_lock);
-		mmun_mutex_destroy(&mm->gate.closer);
 		mmun_srcu_destroy(&mm->srcu);
 	}
 	mmun_free(mm);
@@ -131,29 +133,42 @@ void mmdrop(struct mm_struct *mm)
  * to end the process must not overtake it.  A signal handler that interrupted
  * that very step (or a walk that it waits for) cannot wait for it.
  */
-static void wait_for_other_exit(struct mm_struct *mm)
+static void wait_for_other_exit(struct mm_struct *mm, uint64_t deadline)
 {
 	if (!mmun_may_wait(mm))
 		return;
-	while (mmun_load_full(&mm->dead) == MMUN_MM_DYING)
-		mmun_futex_wait(&mm->dead, MMUN_MM_DYING);
+	while (mmun_load_full(&mm->dead) == MMUN_MM_DYING && !mmun_is_past(deadline))
+		mmun_futex_wait_for(&mm->dead, MMUN_MM_DYING,
+				    mmun_time_left(deadline, MMUN_NSEC_PER_SEC / 2));
 }
 
 void mmun_mm_exit(struct mm_struct *mm)
 {
+	const uint64_t deadline = mm->ops->exit_wait_ms ?
+		mmun_now() + mm->ops->exit_wait_ms * MMUN_NSEC_PER_MSEC : 0;
 	unsigned int alive = MMUN_MM_ALIVE;
 
 	if (mmun_mm_is_stale(mm))
 		return;
 	/* L: from here registration fails, or had its notifier on the list
-	 * before the release step looks there; pairs with M in chain_add(). */
+	 * before the release step looks there; pairs with M in publish(). */
 	if (!mmun_cas_full(&mm->dead, &alive, MMUN_MM_DYING)) {
-		wait_for_other_exit(mm);
+		wait_for_other_exit(mm, deadline);
 		return;
 	}
-	mmun_notifiers_release(mm);
+	mmun_notifiers_release(mm, deadline);
 	mmun_store_full(&mm->dead, MMUN_MM_DEAD);
 	mmun_futex_wake_all(&mm->dead);
+}
+
+void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader)
+{
+	*reader = srcu_read_lock(&mm->srcu);
+}
+
+void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
+{
+	srcu_read_unlock(&mm->srcu, reader);
 }
 
 void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
@@ -161,8 +176,8 @@ void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 #define COPY_STAT(name, text) out->name = mmun_load_relaxed(&mm->stats.name);
 	MMUN_STATS(COPY_STAT)
 #undef COPY_STAT
-	if (mm->ops->stats)
-		mm->ops->stats(mm, out);
+	out->dropped = mmun_load_relaxed(&mm->srcu.dropped);
+	out->fallbacks = mmun_load_relaxed(&mm->srcu.fallbacks);
 }
 
 void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads)

@@ -21,6 +21,8 @@ int mm_lock(struct mm_struct *mm, struct mm_lock_data *data)
 	int ret;
 
 	MMUN_BUG_ON(!mmun_lock_held(&mm->mmap_lock));
+	if (!mm->ops->lock)
+		return -EOPNOTSUPP;
 	if (mmun_task.mm_locked) {
 		mmun_misuse("a task that holds mm_lock() calls it again");
 		return -EDEADLK;

@@ -2,17 +2,23 @@
 /*
  * Joining and leaving a notifier chain, and the release step of exit.
  *
- * I1  A notifier joins while mm_lock() is held: no section is open then, so it
- *     never gets an end without the start (R1, R2).  All memory is allocated
- *     before (R8), nothing is changed on failure (R7).
+ * I1  A registration publishes at the head of the list and returns when every read
+ *     section that was open then has ended.  A section that took the head before calls
+ *     neither start nor end (R1) and is waited for (R2); a later one calls both.
+ *     All memory is allocated before (R8), nothing is changed on failure (R7).
  * I2  The chain lock decides who calls ->release: whoever sets CLAIMED first
  *     (U5).  The claimer is inside an SRCU read section from the claim until
  *     the notifier is off the list, so everybody else waits for it by waiting
  *     for a grace period (U3).
  * I3  A notifier leaves the list only after its ->release has returned, so
  *     invalidations reach it until then (U6); leaving twice is harmless (U7).
- * I4  Waiting for one's own callback or gate is refused (U8).
+ * I4  Waiting for one's own callback or section is refused (U8).
  * I5  The list and its lock are never touched in a forked child.
+ * I6  A notifier off the list keeps its way to the rest, and nobody frees it or registers
+ *     it again before a grace period has passed: sections may keep it as their head.
+ * I7  The mm lock of a primary whose sections are not read sections throughout is held
+ *     for the publication alone; never while a grace period is waited for.
+ * I8  The end of a process waits for what others hold only for a time.
  *
  *     exit                       unregister                   a walk
  *     lock; CLAIMED; read lock;
@@ -32,6 +38,7 @@
 
 #include "alloc.h"
 #include "bug.h"
+#include "clock.h"
 
 static struct mmu_notifier_mm *alloc_chain(void)
 {
@@ -79,7 +86,7 @@ static int alloc_spares(struct spares *spares, struct mm_struct *mm, bool interv
 	return 0;
 }
 
-static int check_register(const struct mmu_notifier *mn, const struct mm_struct *mm,
+static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm,
 			  bool take_mmap_lock)
 {
 	if (mn && !mn->ops)
@@ -108,8 +115,15 @@ static struct mmu_notifier_mm *install(struct mm_struct *mm, struct spares *spar
 	return chain;
 }
 
-/* No section is open and none can start. */
-static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+/* Who comes back is no longer one that was detached against the rules. */
+static void forget_detached(struct mmu_notifier_mm *chain, struct mmun_list_node *node)
+{
+	for (unsigned int i = 0; i < MMUN_DETACHED; i++)
+		if (chain->detached[i].node == node)
+			mmun_store_release(&chain->detached[i].node, NULL);
+}
+
+static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
 {
 	struct mmu_notifier_mm *chain = install(mm, spares);
 	mmun_sigmask saved;
@@ -122,24 +136,57 @@ static int chain_add(struct mmu_notifier *mn, struct mm_struct *mm, struct spare
 	if (alive && mn) {
 		mn->mm = mm;
 		mmgrab(mm);
+		forget_detached(chain, &mn->hlist);
 		mmun_list_add_head(&chain->list, &mn->hlist);
 	}
 	mmun_chain_unlock(chain, &saved);
 	return alive ? 0 : -ESRCH;
 }
 
-static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+static int publish_quiesced(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
 {
 	struct mm_lock_data data;
-	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
+	int ret;
 
-	if (!ret)
-		ret = mm_lock(mm, &data);
+	if (!mm->ops->lock)
+		return publish(mn, mm, spares);
+	ret = mm_lock(mm, &data);
 	if (ret)
 		return ret;
-	ret = chain_add(mn, mm, spares);
+	ret = publish(mn, mm, spares);
 	mm_unlock(mm, &data);
 	return ret;
+}
+
+/*
+ * Two grace periods.  The second is what R2 asks for.  The first comes before anything is
+ * published, so that a section that never ends (its thread is frozen, or sleeps in the
+ * kernel) makes the registration fail when nobody can have met the notifier yet: there is
+ * nothing to take back, and nothing that would have to wait for that very section.
+ *
+ * Nothing less is exact.  That a section was opened before the publication, and that its
+ * slot has counted no other since, does not say that it has not met the notifier: it may
+ * have taken the head of the list only after.  So the second one has no limit.  What it
+ * waits for was opened after the first had begun to look at its slot.
+ */
+static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+{
+	const uint64_t deadline = mmun_now() + MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC;
+	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
+
+	if (ret)
+		return ret;
+	if (!mmun_srcu_synchronize_until(&mm->srcu, deadline)) {
+		mmun_stat_inc(mm, timed_out);
+		return -ETIMEDOUT;
+	}
+	ret = publish_quiesced(mn, mm, spares);
+	if (ret)
+		return ret;
+	synchronize_srcu(&mm->srcu);
+	if (mmun_chain_itree(mmun_chain(mm)))
+		mmun_store_release(&mmun_chain(mm)->intervals_ready, true);
+	return 0;
 }
 
 static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
@@ -189,14 +236,16 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
 	return do_mmu_notifier_register(mn, mm, false, 0);
 }
 
-/* Under the chain lock: the right to call ->release, and the read section in
- * which that happens; -1 if somebody else has it. */
-static int claim(struct mmu_notifier *mn, struct mm_struct *mm)
+/* Under the chain lock: the right to call ->release, and the read section in which that
+ * happens; false if somebody else has it. */
+static bool claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader)
 {
 	if (mn->state & MMUN_MN_CLAIMED)
-		return -1;
+		return false;
 	mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_CLAIMED);
-	return srcu_read_lock(&mm->srcu);
+	*reader = srcu_read_lock(&mm->srcu);
+	mmun_task.walk->in_section = true;
+	return true;
 }
 
 /* On the thread's books from before a claim until after its read section: who finds
@@ -217,55 +266,61 @@ static void call_release(struct mmu_notifier *mn, struct mm_struct *mm)
 	pthread_setcancelstate(cancel, NULL);
 }
 
-/* @bank: from claim(). */
-static void release(struct mmu_notifier *mn, struct mm_struct *mm,
-		    struct mmu_notifier_mm *chain, int bank)
+/* @reader: from claim().  False: not taken off the list, a lock was not to be had. */
+static bool release(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm *chain,
+		    const struct mmun_reader *reader, uint64_t deadline)
 {
 	mmun_sigmask saved;
+	bool locked;
 
 	if (mn->ops->release)
 		call_release(mn, mm);
-	mmun_chain_lock(chain, &saved);
-	mmun_list_del_init(&mn->hlist);
-	mmun_chain_unlock(chain, &saved);
-	srcu_read_unlock(&mm->srcu, bank);
+	locked = mmun_chain_lock_until(chain, &saved, deadline);
+	if (locked) {
+		mmun_list_del_init(&mn->hlist);
+		mmun_chain_unlock(chain, &saved);
+	}
+	mmun_task.walk->in_section = false;
+	srcu_read_unlock(&mm->srcu, reader);
+	return locked;
 }
 
-/* Claims one notifier that nobody has claimed; NULL when there is none. */
+/* Claims one notifier that nobody has claimed; NULL when there is none, or no lock. */
 static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-				       int *bank)
+				       struct mmun_reader *reader, uint64_t deadline)
 {
 	struct mmun_list_node *node;
 	struct mmu_notifier *mn = NULL;
 	mmun_sigmask saved;
 
-	mmun_chain_lock(chain, &saved);
+	if (!mmun_chain_lock_until(chain, &saved, deadline))
+		return NULL;
 	for (node = mmun_list_first(&chain->list); node; node = mmun_list_next(node)) {
 		mn = mmun_container_of(node, struct mmu_notifier, hlist);
-		*bank = claim(mn, mm);
-		if (*bank >= 0)
+		if (claim(mn, mm, reader))
 			break;
 	}
 	mmun_chain_unlock(chain, &saved);
 	return node ? mn : NULL;
 }
 
-static void release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain)
+static void release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline)
 {
 	struct mmu_notifier *mn;
+	struct mmun_reader reader;
 	struct mmun_walk walk;
-	int bank;
 
 	releasing_push(&walk, mm);
-	while ((mn = claim_next(mm, chain, &bank))) {
+	while ((mn = claim_next(mm, chain, &reader, deadline))) {
 		if (mn->ops->release)
 			mmun_stat_inc(mm, released);
-		release(mn, mm, chain, bank);
+		if (!release(mn, mm, chain, &reader, deadline))
+			break;
 	}
 	mmun_walk_pop(&walk);
 }
 
-void mmun_notifiers_release(struct mm_struct *mm)
+void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline)
 {
 	const bool may_wait = mmun_may_wait(mm);
 	struct mmu_notifier_mm *chain = mmun_chain(mm);
@@ -277,11 +332,11 @@ void mmun_notifiers_release(struct mm_struct *mm)
 	if (mmun_load_full(&chain->itree))
 		mmun_intervals_release(mm, chain);
 	mmun_wait_push(&wait, &mm->srcu);
-	release_all(mm, chain);
+	release_all(mm, chain, deadline);
 	/* Those that are claimed by unregister may still be in ->release (U3).  A
 	 * signal handler that interrupted a section of this mm skips it. */
-	if (may_wait)
-		synchronize_srcu(&mm->srcu);
+	if (may_wait && !mmun_srcu_synchronize_until(&mm->srcu, deadline))
+		mmun_stat_inc(mm, exit_timed_out);
 	mmun_wait_pop(&wait);
 }
 
@@ -320,7 +375,8 @@ void mmun_notifier_detach(struct mmu_notifier *mn)
 
 /* Who calls ->release?  False when @mn is not registered on @mm. */
 static bool begin_unregister(struct mmu_notifier *mn, struct mm_struct *mm,
-			     struct mmu_notifier_mm *chain, int *bank)
+			     struct mmu_notifier_mm *chain, bool *claimed,
+			     struct mmun_reader *reader)
 {
 	mmun_sigmask saved;
 	bool registered;
@@ -330,13 +386,24 @@ static bool begin_unregister(struct mmu_notifier *mn, struct mm_struct *mm,
 		     !(mn->state & MMUN_MN_LEAVING);
 	if (registered) {
 		mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_LEAVING);
-		*bank = claim(mn, mm);
+		*claimed = claim(mn, mm, reader);
 	}
 	mmun_chain_unlock(chain, &saved);
 	return registered;
 }
 
-/* From a callback or inside the gate: take @mn off the list, wait for nothing. */
+/* Sections of this thread that have @mn as their head find what came after it. */
+static void remember_detached(struct mmu_notifier_mm *chain, struct mmun_list_node *node)
+{
+	const unsigned int i = chain->nr_detached % MMUN_DETACHED;
+
+	mmun_store_release(&chain->detached[i].node, NULL);
+	mmun_store_release(&chain->detached[i].next, mmun_list_next(node));
+	mmun_store_release(&chain->detached[i].node, node);
+	mmun_store_release(&chain->nr_detached, chain->nr_detached + 1);
+}
+
+/* From a callback or inside a section: take @mn off the list, wait for nothing. */
 static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm,
 				   struct mmu_notifier_mm *chain)
 {
@@ -347,6 +414,7 @@ static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm
 		    "address space would wait for itself; detached without waiting");
 	mmun_chain_lock(chain, &saved);
 	mmun_list_del_init(&mn->hlist);
+	remember_detached(chain, &mn->hlist);
 	mmun_chain_unlock(chain, &saved);
 }
 
@@ -366,15 +434,15 @@ static void wait_for_callbacks(struct mm_struct *mm, bool off_the_list)
 static bool release_one(struct mmu_notifier *mn, struct mm_struct *mm,
 			struct mmu_notifier_mm *chain, bool *released)
 {
+	struct mmun_reader reader;
 	struct mmun_walk walk;
 	bool registered;
-	int bank = -1;
 
+	*released = false;
 	releasing_push(&walk, mm);
-	registered = begin_unregister(mn, mm, chain, &bank);
-	*released = bank >= 0;
+	registered = begin_unregister(mn, mm, chain, released, &reader);
 	if (*released)
-		release(mn, mm, chain, bank);
+		release(mn, mm, chain, &reader, 0);
 	mmun_walk_pop(&walk);
 	return registered;
 }

@@ -71,7 +71,7 @@ static struct mmu_notifier *create(const struct mmu_notifier_ops *ops, struct mm
 	return mmun_err_ptr(ret);
 }
 
-static int check_get(const struct mmu_notifier_ops *ops, const struct mm_struct *mm, bool locked)
+static int check_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm, bool locked)
 {
 	if (!ops || !ops->alloc_notifier)
 		return -EINVAL;
@@ -181,7 +181,7 @@ void mmu_notifier_synchronize(void)
 			    "itself; it does not wait");
 		return;
 	}
-	if (mmun_task.walk || mmun_task_gate())
+	if (mmun_task.walk || mmun_srcu_open_anywhere())
 		mmun_misuse("mmu_notifier_synchronize() inside a callback may wait for itself");
 	srcu_barrier();
 }

@@ -3,16 +3,30 @@
  * Sleepable read sections and grace periods.
  *
  * A reader counts itself in and out of one of two banks; a grace period waits
- * until each bank was seen empty once.  Readers need no registration of their
- * thread, no thread-local constructor and no allocation, may sleep, nest, run
- * in signal handlers, and may leave on another thread than they entered on.
+ * until each bank of each slot was seen empty once.  Readers need no registration
+ * of their thread, no thread-local constructor and no allocation, may sleep, nest
+ * and run in signal handlers.  A reader keeps the slot and the bank that it has
+ * used, so the balance of each slot is exact by itself.
  *
- * The counters are spread over slots, one per CPU up to a limit.  A slot is
- * only a place to count: each update is one atomic operation, so choosing
- * "the wrong" slot costs time and nothing else.
+ * Two ways to count, chosen once for a domain:
  *
- * Ordering (letters: docs/LOCKING.md).  Every operation below that has a
- * letter is a full one; tests/model/srcu.pml shows what breaks without it.
+ *   slots   A few of them, one per CPU up to a limit, shared by all threads: two
+ *           full atomic additions a section.  A slot is only a place to count.
+ *   cells   One slot per thread, claimed by its first section.  The owner counts with
+ *           plain additions, one instruction each, so that a signal handler of the
+ *           same thread comes before or after; the barrier that they lack is made by
+ *           the one who waits (membarrier, on every running thread).  Threads that
+ *           find no cell, and processes that merely share the memory, use slots.
+ *
+ * The asymmetry is that of liburcu's membarrier flavour.  Cells belong to threads and
+ * not to CPUs: restartable sequences, with which a CPU's counter can be increased
+ * without an atomic operation, are off in a child of vfork(), which shares our memory;
+ * and of a thread one can find out that it is gone.
+ *
+ * A section ends with its thread at the latest: where a cell's owner is gone, what it
+ * left open is taken for closed.  (A shared slot does not know its readers.)
+ *
+ * Ordering (letters: docs/LOCKING.md); tests/model/srcu.pml shows what breaks without.
  */
 #ifndef MMUN_CORE_SRCU_H
 #define MMUN_CORE_SRCU_H
@@ -20,17 +34,37 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <mmunotify/mmu_notifier.h>
+
 #include "atomic.h"
 #include "lock.h"
-#include "sigmask.h"
+#include "task.h"
 
 #define MMUN_SRCU_MAX_SLOTS 64
 
 /* Two cache lines each: processors prefetch the neighbour of a line. */
 struct srcu_slot {
-	unsigned long lock[2];
-	unsigned long unlock[2];
+	/* Sections by bank.  In a cell: changed by its owner alone, without atomicity. */
+	unsigned long opened[2];
+	unsigned long closed[2];
+	/* Cells only.  Low half: sections that another thread has closed, or that were left
+	 * open by an owner who is gone; high half: the generation, one for each owner. */
+	unsigned long elsewhere[2];
 } __attribute__((aligned(2 * MMUN_CACHE_LINE)));
+
+/* Threads that can have a cell at once. */
+#define MMUN_SRCU_CELLS 1024
+
+/* Stays mapped for good: threads remember their cells. */
+struct srcu_cells {
+	struct srcu_slot cell[MMUN_SRCU_CELLS];
+	/* Thread ids; 0: nobody yet. */
+	unsigned int owner[MMUN_SRCU_CELLS];
+	/* Cells that have ever had an owner, and where to look for one that is gone. */
+	unsigned int nr, hand;
+	/* To make a barrier without membarrier. */
+	char *page;
+};
 
 /* A function to run after a grace period; embed it, it needs no other memory. */
 struct mmun_callback {
@@ -48,14 +82,21 @@ struct mmun_pending {
 struct srcu_struct {
 	/* Read by every reader, written by grace periods only. */
 	struct srcu_slot *slots;
+	/* NULL and 0 without cells. */
+	struct srcu_cells *cells;
+	unsigned long cells_size;
 	unsigned int mask;
 	unsigned int idx;
 	long rseq_offset;
 	unsigned int waiting;
+	/* The process whose threads may have cells. */
+	int pid;
 
 	/* One grace period at a time. */
 	struct mmun_mutex grace_lock;
 	unsigned long grace_periods;
+	/* Sections of threads that are gone; times that membarrier failed. */
+	unsigned long dropped, fallbacks;
 
 	/* Under the worker's lock. */
 	struct mmun_pending pending;
@@ -70,8 +111,20 @@ unsigned int mmun_srcu_nr_slots(void);
 void mmun_srcu_init(struct srcu_struct *ssp, struct srcu_slot *slots, unsigned int nr);
 void mmun_srcu_destroy(struct srcu_struct *ssp);
 
-/* Wakes the grace period that sleeps until readers leave. */
-void mmun_srcu_wake(struct srcu_struct *ssp);
+/*
+ * Count in cells, if this process may use membarrier and has memory for them.  Before
+ * the first reader; for a domain of the calling process, whose copy in a forked child
+ * is not waited for.  Return: whether it does.
+ */
+bool mmun_srcu_use_cells(struct srcu_struct *ssp);
+
+/*
+ * mmun_srcu_share() - the calling thread's thread-local storage is going to be that of
+ * another thread as well, while both run: a clone with CLONE_VM, without CLONE_VFORK and
+ * without CLONE_SETTLS.  From now on neither counts without atomicity.  To be called
+ * before the clone, by the thread that makes it.  Context: any; for good.
+ */
+void mmun_srcu_share(void);
 
 /*
  * synchronize_srcu() - wait until every read section that is open now has ended.
@@ -79,21 +132,14 @@ void mmun_srcu_wake(struct srcu_struct *ssp);
  */
 void synchronize_srcu(struct srcu_struct *ssp);
 
-/* When a grace period is to be given up. */
-struct mmun_give_up {
-	/* Not zero.  Whoever sets it leaves a read section afterwards, which wakes
-	 * the sleeping caller. */
-	const unsigned int *asked;
-	/* A signal waits that this mask lets through: its handler may be what a
-	 * reader waits for. */
-	const mmun_sigmask *unblocked;
-};
+/* The same until @deadline, mmun_now() at the latest; 0: no limit.  False: too late. */
+bool mmun_srcu_synchronize_until(struct srcu_struct *ssp, uint64_t deadline);
 
-/*
- * A grace period in the hands of a caller that holds ->grace_lock.  @give_up may
- * be NULL; false: given up.
- */
-bool mmun_srcu_wait_readers(struct srcu_struct *ssp, const struct mmun_give_up *give_up);
+/* How many sections has the calling thread open?  After a section that ended in another
+ * thread than it began, in a slot: perhaps one too many until the domain is idle. */
+unsigned long mmun_srcu_open_here(struct srcu_struct *ssp);
+/* Any at all?  For a warning: of moved sections as above. */
+bool mmun_srcu_open_anywhere(void);
 
 /*
  * call_srcu() - run @callback->func after a grace period, in the worker thread.
@@ -134,6 +180,7 @@ static inline unsigned int mmun_srcu_thread_hash(void)
 	return (unsigned int)((thread >> 6) * 0x9e3779b97f4a7c15ull >> 58);
 }
 
+/* The shared slot of the calling thread. */
 static inline struct srcu_slot *mmun_srcu_slot(const struct srcu_struct *ssp)
 {
 	int cpu = -1;
@@ -145,22 +192,48 @@ static inline struct srcu_slot *mmun_srcu_slot(const struct srcu_struct *ssp)
 	return &ssp->slots[(unsigned int)cpu & ssp->mask];
 }
 
-/* Returns the bank, for srcu_read_unlock(). */
-static inline int srcu_read_lock(struct srcu_struct *ssp)
+/* One instruction: whatever interrupts this thread comes before or after it. */
+static inline void mmun_srcu_count(unsigned long *count)
 {
-	unsigned int bank = mmun_load_relaxed(&ssp->idx) & 1;
-
-	/* A: the section comes after it; pairs with D in bank_idle(). */
-	(void)mmun_add_full(&mmun_srcu_slot(ssp)->lock[bank], 1);
-	return (int)bank;
+	__asm__ volatile("addq $1, %0" : "+m"(*count) : : "memory");
 }
 
-static inline void srcu_read_unlock(struct srcu_struct *ssp, int bank)
+static inline bool mmun_srcu_is_cell(const struct srcu_struct *ssp, const struct srcu_slot *slot)
 {
-	/* B: the section comes before it; pairs with C in bank_idle(). */
-	(void)mmun_add_full(&mmun_srcu_slot(ssp)->unlock[bank], 1);
-	/* Pairs with E in wait_for_bank(): one of the two sees the other. */
-	if (mmun_unlikely(mmun_load_full(&ssp->waiting)))
+	return (uintptr_t)slot - (uintptr_t)ssp->cells < ssp->cells_size;
+}
+
+struct mmun_reader mmun_srcu_enter_slowly(struct srcu_struct *ssp);
+void mmun_srcu_leave_slowly(struct srcu_struct *ssp, const struct mmun_reader *reader);
+void mmun_srcu_wake(struct srcu_struct *ssp);
+
+static inline struct mmun_reader srcu_read_lock(struct srcu_struct *ssp)
+{
+	struct srcu_slot *cell = mmun_task.cell[0].slot;
+	unsigned long bank = mmun_load_relaxed(&ssp->idx) & 1;
+
+	if (mmun_unlikely(!mmun_srcu_is_cell(ssp, cell)))
+		return mmun_srcu_enter_slowly(ssp);
+	/* A: the section comes after it, because of the barrier F; pairs with D. */
+	mmun_srcu_count(&cell->opened[bank]);
+	return (struct mmun_reader){ cell, mmun_task.cell[0].generation | bank };
+}
+
+/* In any thread; in the one that opened it, if it has a cell, for little. */
+static inline void srcu_read_unlock(struct srcu_struct *ssp, const struct mmun_reader *reader)
+{
+	struct srcu_slot *slot = reader->slot;
+
+	if (mmun_unlikely(slot != mmun_task.cell[0].slot ||
+			  (reader->state & ~1ul) != mmun_task.cell[0].generation)) {
+		mmun_srcu_leave_slowly(ssp, reader);
+		return;
+	}
+	/* B: the section comes before it (stores are not reordered, and no load goes
+	 * behind a store); pairs with C. */
+	mmun_srcu_count(&slot->closed[reader->state & 1]);
+	/* After B, because of the barrier E: the waiter sees one or we see the other. */
+	if (mmun_unlikely(mmun_load_relaxed(&ssp->waiting)))
 		mmun_srcu_wake(ssp);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What the core knows about the calling thread: which walks and which gate it
- * is inside, so that waiting for itself is refused instead of a dead-lock.
+ * What the core knows about the calling thread: where its read sections are counted,
+ * which walks and waits it is inside, so that waiting for itself is refused instead
+ * of a dead-lock.
  *
  * Initial-exec thread-local storage, all zero at the start: no constructor, no
  * allocation, usable in signal handlers.  A handler may interrupt any store,
@@ -17,14 +18,16 @@
 
 struct mm_struct;
 
+struct srcu_slot;
 struct srcu_struct;
 
-/* A walk over an mm's notifiers, on the walker's stack. */
+/* The calls of ->release and of the release event, on the caller's stack. */
 struct mmun_walk {
 	struct mm_struct *mm;
 	struct mmun_walk *outer;
-	/* A ->release, which is in no section. */
+	/* A ->release of the list, and whether the read section around it is open. */
 	bool releasing;
+	bool in_section;
 };
 
 /* A wait for the readers of a domain, on the waiter's stack. */
@@ -33,21 +36,31 @@ struct mmun_wait {
 	struct mmun_wait *outer;
 };
 
-/* How far this thread is inside a gate; the low bits of ->gate. */
-enum mmun_gate_state {
-	MMUN_GATE_OUT = 0,
-	/* Between two stores: it may be counted in or not. */
-	MMUN_GATE_MAYBE = 1,
-	MMUN_GATE_IN = 2,
-	MMUN_GATE_STATES = 3,
-};
+/* Domains with cells that one thread uses in its life; more of them count in slots. */
+#define MMUN_TASK_CELLS 4
+/* Domains in whose shared slots one thread has sections open at once. */
+#define MMUN_TASK_HELD 8
 
 struct mmun_task {
+	/* The cells that this thread owns, and their generation (see struct srcu_slot),
+	 * shifted by one.  An entry is set once. */
+	struct {
+		struct srcu_slot *slot;
+		unsigned long generation;
+	} cell[MMUN_TASK_CELLS];
+	/* Whose cells these are: a forked child inherits what it does not own. */
+	int tid;
+	/* Another thread has the same thread-local storage: no cells. */
+	bool shared;
+	/* Sections to go before it looks for a cell again. */
+	unsigned int no_cell;
+	/* Open sections counted in shared slots. */
+	struct {
+		const struct srcu_struct *ssp;
+		unsigned long open;
+	} held[MMUN_TASK_HELD];
+
 	struct mmun_walk *walk;
-	/* The mm of the outermost gate this thread is inside, plus the state. */
-	uintptr_t gate;
-	/* Its fork_word while ->gate is set: a forked child inherits both. */
-	const unsigned int *gate_word;
 	/* What mm_lock() holds. */
 	struct mm_struct *mm_locked;
 	/* Grace periods and release steps of exit. */
@@ -66,6 +79,7 @@ static inline void mmun_walk_push(struct mmun_walk *walk, struct mm_struct *mm)
 	walk->mm = mm;
 	walk->outer = mmun_task.walk;
 	walk->releasing = false;
+	walk->in_section = false;
 	mmun_compiler_barrier();
 	mmun_task.walk = walk;
 }
@@ -73,6 +87,15 @@ static inline void mmun_walk_push(struct mmun_walk *walk, struct mm_struct *mm)
 static inline void mmun_walk_pop(const struct mmun_walk *walk)
 {
 	mmun_task.walk = walk->outer;
+}
+
+static inline bool mmun_task_walks(const struct mm_struct *mm)
+{
+	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer) {
+		if (walk->mm == mm)
+			return true;
+	}
+	return false;
 }
 
 static inline void mmun_wait_push(struct mmun_wait *wait, const struct srcu_struct *ssp)
@@ -97,37 +120,6 @@ static inline bool mmun_task_waits_for(const struct srcu_struct *ssp)
 			return true;
 	}
 	return false;
-}
-
-/* ->gate, 0 when it is what a fork inside the gate has left in the child. */
-static inline uintptr_t mmun_task_gate(void)
-{
-	uintptr_t gate = mmun_load_relaxed(&mmun_task.gate);
-	const unsigned int *word = mmun_load_relaxed(&mmun_task.gate_word);
-
-	return mmun_unlikely(gate && word && !mmun_load_relaxed(word)) ? 0 : gate;
-}
-
-/* For an @mm that is not a forked copy: is this thread in its gate? */
-static inline bool mmun_task_gate_is(const struct mm_struct *mm)
-{
-	return (mmun_load_relaxed(&mmun_task.gate) & ~(uintptr_t)MMUN_GATE_STATES) ==
-	       (uintptr_t)mm;
-}
-
-static inline bool mmun_task_in_gate(const struct mm_struct *mm)
-{
-	return (mmun_task_gate() & ~(uintptr_t)MMUN_GATE_STATES) == (uintptr_t)mm;
-}
-
-/* Is this thread inside a callback, a walk or the gate of @mm? */
-static inline bool mmun_task_inside(const struct mm_struct *mm)
-{
-	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer) {
-		if (walk->mm == mm)
-			return true;
-	}
-	return mmun_task_in_gate(mm);
 }
 
 #endif

@@ -57,7 +57,7 @@ static const struct word points[] = {
 };
 
 static const struct word mm_locks[] = {
-	{ "gate", MMUN_SOFT_MM_LOCK_GATE }, { "sort", MMUN_SOFT_MM_LOCK_SORT },
+	{ "percpu_rwsem", MMUN_SOFT_MM_LOCK_PERCPU_RWSEM }, { "sort", MMUN_SOFT_MM_LOCK_SORT },
 	{ "mark", MMUN_SOFT_MM_LOCK_MARK }, { NULL, 0 },
 };
 
@@ -193,7 +193,7 @@ const struct soft_syntax soft_commands[] = {
 	{ "machine", "", KEYWORDS({ "memory", '@' }, { "swap", '@' }, { "mm_lock", 'm' },
 				  { "huge_always", 0 }, { "map_count", '@' },
 				  { "address_space", '@' }), soft_run_machine,
-	  "[memory SIZE] [swap SIZE] [mm_lock gate|sort|mark] [huge_always] [map_count N] "
+	  "[memory SIZE] [swap SIZE] [mm_lock percpu_rwsem|sort|mark] [huge_always] [map_count N] "
 	  "[address_space SIZE]" },
 	{ "task", "t", NULL, soft_run_task, "NAME" },
 	{ "clone", "T<as>t", NULL, soft_run_clone, "TASK as NAME" },

@@ -82,13 +82,14 @@ struct mm_lock_data {
  * mm_lock() - quiesce every operation that can change translations of @mm.
  *
  * On return none is in progress and none starts before mm_unlock().  How is
- * the primary MMU's own business: the running process closes one gate; a
- * software address space does so too, or takes each distinct reverse-map lock
- * once, in address order (enum mmun_soft_mm_lock).
+ * the primary MMU's own business: a software address space takes one per-CPU
+ * reader-writer semaphore, or each distinct reverse-map lock once, in address order
+ * (enum mmun_soft_mm_lock).  The running process has no such lock: registration needs
+ * none there, and it would keep other threads from their own memory.
  *
  * Context: sleeps.  Locks: caller holds the mmap lock (read or write) and keeps
  * it until mm_unlock() returned.  A task holds at most one mm_lock at a time.
- * Return: 0; -ENOMEM with nothing locked.
+ * Return: 0; -EOPNOTSUPP (@mm cannot be locked) or -ENOMEM with nothing locked.
  */
 int mm_lock(struct mm_struct *mm, struct mm_lock_data *data);
 

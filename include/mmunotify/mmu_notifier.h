@@ -95,7 +95,7 @@ struct mmu_notifier_range {
 	/** What the event source knows of the cause, or NULL; valid during the
 	 *  callback only. */
 	const struct mmun_origin *origin;
-	/* private: from start to end; zero before the start. */
+	/* private: from start to end; set by the start. */
 	struct {
 		/* The first notifier that was told, NULL: none. */
 		void *head;
@@ -201,6 +201,9 @@ struct mmu_notifier {
 	void *reserved[3];
 };
 
+/** How long a registration waits for sections that were open before it. */
+#define MMUN_REGISTER_WAIT_MS 10000
+
 /**
  * mmu_notifier_register() - subscribe @mn to @mm.
  *
@@ -218,6 +221,8 @@ struct mmu_notifier {
  * -ESRCH (@mm is dead, or is the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
  * for read it waits for itself: debug builds abort);
+ * -ETIMEDOUT (a section that was open before has not ended within
+ * MMUN_REGISTER_WAIT_MS: its thread is frozen, or sleeps in the operation);
  * -ENOTSUP or -EBUSY if the event source cannot start here
  * (its probe says why).  On error nothing has changed (R7).
  * Lifetime: @mm's struct is held until unregister.
@@ -453,10 +458,14 @@ bool mm_has_notifiers(struct mm_struct *mm);
  *
  * mmu_notifier_invalidate_range_start() may sleep, _nonblock() must not; they
  * set the blockable flag accordingly.  Interval notifiers are called first, then
- * the list.  On -EAGAIN every notifier that saw the start and has an end got its
- * end, and the section is over for interval notifiers too: the caller must not
- * change anything and must not call end.  end never fails.  All take an SRCU read
- * section unless the source holds the gate (MMUN_RANGE_READ_LOCKED).
+ * the list.  The first refusal ends the start: -EAGAIN, those that had begun have got
+ * their end, and the section is over for interval notifiers too; the caller must not
+ * change anything and must not call end.  end never fails.
+ *
+ * From start to end the section is a read section of the mm, unless the source holds one
+ * (MMUN_RANGE_READ_LOCKED): who registers meanwhile hears of neither edge, and waits for
+ * the end.  @range is the same object at both; the thread may be another, as long as
+ * that of the start is there.  Inside it the thread must not register or unregister.
  *
  * Interval notifiers cannot be told at the end that nothing has changed
  * (MMUN_RANGE_UNCHANGED): for their readers the section is a collision.

@@ -37,8 +37,6 @@ struct mmun_probe {
 	char remedy[256];
 };
 
-struct mmun_stats;
-
 /**
  * struct mmun_primary_ops - one event source; const, one per folder of primary/.
  */
@@ -53,16 +51,20 @@ struct mmun_primary_ops {
 	 *  for later registrations (it must be idempotent).
 	 *  Return 0 or -errno with nothing half done.  NULL: always visible. */
 	int (*start)(struct mm_struct *mm);
-	/** mm_lock()/mm_unlock() of this primary. */
+	/** mm_lock()/mm_unlock() of this primary; both or neither.  For a primary that can
+	 *  change translations outside of read sections (mmun_mm_read_lock()): a
+	 *  registration is published while it is locked. */
 	int (*lock)(struct mm_struct *mm, struct mm_lock_data *data);
 	void (*unlock)(struct mm_struct *mm, struct mm_lock_data *data);
 	/** The last user of the memory is gone and every ->release has run: free
 	 *  the memory.  NULL: nothing to do. */
 	void (*exit)(struct mm_struct *mm);
+	/** How long the release step of exit waits, in all, for what other threads do or
+	 *  hold; 0: without limit, as it must be where @exit frees the memory.  After it
+	 *  the step goes on without them. */
+	unsigned int exit_wait_ms;
 	/** The struct goes away: free @priv.  NULL: nothing to do. */
 	void (*destroy)(void *priv);
-	/** Fills in what this primary counts itself.  NULL: nothing. */
-	void (*stats)(const struct mm_struct *mm, struct mmun_stats *out);
 	/** enum mmun_coverage for each enum mmun_op. */
 	unsigned char coverage[MMUN_NR_OPS];
 };
@@ -88,7 +90,7 @@ struct mmun_mm_params {
  * mmun_mm_create() - a new address space with one user and one struct reference.
  *
  * Context: allocates.  Return: 0 and *@mm set; *@mm untouched and
- * -ENOMEM, or -EINVAL when @params lacks ops, ops->lock or ops->unlock.
+ * -ENOMEM, or -EINVAL when @params lacks ops, or ops has one of lock and unlock only.
  */
 int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **mm);
 
@@ -110,6 +112,8 @@ bool mmun_mm_is_stale(const struct mm_struct *mm);
  * mmput() of remaining users only drops the count.
  * Context: sleeps.  A signal handler that interrupted a section or a grace period
  * may call it: the releases run, only the wait for that section is left out.
+ * With ops->exit_wait_ms it returns in that time plus that of the callbacks themselves,
+ * whatever other threads hold or do not get done.
  */
 void mmun_mm_exit(struct mm_struct *mm);
 
@@ -124,28 +128,9 @@ void mmun_mm_exit(struct mm_struct *mm);
  */
 void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader);
 
-/** mmun_mm_read_unlock() - end it, in the same thread.  Context: any; never waits. */
+/** mmun_mm_read_unlock() - end it.  Context: any; never waits.  If another thread does it,
+ *  the one that opened it must still be there: a section ends with its thread. */
 void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader);
-
-/*
- * The gate: one big-reader lock per mm, for sources that learn of an operation
- * from the thread that performs it.  It is the mm's SRCU domain with a door:
- * entering is a read lock that waits while the door is closed, closing waits
- * for everybody inside.  Sections run under it carry MMUN_RANGE_READ_LOCKED; then
- * unregister waits for the whole section, not only for its callbacks.
- *
- * enter: any context, also a callback, and a signal handler that interrupted an
- * entry or an exit; waits while the gate is closed unless this thread is inside already,
- * which the gate knows; only for a thread inside another mm's gate does @nested
- * say it.  Returns the cookie for exit.
- * close: sleeps, one closer at a time (mmap lock held for write); on return
- * nobody is inside and nobody enters before open, and every signal is blocked
- * in this thread until then.
- */
-int mmun_gate_enter(struct mm_struct *mm, bool nested);
-void mmun_gate_exit(struct mm_struct *mm, int cookie);
-void mmun_gate_close(struct mm_struct *mm);
-void mmun_gate_open(struct mm_struct *mm);
 
 /* One counter per branch that matters when somebody asks "why". */
 #define MMUN_STATS(X) \
@@ -155,10 +140,12 @@ void mmun_gate_open(struct mm_struct *mm);
 	X(refused, "sections refused by a notifier (-EAGAIN)") \
 	X(overruled, "refusals of what could not be refused (MMUN_RANGE_NOT_REFUSABLE)") \
 	X(unwound, "ends delivered because another notifier refused") \
-	X(gate_waits, "threads that waited at a closed gate") \
+	X(timed_out, "registrations given up because a section did not end") \
+	X(exit_timed_out, "ends of the process that did not wait for a section any longer") \
+	X(dropped, "sections that their thread left open when it ended") \
+	X(fallbacks, "barriers made without membarrier") \
 	X(misused_unregister, "unregister calls from inside a callback") \
-	X(unsettled, "threads not seen to leave a call older than the redirection") \
-	X(traps, "system calls caught by strict mode")
+	X(unsettled, "threads not seen to leave a call older than the redirection")
 
 struct mmun_stats {
 #define MMUN_STATS_FIELD(name, text) unsigned long name;

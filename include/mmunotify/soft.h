@@ -54,10 +54,11 @@ struct vm_area_struct;
 /* The machine. */
 
 /** How mm_lock() of this machine's address spaces quiesces one; docs/PERFORMANCE.md compares them.
- *  With the mmap lock held for read, as opposed to write, only the gate keeps page faults out. */
+ *  With the mmap lock held for read, as opposed to write, only the semaphore keeps page faults out. */
 enum mmun_soft_mm_lock {
-	/** Close the mm's gate that every change of its page tables passes. */
-	MMUN_SOFT_MM_LOCK_GATE = 0,
+	/** Take the mm's per-CPU reader-writer semaphore, which every change of its page
+	 *  tables holds for reading, for writing. */
+	MMUN_SOFT_MM_LOCK_PERCPU_RWSEM = 0,
 	/** The 2008 patches: collect, sort by address, take each distinct lock once. */
 	MMUN_SOFT_MM_LOCK_SORT,
 	/** Linux since 2.6.27: one global mutex, and a mark in each lock already taken. */

@@ -12,7 +12,7 @@
  * I2  Each parent's entry and its copy are written under both page_table_locks:
  *     a migration finds both or neither, for a walk visits a parent before its
  *     child.
- * I3  The child's gate is not entered (one gate per thread): nobody can lock the
+ * I3  No change of the child is begun (one per thread, M5): nobody can lock the
  *     child's mm before fork returns.
  * I4  Whatever fails, the section ends (S4), and both sides are consistent.
  *
@@ -280,15 +280,15 @@ static int copy_in_section(struct copy *copy)
 }
 
 /* Shared: no right changes in the parent, but its entries may be split. */
-static int copy_in_gate(struct copy *copy)
+static int copy_as_change(struct copy *copy)
 {
 	struct soft_vma *vma = copy->parent;
-	struct soft_gate gate;
+	struct soft_change change;
 	int ret;
 
-	mmun_soft_gate_enter(&gate, vma->v.vm_mm);
+	mmun_soft_change_begin(&change, vma->v.vm_mm);
 	ret = copy_range(copy, vma->v.vm_start, vma->v.vm_end);
-	mmun_soft_gate_exit(&gate, vma->v.vm_mm);
+	mmun_soft_change_end(&change, vma->v.vm_mm);
 	return ret;
 }
 
@@ -313,7 +313,7 @@ int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child)
 	if (!needs_copy(parent))
 		return 0;
 	if (!copy.cow)
-		return copy_in_gate(&copy);
+		return copy_as_change(&copy);
 	soft_list_init(&copy.frames);
 	ret = get_frames(&copy);
 	if (ret)

@@ -46,11 +46,11 @@ static int make_writable(struct soft_vma *vma, unsigned long address, unsigned i
 			 soft_pte old)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte *entry;
 	bool same;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pte(mm, address);
 	same = entry && soft_pte_same(*entry, old);
@@ -59,7 +59,7 @@ static int make_writable(struct soft_vma *vma, unsigned long address, unsigned i
 		soft_page_set(soft_pte_page(mm, old), SOFT_PAGE_DIRTY);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	if (!same)
 		raced(mm);
 	return 0;
@@ -78,18 +78,18 @@ static bool only_ours(struct soft_mm *mm, soft_pte pte)
 static bool reuse(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte *entry;
 	bool reused;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pte(mm, address);
 	reused = entry && soft_pte_same(*entry, old) && only_ours(mm, *entry);
 	if (reused)
 		*entry |= exclusive_bits(vma, flags, 0);
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	if (reused)
 		soft_stat_inc(mm->soft, cow_reused);
 	return reused;
@@ -207,18 +207,18 @@ static bool huge_only_ours(struct soft_mm *mm, soft_pte pte)
 static bool reuse_huge(struct soft_vma *vma, unsigned long address, unsigned int flags)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte *entry;
 	bool reused;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pmd(mm, address);
 	reused = entry && (*entry & SOFT_PTE_HUGE) && huge_only_ours(mm, *entry);
 	if (reused)
 		*entry |= exclusive_bits(vma, flags, 0);
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	if (reused)
 		soft_stat_inc(mm->soft, cow_reused);
 	return reused;

@@ -6,9 +6,9 @@
  * what it needs (frames, file pages), and then sets the entry if it still says
  * what it said.  If not, somebody else was faster, and the caller looks again.
  *
- * I1  Frames and tables are got before the gate is entered (M2).
+ * I1  Frames and tables are got before the change begins (M2).
  * I2  An entry that was empty, swapped out or chose a file page was translated by
- *     nobody: filling it opens no section, only the gate.
+ *     nobody: filling it is a change without a section.
  * I3  A swap slot is held while it is read: its number cannot come to mean
  *     another page in between.
  * I4  An entry is waited for (migration) with nothing but the mmap lock held.
@@ -73,18 +73,18 @@ bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old
 		       struct page *page, soft_pte bits)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte *entry;
 	bool same;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pte(mm, address);
 	same = entry && *entry == old;
 	if (same)
 		mmun_soft_place(mm, address, page, bits);
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	if (same)
 		return true;
 	soft_stat_inc(mm->soft, faults_minor_raced);

@@ -4,7 +4,7 @@
  * secondary MMUs.
  *
  * fault.c (dispatch, anonymous, swap), fault_file.c, cow.c, access.c, gup.c, page_api.c,
- * device.c; section.c has what machine.h says of sections and the gate.
+ * device.c; section.c has what machine.h says of sections and changes.
  * Tests: tests/unit/soft_fault.c, tests/unit/soft_cow.c, tests/unit/soft_device.c.
  */
 #ifndef MMUN_SOFT_FAULT_H

@@ -126,11 +126,11 @@ int mmun_soft_fault_device(struct soft_vma *vma, unsigned long address, unsigned
 static int insert(struct soft_vma *vma, unsigned long address, struct page *page)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte *entry;
 	int ret = 0;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pte(mm, address);
 	if (!entry) {
@@ -142,7 +142,7 @@ static int insert(struct soft_vma *vma, unsigned long address, struct page *page
 		mmun_soft_place(mm, address, page, soft_fault_bits(vma, 0));
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	return ret;
 }
 

@@ -111,16 +111,16 @@ static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct p
 			     struct soft_table *leaf)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_gate gate;
+	struct soft_change change;
 	bool empty;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	empty = !*mmun_soft_pmd(mm, start);
 	if (empty)
 		mmun_soft_huge_install(vma, start, page, leaf);
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	return empty;
 }
 

@@ -121,6 +121,7 @@ int mmun_soft_destroy(struct mmun_soft *soft)
 static void free_private(struct soft_mm *sm)
 {
 	mmun_mutex_destroy(&sm->page_table_lock);
+	mmun_percpu_rwsem_destroy(&sm->changes);
 	mmun_free(sm);
 }
 
@@ -134,6 +135,7 @@ static int alloc_private(struct mmun_soft *soft, struct soft_mm **out)
 	sm->soft = soft;
 	soft_list_init(&sm->link);
 	mmun_mutex_init(&sm->page_table_lock, MMUN_RANK_SOFT_PTL);
+	mmun_percpu_rwsem_init(&sm->changes, MMUN_RANK_SOFT_CHANGES);
 	ret = mmun_soft_tables_create(sm);
 	if (ret)
 		free_private(sm);

@@ -13,25 +13,25 @@
  *   page lock (a bit)           who may change page->mapping, free or replace it
  *   mapping->i_mmap_lock        which VMAs map a file; read for walks
  *   anon_vma root lock          which VMAs may map an anonymous page; read for walks
- *   the mm's gate               every change of a page table entry happens inside
+ *   mm->changes                 read: every change of a page table entry
  *   mm->page_table_lock         the entries themselves, and data accesses of processors
  *   mapping->pages_lock         what page is where in a file
  *   zone lock                   free frames and the LRU
  *   swap lock, slot locks       swap store
  *
  * Rules that keep this free of dead-locks, each checked in debug builds:
- * M1  Every change of an entry holds the mm's gate, and besides the mmap lock
- *     or the reverse-map lock through which the entry was found.  So mm_lock()
- *     has two ways to exclude them all: the gate, or all those locks.
- * M2  Inside a gate nothing waits for a frame, the mmap lock, a page lock or a
+ * M1  Every change of an entry holds the mm's ->changes for reading, and besides the
+ *     mmap lock or the reverse-map lock through which the entry was found.  So mm_lock()
+ *     has two ways to exclude them all: ->changes for writing, or all those locks.
+ * M2  Inside a change nothing waits for a frame, the mmap lock, a page lock or a
  *     reverse-map lock: frames are allocated before (allocation reclaims, and
- *     reclaim enters gates).  No frame is allocated under a reverse-map lock either.
+ *     reclaim makes changes).  No frame is allocated under a reverse-map lock either.
  * M3  No callback of a notifier runs under the page_table_lock: a driver's lock
  *     may be held around mmun_soft_device_read(), which takes it.
  * M4  A frame with page->mapping set to an anon_vma holds a reference to it, a
  *     merged one to each that it is found through; a file page's mapping is stable
  *     under the page lock.
- * M5  A thread that holds one mm's gate enters no other mm's.
+ * M5  A thread inside a change of one mm begins none of another's.
  */
 #ifndef MMUN_SOFT_MACHINE_H
 #define MMUN_SOFT_MACHINE_H
@@ -41,6 +41,7 @@
 
 #include "atomic.h"
 #include "lock.h"
+#include "percpu_rwsem.h"
 #include "tree.h"
 
 /* A circular list with a head. */
@@ -126,6 +127,7 @@ struct soft_mm {
 
 	/* Entries: see table.h. */
 	struct mmun_mutex page_table_lock;	/* MMUN_RANK_SOFT_PTL */
+	struct mmun_percpu_rwsem changes;	/* MMUN_RANK_SOFT_CHANGES */
 	struct soft_table *pgd;
 
 	/* The pages are gone or going: set under page_table_lock before the first is freed. */
@@ -137,10 +139,21 @@ static inline struct soft_mm *soft_mm(const struct mm_struct *mm)
 	return mmun_mm_priv(mm);
 }
 
+/* The mm's ->changes for reading, a read section of the mm, cancellation off.  Without
+ * a section it is for entries that only come to be (nothing was translated there
+ * before).  Nests inside a section of the same mm. */
+struct soft_change {
+	struct mmun_reader reader;
+	unsigned int slot;
+	int cancel;
+};
+void mmun_soft_change_begin(struct soft_change *c, struct mm_struct *mm);
+void mmun_soft_change_end(struct soft_change *c, struct mm_struct *mm);
+
 /*
- * One section of one mm: the gate, cancellation off, and start...end.
+ * One section of one mm: a change, and start...end.
  *
- * soft_section_start() enters the gate and tells the notifiers; the caller then
+ * soft_section_start() begins the change and tells the notifiers; the caller then
  * takes the page_table_lock and changes entries, releases it, and ends.
  * start fails only with @nonblock (-EAGAIN; then nothing is held and end is not
  * called).  Called with the page_table_lock not held.
@@ -148,8 +161,7 @@ static inline struct soft_mm *soft_mm(const struct mm_struct *mm)
 struct soft_section {
 	struct mmu_notifier_range range;
 	struct mmun_origin origin;
-	int cookie;
-	int cancel;
+	struct soft_change change;
 };
 
 int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
@@ -157,15 +169,6 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 			    unsigned long end, bool nonblock);
 /* @unchanged: nothing in the range changed (adds MMUN_RANGE_UNCHANGED). */
 void mmun_soft_section_end(struct soft_section *s, bool unchanged);
-
-/* Into and out of the gate without telling anybody: for entries that only come to
- * be (nothing was translated there before).  Nests inside a section of the same mm. */
-struct soft_gate {
-	int cookie;
-	int cancel;
-};
-void mmun_soft_gate_enter(struct soft_gate *g, struct mm_struct *mm);
-void mmun_soft_gate_exit(struct soft_gate *g, struct mm_struct *mm);
 
 /* machine.c: an address space without VMAs; fork fills it.  Nobody but the caller knows it
  * until mmun_soft_mm_publish(), from when mmun_soft_for_each_mm() may visit it. */

@@ -5,7 +5,7 @@
  * I1  What can fail without a driver's doing is done before anything that is in the
  *     way of MAP_FIXED goes; only a driver's ->mmap that refuses leaves a hole.
  * I2  A driver's ->mmap runs with the mmap lock held for write, no section open and no
- *     gate entered: it may register a notifier there.
+ *     change begun: it may register a notifier there.
  *
  * Not here: where it goes (area.c), what it merges with (merge.c).
  * Tests: tests/unit/soft_map.c.

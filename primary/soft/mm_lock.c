@@ -3,8 +3,8 @@
  * mm_lock() of a software address space: three ways to keep every change of its
  * entries out (machine.h, M1).
  *
- * Gate: every change happens inside the mm's gate, so closing that is enough,
- * however many mappings there are.
+ * Semaphore: every change holds the mm's ->changes for reading, so to hold it for
+ * writing is enough, however many mappings there are.
  * Sort: the caller's mmap lock, held for write, keeps out whoever needs that lock;
  * everybody else comes through a reverse map, so all reverse-map locks of the mm's
  * VMAs are taken.  I1: each distinct one once (L1); i_mmap before anon_vma, the
@@ -18,7 +18,7 @@
  *
  * With sort and mark the mmap lock held for read does not keep page faults out.
  *
- * Not here: one mm_lock per task, core/mm_lock.c.  Why the gate is the default:
+ * Not here: one mm_lock per task, core/mm_lock.c.  Why the semaphore is the default:
  * docs/PERFORMANCE.md.  Tests: tests/unit/soft_mm_lock.c, tests/model/mm_lock.pml.
  */
 #include <errno.h>
@@ -225,8 +225,8 @@ int mmun_soft_lock(struct mm_struct *mm, struct mm_lock_data *data)
 	int ret = 0;
 
 	switch (sm->soft->params.mm_lock) {
-	case MMUN_SOFT_MM_LOCK_GATE:
-		mmun_gate_close(mm);
+	case MMUN_SOFT_MM_LOCK_PERCPU_RWSEM:
+		mmun_percpu_write_lock(&sm->changes);
 		break;
 	case MMUN_SOFT_MM_LOCK_SORT:
 		ret = lock_sorted(sm, data);
@@ -248,8 +248,8 @@ void mmun_soft_unlock(struct mm_struct *mm, struct mm_lock_data *data)
 	struct soft_mm *sm = soft_mm(mm);
 
 	switch (sm->soft->params.mm_lock) {
-	case MMUN_SOFT_MM_LOCK_GATE:
-		mmun_gate_open(mm);
+	case MMUN_SOFT_MM_LOCK_PERCPU_RWSEM:
+		mmun_percpu_write_unlock(&sm->changes);
 		break;
 	case MMUN_SOFT_MM_LOCK_SORT:
 		unlock_sorted(data);

@@ -11,7 +11,7 @@
  *
  * A reverse-map walk that has looked at the new place already and then looks at
  * the old one misses the page.  Who must not miss it (truncate, the end of a
- * migration) is kept out by the caller, before the gate.
+ * migration) is kept out by the caller, before the change.
  *
  * Not here: sections (the caller's), the VMAs (remap.c).
  * Tests: tests/unit/soft_table.c.

@@ -141,12 +141,12 @@ int mmun_soft_munmap(struct mm_struct *mm, unsigned long address, size_t length)
 void mmun_soft_unmap_all(struct soft_mm *mm)
 {
 	struct soft_vma *vma, *next;
-	struct soft_gate gate;
+	struct soft_change change;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	soft_for_each_vma(vma, mm)
 		mmun_soft_zap(vma, vma->v.vm_start, vma->v.vm_end, NULL);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 
 	soft_for_each_vma(vma, mm)
 		close_vma(vma);

@@ -298,12 +298,12 @@ static void to_old_end(struct page *page)
 void mmun_soft_cold_range(struct soft_vma *vma, unsigned long start, unsigned long end)
 {
 	struct gather g = { .mm = soft_vma_mm(vma), .next = start, .end = end, .make_old = true };
-	struct soft_gate gate;
+	struct soft_change change;
 
 	while (g.next < g.end) {
-		mmun_soft_gate_enter(&gate, vma->v.vm_mm);
+		mmun_soft_change_begin(&change, vma->v.vm_mm);
 		gather(&g);
-		mmun_soft_gate_exit(&gate, vma->v.vm_mm);
+		mmun_soft_change_end(&change, vma->v.vm_mm);
 		for (unsigned int i = 0; i < g.nr; i++)
 			to_old_end(g.pages[i]);
 	}

@@ -4,7 +4,7 @@
  *
  * I1  A walk holds the reverse-map lock for read, so the VMAs it visits stay where they
  *     are.  It visits places where the page may be; whoever changes an entry looks at
- *     it under the page_table_lock, inside the mm's gate, and one mm at a time.
+ *     it under the page_table_lock, inside a change of the mm, and one mm at a time.
  * I2  Notifiers are asked and told without the page_table_lock, for the same
  *     reason that the lock is the innermost: a driver may access memory with its own
  *     lock held.
@@ -193,11 +193,11 @@ static bool look_at(struct soft_vma *vma, unsigned long address, void *arg)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct look *look = arg;
-	struct soft_gate gate;
+	struct soft_change change;
 	bool young = false, maps;
 	soft_pte value;
 
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);
 	maps = soft_pte_maps(value, look->page);
@@ -206,7 +206,7 @@ static bool look_at(struct soft_vma *vma, unsigned long address, void *arg)
 	mmun_mutex_unlock(&mm->page_table_lock);
 	if (maps)
 		young |= ask_notifiers(mm->mm, address, look->page, soft_pte_huge(value));
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	look->young += young;
 	return true;
 }

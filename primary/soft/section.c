@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Sections of a software address space: the gate around, the notifiers told.
+ * Sections of a software address space: what holds them, and the notifiers told.
  *
- * I1  From start to end the thread is inside the mm's gate and cannot be
- *     cancelled, as MMUN_RANGE_READ_LOCKED promises: a registration waits for the
- *     whole section, not for its callbacks only.
- * I2  A refused start leaves nothing behind: no gate, no open section.
+ * I1  From start to end the thread holds the mm's ->changes for reading, a read
+ *     section of the mm, and cannot be cancelled, as MMUN_RANGE_READ_LOCKED promises:
+ *     a registration waits for the whole section, not for its callbacks only.
+ * I2  A refused start leaves nothing behind: nothing held, no open section.
  * I3  MMUN_RANGE_PINNED_SAFE is the operation's word that pages with FOLL_PIN
  *     users stay where they are.  It is given by operation, in one table; only what
  *     copies may have to take it back, a copy-on-write and a collapse.
@@ -54,16 +54,18 @@ static void describe(struct soft_section *s, struct mm_struct *mm, enum mmu_noti
 	};
 }
 
-static void enter(struct mm_struct *mm, int *cookie, int *cancel)
+void mmun_soft_change_begin(struct soft_change *c, struct mm_struct *mm)
 {
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, cancel);
-	*cookie = mmun_gate_enter(mm, false);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &c->cancel);
+	c->slot = mmun_percpu_read_lock(&soft_mm(mm)->changes);
+	mmun_mm_read_lock(mm, &c->reader);
 }
 
-static void leave(struct mm_struct *mm, int cookie, int cancel)
+void mmun_soft_change_end(struct soft_change *c, struct mm_struct *mm)
 {
-	mmun_gate_exit(mm, cookie);
-	pthread_setcancelstate(cancel, NULL);
+	mmun_mm_read_unlock(mm, &c->reader);
+	mmun_percpu_read_unlock(&soft_mm(mm)->changes, c->slot);
+	pthread_setcancelstate(c->cancel, NULL);
 }
 
 int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
@@ -75,11 +77,11 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 	describe(s, mm, event, op, start, end);
 	if (leaves_pinned_pages(op))
 		s->range.flags |= MMUN_RANGE_PINNED_SAFE;
-	enter(mm, &s->cookie, &s->cancel);
+	mmun_soft_change_begin(&s->change, mm);
 	ret = nonblock ? mmu_notifier_invalidate_range_start_nonblock(&s->range) :
 			 mmu_notifier_invalidate_range_start(&s->range);
 	if (ret)
-		leave(mm, s->cookie, s->cancel);
+		mmun_soft_change_end(&s->change, mm);
 	return ret;
 }
 
@@ -88,7 +90,7 @@ void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm
 				    unsigned long start, unsigned long end)
 {
 	describe(s, mm, MMU_NOTIFY_CLEAR, op, start, end);
-	enter(mm, &s->cookie, &s->cancel);
+	mmun_soft_change_begin(&s->change, mm);
 	mmu_notifier_invalidate_range_start(&s->range);
 }
 
@@ -97,15 +99,5 @@ void mmun_soft_section_end(struct soft_section *s, bool unchanged)
 	if (unchanged)
 		s->range.flags |= MMUN_RANGE_UNCHANGED;
 	mmu_notifier_invalidate_range_end(&s->range);
-	leave(s->range.mm, s->cookie, s->cancel);
-}
-
-void mmun_soft_gate_enter(struct soft_gate *g, struct mm_struct *mm)
-{
-	enter(mm, &g->cookie, &g->cancel);
-}
-
-void mmun_soft_gate_exit(struct soft_gate *g, struct mm_struct *mm)
-{
-	leave(mm, g->cookie, g->cancel);
+	mmun_soft_change_end(&s->change, s->range.mm);
 }

@@ -15,7 +15,7 @@
  * copy_entries.c, huge.c (first touch, split), collapse.c.
  * Tests: tests/unit/soft_table.c, tests/unit/soft_huge.c.
  *
- * Functions that change entries are called inside the gate (M1) with the
+ * Functions that change entries are called inside a change (M1) with the
  * page_table_lock NOT held, and take it themselves, unless said otherwise.
  * They tell no notifier: the caller's section does.
  */
@@ -185,7 +185,7 @@ int mmun_soft_move(struct soft_vma *from, unsigned long old_start, struct soft_v
  * Both mmap locks held for write.  0 or -ENOMEM, section closed (S4), what was copied stays. */
 int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child);
 
-/* huge.c.  All with the mmap lock or a reverse-map lock held, outside the gate: they open
+/* huge.c.  All with the mmap lock or a reverse-map lock held, outside of a change: they open
  * their own section (MMU_NOTIFY_CLEAR, MMUN_OP_HUGE_SPLIT, the whole 2 MiB). */
 /* A huge entry at @address becomes 512 small ones; 0, also when there is none. */
 int mmun_soft_split_huge(struct soft_vma *vma, unsigned long address);

@@ -162,18 +162,18 @@ static bool restore_one(struct soft_vma *vma, unsigned long address, void *arg)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	const struct move *move = arg;
-	struct soft_gate gate;
+	struct soft_change change;
 	soft_pte value;
 
 	/* Nothing is translated there: nobody to tell. */
-	mmun_soft_gate_enter(&gate, mm->mm);
+	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);
 	if (value & SOFT_PTE_MIGRATION &&
 	    soft_pte_number(value) == mmun_soft_pfn_of_page(move->old))
 		restore_entry(mm, address, value, move->new);
 	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_gate_exit(&gate, mm->mm);
+	mmun_soft_change_end(&change, mm->mm);
 	return true;
 }
 

@@ -17,7 +17,7 @@
 
 #define FILE_AT 0x20000000ul
 
-static const char *const ways[] = { "gate", "sort", "mark" };
+static const char *const ways[] = { "percpu_rwsem", "sort", "mark" };
 
 static struct mm_struct *mm;
 static struct file *file;
@@ -139,7 +139,7 @@ static void test_join(enum mmun_soft_mm_lock way)
 
 int main(void)
 {
-	test_join(MMUN_SOFT_MM_LOCK_GATE);
+	test_join(MMUN_SOFT_MM_LOCK_PERCPU_RWSEM);
 	test_join(MMUN_SOFT_MM_LOCK_SORT);
 	test_join(MMUN_SOFT_MM_LOCK_MARK);
 	return tap_done();

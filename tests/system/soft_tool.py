@@ -82,7 +82,7 @@ def test_mm_locks():
     for name in ('mm_lock_against_truncate', 'mm_lock_shared_locks'):
         with open(os.path.join(SCENARIOS, name + '.mmun'), encoding='utf-8') as file:
             body = file.read().replace('machine mm_lock sort\n', '')
-        for way in ('gate', 'sort', 'mark'):
+        for way in ('percpu_rwsem', 'sort', 'mark'):
             result = play('machine mm_lock %s\n%s' % (way, body))
             ok(result.returncode == 0, 'L2: %s with mm_lock %s' % (name, way),
                result.stdout + result.stderr)

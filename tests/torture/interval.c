@@ -4,7 +4,7 @@
  *
  * Changers replace the frames of ranges of pages: start, new frames, old frames
  * freed, end; some sections may sleep, some must not, some run in signal handlers,
- * some are opened by callbacks; all run under the gate.  Users subscribe to ranges,
+ * some are opened by callbacks; all run inside read sections.  Users subscribe to ranges,
  * look frames up with the retry protocol, use them under their lock and leave; some
  * refuse, some work in two passes.  A crowd around them comes and goes, so that the
  * tree has several levels and needs memory.  List notifiers come and go and refuse now and
@@ -69,19 +69,8 @@ static long histogram[NR_STATES];
 static long changes, refused, nested, in_handlers, lookups, retries, hits, subscriptions;
 static long two_passes, poisoned, unseen, joins, crowd_left;
 
-static int lock_mm(struct mm_struct *which, struct mm_lock_data *data)
-{
-	mmun_gate_close(which);
-	return 0;
-}
-
-static void unlock_mm(struct mm_struct *which, struct mm_lock_data *data)
-{
-	mmun_gate_open(which);
-}
-
 static const struct mmun_primary_ops primary = {
-	.name = "pages", .lock = lock_mm, .unlock = unlock_mm,
+	.name = "pages"
 };
 
 static struct mm_struct *new_mm(void)
@@ -123,31 +112,33 @@ static struct mmu_notifier_range some_range(uint64_t random)
 static bool change_nonblocking(uint64_t random)
 {
 	struct mmu_notifier_range range = some_range(random);
-	int gate = mmun_gate_enter(mm, false);
+	struct mmun_reader reader;
 	bool done;
 
+	mmun_mm_read_lock(mm, &reader);
 	range.flags = MMUN_RANGE_READ_LOCKED;
 	done = !mmu_notifier_invalidate_range_start_nonblock(&range);
 	if (done) {
 		replace_all(&range);
 		mmu_notifier_invalidate_range_end(&range);
 	}
-	mmun_gate_exit(mm, gate);
+	mmun_mm_read_unlock(mm, &reader);
 	mmun_add_relaxed(done ? &changes : &refused, 1);
 	return done;
 }
 
 static void change_blocking(struct mmu_notifier_range range, bool yield)
 {
-	int gate = mmun_gate_enter(mm, false);
+	struct mmun_reader reader;
 
+	mmun_mm_read_lock(mm, &reader);
 	range.flags = MMUN_RANGE_READ_LOCKED;
 	mmu_notifier_invalidate_range_start(&range);
 	replace_all(&range);
 	if (yield)
 		sched_yield();
 	mmu_notifier_invalidate_range_end(&range);
-	mmun_gate_exit(mm, gate);
+	mmun_mm_read_unlock(mm, &reader);
 	mmun_add_relaxed(&changes, 1);
 }
 
@@ -232,8 +223,8 @@ static const struct mmu_interval_notifier_ops two_pass_ops = {
 	.invalidate_start = invalidate_start, .invalidate_finish = invalidate_finish,
 };
 
-/* With the signal blocked: a section in a handler may wait at the gate, and who
- * holds the gate open may wait for this lock. */
+/* With the signal blocked: the handler opens a section, whose callbacks may want this
+ * lock. */
 static void lock_user(struct user *user, sigset_t *saved)
 {
 	sigset_t set;
@@ -421,7 +412,7 @@ static int refuse_sometimes(struct mmu_notifier *mn, const struct mmu_notifier_r
 
 static const struct mmu_notifier_ops list_ops = { .invalidate_range_start = refuse_sometimes };
 
-/* Registration closes the gate: sections wait there, intervals do not care. */
+/* Registration waits for sections; intervals do not care. */
 static void *joiner(void *arg)
 {
 	while (!mmun_load_full(&stop)) {

@@ -6,7 +6,8 @@
  * any greater age is a grace period that ended too early.
  *
  * Readers sleep, nest, run in signal handlers, and hand their open section to
- * another thread.  One updater waits for grace periods, one uses callbacks,
+ * another thread.  Sections are counted in cells, or (an even seed) in shared slots.
+ * One updater waits for grace periods, one uses callbacks,
  * several only wait.
  */
 #include <pthread.h>
@@ -35,12 +36,12 @@ static struct element elements[2][NR_ELEMENTS];
 static struct element *current[2];
 static long histogram[AGES];
 static long grace_periods, callbacks, sections, handed_over, in_handlers, no_element;
-static int stop;
+static int stop, stopped, updated;
 static struct options options;
 
 /* A section that one reader left open for whoever comes next. */
 struct open_section {
-	int bank;
+	struct mmun_reader reader;
 	struct element *element;
 };
 static struct open_section *mailbox;
@@ -66,21 +67,21 @@ static void dawdle(struct rng *rng)
 static void close_section(struct open_section *section)
 {
 	note(section->element);
-	srcu_read_unlock(&domain, section->bank);
+	srcu_read_unlock(&domain, &section->reader);
 }
 
 static void read_once(struct rng *rng)
 {
 	struct open_section section, *old;
 
-	section.bank = srcu_read_lock(&domain);
+	section.reader = srcu_read_lock(&domain);
 	section.element = mmun_load_acquire(&current[one_in(rng, 2)]);
 	dawdle(rng);
 	if (one_in(rng, 8)) {
-		int nested = srcu_read_lock(&domain);
+		struct mmun_reader nested = srcu_read_lock(&domain);
 
 		note(section.element);
-		srcu_read_unlock(&domain, nested);
+		srcu_read_unlock(&domain, &nested);
 	}
 	mmun_add_relaxed(&sections, 1);
 	if (!one_in(rng, 100)) {
@@ -103,17 +104,21 @@ static void *reader(void *arg)
 
 	while (!mmun_load_full(&stop))
 		read_once(&rng);
+	/* A section that we have handed over is open no longer than we are here. */
+	(void)mmun_add_full(&stopped, 1);
+	while (!mmun_load_full(&updated))
+		usleep(1000);
 	return NULL;
 }
 
 static void handler(int sig)
 {
-	int bank = srcu_read_lock(&domain);
+	struct mmun_reader reader = srcu_read_lock(&domain);
 	struct element *element = mmun_load_acquire(&current[0]);
 
 	mmun_cpu_relax();
 	note(element);
-	srcu_read_unlock(&domain, bank);
+	srcu_read_unlock(&domain, &reader);
 	mmun_add_relaxed(&in_handlers, 1);
 }
 
@@ -210,10 +215,14 @@ static void *syncer(void *arg)
 int main(int argc, char **argv)
 {
 	pthread_t threads[NR_READERS + NR_SYNCERS + 2];
+	struct open_section *left;
 	int n = 0;
 
 	options = parse_options(argc, argv);
 	mmun_srcu_init(&domain, slots, mmun_srcu_nr_slots());
+	if (options.seed & 1 && !mmun_srcu_use_cells(&domain))
+		diag("no cells here");
+	diag("sections in %s", domain.cells ? "cells" : "slots");
 	if (mmun_srcu_worker_start())
 		bail_out("no worker");
 	current[0] = take_element(0);
@@ -231,14 +240,18 @@ int main(int argc, char **argv)
 		pthread_kill(threads[i % NR_READERS], SIGUSR1);
 	}
 	mmun_store_full(&stop, 1);
-	/* The section in the mailbox belongs to nobody any more. */
-	for (int i = 0; i < NR_READERS; i++)
-		pthread_join(threads[i], NULL);
-	if (mailbox) {
-		close_section(mailbox);
-		free(mailbox);
+	/* What is left in the mailbox is waited for by the others. */
+	while (mmun_load_full(&stopped) < NR_READERS)
+		usleep(1000);
+	left = mmun_swap_full(&mailbox, NULL);
+	if (left) {
+		close_section(left);
+		free(left);
 	}
 	for (int i = NR_READERS; i < n; i++)
+		pthread_join(threads[i], NULL);
+	mmun_store_full(&updated, 1);
+	for (int i = 0; i < NR_READERS; i++)
 		pthread_join(threads[i], NULL);
 	srcu_barrier();
 	srcu_barrier();

@@ -46,16 +46,19 @@ static void test_plain_primary(void)
 {
 	struct mmun_primary_ops ops = { .name = "plain" };
 	struct mmun_mm_params params = { .priv = &fake };
+	struct mm_lock_data data;
 	struct watcher watcher;
 
 	is(mmun_mm_create(&params, &mm), -EINVAL, "a primary without operations is refused");
 	params.ops = &ops;
-	is(mmun_mm_create(&params, &mm), -EINVAL, "or without mm_lock");
 	ops.lock = fake_lock;
-	is(mmun_mm_create(&params, &mm), -EINVAL, "or without mm_unlock");
-	ops.unlock = fake_unlock;
+	is(mmun_mm_create(&params, &mm), -EINVAL, "or with mm_lock and without mm_unlock");
+	ops.lock = NULL;
 	memset(&fake, 0, sizeof(fake));
-	is(mmun_mm_create(&params, &mm), 0, "the others may be missing");
+	is(mmun_mm_create(&params, &mm), 0, "each operation may be missing");
+	mmap_write_lock(mm);
+	is(mm_lock(mm, &data), -EOPNOTSUPP, "such an mm cannot be locked");
+	mmap_write_unlock(mm);
 	watch(&watcher, mm);
 	mmput(mm);
 	is(watcher.releases, 1, "U1 exit releases");
@@ -137,7 +140,7 @@ static void test_inside_a_callback(void)
 	fake_section(mm);
 	is(answer, -EDEADLK, "S7 get inside a callback is refused");
 	watcher.in_start = change_another;
-	/* With SRCU alone, as an event source without a gate has them. */
+	/* A section that is a read section by itself. */
 	range_init(&range, mm);
 	mmu_notifier_invalidate_range_start(&range);
 	mmu_notifier_invalidate_range_end(&range);
@@ -213,12 +216,6 @@ static void put_twice(void *arg)
 	mmput(mm);
 }
 
-static void close_inside(void *arg)
-{
-	mmun_gate_enter(mm, false);
-	mmun_gate_close(mm);
-}
-
 static void unregister_in_own_release(struct watcher *watcher)
 {
 	mmu_notifier_unregister(&watcher->mn, mm);
@@ -256,7 +253,6 @@ static void test_misuse(void)
 {
 	expect_abort(drop_twice, "R6 mmdrop() without a reference is caught");
 	expect_abort(put_twice, "R5 mmput() without a user is caught");
-	expect_abort(close_inside, "L3 closing the gate from inside is caught");
 	expect_abort(leave_before, "U4 unregister of what is not registered is caught");
 	expect_abort(leave_twice, "U8 unregister inside the own release is caught");
 }

@@ -8,18 +8,18 @@ static struct mm_struct *mm;
 static void test_nobody(void)
 {
 	struct mmu_notifier_range range;
-	unsigned long idle;
 
 	mm = fake_mm(&fake);
 	range_init(&range, mm);
-	idle = mm->slots[0].lock[0];
 	is(mmu_notifier_invalidate_range_start(&range), 0, "S10 a section with no notifier");
 	ok(mmu_notifier_range_blockable(&range), "the blocking start says so");
+	is((long)mmun_srcu_open_here(&mm->srcu), 1, "R2 it is a read section where nobody listens");
 	mmu_notifier_invalidate_range_end(&range);
 	is(mmu_notifier_invalidate_range_start_nonblock(&range), 0, "S10 the nonblocking one too");
 	ok(!mmu_notifier_range_blockable(&range), "which says that it must not block");
 	is(mmu_notifier_clear_flush_young(mm, 0, 1), 0, "S10 nobody is young");
-	is(mm->slots[0].lock[0], idle, "S10 no read section is entered");
+	mmu_notifier_invalidate_range_end(&range);
+	is((long)mmun_srcu_open_here(&mm->srcu), 0, "R2 which ends with it");
 	mmput(mm);
 }
 
@@ -59,7 +59,7 @@ static void test_arguments(void)
 	mmu_notifier_invalidate_range_start(&range);
 	mmu_notifier_invalidate_range_end(&range);
 	ok(nr_seen == 2 && seen[0] == &range && seen[1] == &range &&
-	   !memcmp(&seen_copy[0], &seen_copy[1], sizeof(range)),
+	   !memcmp(&seen_copy[0], &seen_copy[1], offsetof(struct mmu_notifier_range, section)),
 	   "S3 start and end get the same range");
 	ok(seen_copy[0].event == MMU_NOTIFY_MIGRATE && seen_copy[0].owner == &origin &&
 	   seen_copy[0].origin == &origin && seen_copy[0].start == 4096 && seen_copy[0].end == 8192,
@@ -89,7 +89,7 @@ static void test_nesting(void)
 	mmput(mm);
 }
 
-/* Seven notifiers, any subset of which refuses. */
+/* Seven notifiers, any subset of which refuses; the newest is asked first. */
 static void test_refusals(void)
 {
 	struct watcher watchers[7];
@@ -100,24 +100,150 @@ static void test_refusals(void)
 	for (int i = 0; i < 7; i++)
 		watch(&watchers[i], mm);
 	for (unsigned int subset = 0; subset < 128; subset++) {
+		int refuser = -1;
+
 		for (int i = 0; i < 7; i++) {
 			watchers[i].starts = watchers[i].ends = 0;
 			watchers[i].answer = subset >> i & 1 ? -EAGAIN : 0;
+			if (watchers[i].answer)
+				refuser = i;
 		}
 		wrong += fake_section(mm) != (subset ? -EAGAIN : 0);
 		for (int i = 0; i < 7; i++) {
-			wrong += watchers[i].starts != 1 || watchers[i].open != 0 ||
-				 watchers[i].ends != !watchers[i].answer;
-			refused += !!watchers[i].answer;
-			unwound += subset && !watchers[i].answer;
+			wrong += watchers[i].starts != (i >= refuser) || watchers[i].open != 0 ||
+				 watchers[i].ends != (i > refuser);
+			unwound += subset && i > refuser;
 		}
+		refused += !!subset;
 	}
-	is(wrong, 0, "S8 B7 whoever refuses: all see the start, all others an end, counts are 0");
+	is(wrong, 0, "S8 B7 the first refusal stops the walk: who began gets an end, counts are 0");
 	mmun_mm_stats(mm, &stats);
 	is(stats.refused, refused, "B7 every refusal is counted");
 	is(stats.unwound, unwound, "B7 and every end because of one");
 	for (int i = 0; i < 7; i++)
 		mmu_notifier_unregister(&watchers[i].mn, mm);
+	mmput(mm);
+}
+
+/* The order of ends after a refusal is that of the starts. */
+
+static int calls[16], nr_calls;
+
+static void note_start(struct watcher *watcher)
+{
+	calls[nr_calls++] = watcher->id;
+}
+
+static void note_end(struct watcher *watcher)
+{
+	calls[nr_calls++] = -watcher->id;
+}
+
+static void test_order(void)
+{
+	static const int expected[] = { 4, 3, 2, -4, -3 };
+	struct watcher watchers[4];
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 4; i++) {
+		watch(&watchers[i], mm);
+		watchers[i].id = i + 1;
+		watchers[i].in_start = note_start;
+		watchers[i].in_end = note_end;
+	}
+	watchers[1].answer = -EAGAIN;
+	is(fake_section(mm), -EAGAIN, "B7 the second to last refuses");
+	ok(nr_calls == 5 && !memcmp(calls, expected, sizeof(expected)),
+	   "B7 those that began end in the order in which they began");
+	for (int i = 0; i < 4; i++)
+		mmu_notifier_unregister(&watchers[i].mn, mm);
+	mmput(mm);
+}
+
+/* A section that a notifier joins in the middle of: case of a program that tells the
+ * chain of its own system calls. */
+
+struct joiner {
+	struct watcher watcher;
+	long joined;
+};
+
+static void *join(void *arg)
+{
+	struct joiner *joiner = arg;
+
+	watch(&joiner->watcher, mm);
+	count(&joiner->joined);
+	return NULL;
+}
+
+static void *whole_section(void *arg)
+{
+	struct mmu_notifier_range range;
+	long *go = arg;
+
+	range_init(&range, mm);
+	mmu_notifier_invalidate_range_start_nonblock(&range);
+	count(&go[0]);
+	wait_until_set(&go[1]);
+	mmu_notifier_invalidate_range_end(&range);
+	return NULL;
+}
+
+static void test_joined_inside(bool first)
+{
+	struct watcher early;
+	struct joiner joiner = { 0 };
+	long go[2] = { 0 };
+	pthread_t section, joining;
+
+	mm = fake_mm(&fake);
+	if (!first)
+		watch(&early, mm);
+	section = spawn(whole_section, go);
+	wait_until_set(&go[0]);
+	joining = spawn(join, &joiner);
+	let_others_run();
+	ok(!counted(&joiner.joined), "R2 a registration waits for a section of its own kind (%s)",
+	   first ? "the first" : "not the first");
+	count(&go[1]);
+	pthread_join(section, NULL);
+	pthread_join(joining, NULL);
+	ok(!joiner.watcher.starts && !joiner.watcher.ends,
+	   "R1 B5 who registers inside it hears of neither edge");
+	mmu_notifier_unregister(&joiner.watcher.mn, mm);
+	if (!first) {
+		ok(early.starts == 1 && early.ends == 1, "S3 who was there hears both");
+		mmu_notifier_unregister(&early.mn, mm);
+	}
+	mmput(mm);
+}
+
+/* The thread that ends it need not be the one that started it, if that is still there. */
+static void *end_it(void *range)
+{
+	mmu_notifier_invalidate_range_end(range);
+	return NULL;
+}
+
+static void test_moved_section(const unsigned int *word)
+{
+	struct mmu_notifier_range range;
+	struct watcher watcher, late;
+
+	mm = fake_mm_with_word(&fake, word);
+	watch(&watcher, mm);
+	range_init(&range, mm);
+	mmu_notifier_invalidate_range_start(&range);
+	watcher_init(&late);
+	is(mmu_notifier_register(&late.mn, mm), -EDEADLK,
+	   "R4 inside its own section a thread does not register");
+	pthread_join(spawn(end_it, &range), NULL);
+	ok(watcher.starts == 1 && watcher.ends == 1, "S3 the end is told by another thread");
+	watch(&late, mm);
+	ok(true, "and the section is over");
+	mmu_notifier_unregister(&late.mn, mm);
+	mmu_notifier_unregister(&watcher.mn, mm);
 	mmput(mm);
 }
 
@@ -138,7 +264,7 @@ static void test_refusal_without_end(void)
 	mmu_notifier_register(&mn, mm);
 	range_init(&range, mm);
 	is(mmu_notifier_invalidate_range_start_nonblock(&range), -EAGAIN,
-	   "B7 a refusal outside the gate");
+	   "B7 a refusal in a section of its own");
 	is(watcher.open, 0, "B7 is unwound as well");
 	ok(!mmun_task.walk, "and leaves no mark on the thread");
 	mmu_notifier_unregister(&mn, mm);
@@ -301,10 +427,17 @@ static void test_cancellation(void)
 
 int main(void)
 {
+	static const unsigned int word = 1;
+
 	test_nobody();
 	test_arguments();
 	test_nesting();
 	test_refusals();
+	test_order();
+	test_joined_inside(true);
+	test_joined_inside(false);
+	test_moved_section(NULL);
+	test_moved_section(&word);
 	test_refusal_without_end();
 	test_young();
 	test_concurrent_changes();

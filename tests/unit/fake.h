@@ -2,8 +2,7 @@
 /*
  * A primary MMU without memory, and a notifier that counts what it is told.
  *
- * mm_lock of the fake primary closes the mm's gate; its own sections may run
- * under the gate (fake_section) or with SRCU alone.
+ * Its sections are read sections throughout; its mm_lock keeps nobody out.
  */
 #ifndef MMUN_TESTS_UNIT_FAKE_H
 #define MMUN_TESTS_UNIT_FAKE_H
@@ -55,7 +54,6 @@ static UNUSED int fake_lock(struct mm_struct *mm, struct mm_lock_data *data)
 
 	if (fake->lock_error)
 		return fake->lock_error;
-	mmun_gate_close(mm);
 	fake->locks++;
 	if (fake->while_locked)
 		fake->while_locked(mm);
@@ -67,7 +65,6 @@ static UNUSED void fake_unlock(struct mm_struct *mm, struct mm_lock_data *data)
 	struct fake *fake = mmun_mm_priv(mm);
 
 	fake->unlocks++;
-	mmun_gate_open(mm);
 }
 
 static UNUSED void fake_exit(struct mm_struct *mm)
@@ -198,19 +195,20 @@ static UNUSED void range_init(struct mmu_notifier_range *range, struct mm_struct
 	*range = (struct mmu_notifier_range){ .mm = mm, .start = 4096, .end = 8192 };
 }
 
-/* One section under the gate, as the running process has them. */
+/* One section inside a read section, as the running process has them. */
 static UNUSED int fake_section(struct mm_struct *mm)
 {
 	struct mmu_notifier_range range;
-	int gate = mmun_gate_enter(mm, false);
+	struct mmun_reader reader;
 	int ret;
 
+	mmun_mm_read_lock(mm, &reader);
 	range_init(&range, mm);
 	range.flags = MMUN_RANGE_READ_LOCKED;
 	ret = mmu_notifier_invalidate_range_start_nonblock(&range);
 	if (!ret)
 		mmu_notifier_invalidate_range_end(&range);
-	mmun_gate_exit(mm, gate);
+	mmun_mm_read_unlock(mm, &reader);
 	return ret;
 }
 

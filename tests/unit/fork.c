@@ -36,22 +36,18 @@ static long holding, let_go;
 /* Everything that a thread can hold at the moment of a fork. */
 static void *hold_everything(void *arg)
 {
-	int bank = srcu_read_lock(&mm->srcu);
+	struct mmun_reader reader = srcu_read_lock(&mm->srcu);
 	mmun_sigmask saved;
 
 	mmap_write_lock(mm);
-	mmun_mutex_lock(&mm->gate.closer);
 	mmun_mutex_lock(&mm->srcu.grace_lock);
 	mmun_chain_lock(mm->mmu_notifier_mm, &saved);
-	mmun_store_full(&mm->gate.closed, 1);
 	count(&holding);
 	wait_until_set(&let_go);
-	mmun_store_full(&mm->gate.closed, 0);
 	mmun_chain_unlock(mm->mmu_notifier_mm, &saved);
 	mmun_mutex_unlock(&mm->srcu.grace_lock);
-	mmun_mutex_unlock(&mm->gate.closer);
 	mmap_write_unlock(mm);
-	srcu_read_unlock(&mm->srcu, bank);
+	srcu_read_unlock(&mm->srcu, &reader);
 	return NULL;
 }
 

@@ -52,16 +52,16 @@ static void remove_in_callback(void *arg)
 static void remove_between_start_and_end(void *arg)
 {
 	struct mmu_notifier_range range = pages(mm, 1, 1);
-	int gate;
+	struct mmun_reader reader;
 
 	part_insert(&part, mm, 1, 1);
-	gate = mmun_gate_enter(mm, false);
+	mmun_mm_read_lock(mm, &reader);
 	range.flags = MMUN_RANGE_READ_LOCKED;
 	check(!mmu_notifier_invalidate_range_start_nonblock(&range));
 	mmu_interval_notifier_remove(&part.ni);
 	check(mmun_itree_contains(&part.ni.interval_tree));
 	end_of(&range);
-	mmun_gate_exit(mm, gate);
+	mmun_mm_read_unlock(mm, &reader);
 	check(!mmun_itree_contains(&part.ni.interval_tree) && mm->mm_count == 1);
 }
 
@@ -151,7 +151,7 @@ int main(void)
 {
 	in_child(remove_in_callback, "would wait for itself", "U8 remove in its own callback");
 	in_child(remove_between_start_and_end, "would wait for itself",
-		 "U8 remove in a gated section");
+		 "U8 remove in a section inside a read section");
 	in_child(remove_twice, "not inserted", "U7 remove twice");
 	in_child(remove_unknown, "not inserted", "U7 remove without insert");
 	in_child(read_in_callback, "would wait for itself", "U8 read_begin in its own callback");

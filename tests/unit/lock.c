@@ -2,16 +2,16 @@
 /* base/lock.c: ranks, recursion, reports.  Built with the checks on. */
 #include "fake.h"
 
-static struct mmun_mutex worker, chain, gate;
+static struct mmun_mutex worker, chain, changes;
 static struct mmun_rwlock mmap_lock;
 
 static void in_order(void *arg)
 {
 	mmun_rwlock_write_lock(&mmap_lock);
-	mmun_mutex_lock(&gate);
+	mmun_mutex_lock(&changes);
 	mmun_mutex_lock(&chain);
 	mmun_mutex_lock(&worker);
-	mmun_mutex_unlock(&gate);
+	mmun_mutex_unlock(&changes);
 	mmun_mutex_unlock(&worker);
 	mmun_mutex_unlock(&chain);
 	mmun_rwlock_write_unlock(&mmap_lock);
@@ -22,7 +22,7 @@ static void in_order(void *arg)
 static void inverted(void *arg)
 {
 	mmun_mutex_lock(&chain);
-	mmun_mutex_lock(&gate);
+	mmun_mutex_lock(&changes);
 }
 
 static void inverted_after_in_order(void *arg)
@@ -125,9 +125,9 @@ static void not_held(void *arg)
 static void tried(void *arg)
 {
 	mmun_mutex_lock(&chain);
-	if (!mmun_mutex_trylock(&gate))
+	if (!mmun_mutex_trylock(&changes))
 		_exit(1);
-	mmun_mutex_unlock(&gate);
+	mmun_mutex_unlock(&changes);
 	mmun_mutex_unlock(&chain);
 }
 
@@ -147,14 +147,14 @@ static void test_aborts(void)
 	ok(exited_well(run_in_child(in_order, NULL, text, sizeof(text))) && !*text,
 	   "locks taken in the order of their ranks");
 	ok(aborted(run_in_child(inverted, NULL, text, sizeof(text))), "an inversion aborts");
-	ok(says(text, "lock order inversion", "notifier chain > gate"),
+	ok(says(text, "lock order inversion", "notifier chain > writers of the page tables' semaphore"),
 	   "its report names both locks of this thread");
 	ok(says(text, "the order is:", "mmap lock > event source > "),
 	   "and the declared order");
 	ok(aborted(run_in_child(inverted_after_in_order, NULL, text, sizeof(text))),
 	   "an inversion of an order that was seen aborts");
-	ok(says(text, "notifier chain > gate",
-		"the other way round before: mmap lock > gate > notifier chain"),
+	ok(says(text, "notifier chain > writers of the page tables' semaphore",
+		"the other way round before: mmap lock > writers of the page tables' semaphore > notifier chain"),
 	   "its report has both stacks of lock names");
 	is(strchr(text, '\n') - text, (long)strlen(text) - 1, "the report is one line");
 	ok(aborted(run_in_child(twice, NULL, text, sizeof(text))), "a recursive take aborts");
@@ -246,7 +246,7 @@ static void test_hand_over(void)
 int main(void)
 {
 	mmun_mutex_init(&chain, MMUN_RANK_CHAIN);
-	mmun_mutex_init(&gate, MMUN_RANK_GATE);
+	mmun_mutex_init(&changes, MMUN_RANK_SOFT_CHANGES);
 	mmun_rwlock_init(&mmap_lock, MMUN_RANK_MMAP);
 	mmun_mutex_init(&outer, MMUN_RANK_SOFT_ALL_LOCKS);
 	for (int i = 0; i < MANY; i++)

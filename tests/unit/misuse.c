@@ -49,7 +49,7 @@ static void in_callback(void *arg)
 	mmu_notifier_unregister(&second.mn, mm);
 }
 
-static void in_ungated_callback(void *arg)
+static void in_callback_of_plain_section(void *arg)
 {
 	struct mmu_notifier_range range;
 
@@ -64,17 +64,17 @@ static void in_ungated_callback(void *arg)
 static void between_start_and_end(void *arg)
 {
 	struct mmu_notifier_range range;
-	int gate;
+	struct mmun_reader reader;
 
 	watch(&watcher, mm);
-	gate = mmun_gate_enter(mm, false);
+	mmun_mm_read_lock(mm, &reader);
 	range_init(&range, mm);
 	range.flags = MMUN_RANGE_READ_LOCKED;
 	check(mmu_notifier_invalidate_range_start_nonblock(&range) == 0);
 	mmu_notifier_unregister(&watcher.mn, mm);
 	check(misused() == 1);
 	mmu_notifier_invalidate_range_end(&range);
-	mmun_gate_exit(mm, gate);
+	mmun_mm_read_unlock(mm, &reader);
 	check(watcher.releases == 1 && watcher.ends == 0);
 }
 
@@ -228,8 +228,8 @@ int main(void)
 
 	mm = fake_mm(&fake);
 	misuse(in_callback, "inside a callback", "U8 unregister inside a callback");
-	misuse(in_ungated_callback, "inside a callback", "U8 unregister inside a callback without the gate");
-	misuse(between_start_and_end, "inside a callback", "U8 unregister inside an own gated section");
+	misuse(in_callback_of_plain_section, "inside a callback", "U8 unregister inside a callback of a section of its own");
+	misuse(between_start_and_end, "inside a callback", "U8 unregister between start and end");
 	misuse(in_release_at_exit, "inside a callback", "U8 unregister inside release at exit");
 	misuse(twice, "not registered", "U7 unregister twice");
 	misuse(never_registered, "not registered", "unregister of what was never registered");

@@ -11,48 +11,57 @@
 
 static struct mm_struct *mm;
 static struct fake fake;
-static long stop, open_sections;
+static long stop;
+
+/* The section that a thread has open, numbered; 0: none. */
+static unsigned long open_section[2];
 
 static void *sections_forever(void *arg)
 {
+	unsigned long *mine = &open_section[(long)arg], number = 0;
 	struct mmu_notifier_range range;
 
 	while (!counted(&stop)) {
-		int gate = mmun_gate_enter(mm, false);
+		struct mmun_reader reader;
+		bool own = ++number & 1;
 
-		(void)mmun_add_full(&open_sections, 1);
 		range_init(&range, mm);
-		range.flags = MMUN_RANGE_READ_LOCKED;
-		if (!mmu_notifier_invalidate_range_start_nonblock(&range))
+		if (!own) {
+			mmun_mm_read_lock(mm, &reader);
+			range.flags = MMUN_RANGE_READ_LOCKED;
+		}
+		if (!mmu_notifier_invalidate_range_start_nonblock(&range)) {
+			mmun_store_full(mine, number);
+			if (number % 64 == 0)
+				usleep(10);
+			mmun_store_full(mine, 0);
 			mmu_notifier_invalidate_range_end(&range);
-		(void)mmun_sub_full(&open_sections, 1);
-		mmun_gate_exit(mm, gate);
+		}
+		if (!own)
+			mmun_mm_read_unlock(mm, &reader);
 	}
 	return NULL;
 }
 
-static long open_while_locked;
-
-static void look_for_sections(struct mm_struct *locked)
-{
-	if (counted(&open_sections))
-		count(&open_while_locked);
-}
-
-static void test_register_against_sections(void)
+static void test_register_against_sections(const unsigned int *word)
 {
 	pthread_t threads[2];
-	long unmatched = 0, deaf = 0;
+	long unmatched = 0, deaf = 0, unseen = 0;
 
-	mm = fake_mm(&fake);
-	fake.while_locked = look_for_sections;
-	for (int i = 0; i < 2; i++)
-		threads[i] = spawn(sections_forever, NULL);
+	mm = fake_mm_with_word(&fake, word);
+	stop = 0;
+	for (long i = 0; i < 2; i++)
+		threads[i] = spawn(sections_forever, (void *)i);
 	for (int i = 0; i < ROUNDS; i++) {
+		unsigned long before[2];
 		struct watcher watcher;
 		long starts;
 
+		for (int t = 0; t < 2; t++)
+			before[t] = counted(&open_section[t]);
 		watch(&watcher, mm);
+		for (int t = 0; t < 2; t++)
+			unseen += before[t] && counted(&open_section[t]) == before[t];
 		starts = counted(&watcher.starts);
 		fake_section(mm);
 		deaf += counted(&watcher.starts) == starts;
@@ -62,28 +71,96 @@ static void test_register_against_sections(void)
 	count(&stop);
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	is(open_while_locked, 0, "R2 B5 no section is open while a notifier joins");
+	is(unseen, 0, "R2 B5 no section of before is open when a registration returns");
 	is(unmatched, 0, "R1 B5 nobody sees an end without its start");
 	is(deaf, 0, "R1 every later section calls the notifier");
 	mmput(mm);
 }
 
-static void test_start_without_end(void)
+static void *leave(void *arg)
+{
+	mmu_notifier_unregister(arg, mm);
+	return NULL;
+}
+
+static void test_leave_inside(void)
 {
 	struct mmu_notifier_range range;
-	struct watcher leaver, stayer;
+	struct watcher first, leaver, last;
+	pthread_t thread;
+	long starts;
 
 	mm = fake_mm(&fake);
+	watch(&first, mm);
 	watch(&leaver, mm);
-	watch(&stayer, mm);
+	watch(&last, mm);
 	range_init(&range, mm);
-	is(mmu_notifier_invalidate_range_start(&range), 0, "a section without the gate opens");
-	mmu_notifier_unregister(&leaver.mn, mm);
+	is(mmu_notifier_invalidate_range_start(&range), 0, "a section opens");
+	starts = leaver.starts;
+	thread = spawn(leave, &leaver.mn);
+	while (!counted(&leaver.releases))
+		usleep(100);
+	let_others_run();
+	ok(leaver.mn.mm == mm, "R3 U2 who leaves inside a section waits for its end");
 	mmu_notifier_invalidate_range_end(&range);
-	is(leaver.starts, 1, "R3 who leaves inside a section saw its start");
-	is(leaver.ends, 0, "R3 and not its end");
-	is(stayer.ends, 1, "R3 who stays sees it");
-	mmu_notifier_unregister(&stayer.mn, mm);
+	pthread_join(thread, NULL);
+	is(starts, 1, "R3 it saw the start");
+	ok(leaver.ends <= 1 && !leaver.early_ends, "R3 and at most its end");
+	ok(first.ends == 1 && last.ends == 1, "R3 the others see it, on both sides of the gap");
+	mmu_notifier_unregister(&first.mn, mm);
+	mmu_notifier_unregister(&last.mn, mm);
+	mmput(mm);
+}
+
+/* A section that does not end. */
+
+static void *stuck_section(void *arg)
+{
+	struct mmu_notifier_range range;
+	long *go = arg;
+
+	range_init(&range, mm);
+	mmu_notifier_invalidate_range_start_nonblock(&range);
+	count(&go[0]);
+	wait_until_set(&go[1]);
+	mmu_notifier_invalidate_range_end(&range);
+	return NULL;
+}
+
+static void test_time_out(const unsigned int *word)
+{
+	struct watcher there, watcher;
+	struct mmun_stats stats;
+	long go[2] = { 0 }, count_before;
+	pthread_t thread;
+	uint64_t begin;
+
+	mm = fake_mm_with_word(&fake, word);
+	watch(&there, mm);
+	thread = spawn(stuck_section, go);
+	wait_until_set(&go[0]);
+	watcher_init(&watcher);
+	count_before = mm->mm_count;
+	begin = mmun_now();
+	is(mmu_notifier_register(&watcher.mn, mm), -ETIMEDOUT, "R7 a section that does not end: too late");
+	begin = mmun_now() - begin;
+	diag("%lu ms", (unsigned long)(begin / MMUN_NSEC_PER_MSEC));
+	ok(begin >= MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC &&
+	   begin < (MMUN_REGISTER_WAIT_MS + 60000) * MMUN_NSEC_PER_MSEC,
+	   "R7 after the time that is promised");
+	ok(fake_mmap_lock_is_free(mm) && mm->mm_count == count_before && !watcher.mn.state &&
+	   !watcher.mn.mm, "R7 locks, counts and the object are as before");
+	memset(&watcher, 0xee, sizeof(watcher));
+	fake_section(mm);
+	count(&go[1]);
+	pthread_join(thread, NULL);
+	is(there.ends, 2, "R7 and nobody calls it: sections go on");
+	mmun_mm_stats(mm, &stats);
+	is((long)stats.timed_out, 1, "which is counted");
+	watch(&watcher, mm);
+	ok(true, "R7 it may be tried again");
+	mmu_notifier_unregister(&watcher.mn, mm);
+	mmu_notifier_unregister(&there.mn, mm);
 	mmput(mm);
 }
 
@@ -164,7 +241,7 @@ static void test_counts(void)
 
 static void check_unchanged(struct watcher *watcher, long live, const char *step)
 {
-	ok(fake_mmap_lock_is_free(mm) && !mmun_load_full(&mm->gate.closed) &&
+	ok(fake_mmap_lock_is_free(mm) &&
 	   mm->mm_count == 1 && mm->mm_users == 1 && fake.locks == fake.unlocks &&
 	   mmun_alloc_live() == live && watcher->mn.state == 0,
 	   "R7 %s: locks, counts and memory are as before", step);
@@ -675,8 +752,11 @@ static void test_exit_in_handler(void)
 
 int main(void)
 {
-	test_register_against_sections();
-	test_start_without_end();
+	static const unsigned int word = 1;
+
+	test_register_against_sections(NULL);
+	test_register_against_sections(&word);
+	test_leave_inside();
 	test_locking_rules();
 	test_counts();
 	test_failures();
@@ -695,5 +775,6 @@ int main(void)
 	test_unregister_under_mmap_lock();
 	test_last_put_in_callback();
 	test_exit_in_handler();
+	test_time_out(&word);
 	return tap_done();
 }

@@ -176,11 +176,11 @@ static long in_section, may_leave;
 
 static void *slow_section(void *arg)
 {
-	int bank = srcu_read_lock(&mm->srcu);
+	struct mmun_reader reader = srcu_read_lock(&mm->srcu);
 
 	count(&in_section);
 	wait_until_set(&may_leave);
-	srcu_read_unlock(&mm->srcu, bank);
+	srcu_read_unlock(&mm->srcu, &reader);
 	return NULL;
 }
 

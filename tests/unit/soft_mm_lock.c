@@ -10,12 +10,12 @@
 #include "soft.h"
 
 #define AT(n) ((unsigned long)(n) << 20)
-#define GATE MMUN_SOFT_MM_LOCK_GATE
+#define RWSEM MMUN_SOFT_MM_LOCK_PERCPU_RWSEM
 #define SORT MMUN_SOFT_MM_LOCK_SORT
 #define MARK MMUN_SOFT_MM_LOCK_MARK
 
 static enum mmun_soft_mm_lock mode;
-static const char *const mode_names[] = { "gate", "sort", "mark" };
+static const char *const mode_names[] = { "percpu_rwsem", "sort", "mark" };
 
 static struct mmun_soft *machine(size_t pages)
 {
@@ -125,13 +125,13 @@ static void check_locks(struct mmun_soft *soft, struct mm_struct *mm, const stru
 
 	mmun_soft_stats(soft, &before);
 	lock(mm, &data);
-	is(held(all), mode == GATE ? 0 : all->count, "L1 %s: each distinct lock is held",
+	is(held(all), mode == RWSEM ? 0 : all->count, "L1 %s: each distinct lock is held",
 	   mode_names[mode]);
 	unlock(mm, &data);
 	mmun_soft_stats(soft, &after);
 	is(held(all), 0, "and none afterwards");
 	is(after.mm_locks - before.mm_locks, 1, "mm_lock is counted");
-	is(after.mm_lock_locks - before.mm_lock_locks, mode == GATE ? 0 : all->count,
+	is(after.mm_lock_locks - before.mm_lock_locks, mode == RWSEM ? 0 : all->count,
 	   "L1 %s: and each lock once", mode_names[mode]);
 }
 
@@ -630,7 +630,7 @@ static void test_signals(void)
 
 int main(void)
 {
-	for (mode = GATE; mode <= MARK; mode++) {
+	for (mode = RWSEM; mode <= MARK; mode++) {
 		test_each_once();
 		test_memory();
 		test_no_memory();

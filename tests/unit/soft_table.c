@@ -216,13 +216,13 @@ static struct soft_vma *vma_at(unsigned long address)
 	return mmun_soft_vma_find(sm, address);
 }
 
-static void zap_in_gate(unsigned long start, unsigned long stop, const struct soft_zap *how)
+static void zap_as_change(unsigned long start, unsigned long stop, const struct soft_zap *how)
 {
-	struct soft_gate gate;
+	struct soft_change change;
 
-	mmun_soft_gate_enter(&gate, mm);
+	mmun_soft_change_begin(&change, mm);
 	mmun_soft_zap(vma_at(start), start, stop, how);
-	mmun_soft_gate_exit(&gate, mm);
+	mmun_soft_change_end(&change, mm);
 }
 
 static void test_zap_anonymous(void)
@@ -236,13 +236,13 @@ static void test_zap_anonymous(void)
 		soft_poke(mm, AT + i * PAGE, i);
 	(void)soft_peek(mm, AT + 650 * PAGE);
 	is(before - soft_free_frames(soft), 600, "600 pages written, one read");
-	zap_in_gate(AT + PAGE, AT + 599 * PAGE, NULL);
+	zap_as_change(AT + PAGE, AT + 599 * PAGE, NULL);
 	is(before - soft_free_frames(soft), 2, "emptied, their frames are free");
 	ok(soft_peek(mm, AT + 599 * PAGE) == 599 && !soft_peek(mm, AT + PAGE),
 	   "what is outside the range stays");
 	mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT);
 	ok(entry_of(mm, AT).swapped, "one is swapped out");
-	zap_in_gate(AT, AT + 700 * PAGE, NULL);
+	zap_as_change(AT, AT + 700 * PAGE, NULL);
 	is(before - soft_free_frames(soft), 0, "the rest");
 	ok(!entry_of(mm, AT).swapped && !value_at(AT + 650 * PAGE), "slots and zero pages too");
 	end();
@@ -272,12 +272,12 @@ static void test_zap_private_file(void)
 	begin(64, 0);
 	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 8);
 	map_private_file(file);
-	zap_in_gate(AT, AT + 8 * PAGE, &how);
+	zap_as_change(AT, AT + 8 * PAGE, &how);
 	ok(present(0) && present(1) && present(6) && present(7), "pages of other indices stay");
 	ok(!present(2) && !present(4), "file pages of these go");
 	ok(present(3) && present(5), "private copies stay if they shall");
 	how.keep_private = false;
-	zap_in_gate(AT, AT + 8 * PAGE, &how);
+	zap_as_change(AT, AT + 8 * PAGE, &how);
 	ok(!present(3) && !present(5), "and go otherwise");
 	mmun_soft_file_put(file);
 	end();
@@ -297,7 +297,7 @@ static void test_zap_dirty(void)
 	ok(!soft_page_test(page, SOFT_PAGE_DIRTY), "the page is clean");
 	soft_poke(mm, AT, 2);
 	soft_page_clear(page, SOFT_PAGE_DIRTY | SOFT_PAGE_REFERENCED);
-	zap_in_gate(AT, AT + PAGE, NULL);
+	zap_as_change(AT, AT + PAGE, NULL);
 	ok(soft_page_test(page, SOFT_PAGE_DIRTY), "what the entry knew is not lost: dirty");
 	ok(soft_page_test(page, SOFT_PAGE_REFERENCED), "and young");
 	is(page->mapcount, 0, "nobody maps it");
@@ -319,14 +319,14 @@ static void test_zap_nonlinear(void)
 	is(mmun_soft_remap_file_pages(mm, AT + PAGE, PAGE, 0, 5, 0), 0, "page 1 shows page 5");
 	is(soft_peek(mm, AT + PAGE), 55, "it does");
 	(void)soft_peek(mm, AT + 2 * PAGE);
-	zap_in_gate(AT, AT + 4 * PAGE, &how);
+	zap_as_change(AT, AT + 4 * PAGE, &how);
 	ok(value_at(AT + PAGE) == mark(5), "emptied, the entry remembers which page it chose");
 	ok(present(2), "an entry of another page stays, wherever it is");
 	is(soft_peek(mm, AT + PAGE), 55, "it faults the same page in again");
 	how = (struct soft_zap){ .first = 1, .last = 1, .keep_nonlinear = true };
-	zap_in_gate(AT, AT + 4 * PAGE, &how);
+	zap_as_change(AT, AT + 4 * PAGE, &how);
 	ok(present(1), "its place does not matter, its page does");
-	zap_in_gate(AT, AT + 4 * PAGE, NULL);
+	zap_as_change(AT, AT + 4 * PAGE, NULL);
 	ok(!value_at(AT + PAGE), "unmapping forgets it");
 	mmun_soft_file_put(file);
 	end();
@@ -365,15 +365,15 @@ static void test_protect(void)
 {
 	struct mmun_soft_translation t;
 	struct page *pinned;
-	struct soft_gate gate;
+	struct soft_change change;
 
 	begin(64, 0);
 	soft_map(mm, AT, 4, RW, PRIVATE, NULL);
 	for (unsigned long i = 0; i < 4; i++)
 		soft_poke(mm, AT + i * PAGE, i);
-	mmun_soft_gate_enter(&gate, mm);
+	mmun_soft_change_begin(&change, mm);
 	mmun_soft_protect(vma_at(AT), AT + PAGE, AT + 3 * PAGE);
-	mmun_soft_gate_exit(&gate, mm);
+	mmun_soft_change_end(&change, mm);
 	ok(entry_of(mm, AT).writable && entry_of(mm, AT + 3 * PAGE).writable,
 	   "outside of the range entries stay writable");
 	ok(!entry_of(mm, AT + PAGE).writable && !entry_of(mm, AT + 2 * PAGE).writable,
@@ -399,12 +399,12 @@ static void test_protect(void)
 static int move_entries(unsigned long from, unsigned long to, unsigned long length,
 			unsigned long *moved)
 {
-	struct soft_gate gate;
+	struct soft_change change;
 	int ret;
 
-	mmun_soft_gate_enter(&gate, mm);
+	mmun_soft_change_begin(&change, mm);
 	ret = mmun_soft_move(vma_at(from), from, vma_at(to), to, length, moved);
-	mmun_soft_gate_exit(&gate, mm);
+	mmun_soft_change_end(&change, mm);
 	return ret;
 }
 
