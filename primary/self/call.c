@@ -9,8 +9,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ioctl.h>
 #include <linux/kcmp.h>
-#include <linux/sched.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -33,8 +34,20 @@
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
-#define PIDFD_SELF_THREAD (-10000)
-#define PIDFD_SELF_THREAD_GROUP (-10001)
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+/* linux/pidfd.h of 6.13: which process a pidfd means, without a descriptor more. */
+struct pidfd_info {
+	uint64_t mask, cgroup;
+	uint32_t pid, tgid, ppid, ids[8], spare;
+};
+#define PIDFD_INFO_PID 1
+#define PIDFD_GET_INFO _IOWR(0xff, 11, struct pidfd_info)
+_Static_assert(sizeof(struct pidfd_info) == 64, "the first version of it");
+
+#define HUGE_2M (1UL << 21)
+#define HUGE_1G (1UL << 30)
 
 bool mmun_failed_cleanly(long result)
 {
@@ -77,13 +90,22 @@ bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
 	return false;
 }
 
+/* With LAM the kernel overlooks bits 57 to 62 of some arguments; without it there is
+ * no memory at such an address. */
+static unsigned long untagged(unsigned long address)
+{
+	return address >> 63 ? address : address & ((1UL << 57) - 1);
+}
+
 /* The kernel refuses an address that is not a page's. */
 static bool one_range(struct mmun_change *change, enum mmun_op op,
 		      enum mmu_notifier_event event, unsigned long start,
 		      unsigned long length)
 {
-	unsigned long end = mmun_page_up(start + length);
+	unsigned long end;
 
+	start = untagged(start);
+	end = mmun_page_up(start + length);
 	if ((start & ~MMUN_PAGE_MASK) || !length || end <= start)
 		return false;
 	change->op = op;
@@ -92,28 +114,42 @@ static bool one_range(struct mmun_change *change, enum mmun_op op,
 	return true;
 }
 
+unsigned long mmun_huge_end(unsigned long start, unsigned long end)
+{
+	unsigned long size = start & (HUGE_1G - 1) ? HUGE_2M : HUGE_1G;
+	unsigned long huge_end = (end + size - 1) & -size;
+
+	/* Huge pages lie at multiples of their size. */
+	return start & (HUGE_2M - 1) || huge_end < end ? end : huge_end;
+}
+
 static bool describe_munmap(const unsigned long *args, struct mmun_change *change)
 {
 	return one_range(change, MMUN_OP_MUNMAP, MMU_NOTIFY_UNMAP, args[0], args[1]);
 }
 
-/* Huge pages replace more than was asked for. */
-static unsigned long mapped_length(const unsigned long *args)
+/*
+ * Huge pages replace more than was asked for.  Which size is the default one, and what
+ * page size a file has that cannot be looked at, is not known.
+ */
+static unsigned long mapped_end(const unsigned long *args, unsigned long start)
 {
-	unsigned long size = 0;
+	unsigned long end = start + args[1], size;
 	struct stat file;
 
+	if (start & (HUGE_2M - 1) || end < start)
+		return end;
 	if (args[3] & MAP_ANONYMOUS) {
-		unsigned long shift = args[3] >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
-
-		if (args[3] & MAP_HUGETLB)
-			size = 1UL << (shift ? shift : 21);
-	} else if (!mmun_syscall3(SYS_fstat, args[4], (unsigned long)&file, 0) &&
-		   file.st_blksize >= 1L << 21) {
-		/* What files of huge pages report; elsewhere a superset. */
-		size = file.st_blksize;
+		if (!(args[3] & MAP_HUGETLB))
+			return end;
+		size = 1UL << (args[3] >> MAP_HUGE_SHIFT & MAP_HUGE_MASK);
+		return size > 1 ? (end + size - 1) & -size : mmun_huge_end(start, end);
 	}
-	return size ? (args[1] + size - 1) & -size : args[1];
+	/* What files of huge pages report; elsewhere a superset. */
+	if (!mmun_syscall3(SYS_fstat, args[4], (unsigned long)&file, 0) &&
+	    file.st_blksize < (long)HUGE_2M)
+		return end;
+	return mmun_huge_end(start, end);
 }
 
 /* New memory matters only where it takes the place of old. */
@@ -122,7 +158,7 @@ static bool describe_mmap(const unsigned long *args, struct mmun_change *change)
 	if ((args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != MAP_FIXED)
 		return false;
 	return one_range(change, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, args[0],
-			 mapped_length(args));
+			 mapped_end(args, untagged(args[0])) - untagged(args[0]));
 }
 
 /* The old memory is gone before a file system or driver can say no. */
@@ -139,33 +175,73 @@ static bool unchanged_mmap(const unsigned long *args, long result, int index,
  * Calls that work on one mapping after the other may fail in the second, with
  * the first one changed.
  */
-static bool lies_in_one_mapping(unsigned long start, unsigned long end)
-{
-	struct mmun_vma_walk walk;
-	struct mmun_vma vma;
-	bool found;
-
-	if (mmun_vma_walk_start(&walk, start, false))
-		return false;
-	found = mmun_vma_walk_next(&walk, &vma) && vma.start <= start && vma.end >= end;
-	mmun_vma_walk_end(&walk);
-	return found;
-}
-
 static bool unchanged_in_one_mapping(const unsigned long *args, long result, int index,
 				     const struct mmun_change *change)
 {
 	return mmun_failed_cleanly(result) &&
-	       (index > 0 || lies_in_one_mapping(change->range[index].start,
-						 change->range[index].end));
+	       mmun_vma_is_one(change->range[0].start, change->range[0].end);
+}
+
+/* What @start lies in.  1: found; 0: nothing is there; -1: not to be known. */
+static int find_mapping(unsigned long start, struct mmun_vma_place *place)
+{
+	struct mmun_vma_walk walk;
+	bool found;
+
+	if (mmun_vma_walk_start(&walk, start, false))
+		return -1;
+	found = mmun_vma_walk_next_place(&walk, place, NULL, 0) && place->start <= start;
+	return mmun_vma_walk_end(&walk) ? -1 : found;
+}
+
+/* A driver may refuse what takes the place of memory that is gone.  Private memory is
+ * refused at once, and is still there. */
+static bool unchanged_remap_file_pages(const unsigned long *args, long result, int index,
+				       const struct mmun_change *change)
+{
+	struct mmun_vma_place place;
+
+	return result == -EINVAL && find_mapping(change->range[0].start, &place) > 0 &&
+	       !place.shared && place.end >= change->range[0].end;
+}
+
+/* The file system may have done part of it. */
+static bool unchanged_file_part(const unsigned long *args, long result, int index,
+				const struct mmun_change *change)
+{
+	return result == -EBADF || result == -ENOTTY || result == -EOPNOTSUPP ||
+	       result == -EXDEV;
+}
+
+/* Pages of hugetlbfs at @start?  Where nobody knows: yes. */
+static bool may_be_huge(unsigned long start)
+{
+	struct mmun_vma_place place;
+	int found = find_mapping(start, &place);
+
+	return found < 0 || (found && place.page_size != MMUN_PAGE_SIZE);
+}
+
+/* Lengths that count in whole huge pages, if there are some. */
+static bool mremap_walks(const unsigned long *args)
+{
+	return !(untagged(args[0]) & (HUGE_2M - 1)) &&
+	       ((args[1] | args[2]) & (HUGE_2M - 1)) > 0;
+}
+
+static unsigned long length_at(unsigned long start, unsigned long length, bool huge)
+{
+	length = mmun_page_up(length);
+	return huge ? mmun_huge_end(start, start + length) - start : length;
 }
 
 /* Range 0: what is left or lost of the old place; range 1: the new place. */
 static bool describe_mremap(const unsigned long *args, struct mmun_change *change)
 {
-	unsigned long old = args[0], old_length = mmun_page_up(args[1]);
-	unsigned long new_length = mmun_page_up(args[2]), flags = args[3];
-	unsigned long target = args[4];
+	unsigned long old = untagged(args[0]), target = args[4], flags = args[3];
+	bool huge = mremap_walks(args) && may_be_huge(old);
+	unsigned long old_length = length_at(old, args[1], huge);
+	unsigned long new_length = mmun_page_up(args[2]);
 
 	if ((old & ~MMUN_PAGE_MASK) || !new_length || old + old_length < old)
 		return false;
@@ -177,6 +253,7 @@ static bool describe_mremap(const unsigned long *args, struct mmun_change *chang
 		mmun_change_add(change, old + new_length, old + old_length);
 	else if (flags & MREMAP_MAYMOVE && new_length > old_length)
 		mmun_change_add(change, old, old + old_length);
+	new_length = length_at(target, args[2], huge);
 	if (flags & MREMAP_FIXED && !(target & ~MMUN_PAGE_MASK) && target + new_length > target) {
 		int i = change->nr_ranges++;
 
@@ -209,8 +286,8 @@ static bool unchanged_mremap(const unsigned long *args, long result, int index,
 	 * of the old one was cut off. */
 	if (is_target)
 		return is_bad_mremap(args);
-	return !shrinks && lies_in_one_mapping(change->range[index].start,
-					       change->range[index].end);
+	return !shrinks && mmun_vma_is_one(change->range[index].start,
+					   change->range[index].end);
 }
 
 static bool describe_brk(const unsigned long *args, struct mmun_change *change)
@@ -224,6 +301,9 @@ static bool describe_brk(const unsigned long *args, struct mmun_change *change)
 	change->event = MMU_NOTIFY_UNMAP;
 	/* brk reports failure by the break that stays. */
 	change->refusal = now;
+	/* Not even that much is answered: anything may be given up. */
+	if (now > -4096UL)
+		mmun_change_add(change, mmun_page_up(args[0]), MMUN_WHOLE_END);
 	mmun_change_add(change, mmun_page_up(args[0]), mmun_page_up(now));
 	return change->nr_ranges > 0;
 }
@@ -286,63 +366,133 @@ static bool describe_advice(struct mmun_change *change, int advice)
 	return false;
 }
 
-static bool describe_madvise(const unsigned long *args, struct mmun_change *change)
+/* Done to pages of files, wherever they are mapped; to huge ones as a whole. */
+static bool is_for_all_mappings(int advice)
 {
-	if (args[2] == MADV_REMOVE)
-		return mmun_describe_remove(args, change);
-	return describe_advice(change, args[2]) &&
-	       one_range(change, change->op, change->event, args[0], args[1]);
+	return advice == MADV_REMOVE || advice == MADV_COLLAPSE || advice == MADV_HWPOISON ||
+	       advice == MADV_SOFT_OFFLINE;
 }
 
-/* Reads memory of the program that may not be there. */
-static long read_program(void *to, unsigned long from, size_t size)
+static bool madvise_walks(const unsigned long *args)
+{
+	return is_for_all_mappings(args[2]);
+}
+
+static bool describe_madvise(const unsigned long *args, struct mmun_change *change)
+{
+	if (!describe_advice(change, args[2]) ||
+	    !one_range(change, change->op, change->event, args[0], args[1]))
+		return false;
+	if (madvise_walks(args))
+		mmun_add_shared_pages(change, change->range[0].start, change->range[0].end);
+	return true;
+}
+
+/* Advice that is given to one page or huge page after the other may fail after some. */
+static bool unchanged_advice(int advice, const unsigned long *args, long result,
+			     const struct mmun_change *change)
+{
+	if (advice == MADV_COLLAPSE)
+		return false;
+	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
+		return result == -EPERM;
+	return unchanged_in_one_mapping(args, result, 0, change);
+}
+
+static bool unchanged_madvise(const unsigned long *args, long result, int index,
+			      const struct mmun_change *change)
+{
+	return unchanged_advice(args[2], args, result, change);
+}
+
+static long read_memory(void *to, unsigned long from, unsigned long size)
 {
 	struct iovec local = { to, size }, remote = { (void *)from, size };
 
-	return mmun_syscall6(SYS_process_vm_readv, mmun_syscall6(SYS_getpid, 0, 0, 0, 0, 0, 0),
+	return mmun_syscall6(SYS_process_vm_readv, mmun_syscall3(SYS_getpid, 0, 0, 0),
 			     (long)&local, 1, (long)&remote, 1, 0);
 }
 
-/* Reads "Pid:" of /proc/self/fdinfo/FD; -1 if it is no pidfd. */
-static long pidfd_process(int fd)
+/* Where memory that is there cannot be read either, the answer says nothing. */
+int mmun_read_program(void *to, unsigned long from, unsigned long size)
 {
-	char path[40] = "/proc/self/fdinfo/", text[512], *p;
-	int at = 18, info;
-	long n, pid = 0;
+	char there = 0, copy;
+
+	if (read_memory(to, from, size) == (long)size)
+		return 1;
+	return read_memory(&copy, (unsigned long)&there, 1) == 1 ? 0 : -1;
+}
+
+static int put_number(char *to, int number)
+{
+	int length = 0;
 
 	for (int unit = 1000000000; unit; unit /= 10)
-		if (fd >= unit || unit == 1)
-			path[at++] = '0' + fd / unit % 10;
-	path[at] = 0;
+		if (number >= unit || unit == 1)
+			to[length++] = '0' + number / unit % 10;
+	return length;
+}
+
+static long get_number(const char *from)
+{
+	long number = 0;
+
+	while (*from >= '0' && *from <= '9')
+		number = number * 10 + (*from++ - '0');
+	return number;
+}
+
+/* Does this /proc count processes as we do? */
+static bool proc_is_ours(void)
+{
+	char self[24];
+	long n = mmun_syscall3(SYS_readlink, (long)"/proc/self", (long)self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = 0;
+	return get_number(self) == mmun_syscall3(SYS_getpid, 0, 0, 0);
+}
+
+/* Reads "Pid:" of /proc/self/fdinfo/FD; 0: not to be known. */
+static long pidfd_process_by_text(int fd)
+{
+	char path[40] = "/proc/self/fdinfo/", text[512], *p;
+	int info;
+	long n;
+
+	path[18 + put_number(path + 18, fd)] = 0;
 	info = mmun_self_open(path);
 	if (info < 0)
-		return -1;
+		return 0;
 	n = mmun_syscall6(SYS_read, info, (long)text, sizeof(text) - 1, 0, 0, 0);
 	mmun_self_close(info);
 	text[n > 0 ? n : 0] = 0;
 	for (p = text; *p && __builtin_strncmp(p, "\nPid:\t", 6); p++)
 		;
-	if (!*p)
-		return -1;
-	for (p += 6; *p >= '0' && *p <= '9'; p++)
-		pid = pid * 10 + (*p - '0');
-	return pid;
+	return *p && proc_is_ours() ? get_number(p + 6) : 0;
+}
+
+static long pidfd_process(int fd)
+{
+	struct pidfd_info info = { .mask = PIDFD_INFO_PID };
+
+	if (!mmun_syscall3(SYS_ioctl, fd, PIDFD_GET_INFO, (long)&info) && info.pid)
+		return info.pid;
+	return pidfd_process_by_text(fd);
 }
 
 /* Does the process share our memory (it is us, or one is the other's vfork
  * child)?  Where the kernel does not say: yes, a superset is allowed. */
-static bool shares_memory(long pid)
+static bool may_share_memory(long pid)
 {
 	long own = mmun_syscall3(SYS_getpid, 0, 0, 0);
 
-	return pid > 0 && (pid == own ||
-			   mmun_syscall3(SYS_kcmp, own, pid, KCMP_VM) <= 0);
+	return !pid || pid == own || mmun_syscall3(SYS_kcmp, own, pid, KCMP_VM) <= 0;
 }
 
-static bool is_own_pidfd(int fd)
+/* The kernel has numbers below 0 that mean the caller. */
+static bool may_be_own_pidfd(int fd)
 {
-	return fd == PIDFD_SELF_THREAD || fd == PIDFD_SELF_THREAD_GROUP ||
-	       (fd >= 0 && shares_memory(pidfd_process(fd)));
+	return fd < 0 || may_share_memory(pidfd_process(fd));
 }
 
 /* process_madvise(pidfd, iovec, count, advice, flags) */
@@ -350,50 +500,73 @@ static bool describe_process_madvise(const unsigned long *args, struct mmun_chan
 {
 	struct iovec piece;
 
-	if (!describe_advice(change, args[3]) || !is_own_pidfd(args[0]))
+	if (!describe_advice(change, args[3]) || !may_be_own_pidfd(args[0]))
 		return false;
 	for (unsigned long i = 0; i < args[2] && i < 1024; i++) {
-		unsigned long start;
+		int read = mmun_read_program(&piece, args[1] + i * sizeof(piece), sizeof(piece));
+		unsigned long start = untagged((unsigned long)piece.iov_base);
+		unsigned long end = mmun_page_up(start + piece.iov_len);
 
-		long n = read_program(&piece, args[1] + i * sizeof(piece), sizeof(piece));
-
-		/* Forbidden here, not wrong: anything may be meant. */
-		if (n == -EPERM || n == -ENOSYS)
-			mmun_change_add(change, 0, -MMUN_PAGE_SIZE);
-		if (n != sizeof(piece))
+		if (read < 0)
+			mmun_change_add(change, MMUN_WHOLE_START, MMUN_WHOLE_END);
+		if (read <= 0)
 			break;
-		start = (unsigned long)piece.iov_base;
-		if (!(start & ~MMUN_PAGE_MASK))
-			mmun_change_add(change, start, mmun_page_up(start + piece.iov_len));
+		if ((start & ~MMUN_PAGE_MASK) || start >= end)
+			continue;
+		mmun_change_add(change, start, end);
+		if (is_for_all_mappings(args[3]))
+			mmun_add_shared_pages(change, start, end);
 	}
 	return change->nr_ranges > 0;
+}
+
+static bool unchanged_process_madvise(const unsigned long *args, long result, int index,
+				      const struct mmun_change *change)
+{
+	return unchanged_advice(args[3], args, result, change);
 }
 
 static const struct mmun_call calls[] = {
 	[SYS_munmap] = { .describe = describe_munmap },
 	[SYS_mmap] = { .describe = describe_mmap, .unchanged = unchanged_mmap },
-	[SYS_mremap] = { .describe = describe_mremap, .unchanged = unchanged_mremap },
-	[SYS_brk] = { .describe = describe_brk, .unchanged = unchanged_brk, .walks = true },
+	[SYS_mremap] = { .op = MMUN_OP_MREMAP, .describe = describe_mremap,
+			 .unchanged = unchanged_mremap, .may_walk = mremap_walks },
+	[SYS_brk] = { .op = MMUN_OP_BRK, .describe = describe_brk, .unchanged = unchanged_brk,
+		      .walks = true },
 	[SYS_mprotect] = { .describe = describe_mprotect,
 			   .unchanged = unchanged_in_one_mapping },
 	[SYS_pkey_mprotect] = { .describe = describe_mprotect,
 				.unchanged = unchanged_in_one_mapping },
-	[SYS_madvise] = { .describe = describe_madvise, .unchanged = unchanged_in_one_mapping },
-	[SYS_process_madvise] = { .describe = describe_process_madvise, .walks = true,
-				  .unchanged = unchanged_in_one_mapping },
-	[SYS_remap_file_pages] = { .describe = describe_remap_file_pages },
-	[SYS_shmat] = { .describe = mmun_describe_shmat, .walks = true },
-	[SYS_shmdt] = { .describe = mmun_describe_shmdt, .walks = true },
-	[SYS_truncate] = { .describe = mmun_describe_truncate, .walks = true },
-	[SYS_ftruncate] = { .describe = mmun_describe_ftruncate, .walks = true },
-	[SYS_fallocate] = { .describe = mmun_describe_fallocate, .walks = true,
-			    .is_cancellation_point = true },
-	[SYS_openat] = { .describe = mmun_describe_openat, .walks = true,
-			 .is_cancellation_point = true, .concerns = mmun_openat_truncates },
-	[SYS_open] = { .describe = mmun_describe_open, .walks = true,
-		       .is_cancellation_point = true, .concerns = mmun_open_truncates },
-	[SYS_creat] = { .describe = mmun_describe_creat, .walks = true,
-			.is_cancellation_point = true, .concerns = mmun_creat_truncates },
+	[SYS_madvise] = { .op = MMUN_OP_MADV_REMOVE, .describe = describe_madvise,
+			  .unchanged = unchanged_madvise, .may_walk = madvise_walks },
+	[SYS_process_madvise] = { .op = MMUN_OP_MADV_DONTNEED,
+				  .describe = describe_process_madvise,
+				  .unchanged = unchanged_process_madvise, .walks = true },
+	[SYS_remap_file_pages] = { .describe = describe_remap_file_pages,
+				   .unchanged = unchanged_remap_file_pages },
+	[SYS_shmat] = { .op = MMUN_OP_SHMAT, .describe = mmun_describe_shmat, .walks = true },
+	[SYS_shmdt] = { .op = MMUN_OP_SHMDT, .describe = mmun_describe_shmdt, .walks = true },
+	[SYS_truncate] = { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_truncate,
+			   .walks = true },
+	[SYS_ftruncate] = { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_ftruncate,
+			    .walks = true },
+	[SYS_fallocate] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_fallocate,
+			    .walks = true, .is_cancellation_point = true },
+	[SYS_ioctl] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_ioctl,
+			.unchanged = unchanged_file_part, .walks = true,
+			.concerns = mmun_ioctl_punches },
+	[SYS_copy_file_range] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_copy,
+				  .unchanged = unchanged_file_part, .walks = true,
+				  .is_cancellation_point = true,
+				  .concerns = mmun_copy_may_share },
+#define OPENS(call) { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_##call, .walks = true, \
+		      .renew = mmun_renew_opened, .is_cancellation_point = true, \
+		      .concerns = mmun_##call##_truncates }
+	[SYS_openat] = OPENS(openat),
+	[SYS_openat2] = OPENS(openat2),
+	[SYS_open_by_handle_at] = OPENS(open_by_handle),
+	[SYS_open] = OPENS(open),
+	[SYS_creat] = OPENS(creat),
 };
 
 const struct mmun_call *mmun_call_of(int nr)
@@ -412,7 +585,9 @@ const unsigned char mmun_self_classes[512] = {
 	[SYS_shmdt] = MMUN_CLASS_ORDINARY, [SYS_truncate] = MMUN_CLASS_ORDINARY,
 	[SYS_ftruncate] = MMUN_CLASS_ORDINARY, [SYS_fallocate] = MMUN_CLASS_ORDINARY,
 	[SYS_openat] = MMUN_CLASS_ORDINARY, [SYS_open] = MMUN_CLASS_ORDINARY,
-	[SYS_creat] = MMUN_CLASS_ORDINARY,
+	[SYS_creat] = MMUN_CLASS_ORDINARY, [SYS_openat2] = MMUN_CLASS_ORDINARY,
+	[SYS_open_by_handle_at] = MMUN_CLASS_ORDINARY,
+	[SYS_ioctl] = MMUN_CLASS_ORDINARY, [SYS_copy_file_range] = MMUN_CLASS_ORDINARY,
 	[SYS_execve] = MMUN_CLASS_ORDINARY, [SYS_execveat] = MMUN_CLASS_ORDINARY,
 	[SYS_exit_group] = MMUN_CLASS_ORDINARY,
 	[SYS_clone] = MMUN_CLASS_CLONE,

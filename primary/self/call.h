@@ -11,6 +11,10 @@
  * range around the surplus. */
 #define MMUN_MAX_RANGES 8
 
+/* More than any mapping: where what changes cannot be found out. */
+#define MMUN_WHOLE_START 0UL
+#define MMUN_WHOLE_END (-MMUN_PAGE_SIZE)
+
 struct mmun_change {
 	enum mmun_op op;
 	enum mmu_notifier_event event;
@@ -21,6 +25,8 @@ struct mmun_change {
 	/* The ranges follow from the mappings of this file and may have become
 	 * more when the call returns. */
 	bool by_file;
+	/* Which file is not known: any one may be meant. */
+	bool any_file;
 	unsigned long inode;
 	unsigned long file_start, file_end;
 	struct {
@@ -29,19 +35,32 @@ struct mmun_change {
 };
 
 struct mmun_call {
-	/* Fill @change; false: nothing that anybody could have cached changes. */
+	/* What it is where describe cannot be asked; only of calls that walk. */
+	enum mmun_op op;
+	/* Fill @change; false: nothing that anybody could have cached changes.
+	 * What cannot be found out makes the ranges larger, never fewer. */
 	bool (*describe)(const unsigned long *args, struct mmun_change *change);
 	/* Did a call with this result leave range @index as it was?  NULL: only
 	 * if it failed cleanly. */
 	bool (*unchanged)(const unsigned long *args, long result, int index,
 			  const struct mmun_change *change);
+	/* After a success, before the file's mappings are looked up once more: which
+	 * file was it?  NULL: the one that describe found. */
+	void (*renew)(long result, struct mmun_change *change);
 	/* describe needs system calls of its own: only when somebody listens. */
 	bool walks;
+	/* Does it with these arguments?  NULL: as @walks says. */
+	bool (*may_walk)(const unsigned long *args);
 	bool is_cancellation_point;
 	/* A look at the arguments says that the call need not be considered; it
 	 * may then block as long as it likes, outside the gate. */
 	bool (*concerns)(const unsigned long *args);
 };
+
+static inline bool mmun_call_walks(const struct mmun_call *call, const unsigned long *args)
+{
+	return call->walks || (call->may_walk && call->may_walk(args));
+}
 
 /* NULL if calls with this number change nothing. */
 const struct mmun_call *mmun_call_of(int nr);
@@ -53,18 +72,40 @@ void mmun_change_add(struct mmun_change *change, unsigned long start, unsigned l
 bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
 			unsigned long end);
 
+/*
+ * Copy memory of the program that may not be there.  1: done; 0: there is none, as
+ * the kernel itself will find; -1: not to be known, whatever the program meant.
+ */
+int mmun_read_program(void *to, unsigned long from, unsigned long size);
+
+/* What may be 2 MiB or 1 GiB pages reaches to the end of the last one. */
+unsigned long mmun_huge_end(unsigned long start, unsigned long end);
+
 /* file.c: truncate, ftruncate, fallocate, O_TRUNC; and the mappings behind them. */
 bool mmun_describe_truncate(const unsigned long *args, struct mmun_change *change);
 bool mmun_describe_ftruncate(const unsigned long *args, struct mmun_change *change);
 bool mmun_describe_openat(const unsigned long *args, struct mmun_change *change);
+bool mmun_describe_openat2(const unsigned long *args, struct mmun_change *change);
+bool mmun_describe_open_by_handle(const unsigned long *args, struct mmun_change *change);
 bool mmun_describe_open(const unsigned long *args, struct mmun_change *change);
 bool mmun_describe_creat(const unsigned long *args, struct mmun_change *change);
 bool mmun_openat_truncates(const unsigned long *args);
+bool mmun_openat2_truncates(const unsigned long *args);
+bool mmun_open_by_handle_truncates(const unsigned long *args);
 bool mmun_open_truncates(const unsigned long *args);
 bool mmun_creat_truncates(const unsigned long *args);
-/* madvise(MADV_REMOVE): a hole in the file, so in all its mappings. */
-bool mmun_describe_remove(const unsigned long *args, struct mmun_change *change);
+/* The file behind the descriptor @result. */
+void mmun_renew_opened(long result, struct mmun_change *change);
+/* fallocate, and what comes to the same: ioctl, copy_file_range. */
 bool mmun_describe_fallocate(const unsigned long *args, struct mmun_change *change);
+bool mmun_describe_ioctl(const unsigned long *args, struct mmun_change *change);
+bool mmun_ioctl_punches(const unsigned long *args);
+bool mmun_describe_copy(const unsigned long *args, struct mmun_change *change);
+bool mmun_copy_may_share(const unsigned long *args);
+/* madvise(MADV_REMOVE) and its like: what is done to the pages of files in
+ * [start,end) is done to the same pages in all other mappings. */
+void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
+			   unsigned long end);
 /* Add the parts of the file's mappings that @change touches. */
 void mmun_add_file_mappings(struct mmun_change *change);
 

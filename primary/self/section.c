@@ -217,12 +217,6 @@ static inline int leaving(struct section *section, int ret)
 	return ret;
 }
 
-/* Walks and failures look at the program's mappings. */
-static bool needs_walk(const struct mmun_call *call, int nr, const unsigned long *args)
-{
-	return call->walks || (nr == SYS_madvise && args[2] == MADV_REMOVE);
-}
-
 int mmun_self_before(struct mmun_regs *regs, void *space)
 {
 	struct section *section = space;
@@ -240,7 +234,7 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	}
 	if (!mm)
 		return MMUN_UNNOTICED;
-	if (mmun_unlikely(needs_walk(call, nr, regs->args)))
+	if (mmun_unlikely(mmun_call_walks(call, regs->args)))
 		return call->concerns && !call->concerns(regs->args) ?
 			MMUN_UNNOTICED : MMUN_WALKS;
 	section->change.nr_ranges = 0;
@@ -274,15 +268,10 @@ APART bool describe_anything(struct section *section)
 {
 	struct mmun_change *change = &section->change;
 
-	switch (section->nr) {
-	case SYS_brk: change->op = MMUN_OP_BRK; break;
-	case SYS_shmat: change->op = MMUN_OP_SHMAT; break;
-	case SYS_shmdt: change->op = MMUN_OP_SHMDT; break;
-	case SYS_madvise: change->op = MMUN_OP_MADV_REMOVE; break;
-	case SYS_process_madvise: change->op = MMUN_OP_MADV_DONTNEED; break;
-	case SYS_fallocate: change->op = MMUN_OP_FALLOCATE; break;
-	default: change->op = MMUN_OP_TRUNCATE; break;
-	}
+	change->op = section->call->op;
+	/* brk reports failure by the break that stays. */
+	if (section->nr == SYS_brk)
+		change->refusal = mmun_syscall3(SYS_brk, 0, 0, 0);
 	change->event = MMU_NOTIFY_UNMAP;
 	change->nr_ranges = 0;
 	mmun_change_add(change, 0, -MMUN_PAGE_SIZE);
@@ -348,6 +337,8 @@ static long find_late_mappings(void *arg)
 	struct mmun_change now = section->change, late = now;
 
 	now.nr_ranges = late.nr_ranges = 0;
+	if (section->call->renew)
+		section->call->renew(section->regs->nr, &now);
 	mmun_add_file_mappings(&now);
 	for (int i = 0; i < now.nr_ranges; i++) {
 		if (!mmun_change_covers(&section->change, now.range[i].start, now.range[i].end))

@@ -12,9 +12,10 @@
 #include "state.h"
 #include "vma.h"
 
+/* A segment of huge pages takes whole ones; which kind it is, nobody says. */
 bool mmun_describe_shmat(const unsigned long *args, struct mmun_change *change)
 {
-	unsigned long start = args[1];
+	unsigned long start = args[1], end = MMUN_WHOLE_END;
 	struct shmid_ds segment;
 
 	if (!(args[2] & SHM_REMAP) || !start)
@@ -23,56 +24,45 @@ bool mmun_describe_shmat(const unsigned long *args, struct mmun_change *change)
 		start &= MMUN_PAGE_MASK;
 	if (start & ~MMUN_PAGE_MASK)
 		return false;
-	if (mmun_syscall6(SYS_shmctl, args[0], IPC_STAT, (long)&segment, 0, 0, 0) < 0)
-		return false;
+	if (!mmun_syscall3(SYS_shmctl, args[0], IPC_STAT, (long)&segment))
+		end = mmun_huge_end(start, mmun_page_up(start + segment.shm_segsz));
 	change->op = MMUN_OP_SHMAT;
 	change->event = MMU_NOTIFY_UNMAP;
-	mmun_change_add(change, start, mmun_page_up(start + segment.shm_segsz));
-	return true;
-}
-
-static bool is_shared_memory(const struct mmun_vma *vma)
-{
-	return !__builtin_strncmp(vma->name, "/SYSV", 5);
-}
-
-/* One past the last byte that segment @id can occupy when attached at @at. */
-static unsigned long attachment_end(unsigned long id, unsigned long at)
-{
-	struct shmid_ds segment;
-
-	if (mmun_syscall6(SYS_shmctl, id, IPC_STAT, (long)&segment, 0, 0, 0) < 0)
-		return -MMUN_PAGE_SIZE;
-	return mmun_page_up(at + segment.shm_segsz);
+	mmun_change_add(change, start, end);
+	return change->nr_ranges > 0;
 }
 
 /*
  * shmdt takes away what is left of one attachment: the mappings of one segment
- * that lie where attaching it at the address put them.
+ * that lie where attaching it at the address put them.  How long the segment is
+ * cannot be asked for certain: its number may mean another one by now, in another
+ * IPC namespace.
  */
 bool mmun_describe_shmdt(const unsigned long *args, struct mmun_change *change)
 {
-	unsigned long at = args[0], inode = 0, limit = -MMUN_PAGE_SIZE;
+	unsigned long at = args[0], inode = 0;
+	struct mmun_vma_place vma;
 	struct mmun_vma_walk walk;
-	struct mmun_vma vma;
+	bool found = false;
+	char name[32];
 
 	if (at & ~MMUN_PAGE_MASK)
 		return false;
 	change->op = MMUN_OP_SHMDT;
 	change->event = MMU_NOTIFY_UNMAP;
 	if (mmun_vma_walk_start(&walk, at, true)) {
-		mmun_change_add(change, at, limit);
+		mmun_change_add(change, at, MMUN_WHOLE_END);
 		return true;
 	}
-	while (mmun_vma_walk_next(&walk, &vma) && vma.start < limit) {
-		if (!is_shared_memory(&vma) || vma.start < at ||
-		    vma.start - at != vma.offset || (inode && vma.inode != inode))
+	while (mmun_vma_walk_next_place(&walk, &vma, name, sizeof(name))) {
+		if (vma.start < at || vma.start - at != vma.offset ||
+		    __builtin_strncmp(name, "/SYSV", 5) || (found && vma.inode != inode))
 			continue;
-		if (!inode)
-			limit = attachment_end(vma.inode, at);
+		found = true;
 		inode = vma.inode;
 		mmun_change_add(change, vma.start, vma.end);
 	}
-	mmun_vma_walk_end(&walk);
+	if (mmun_vma_walk_end(&walk))
+		mmun_change_add(change, at, MMUN_WHOLE_END);
 	return change->nr_ranges > 0;
 }

@@ -3,7 +3,7 @@
  * Walks /proc/self/maps inside hooks: raw system calls and stack memory only.
  * The file descriptor lives for the walk, so the program never meets it.
  * A walk is not a snapshot: mappings that change meanwhile are seen before or
- * after the change.  Tests: tests/contract (truncate, shmdt), tests/unit/vma.c.
+ * after the change.  Tests: tests/contract (truncate, shmdt), tests/unit/self_vma.c.
  */
 #include "vma.h"
 
@@ -26,50 +26,87 @@ struct procmap_query {
 enum { QUERY_READ = 1, QUERY_WRITE = 2, QUERY_EXEC = 4, QUERY_SHARED = 8,
        QUERY_OR_NEXT = 0x10, QUERY_FILE = 0x20 };
 
+/*
+ * Of this thread: a process whose first thread has ended shows nothing under
+ * /proc/self, and where /proc belongs to another PID namespace there is no such
+ * link or the same memory behind it.
+ */
+static int open_maps(void)
+{
+	int fd = mmun_self_open("/proc/thread-self/maps");
+
+	if (fd == -ENOENT)
+		fd = mmun_self_open("/proc/self/maps");
+	return fd;
+}
+
+static long ask(const struct mmun_vma_walk *walk, struct procmap_query *q)
+{
+	return mmun_syscall6(SYS_ioctl, walk->fd, QUERY_IOCTL, (long)q, 0, 0, 0);
+}
+
+/* Is this stack mapped there?  0: no, -errno: the kernel does not know the query. */
+static long shows_own_stack(const struct mmun_vma_walk *walk)
+{
+	struct procmap_query q = { .size = sizeof(q), .query_addr = (uintptr_t)&q };
+	long ret = ask(walk, &q);
+
+	return ret == -ENOENT ? 0 : ret ? ret : 1;
+}
+
 int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool files_only)
 {
-	walk->fd = mmun_self_open("/proc/self/maps");
-	walk->text = false;
+	long own;
+
+	walk->fd = open_maps();
+	if (walk->fd < 0)
+		return walk->fd;
 	walk->files_only = files_only;
 	walk->next = from;
 	walk->have = walk->pos = 0;
-	return walk->fd < 0 ? walk->fd : 0;
-}
-
-void mmun_vma_walk_end(struct mmun_vma_walk *walk)
-{
+	walk->error = 0;
+	own = shows_own_stack(walk);
+	walk->text = own < 0;
+	walk->ours = own > 0;
+	if (own)
+		return 0;
 	mmun_self_close(walk->fd);
+	return -ESRCH;
 }
 
 /* 1: found, 0: no more, -errno: the kernel does not know the query. */
-static int query(struct mmun_vma_walk *walk, struct mmun_vma *vma)
+static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
+		 size_t size)
 {
 	struct procmap_query q = {
 		.size = sizeof(q), .query_addr = walk->next,
 		.query_flags = QUERY_OR_NEXT | (walk->files_only ? QUERY_FILE : 0),
-		.vma_name_size = sizeof(vma->name), .vma_name_addr = (uintptr_t)vma->name,
+		.vma_name_size = size, .vma_name_addr = size ? (uintptr_t)name : 0,
 	};
 	long ret;
 
-	vma->name[0] = 0;
-	ret = mmun_syscall6(SYS_ioctl, walk->fd, QUERY_IOCTL, (long)&q, 0, 0, 0);
+	if (size)
+		name[0] = 0;
+	ret = ask(walk, &q);
 	if (ret == -ENAMETOOLONG) {
 		q.vma_name_size = 0;
 		q.vma_name_addr = 0;
-		ret = mmun_syscall6(SYS_ioctl, walk->fd, QUERY_IOCTL, (long)&q, 0, 0, 0);
+		ret = ask(walk, &q);
+		name[0] = 0;
 	}
 	if (ret == -ENOENT)
 		return 0;
 	if (ret < 0)
 		return ret;
-	vma->start = q.vma_start;
-	vma->end = q.vma_end;
-	vma->offset = q.vma_offset;
-	vma->inode = q.inode;
-	vma->prot = (q.vma_flags & QUERY_READ ? PROT_READ : 0) |
-		    (q.vma_flags & QUERY_WRITE ? PROT_WRITE : 0) |
-		    (q.vma_flags & QUERY_EXEC ? PROT_EXEC : 0);
-	vma->shared = q.vma_flags & QUERY_SHARED;
+	place->start = q.vma_start;
+	place->end = q.vma_end;
+	place->offset = q.vma_offset;
+	place->inode = q.inode;
+	place->page_size = q.vma_page_size;
+	place->prot = (q.vma_flags & QUERY_READ ? PROT_READ : 0) |
+		      (q.vma_flags & QUERY_WRITE ? PROT_WRITE : 0) |
+		      (q.vma_flags & QUERY_EXEC ? PROT_EXEC : 0);
+	place->shared = q.vma_flags & QUERY_SHARED;
 	walk->next = q.vma_end;
 	return 1;
 }
@@ -81,6 +118,8 @@ static int next_char(struct mmun_vma_walk *walk)
 		long n = mmun_syscall6(SYS_read, walk->fd, (long)walk->buffer,
 				       sizeof(walk->buffer), 0, 0, 0);
 
+		if (n < 0)
+			walk->error = n;
 		if (n <= 0)
 			return -1;
 		walk->have = n;
@@ -109,47 +148,82 @@ static unsigned long number(struct mmun_vma_walk *walk, int base, int *c)
 }
 
 /* One line: start-end rwxp offset major:minor inode   name */
-static bool parse_line(struct mmun_vma_walk *walk, struct mmun_vma *vma)
+static bool parse_line(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
+		       size_t size)
 {
 	size_t length = 0;
+	bool is_file;
 	int c;
 
-	vma->start = number(walk, 16, &c);
-	if (c < 0)
-		return false;
-	vma->end = number(walk, 16, &c);
-	vma->prot = (next_char(walk) == 'r' ? PROT_READ : 0);
-	vma->prot |= (next_char(walk) == 'w' ? PROT_WRITE : 0);
-	vma->prot |= (next_char(walk) == 'x' ? PROT_EXEC : 0);
-	vma->shared = next_char(walk) == 's';
-	next_char(walk);
-	vma->offset = number(walk, 16, &c);
-	number(walk, 16, &c);
-	number(walk, 16, &c);
-	vma->inode = number(walk, 10, &c);
-	while (c == ' ')
-		c = next_char(walk);
-	for (; c >= 0 && c != '\n'; c = next_char(walk))
-		if (length < sizeof(vma->name) - 1)
-			vma->name[length++] = c;
-	vma->name[length] = 0;
+	do {
+		place->start = number(walk, 16, &c);
+		if (c < 0)
+			return false;
+		place->end = number(walk, 16, &c);
+		place->prot = (next_char(walk) == 'r' ? PROT_READ : 0);
+		place->prot |= (next_char(walk) == 'w' ? PROT_WRITE : 0);
+		place->prot |= (next_char(walk) == 'x' ? PROT_EXEC : 0);
+		place->shared = next_char(walk) == 's';
+		next_char(walk);
+		place->offset = number(walk, 16, &c);
+		number(walk, 16, &c);
+		number(walk, 16, &c);
+		place->inode = number(walk, 10, &c);
+		place->page_size = 0;
+		while (c == ' ')
+			c = next_char(walk);
+		/* The first System V segment has the number 0. */
+		is_file = place->inode || c == '/';
+		for (length = 0; c >= 0 && c != '\n'; c = next_char(walk), length++)
+			if (length + 1 < size)
+				name[length] = c;
+		if (size)
+			name[length < size ? length : 0] = 0;
+		if (place->start <= (uintptr_t)&length && (uintptr_t)&length < place->end)
+			walk->ours = true;
+	} while (place->end <= walk->next || (walk->files_only && !is_file));
 	return true;
 }
 
-bool mmun_vma_walk_next(struct mmun_vma_walk *walk, struct mmun_vma *vma)
+bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place *place,
+			      char *name, size_t size)
 {
 	if (!walk->text) {
-		int ret = query(walk, vma);
+		int ret = query(walk, place, name, size);
 
 		if (ret >= 0)
 			return ret;
 		walk->text = true;
 	}
-	do {
-		if (!parse_line(walk, vma))
-			return false;
-		/* The first System V segment has the number 0. */
-	} while (vma->end <= walk->next ||
-		 (walk->files_only && !vma->inode && vma->name[0] != '/'));
-	return true;
+	return parse_line(walk, place, name, size);
+}
+
+bool mmun_vma_walk_next(struct mmun_vma_walk *walk, struct mmun_vma *vma)
+{
+	return mmun_vma_walk_next_place(walk, &vma->place, vma->name, sizeof(vma->name));
+}
+
+int mmun_vma_walk_end(struct mmun_vma_walk *walk)
+{
+	struct mmun_vma_place place;
+
+	walk->next = 0;
+	walk->files_only = false;
+	while (!walk->ours && parse_line(walk, &place, NULL, 0))
+		;
+	mmun_self_close(walk->fd);
+	return walk->error ? walk->error : walk->ours ? 0 : -ESRCH;
+}
+
+bool mmun_vma_is_one(unsigned long start, unsigned long end)
+{
+	struct mmun_vma_place place;
+	struct mmun_vma_walk walk;
+	bool found;
+
+	if (mmun_vma_walk_start(&walk, start, false))
+		return false;
+	found = mmun_vma_walk_next_place(&walk, &place, NULL, 0) && place.start <= start &&
+		place.end >= end;
+	return !mmun_vma_walk_end(&walk) && found;
 }

@@ -6,6 +6,8 @@
 
 #include "operations.h"
 
+#define HUGE_BYTES (2UL << 20)
+
 static const char *segment(struct region *r)
 {
 	r->shm = shmget(IPC_PRIVATE, AREA_BYTES, IPC_CREAT | 0600);
@@ -26,7 +28,10 @@ static const char *anon_and_segment(struct region *r)
 		return why;
 	/* A first attachment keeps the removed segment alive until exit. */
 	r->other = shmat(r->shm, NULL, 0);
-	why = region_anon(r);
+	/* Where no huge page can lie the segment is not taken for one of those. */
+	do {
+		why = region_anon(r);
+	} while (!why && !((unsigned long)r->base % HUGE_BYTES));
 	if (!why)
 		region_expect(r, 0, AREA_PAGES);
 	return why;

@@ -14,6 +14,8 @@
 #define P 4096UL
 #define A 0x7f0000000000UL
 #define B 0x7f1000000000UL
+#define H (2UL << 20)
+#define G (1UL << 30)
 
 struct expected {
 	const char *name;
@@ -54,8 +56,26 @@ static const struct expected table[] = {
 	{ "mremap dontunmap", SYS_mremap, { A, P, P, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0 },
 	  ONE(A, A + P, MREMAP, UNMAP, false) },
 	{ "mmap fixed of huge pages", SYS_mmap,
+	  { A + H, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1UL, 0 },
+	  ONE(A + H, A + 2 * H, MMAP_FIXED, UNMAP, false) },
+	{ "mmap fixed of huge pages that may be of 1 GiB", SYS_mmap,
 	  { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1UL, 0 },
-	  ONE(A, A + (2UL << 20), MMAP_FIXED, UNMAP, false) },
+	  ONE(A, A + G, MMAP_FIXED, UNMAP, false) },
+	{ "mmap fixed of huge pages of 2 MiB", SYS_mmap,
+	  { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | 21 << MAP_HUGE_SHIFT,
+	    -1UL, 0 }, ONE(A, A + H, MMAP_FIXED, UNMAP, false) },
+	{ "mmap fixed of a file that cannot be looked at", SYS_mmap,
+	  { A + H, P, 3, MAP_FIXED | MAP_SHARED, 9999, 0 },
+	  ONE(A + H, A + 2 * H, MMAP_FIXED, UNMAP, false) },
+	{ "mmap fixed of the same where no huge page can lie", SYS_mmap,
+	  { A + P, P, 3, MAP_FIXED | MAP_SHARED, 9999, 0 },
+	  ONE(A + P, A + 2 * P, MMAP_FIXED, UNMAP, false) },
+	{ "munmap of a tagged address", SYS_munmap, { A | 0x2aUL << 57, P },
+	  ONE(A, A + P, MUNMAP, UNMAP, false) },
+	{ "madvise of a tagged address", SYS_madvise, { A | 1UL << 62, P, MADV_DONTNEED },
+	  ONE(A, A + P, MADV_DONTNEED, CLEAR, false) },
+	{ "mremap of a tagged address", SYS_mremap, { A | 1UL << 57, 4 * P, P, 0, 0 },
+	  ONE(A + P, A + 4 * P, MREMAP, UNMAP, false) },
 	{ "mremap fixed to a place that wraps", SYS_mremap,
 	  { A, P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, -P }, ONE(A, A + P, MREMAP, UNMAP, false) },
 	{ "mprotect to where the mapping begins", SYS_mprotect, { A, P, PROT_GROWSDOWN },
@@ -132,8 +152,19 @@ static void check_partial_failures(unsigned long one)
 	const unsigned long whole[6] = { one, P, MADV_DONTNEED };
 	const unsigned long both[6] = { one, 4 * P, MADV_DONTNEED };
 	const unsigned long rights[6] = { one, 4 * P, PROT_READ };
+	const unsigned long collapse[6] = { one, P, MADV_COLLAPSE };
+	const unsigned long offline[6] = { one, P, MADV_SOFT_OFFLINE };
+	const unsigned long gone[6] = { A, P };
 
 	ok(unchanged(SYS_madvise, whole, -EINVAL, 0), "madvise refused in one mapping: unchanged");
+	ok(!unchanged(SYS_madvise, collapse, -EINVAL, 0),
+	   "MADV_COLLAPSE refused: pages before may be collapsed");
+	ok(!unchanged(SYS_madvise, offline, -EINVAL, 0), "MADV_SOFT_OFFLINE: the same");
+	ok(unchanged(SYS_madvise, offline, -EPERM, 0), "but for who may not do it at all");
+	ok(unchanged(SYS_remap_file_pages, whole, -EINVAL, 0),
+	   "remap_file_pages of private memory changed nothing");
+	ok(!unchanged(SYS_remap_file_pages, gone, -EINVAL, 0),
+	   "remap_file_pages refused, and nothing is there: it may have been");
 	ok(!unchanged(SYS_madvise, both, -EINVAL, 0),
 	   "madvise refused in two mappings: the first may have changed");
 	ok(!unchanged(SYS_mprotect, rights, -EACCES, 0), "mprotect: the same");
@@ -180,6 +211,52 @@ static void check_remove(void)
 	   "MADV_REMOVE: where else the file is mapped");
 	munmap((void *)one, 4 * P);
 	munmap((void *)other, 4 * P);
+	close(fd);
+}
+
+/* Overlays make inode numbers up; what they are built from does not. */
+static void check_file_systems(void)
+{
+	const struct statfs ext4 = { .f_type = 0xef53 }, tmpfs = { .f_type = 0x01021994 };
+	const struct statfs overlay = { .f_type = 0x794c7630 }, fuse = { .f_type = 0x65735546 };
+
+	ok(numbers_agree(&ext4) && numbers_agree(&tmpfs), "ext4 and tmpfs show one inode number");
+	ok(!numbers_agree(&overlay) && !numbers_agree(&fuse), "overlayfs and FUSE may show two");
+}
+
+/* On a file system of the second kind every mapping of a file is meant. */
+static void check_any_file(void)
+{
+	const struct target unknown = { .known = false };
+	int fd = (int)mmun_syscall3(SYS_memfd_create, (unsigned long)"unit", 0, 0);
+	struct mmun_change change = { .flags = 0 };
+	unsigned long at;
+
+	if (fd < 0 || ftruncate(fd, 4 * P))
+		bail_out("cannot make a memfd");
+	at = (unsigned long)mmap(NULL, 4 * P, PROT_READ, MAP_SHARED, fd, 0);
+	ok(describe_size(&change, &unknown, P + 1), "a file with another number is told");
+	ok(mmun_change_covers(&change, at + 2 * P, at + 4 * P), "behind its new end");
+	munmap((void *)at, 4 * P);
+	close(fd);
+}
+
+static void check_modes(void)
+{
+	int fd = (int)mmun_syscall3(SYS_memfd_create, (unsigned long)"unit", 0, 0);
+	const unsigned long reserve[6] = { fd, FALLOC_FL_KEEP_SIZE, 0, P };
+	const unsigned long zeroes[6] = { fd, FALLOC_WRITE_ZEROES, 0, P };
+	const unsigned long unknown[6] = { fd, 0x4000, 0, P };
+	const unsigned long terminal[6] = { fd, 0x5401, 0 }, clone[6] = { fd, 0x40049409, 0 };
+	struct mmun_change change = { .flags = 0 };
+
+	ok(!mmun_describe_fallocate(reserve, &change), "to reserve is silent");
+	ok(mmun_describe_fallocate(zeroes, &change), "to write zeroes is told");
+	is(change.file_end, P, "for the part");
+	ok(mmun_describe_fallocate(unknown, &change), "a mode to come is told");
+	is(change.file_end, -P, "for the whole file");
+	ok(!mmun_ioctl_punches(terminal), "ioctl TCGETS is left alone");
+	ok(mmun_ioctl_punches(clone), "ioctl FICLONE is not");
 	close(fd);
 }
 
@@ -277,6 +354,9 @@ int main(void)
 {
 	check_files();
 	check_remove();
+	check_file_systems();
+	check_any_file();
+	check_modes();
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
 		check(&table[i]);
 	check_outcomes();

@@ -95,8 +95,45 @@ static int count_all(bool text)
 	return count;
 }
 
+static void check_one(void)
+{
+	char *p = mmap(NULL, 4 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned long at = (unsigned long)p;
+
+	mprotect(p + 2 * PAGE, 2 * PAGE, PROT_READ);
+	ok(mmun_vma_is_one(at, at + 2 * PAGE), "two pages of one mapping");
+	ok(!mmun_vma_is_one(at, at + 3 * PAGE), "three pages of two");
+	munmap(p, 4 * PAGE);
+	ok(!mmun_vma_is_one(at, at + PAGE), "nothing is no mapping");
+}
+
+/* The text form over a file that is not about this process, or breaks off. */
+static void check_not_ours(void)
+{
+	static const char line[] = "1000-2000 r--p 00000000 00:00 0 \n";
+	int fd = memfd_create("unit", 0);
+	struct mmun_vma_walk walk = { .fd = fd, .text = true };
+	struct mmun_vma vma;
+
+	if (write(fd, line, sizeof(line) - 1) < 0 || lseek(fd, 0, SEEK_SET))
+		bail_out("cannot make a memfd");
+	ok(mmun_vma_walk_next(&walk, &vma) && vma.end == 0x2000, "a mapping is read");
+	ok(!mmun_vma_walk_next(&walk, &vma), "and no other");
+	ok(mmun_vma_walk_end(&walk) != 0, "our stack is not there: these are not our mappings");
+	walk = (struct mmun_vma_walk){ .fd = -1, .text = true, .ours = true };
+	ok(!mmun_vma_walk_next(&walk, &vma), "nothing can be read");
+	ok(mmun_vma_walk_end(&walk) != 0, "which is not the end of the mappings");
+	ok(!mmun_vma_walk_start(&walk, 0, false), "a walk that stops early");
+	walk.text = true;
+	walk.ours = false;
+	ok(mmun_vma_walk_next(&walk, &vma) && !mmun_vma_walk_end(&walk),
+	   "finds out at its end that it was over our mappings");
+}
+
 int main(void)
 {
+	check_one();
+	check_not_ours();
 	check_file("query", false);
 	check_file("text", true);
 	check_anonymous("query", false);
