@@ -13,6 +13,12 @@
 #error "mmunotify: raw system calls are written for x86-64 only"
 #endif
 
+/*
+ * Where this library's own system calls are made while some places may make none
+ * without a trap (Syscall User Dispatch): "syscall; jmp *%r12".  NULL: right here.
+ */
+__attribute__((weak, visibility("hidden"))) void *mmun_syscall_gadget;
+
 /* Returns the result or -errno. */
 static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 				 unsigned long c, unsigned long d,
@@ -21,8 +27,19 @@ static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 	register unsigned long r10 __asm__("r10") = d;
 	register unsigned long r8 __asm__("r8") = e;
 	register unsigned long r9 __asm__("r9") = f;
+	void *gadget = mmun_syscall_gadget;
 	long result;
 
+	if (__builtin_expect(gadget != NULL, 0)) {
+		__asm__ volatile("leaq 1f(%%rip), %%r12\n\t"
+				 "jmp *%[gadget]\n"
+				 "1:"
+				 : "=a"(result)
+				 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9),
+				   [gadget] "r"(gadget)
+				 : "rcx", "r11", "r12", "memory");
+		return result;
+	}
 	__asm__ volatile("syscall"
 			 : "=a"(result)
 			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)

@@ -4,8 +4,8 @@
  *
  * A handler may unmap memory or leave the process.  Where that would wait for
  * something that the interrupted code holds, the code runs with every signal
- * blocked, libc's internal ones included (which libc's own pthread_sigmask()
- * would let through).
+ * blocked but SIGSYS, libc's internal ones included (which libc's own
+ * pthread_sigmask() would let through).
  */
 #ifndef MMUN_BASE_SIGMASK_H
 #define MMUN_BASE_SIGMASK_H
@@ -18,9 +18,12 @@
 /* The kernel's signal set, 64 signals. */
 typedef unsigned long mmun_sigmask;
 
+/* SIGSYS comes of what the thread itself does; blocked, it ends the process. */
+#define MMUN_SIGMASK_SYS (1ul << (SIGSYS - 1))
+
 static inline void mmun_signals_block(mmun_sigmask *saved)
 {
-	const mmun_sigmask all = ~0ul;
+	const mmun_sigmask all = ~MMUN_SIGMASK_SYS;
 
 	mmun_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (unsigned long)&all,
 		      (unsigned long)saved, sizeof(all));

@@ -178,6 +178,8 @@ void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 #undef COPY_STAT
 	out->dropped = mmun_load_relaxed(&mm->srcu.dropped);
 	out->fallbacks = mmun_load_relaxed(&mm->srcu.fallbacks);
+	if (mm->ops->stats)
+		mm->ops->stats(mm, out);
 }
 
 void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads)

@@ -145,6 +145,7 @@ _Static_assert(sizeof(struct ring_slot) == 128, "two cache lines");
 /* What the tool wants of the traced processes. */
 #define RING_WANT_STACKS (1u << 0)
 #define RING_FOLLOW (1u << 1)
+#define RING_STRICT (1u << 2)
 
 struct ring_header {
 	uint64_t magic;

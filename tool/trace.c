@@ -36,6 +36,7 @@ static const char help_text[] =
 	"\n"
 	OUTPUT_HELP
 	"      --no-follow     do not trace children\n"
+	"      --strict        see system calls that no C library makes, too; they cost more\n"
 	"      --buffer=SIZE   size of the ring between program and tool (default 4M)\n"
 	"  -h, --help          print this text\n"
 	"\n"
@@ -48,7 +49,7 @@ static const char help_text[] =
 struct trace {
 	struct output_options options;
 	enum output_format format;
-	bool follow;
+	bool follow, strict;
 	uint64_t buffer;
 	char **command;
 
@@ -71,7 +72,7 @@ static uint64_t clock_ns(clockid_t clock)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-enum { OPTION_NO_FOLLOW = OUTPUT_OPTION_NEXT, OPTION_BUFFER };
+enum { OPTION_NO_FOLLOW = OUTPUT_OPTION_NEXT, OPTION_STRICT, OPTION_BUFFER };
 
 static int take_buffer(struct trace *trace)
 {
@@ -94,6 +95,9 @@ static int take_option(struct trace *trace, int option)
 	case OPTION_NO_FOLLOW:
 		trace->follow = false;
 		break;
+	case OPTION_STRICT:
+		trace->strict = true;
+		break;
 	case OPTION_BUFFER:
 		status = take_buffer(trace);
 		return status ? status : -1;
@@ -112,6 +116,7 @@ static int parse(struct trace *trace, int argc, char **argv)
 	static const struct option options[] = {
 		OUTPUT_LONG_OPTIONS,
 		{ "no-follow", no_argument, NULL, OPTION_NO_FOLLOW },
+		{ "strict", no_argument, NULL, OPTION_STRICT },
 		{ "buffer", required_argument, NULL, OPTION_BUFFER },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
@@ -170,7 +175,8 @@ static int check_source(void)
 static int open_ring(struct trace *trace)
 {
 	unsigned int wants = (trace->options.stacks ? RING_WANT_STACKS : 0) |
-			     (trace->follow ? RING_FOLLOW : 0);
+			     (trace->follow ? RING_FOLLOW : 0) |
+			     (trace->strict ? RING_STRICT : 0);
 	struct stat file;
 	int error;
 

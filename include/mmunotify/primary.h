@@ -37,6 +37,8 @@ struct mmun_probe {
 	char remedy[256];
 };
 
+struct mmun_stats;
+
 /**
  * struct mmun_primary_ops - one event source; const, one per folder of primary/.
  */
@@ -65,6 +67,8 @@ struct mmun_primary_ops {
 	unsigned int exit_wait_ms;
 	/** The struct goes away: free @priv.  NULL: nothing to do. */
 	void (*destroy)(void *priv);
+	/** Fills in what this primary counts itself.  NULL: nothing. */
+	void (*stats)(const struct mm_struct *mm, struct mmun_stats *out);
 	/** enum mmun_coverage for each enum mmun_op. */
 	unsigned char coverage[MMUN_NR_OPS];
 };
@@ -145,7 +149,8 @@ void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
 	X(dropped, "sections that their thread left open when it ended") \
 	X(fallbacks, "barriers made without membarrier") \
 	X(misused_unregister, "unregister calls from inside a callback") \
-	X(unsettled, "threads not seen to leave a call older than the redirection")
+	X(unsettled, "threads not seen to leave a call older than the redirection") \
+	X(traps, "system calls caught by strict mode")
 
 struct mmun_stats {
 #define MMUN_STATS_FIELD(name, text) unsigned long name;

@@ -46,6 +46,24 @@ struct mm_struct *mmun_self(void);
 int mmun_self_start(void);
 
 /**
+ * mmun_self_start_strict() - mmun_self_start(), and catch every other system call too.
+ *
+ * By Syscall User Dispatch, in every thread, whatever code makes it: inline assembly,
+ * generated code, run-time systems without the C library.  Such a call costs about a
+ * microsecond more, one of the C library a few nanoseconds.  The program keeps its
+ * SIGSYS handler and masks (mmunotify(7), Strict mode).  With MMUNOTIFY_STRICT=1 in the
+ * environment every start is strict.
+ *
+ * Context: sleeps; not async-signal-safe.  Threads that exist already get a signal,
+ * which interrupts the calls that no signal handler lets restart.
+ * Return: 0, also when strict mode is on already; as mmun_self_start(), or -ENOTSUP
+ * (this kernel, or a seccomp rule, does not permit it), -ETIMEDOUT (a thread has
+ * SIGSYS blocked).  On error strict mode is off, and a source that was started
+ * before works on without it.
+ */
+int mmun_self_start_strict(void);
+
+/**
  * mmun_self_stop() - put the C library's bytes back.
  *
  * Threads inside a redirected call finish it; calls after the return are not seen.

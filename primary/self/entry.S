@@ -35,6 +35,9 @@
 	.hidden mmun_self_fork_after
 	.hidden mmun_self_fork_child
 	.hidden mmun_self_exit
+	.hidden mmun_strict_on
+	.hidden mmun_strict_told
+	.hidden mmun_strict_forked
 
 /* Run unnoticed unless this process (not a fork of it) has armed the hooks. */
 .macro RAW_UNLESS_ARMED
@@ -88,6 +91,20 @@
 	CFI_RETURNS_BEHIND_SITE
 	leaq	128(%rsp), %rsp
 	.cfi_def_cfa rsp, 0
+.endm
+
+/* In strict mode the call is made where it does not trap, which comes back behind it. */
+.macro KERNEL_CALL name
+	cmpb	$0, mmun_strict_on(%rip)
+	jne	.Lstrict\@
+	syscall
+	.globl	mmun_strict_\name\()_return
+	.hidden	mmun_strict_\name\()_return
+mmun_strict_\name\()_return:
+	.pushsection .text.unlikely,"ax",@progbits
+.Lstrict\@:
+	jmp	*mmun_strict_\name(%rip)
+	.popsection
 .endm
 
 .macro ENTRY name
@@ -156,7 +173,7 @@ ENTRY mmun_self_entry
 	jne	.Lnot_told
 .Lcall:
 	LOAD_CALL
-	syscall
+	KERNEL_CALL told
 	movq	%rax, -FRAME_TO_RBP(%rbp)
 	leaq	-FRAME_TO_RBP(%rbp), %rdi
 	movq	%rsp, %rsi
@@ -210,7 +227,7 @@ ENTRY mmun_self_clone_entry
 	cmpq	$0, %rax
 	jne	.Lnot_forking
 	LOAD_CALL
-	syscall
+	KERNEL_CALL forked
 	testq	%rax, %rax
 	jz	.Lchild
 	movq	%rax, -FRAME_TO_RBP(%rbp)

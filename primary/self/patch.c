@@ -115,6 +115,25 @@ static long swap(struct mmun_image *image, struct run run, edit_fn edit)
 	return ret;
 }
 
+int mmun_self_write_text(const struct mmun_image *image, unsigned long at, const void *bytes,
+			 size_t length)
+{
+	struct run run = { at & MMUN_PAGE_MASK, mmun_page_up(at + length) };
+	unsigned long size = run.end - run.start;
+	long copy = mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	long ret;
+
+	if (copy < 0 && copy > -4096)
+		return copy;
+	memcpy((void *)copy, (void *)run.start, size);
+	memcpy((char *)copy + (at - run.start), bytes, length);
+	ret = move_over(copy, run, image->prot);
+	if (ret)
+		mmun_syscall3(SYS_munmap, copy, size, 0);
+	return ret;
+}
+
 /* Swaps every page that holds a wanted site; sites are in ascending order, but
  * for the one in _exit(), which comes last. */
 static long swap_pages(struct mmun_image *image, edit_fn edit,

@@ -25,6 +25,7 @@
 #include "atomic.h"
 #include "lock.h"
 #include "state.h"
+#include "strict.h"
 
 /* Words of the page that fork wipes; between these two, one for each epoch. */
 #define WORD_ARMED 0
@@ -46,6 +47,8 @@ static struct {
 	bool started;
 	/* Calls that entered the kernel before the patch may still be there. */
 	bool unsettled;
+	/* Strict mode is wanted. */
+	bool strict;
 	/* Grows only; hooks walk it without the lock. */
 	struct mmun_image *images;
 	/* Around the text of all images that there ever were. */
@@ -119,6 +122,7 @@ static int begin_epoch(unsigned int *words)
 	if (is_forked_copy()) {
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
 		self.started = false;
+		mmun_strict_forget();
 	}
 	mmun_store_release(&words[epoch], 1);
 	ret = mmun_mm_create(&params, &mm);
@@ -261,6 +265,8 @@ static int patch_all(struct mmun_refusal *refusal)
 		ret = mmun_self_check_image(image, refusal);
 		if (!ret && !image->stubs_ready)
 			ret = mmun_self_make_stubs(image);
+		if (!ret && self.strict)
+			ret = mmun_strict_begin(image, refusal);
 		if (!ret)
 			ret = mmun_self_patch(image);
 	}
@@ -282,13 +288,30 @@ static void unlock_self(void)
 		patch_late();
 }
 
-static int start_locked(struct mmun_refusal *refusal)
+/* On top of what is patched already. */
+static int start_strict(struct mmun_refusal *refusal)
+{
+	int ret = mmun_strict_check(refusal);
+
+	if (ret)
+		return ret;
+	self.strict = true;
+	ret = patch_all(refusal);
+	if (!ret)
+		ret = mmun_strict_start(self.pid, refusal);
+	return ret;
+}
+
+static int start_locked(bool strict, struct mmun_refusal *refusal)
 {
 	int ret;
 
 	if (self.started)
-		return 0;
+		return strict && !mmun_strict_is_started() ? start_strict(refusal) : 0;
+	self.strict = strict;
 	ret = check_process(refusal);
+	if (!ret && strict)
+		ret = mmun_strict_check(refusal);
 	if (ret)
 		return ret;
 	ret = mmun_self_stacks_map();
@@ -298,16 +321,18 @@ static int start_locked(struct mmun_refusal *refusal)
 	/* Armed first: whoever takes a stub from now on is seen. */
 	mmun_store_full(mmun_self_armed, 1);
 	ret = patch_all(refusal);
+	if (!ret && strict)
+		ret = mmun_strict_start(self.pid, refusal);
 	if (ret) {
 		unpatch_all();
 		mmun_store_full(mmun_self_armed, 0);
-		return ret == -ENOMEM || ret == -EBUSY ? ret : -ENOTSUP;
+		return ret == -ENOMEM || ret == -EBUSY || ret == -ETIMEDOUT ? ret : -ENOTSUP;
 	}
 	self.started = self.unsettled = true;
 	return 0;
 }
 
-int mmun_self_start(void)
+static int start_in_mode(bool strict)
 {
 	struct mmun_refusal refusal = { 0 };
 	int ret;
@@ -315,9 +340,19 @@ int mmun_self_start(void)
 	if (!mmun_self())
 		return -ENOMEM;
 	mmun_mutex_lock(&self.lock);
-	ret = start_locked(&refusal);
+	ret = start_locked(strict, &refusal);
 	unlock_self();
 	return ret;
+}
+
+int mmun_self_start(void)
+{
+	return start_in_mode(mmun_strict_asked());
+}
+
+int mmun_self_start_strict(void)
+{
+	return start_in_mode(true);
 }
 
 static int may_stop(struct mm_struct *mm)
@@ -350,6 +385,7 @@ int mmun_self_stop(void)
 	if (self.started)
 		ret = may_stop(mm);
 	if (self.started && !ret) {
+		mmun_strict_stop();
 		unpatch_all();
 		mmun_store_full(mmun_self_armed, 0);
 		self.started = false;
@@ -388,6 +424,8 @@ static void probe(struct mmun_probe *out)
 	mmun_mutex_lock(&self.lock);
 	if (!self.started) {
 		ret = check_process(&refusal);
+		if (!ret && mmun_strict_asked())
+			ret = mmun_strict_check(&refusal);
 		if (!ret)
 			ret = mmun_self_find_images(&images, &refusal);
 		mmun_self_free_images(&images);
@@ -464,12 +502,18 @@ void mmun_self_unmapped(unsigned long start, unsigned long end)
 	mmun_mutex_unlock(&self.lock);
 }
 
+static void stats(const struct mm_struct *mm, struct mmun_stats *out)
+{
+	out->traps = mm == mmun_self_mm() ? mmun_strict_traps() : 0;
+}
+
 const struct mmun_primary_ops mmun_primary_self = {
 	.name = "self",
 	.summary = "this process, by redirecting the C library's system calls",
 	.probe = probe,
 	.start = start,
 	.exit_wait_ms = MMUN_SELF_EXIT_WAIT_MS,
+	.stats = stats,
 	.coverage = {
 		[MMUN_OP_MUNMAP] = MMUN_COVERS_BEFORE,
 		[MMUN_OP_MMAP_FIXED] = MMUN_COVERS_BEFORE,

@@ -113,10 +113,17 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 
 /* stub.c */
 int mmun_self_make_stubs(struct mmun_image *image);
+/* What will stand at @site, whose stub is written. */
+void mmun_self_write_jump(struct mmun_site *site);
+/* Writable memory within reach of a 32-bit jump from @text, or -errno. */
+long mmun_self_map_near(unsigned long text, size_t size);
 
 /* patch.c */
 int mmun_self_patch(struct mmun_image *image);
 int mmun_self_unpatch(struct mmun_image *image);
+/* Replaces bytes of the text that are no site, in one step for every thread. */
+int mmun_self_write_text(const struct mmun_image *image, unsigned long at, const void *bytes,
+			 size_t length);
 /* Has somebody else written over a site that we patched? */
 bool mmun_self_is_covered(const struct mmun_image *image);
 /*

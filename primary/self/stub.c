@@ -33,10 +33,10 @@ static long map_at(unsigned long address, size_t size)
  * kernel puts the program's next mappings, which grow and shrink more cheaply
  * beside their like than beside us.
  */
-static unsigned long find_gap(const struct mmun_image *image)
+static unsigned long find_gap(unsigned long text, size_t size)
 {
-	unsigned long low = image->text_start > REACH ? image->text_start - REACH : 0x10000;
-	unsigned long high = image->text_start + REACH, gap = 0;
+	unsigned long low = text > REACH ? text - REACH : 0x10000;
+	unsigned long high = text + REACH, gap = 0;
 	struct mmun_vma_walk walk;
 	struct mmun_vma vma;
 
@@ -44,7 +44,7 @@ static unsigned long find_gap(const struct mmun_image *image)
 		return 0;
 	low &= MMUN_PAGE_MASK;
 	while (!gap && mmun_vma_walk_next(&walk, &vma) && low < high) {
-		if (vma.start > low && vma.start - low >= image->stubs_size)
+		if (vma.start > low && vma.start - low >= size)
 			gap = low;
 		if (vma.end > low)
 			low = vma.end;
@@ -53,22 +53,20 @@ static unsigned long find_gap(const struct mmun_image *image)
 	return gap;
 }
 
-static int map_stubs(struct mmun_image *image)
+long mmun_self_map_near(unsigned long text, size_t size)
 {
 	/* Another thread may take the gap: look again. */
 	for (int attempt = 0; attempt < 16; attempt++) {
-		unsigned long gap = find_gap(image);
+		unsigned long gap = find_gap(text, size);
 		long ret;
 
 		if (!gap)
 			return -ENOMEM;
-		ret = map_at(gap, image->stubs_size);
-		if (ret == (long)gap) {
-			image->stubs = (unsigned char *)gap;
-			return 0;
-		}
+		ret = map_at(gap, size);
+		if (ret == (long)gap)
+			return ret;
 		if (ret > 0)
-			mmun_syscall6(SYS_munmap, ret, image->stubs_size, 0, 0, 0, 0);
+			mmun_syscall6(SYS_munmap, ret, size, 0, 0, 0, 0);
 		else if (ret != -EEXIST)
 			return ret;
 	}
@@ -168,7 +166,7 @@ static void write_stub(struct mmun_site *site, unsigned char *at)
 
 /* What will stand at the site: a jump to the stub, and where the system call
  * instruction was, one back to that jump. */
-static void write_jump(struct mmun_site *site)
+void mmun_self_write_jump(struct mmun_site *site)
 {
 	int distance = (unsigned char *)site->stub - (site->at + 5);
 
@@ -181,12 +179,12 @@ static void write_jump(struct mmun_site *site)
 static void write_site(struct mmun_site *site, unsigned char *at)
 {
 	write_stub(site, at);
-	write_jump(site);
+	mmun_self_write_jump(site);
 }
 
 int mmun_self_make_stubs(struct mmun_image *image)
 {
-	int ret;
+	long ret;
 
 	/* Of an image that was unloaded; no thread can be in them. */
 	if (image->stubs) {
@@ -194,9 +192,10 @@ int mmun_self_make_stubs(struct mmun_image *image)
 		image->stubs = NULL;
 	}
 	image->stubs_size = mmun_page_up((unsigned long)image->nr_sites * MMUN_STUB_SIZE);
-	ret = map_stubs(image);
-	if (ret)
+	ret = mmun_self_map_near(image->text_start, image->stubs_size);
+	if (ret < 0)
 		return ret;
+	image->stubs = (unsigned char *)ret;
 	for (int i = 0; i < image->nr_sites; i++)
 		write_site(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
 	ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,

@@ -31,6 +31,12 @@ struct calls {
 extern const struct calls calls_libc;
 extern const struct calls calls_syscall;
 
+/* What calls_syscall goes through: libc's syscall(), or one of those below. */
+extern long (*calls_enter)(long nr, ...);
+/* A system call instruction of the program, and one that was written at run time. */
+long calls_inline(long nr, ...);
+long calls_generated(long nr, ...);
+
 /* Fills @out with pointers looked up by name; 0 or -1 when one is missing. */
 int calls_by_name(struct calls *out, void *handle);
 

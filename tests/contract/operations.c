@@ -7,10 +7,9 @@
  *
  * Each case runs in two fresh children, with a notifier and without; the truth
  * is the kernel's (watch.h), the judgement is verdict.c, and at the end the
- * declared coverage of the source is compared with what was observed.  Does
- * not test the inline syscall instruction of the program's own text, which
- * this source never sees, nor fork (fork.c) and the end of processes
- * (ends.c).
+ * declared coverage of the source is compared with what was observed.  The
+ * routes "inline" and "generated-code" are seen in strict mode.  Does not test
+ * fork (fork.c) and the end of processes (ends.c).
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -111,6 +110,20 @@ static const char *from_syscall(struct calls *c)
 	return NULL;
 }
 
+static const char *from_inline(struct calls *c)
+{
+	setenv("MMUNOTIFY_STRICT", "1", 1);
+	calls_enter = calls_inline;
+	return from_syscall(c);
+}
+
+static const char *from_generated(struct calls *c)
+{
+	setenv("MMUNOTIFY_STRICT", "1", 1);
+	calls_enter = calls_generated;
+	return from_syscall(c);
+}
+
 static const char *from_dlsym(struct calls *c)
 {
 	void *libc = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD);
@@ -148,6 +161,10 @@ static const struct route routes[] = {
 	{ "signal-handler", false, NULL, from_libc, in_signal_handler },
 	{ "vfork-child", false, NULL, from_libc, in_vfork_child },
 	{ "thread", false, NULL, from_libc, in_thread },
+	{ "inline", false, from_inline, NULL, directly },
+	{ "inline-signal-handler", false, from_inline, NULL, in_signal_handler },
+	{ "inline-thread", false, from_inline, NULL, in_thread },
+	{ "generated-code", false, from_generated, NULL, directly },
 };
 
 static const struct operation *const tables[] = {

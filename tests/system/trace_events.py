@@ -65,6 +65,15 @@ def test_fork():
                 '--no-follow: the parent\'s events only')
 
 
+def test_strict():
+    for options in [], ['--strict']:
+        result, lines = trace_json(WORKLOAD, 'inline', options=options)
+        starts = [int(e['start'], 16) for e in events(lines) if e['op'] == 'munmap']
+        equal(result.returncode, 0, 'a program with a system call of its own runs')
+        equal(int(result.stdout, 16) in starts, bool(options),
+              'its unmap is seen with --strict alone: %s' % options)
+
+
 def test_threads():
     result, lines = trace_json(WORKLOAD, 'threads')
     expected = expected_events(result.stdout)
@@ -209,6 +218,7 @@ def test_nested():
 def main():
     test_basic()
     test_fork()
+    test_strict()
     test_threads()
     test_signals()
     test_exec()

@@ -8,7 +8,8 @@
  * Nothing but the operations touches the address space between the first and
  * the last one: no stdio, no allocation.
  *
- *     trace_workload basic | fork | threads | loop COUNT | storm | signals | adrift
+ *     trace_workload basic | fork | threads | loop COUNT | storm | signals | inline |
+ *		adrift
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -302,6 +303,19 @@ static int adrift(void)
 	__builtin_unreachable();
 }
 
+/* By an instruction of this program. */
+static int unmap_inline(void)
+{
+	char *at = map(1);
+	long result;
+
+	__asm__ volatile("syscall" : "=a"(result)
+			 : "a"(11L), "D"(at), "S"(PAGE) : "rcx", "r11", "memory");
+	say("%lx\n", (unsigned long)at);
+	print_report();
+	return result ? 1 : 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -318,6 +332,8 @@ int main(int argc, char **argv)
 		return storm();
 	if (!strcmp(what, "signals"))
 		return signals();
+	if (!strcmp(what, "inline"))
+		return unmap_inline();
 	if (!strcmp(what, "adrift"))
 		return adrift();
 	return 2;

@@ -65,7 +65,7 @@ _mmunotify()
 			fi
 		done
 		case $cur in
-		-*) mapfile -t COMPREPLY < <(compgen -W "$output --no-follow --buffer" -- "$cur") ;;
+		-*) mapfile -t COMPREPLY < <(compgen -W "$output --no-follow --strict --buffer" -- "$cur") ;;
 		*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
 		esac ;;
 	replay)

@@ -149,6 +149,8 @@ static void subscribe(unsigned int flags)
 	notifier.ops = &tracer_ops;
 	pending.depth = 0;
 	if (mm)
+		error = emit_wants() & RING_STRICT ? mmun_self_start_strict() : 0;
+	if (!error)
 		error = mmu_notifier_register(&notifier, mm);
 	subscribed = error ? NULL : mm;
 	emit_process(flags, -error);

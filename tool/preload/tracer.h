@@ -19,7 +19,7 @@
 
 /* Binds the ring whose memory is @path.  False: not there, not ours, not usable. */
 bool emit_attach(const char *path);
-/* What the tool wants (RING_WANT_STACKS, RING_FOLLOW); 0 once it has gone. */
+/* What the tool wants (RING_WANT_STACKS, RING_FOLLOW, RING_STRICT); 0 once it has gone. */
 unsigned int emit_wants(void);
 bool emit_is_open(void);
 void emit_set_clock(int (*clock)(int, void *));
