@@ -367,6 +367,7 @@ int mmun_strict_start(long pid, struct mmun_refusal *refusal)
 	ret = mmun_strict_take_signal(on_sigsys);
 	if (!ret)
 		ret = mmun_self_patch(&mmun_strict_text.image);
+	mmun_strict_hide_in_handlers();
 	if (!ret)
 		ret = dispatch(DISPATCH_ON);
 	if (!ret)

@@ -90,6 +90,8 @@ struct mmun_kernel_action {
 	unsigned long mask;
 };
 int mmun_strict_take_signal(void (*handler)(int, siginfo_t *, void *));
+/* Once the calls that set handlers are redirected. */
+void mmun_strict_hide_in_handlers(void);
 void mmun_strict_give_signal_back(void);
 /* A SIGSYS that is not ours. */
 void mmun_strict_forward(siginfo_t *info, ucontext_t *context);

@@ -349,6 +349,35 @@ void mmun_strict_forward(siginfo_t *info, ucontext_t *context)
 		run_handler(&action, info, context);
 }
 
+/* Handlers that were set earlier or will be kept: SIGSYS out of their masks, or back. */
+static void change_handlers(bool hide)
+{
+	for (int sig = 1; sig <= 64; sig++) {
+		unsigned long bit = 1ul << (sig - 1), sized = sizeof(unsigned long);
+		struct mmun_kernel_action action;
+		bool has;
+
+		if (sig == SIGSYS || mmun_syscall4(SYS_rt_sigaction, sig, 0,
+						   (unsigned long)&action, sized))
+			continue;
+		has = hide ? action.mask & MMUN_SIGMASK_SYS : sys.hidden & bit;
+		if (!has)
+			continue;
+		action.mask = hide ? action.mask & ~MMUN_SIGMASK_SYS :
+				     action.mask | MMUN_SIGMASK_SYS;
+		if (hide)
+			__atomic_or_fetch(&sys.hidden, bit, __ATOMIC_SEQ_CST);
+		mmun_syscall4(SYS_rt_sigaction, sig, (unsigned long)&action, 0, sized);
+	}
+	if (!hide)
+		mmun_store_full(&sys.hidden, 0);
+}
+
+void mmun_strict_hide_in_handlers(void)
+{
+	change_handlers(true);
+}
+
 int mmun_strict_take_signal(void (*handler)(int, siginfo_t *, void *))
 {
 	struct mmun_kernel_action theirs;
@@ -380,6 +409,7 @@ void mmun_strict_give_signal_back(void)
 	if (!sys.taken)
 		return;
 	mmun_store_full(&sys.taken, false);
+	change_handlers(false);
 	set_action(&theirs, NULL);
 	if (mine.blocked)
 		mmun_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, (unsigned long)&set, 0, sizeof(set));

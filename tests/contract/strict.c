@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/epoll.h>
@@ -358,6 +359,52 @@ static void handler_that_blocks_all(void)
 	check(!sigismember(&now.sa_mask, SIGSYS), "and that one too");
 }
 
+/* Handlers that were set while SIGSYS could still be in their masks. */
+static void handler_from_before(void)
+{
+	struct sigaction action = { .sa_handler = unmapping_handler }, now;
+
+	sigfillset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+	start_strict();
+	raise(SIGUSR1);
+	check(handler_told, "an unmap in an earlier handler that blocks every signal is told");
+	sigaction(SIGUSR1, NULL, &now);
+	check(sigismember(&now.sa_mask, SIGSYS), "the program sees the mask that it has set");
+	mmu_notifier_unregister(&notifier, mmun_self());
+	check(mmun_self_stop() == 0, "stops");
+	sigaction(SIGUSR1, NULL, &now);
+	check(sigismember(&now.sa_mask, SIGSYS), "and has it back");
+}
+
+static sigjmp_buf out;
+
+static void leaving_handler(int sig)
+{
+	handler_told = unmap_told();
+	siglongjmp(out, 1);
+}
+
+static void handler_that_jumps(void)
+{
+	struct sigaction action = { .sa_handler = leaving_handler };
+	volatile int jumps = 0;
+	sigset_t now;
+
+	start_strict();
+	sigfillset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+	for (int i = 0; i < 3; i++) {
+		if (!sigsetjmp(out, 1))
+			raise(SIGUSR1);
+		jumps += handler_told;
+		handler_told = 0;
+	}
+	check(jumps == 3 && unmap_told(), "handlers that leave by a jump");
+	sigprocmask(SIG_BLOCK, NULL, &now);
+	check(!sigismember(&now, SIGSYS) && !sigismember(&now, SIGUSR1), "and the mask is right");
+}
+
 static void wait_once(int way, const sigset_t *mask)
 {
 	struct timespec time = { 5, 0 };
@@ -698,6 +745,8 @@ int main(void)
 	scene("all blocked", all_blocked);
 	scene("all blocked by itself", all_blocked_inline);
 	scene("handler that blocks all", handler_that_blocks_all);
+	scene("handler from before", handler_from_before);
+	scene("handler that jumps", handler_that_jumps);
 	scene("waits", waits_with_a_mask);
 	scene("own SIGSYS handler", own_sigsys_handler);
 	scene("SIGSYS by default", sigsys_by_default);
