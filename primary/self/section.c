@@ -198,14 +198,31 @@ static inline long notify(long (*fn)(void *), struct section *section)
 		fn(section) : keeping_vectors(fn, section);
 }
 
+struct errand {
+	long (*fn)(void *);
+	struct section *section;
+	void *area;
+};
+
+static long run(void *arg)
+{
+	const struct errand *errand = arg;
+
+	if (errand->section->regs->site->vectors_dead)
+		return errand->fn(errand->section);
+	return mmun_self_vectors_saved(errand->fn, errand->section, errand->area);
+}
+
 /* Returns false, with nothing done, if there is no stack. */
 APART bool on_own_stack(long (*fn)(void *), struct section *section, long *ret)
 {
+	struct errand errand = { .fn = fn, .section = section };
 	struct mmun_stack stack;
 
 	if (!mmun_self_stack_get(&stack))
 		return false;
-	*ret = mmun_self_stack_run(&stack, fn, section);
+	errand.area = mmun_self_stack_area(&stack);
+	*ret = mmun_self_stack_run(&stack, run, &errand);
 	mmun_self_stack_put(&stack);
 	return true;
 }

@@ -26,6 +26,23 @@
 static unsigned char *pool;
 static int owners[NR_STACKS];
 
+/*
+ * Valgrind takes a large step of the stack pointer for one stack's growth unless it knows of
+ * the other: a request to it is a sequence of instructions that do nothing elsewhere.
+ */
+#define VALGRIND_STACK_REGISTER 0x1501UL
+
+static void register_with_valgrind(const unsigned char *start, const unsigned char *end)
+{
+	unsigned long request[6] = { VALGRIND_STACK_REGISTER, (unsigned long)start,
+				     (unsigned long)end };
+	unsigned long answer = 0;
+
+	__asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\t"
+			 "rolq $51, %%rdi\n\txchgq %%rbx, %%rbx"
+			 : "+d"(answer) : "a"(request) : "cc", "memory");
+}
+
 static unsigned char *map_stacks(unsigned long nr)
 {
 	unsigned char *at = (unsigned char *)
@@ -38,6 +55,9 @@ static unsigned char *map_stacks(unsigned long nr)
 	for (unsigned long i = 0; i < nr && !ret; i++)
 		ret = mmun_syscall3(SYS_mprotect, (long)at + i * STACK_SIZE, MMUN_PAGE_SIZE,
 				    PROT_NONE);
+	for (unsigned long i = 0; i < nr && !ret; i++)
+		register_with_valgrind(at + i * STACK_SIZE + MMUN_PAGE_SIZE,
+				       at + (i + 1) * STACK_SIZE - 1);
 	if (!ret)
 		return at;
 	mmun_syscall3(SYS_munmap, (long)at, nr * STACK_SIZE, 0);

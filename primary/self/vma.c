@@ -63,6 +63,7 @@ int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool fil
 		return walk->fd;
 	walk->files_only = files_only;
 	walk->next = from;
+	walk->cleared = NULL;
 	walk->have = walk->pos = 0;
 	walk->error = 0;
 	own = shows_own_stack(walk);
@@ -72,6 +73,12 @@ int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool fil
 		return 0;
 	mmun_self_close(walk->fd);
 	return -ESRCH;
+}
+
+/* Not by memset(), which belongs to the program and uses vector registers. */
+static void clear(char *name, size_t size)
+{
+	__asm__ volatile("rep stosb" : "+D"(name), "+c"(size) : "a"(0) : "memory");
 }
 
 /* 1: found, 0: no more, -errno: the kernel does not know the query. */
@@ -85,8 +92,12 @@ static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char 
 	};
 	long ret;
 
-	if (size)
+	if (size) {
+		if (walk->cleared != name)
+			clear(name, size);
+		walk->cleared = name;
 		name[0] = 0;
+	}
 	ret = ask(walk, &q);
 	if (ret == -ENAMETOOLONG) {
 		q.vma_name_size = 0;

@@ -39,6 +39,9 @@ struct mmun_vma_walk {
 	/* A mapping of this very thread has been met: these are our mappings. */
 	bool ours;
 	unsigned long next;
+	/* The room for names that has been cleared: tools that watch memory do not know
+	 * that the kernel writes there. */
+	const char *cleared;
 	size_t have, pos;
 	char buffer[256];
 };
