@@ -151,7 +151,8 @@ static void removal_behind_alias(void)
 	int fd = memfd_create("edges", 0);
 	char *at, *alias;
 
-	ftruncate(fd, 2 * PAGE_BYTES);
+	if (ftruncate(fd, 2 * PAGE_BYTES))
+		abort();
 	at = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	alias = mmap(NULL, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	memset(at, 9, 2 * PAGE_BYTES);

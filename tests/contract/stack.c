@@ -34,6 +34,7 @@ static unsigned long starts;
 
 static char *page, *room, *shared;
 static int fd = -1, id = -1;
+static volatile int answer;
 static char path[] = REGION_FILE "XXXXXX";
 
 static int count_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -73,8 +74,8 @@ static void call_mremap(void) { mremap(room, 2 * PAGE_BYTES, PAGE_BYTES, 0); }
 static void call_bad_mremap(void) { mremap(room, PAGE_BYTES, 1UL << 50, MREMAP_MAYMOVE); }
 static void call_brk(void) { syscall(SYS_brk, syscall(SYS_brk, 0) - PAGE_BYTES); }
 static void call_remove(void) { madvise(shared, PAGE_BYTES, MADV_REMOVE); }
-static void call_ftruncate(void) { ftruncate(fd, 0); }
-static void call_truncate(void) { truncate(path, 0); }
+static void call_ftruncate(void) { answer = ftruncate(fd, 0); }
+static void call_truncate(void) { answer = truncate(path, 0); }
 static void call_fallocate(void)
 {
 	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES);
