@@ -39,7 +39,7 @@
 /* Code beside the text: for each slot, for each site of the C library, and for each
  * site of strict mode. */
 #define SLOT_CODE 48
-#define SITE_CODE 32
+#define SITE_CODE 64
 #define STRICT_SITES 96
 
 struct mmun_strict_text mmun_strict_text;
@@ -247,23 +247,119 @@ static const short signal_calls[] = {
 	SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_clone3,
 };
 
-static bool is_strict_site(const unsigned char *syscall)
+/* Between the number and the call the compiler may load arguments. */
+#define MAX_BETWEEN 24
+
+static bool is_strict_number(const unsigned char *load)
 {
 	int nr;
 
-	memcpy(&nr, syscall - 4, sizeof(nr));
-	for (size_t i = 0; syscall[-5] == 0xb8 && i < sizeof(signal_calls) / sizeof(*signal_calls); i++)
+	memcpy(&nr, load + 1, sizeof(nr));
+	for (size_t i = 0; load[0] == 0xb8 && i < sizeof(signal_calls) / sizeof(*signal_calls); i++)
 		if (signal_calls[i] == nr)
 			return true;
 	return false;
 }
 
+/* Of the operand at @at, its ModRM byte; 0 for a form that is not known. */
+static int length_of_operand(const unsigned char *at)
+{
+	static const unsigned char displacement[] = { 0, 1, 4, 0 };
+	int mode = *at >> 6, rm = *at & 7;
+
+	if (mode == 3)
+		return 1;
+	if (mode == 0 && rm == 5)
+		return 5;
+	if (rm == 4 && mode == 0 && (at[1] & 7) == 5)
+		return 0;
+	return 1 + (rm == 4) + displacement[mode];
+}
+
+static bool is_rip_relative(const unsigned char *operand)
+{
+	return (*operand & 0xc7) == 5;
+}
+
+/*
+ * Of an instruction that prepares an argument: it changes another register than eax,
+ * or memory.  0 for any other.  @operand: where its ModRM byte is, 0 without one.
+ */
+static int length_of_insn(const unsigned char *at, int *operand)
+{
+	int rex = (*at & 0xf0) == 0x40 ? *at : 0, prefix = rex != 0;
+	unsigned char opcode = at[prefix], modrm = at[prefix + 1];
+	int reg = (modrm >> 3 & 7) | (rex & 4) << 1, rm = (modrm & 7) | (rex & 1) << 3;
+	bool register_only = modrm >> 6 == 3, to_eax;
+	int length, immediate = 0;
+
+	*operand = 0;
+	if ((opcode & 0xf8) == 0xb8)
+		return (opcode & 7) == 0 && !(rex & 1) ? 0 : rex & 8 ? 0 : prefix + 5;
+	switch (opcode) {
+	case 0x33: case 0x8b: case 0x8d:
+		to_eax = reg == 0;
+		break;
+	case 0x31: case 0x89:
+		to_eax = register_only && rm == 0;
+		break;
+	case 0x80: case 0x83: case 0xc6:
+		to_eax = register_only && rm == 0;
+		immediate = 1;
+		break;
+	case 0x81: case 0xc7:
+		to_eax = register_only && rm == 0;
+		immediate = 4;
+		break;
+	default:
+		return 0;
+	}
+	*operand = prefix + 1;
+	length = length_of_operand(at + *operand);
+	return to_eax || !length ? 0 : *operand + length + immediate;
+}
+
+/* The instruction in front of @syscall that loads one of our numbers, or NULL. */
+static const unsigned char *find_load(const unsigned char *syscall)
+{
+	for (int between = 0; between <= MAX_BETWEEN; between++) {
+		const unsigned char *load = syscall - 5 - between, *at = load + 5;
+
+		if (!is_strict_number(load))
+			continue;
+		for (int length = 1, operand; length && at < syscall; at += length)
+			length = length_of_insn(at, &operand);
+		if (at == syscall)
+			return load;
+	}
+	return NULL;
+}
+
+/* The instructions between, with distances from here instead of from there. */
+static void emit_between(struct code *code, const unsigned char *from, const unsigned char *to)
+{
+	for (int length, operand; from < to; from += length) {
+		unsigned char *copy = code->at;
+		int distance;
+
+		length = length_of_insn(from, &operand);
+		bytes(code, from, length);
+		if (!operand || !is_rip_relative(from + operand))
+			continue;
+		memcpy(&distance, from + operand + 1, sizeof(distance));
+		distance += from - copy;
+		memcpy(copy + operand + 1, &distance, sizeof(distance));
+	}
+}
+
 static void write_strict_stub(struct mmun_site *site, unsigned char *at)
 {
+	unsigned char *syscall = (unsigned char *)site->resume - 2;
 	struct code code = { at };
 
 	site->stub = at;
-	site->raw = site->at + 5;
+	site->raw = syscall;
+	emit_between(&code, site->at + 5, syscall);
 	if (site->nr == SYS_clone3) {
 		emit_number(&code, site->nr);
 		emit_jump(&code, mmun_strict_slot_of((unsigned long)site->resume, true)->thread);
@@ -279,7 +375,7 @@ static int find_strict_sites(const struct mmun_image *libc)
 {
 	static struct mmun_site sites[STRICT_SITES];
 	struct mmun_image *image = &mmun_strict_text.image;
-	unsigned char *p = (unsigned char *)libc->text_start + 8, *end = (unsigned char *)libc->text_end - 8;
+	unsigned char *p = (unsigned char *)libc->text_start + 32, *end = (unsigned char *)libc->text_end - 8;
 	bool masks = false, actions = false;
 
 	*image = *libc;
@@ -289,19 +385,20 @@ static int find_strict_sites(const struct mmun_image *libc)
 	image->nr_sites = 0;
 	while ((p = memchr(p, 0x0f, end - p))) {
 		struct mmun_site *site = &sites[image->nr_sites];
+		const unsigned char *load = p[1] == 0x05 ? find_load(p) : NULL;
 
-		if (p[1] != 0x05 || !is_strict_site(p)) {
+		if (!load) {
 			p++;
 			continue;
 		}
 		if (image->nr_sites == STRICT_SITES)
 			return -ENOTSUP;
 		memset(site, 0, sizeof(*site));
-		site->at = p - 5;
+		site->at = (unsigned char *)load;
 		site->resume = p + 2;
 		site->length = 5;
-		memcpy(&site->nr, p - 4, sizeof(site->nr));
-		memcpy(site->saved, p - 5, 7);
+		memcpy(&site->nr, load + 1, sizeof(site->nr));
+		memcpy(site->saved, load, 7);
 		masks |= site->nr == SYS_rt_sigprocmask;
 		actions |= site->nr == SYS_rt_sigaction;
 		write_strict_stub(site, strict_code(image->nr_sites));

@@ -313,6 +313,23 @@ static void all_blocked(void)
 	      !sigismember(&now, SIGTERM), "and the one that it has put back");
 }
 
+/* A thread inherits the mask, and the C library sets it there in its own way. */
+static void thread_with_all_blocked(void)
+{
+	sigset_t all, old, now;
+	pthread_t thread;
+	void *told = NULL;
+
+	start_strict();
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	pthread_create(&thread, NULL, unmap_in_thread, NULL);
+	pthread_join(thread, &told);
+	check(told != NULL, "an unmap in a thread that was made with every signal blocked is told");
+	pthread_sigmask(SIG_SETMASK, &old, &now);
+	check(sigismember(&now, SIGSYS), "and the mask is as it was");
+}
+
 static void all_blocked_inline(void)
 {
 	unsigned long all = ~0ul, old = 0, now = 0;
@@ -447,6 +464,29 @@ static void waits_with_a_mask(void)
 		      names[way]);
 		check(sigismember(&all, SIGSYS), "%s: the mask is as it was", names[way]);
 	}
+}
+
+static void *sleep_until(void *arg)
+{
+	while (!go)
+		usleep(1000);
+	return NULL;
+}
+
+/* The C library makes cancellation points in another way where there are threads. */
+static void waits_beside_a_thread(void)
+{
+	pthread_t thread;
+	sigset_t block, old;
+
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	pthread_create(&thread, NULL, sleep_until, NULL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	waits_with_a_mask();
+	go = 1;
+	pthread_join(thread, NULL);
 }
 
 /* The program's SIGSYS. */
@@ -743,11 +783,13 @@ int main(void)
 	scene("thread that blocks", thread_that_blocks);
 	scene("raw clones", raw_clones);
 	scene("all blocked", all_blocked);
+	scene("thread with all blocked", thread_with_all_blocked);
 	scene("all blocked by itself", all_blocked_inline);
 	scene("handler that blocks all", handler_that_blocks_all);
 	scene("handler from before", handler_from_before);
 	scene("handler that jumps", handler_that_jumps);
 	scene("waits", waits_with_a_mask);
+	scene("waits beside a thread", waits_beside_a_thread);
 	scene("own SIGSYS handler", own_sigsys_handler);
 	scene("SIGSYS by default", sigsys_by_default);
 	scene("seccomp", seccomp_trap);
