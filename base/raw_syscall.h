@@ -19,6 +19,13 @@
  */
 __attribute__((weak, visibility("hidden"))) void *mmun_syscall_gadget;
 
+/*
+ * A nop behind each of our own system call instructions: whoever redirects those
+ * of a process, this copy of the library or another, leaves ours alone.
+ */
+#define MMUN_SYSCALL_MARK { 0x0f, 0x1f, 0x80, 'm', 'm', 'u', 'n' }
+#define MMUN_SYSCALL_MARKED "syscall\n\t.byte 0x0f, 0x1f, 0x80, 0x6d, 0x6d, 0x75, 0x6e"
+
 /* Returns the result or -errno. */
 static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 				 unsigned long c, unsigned long d,
@@ -40,7 +47,7 @@ static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 				 : "rcx", "r11", "r12", "memory");
 		return result;
 	}
-	__asm__ volatile("syscall"
+	__asm__ volatile(MMUN_SYSCALL_MARKED
 			 : "=a"(result)
 			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");

@@ -598,6 +598,13 @@ const unsigned char mmun_self_classes[512] = {
  * In the C library's own code clone3() makes threads only and vfork() shares
  * the memory, so neither is a site.
  */
+bool mmun_self_wants_elsewhere(int nr, bool is_go)
+{
+	if (is_go)
+		return nr == SYS_munmap || nr == SYS_madvise || nr == SYS_mmap;
+	return mmun_call_of(nr) != NULL;
+}
+
 bool mmun_self_wants(int nr)
 {
 	return nr > 0 && nr < 512 && mmun_self_classes[nr] &&

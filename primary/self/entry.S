@@ -25,6 +25,12 @@
 #define CLONE_VM 0x100
 #define FRAME_TO_RBP 64		/* offsetof(struct mmun_regs, rbp) */
 
+/* With the mark that says it is ours, see base/raw_syscall.h. */
+.macro OWN_SYSCALL
+	syscall
+	.byte 0x0f, 0x1f, 0x80, 0x6d, 0x6d, 0x75, 0x6e
+.endm
+
 	.text
 	.hidden mmun_self_armed
 	.hidden mmun_self_classes
@@ -97,7 +103,7 @@
 .macro KERNEL_CALL name
 	cmpb	$0, mmun_strict_on(%rip)
 	jne	.Lstrict\@
-	syscall
+	OWN_SYSCALL
 	.globl	mmun_strict_\name\()_return
 	.hidden	mmun_strict_\name\()_return
 mmun_strict_\name\()_return:
@@ -152,7 +158,7 @@ ENTRY mmun_self_raw
 	.cfi_adjust_cfa_offset 8
 	.cfi_offset rip, -136
 	movl	MMUN_SITE_NR(%r11), %eax
-	syscall
+	OWN_SYSCALL
 	popq	%rcx
 	.cfi_adjust_cfa_offset -8
 	.cfi_register rip, rcx
@@ -165,6 +171,7 @@ END mmun_self_raw
 ENTRY mmun_self_entry
 	RAW_UNLESS_ARMED
 .Lordinary:
+.Lcancellable:
 	SAVE
 	subq	$MMUN_SECTION_SIZE, %rsp
 	movq	%rsp, %rsi
@@ -279,7 +286,13 @@ ENTRY mmun_self_clone_entry
 	jmp	*%rcx
 END mmun_self_clone_entry
 
-/* libc's syscall(): rax = number; most numbers are none of our business. */
+/*
+ * rax = number, as in libc's syscall(); most are none of our business.  Made here
+ * and not in the stub, where nobody could unwind from a call that blocks, but for
+ * those that return twice: vfork() may leave nothing on the stack.  Strict mode has
+ * its own place for them.
+ */
+#define SYS_VFORK 58
 ENTRY mmun_self_syscall_entry
 	cmpq	$512, %rax
 	jae	.Lunwatched
@@ -295,17 +308,77 @@ ENTRY mmun_self_syscall_entry
 	RAW_UNLESS_ARMED
 	jmp	.Lordinary
 .Lunwatched:
+	cmpq	$SYS_VFORK, %rax
+	je	.Lin_stub
+	cmpb	$0, mmun_strict_on(%rip)
+	jne	.Lin_stub
+	leaq	-128(%rsp), %rsp
+	.cfi_adjust_cfa_offset 128
+	pushq	MMUN_SITE_RESUME(%r11)
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rip, -136
+	OWN_SYSCALL
+	popq	%rcx
+	.cfi_adjust_cfa_offset -8
+	.cfi_register rip, rcx
+	leaq	128(%rsp), %rsp
+	.cfi_adjust_cfa_offset -128
+	jmp	*%rcx
+.Lin_stub:
+	.cfi_def_cfa rsp, 0
+	CFI_RETURNS_BEHIND_SITE
 	jmp	*MMUN_SITE_RAW(%r11)
 END mmun_self_syscall_entry
 
-/* _exit(): C runs, then the stub goes on with the displaced instruction. */
-ENTRY mmun_self_exit_entry
-	RAW_UNLESS_ARMED
-	SAVE
-	call	mmun_self_exit
-	RESTORE
-	jmp	*MMUN_SITE_RAW(%r11)
-END mmun_self_exit_entry
+/*
+ * Instead of __syscall_cancel_arch(flag, number, six arguments): glibc sends all
+ * cancellation points there since 2.41.  A number that is not ours goes to the
+ * function with everything as it was: between its look at the flag and its system
+ * call instruction a signal handler decides by the program counter, so nothing of
+ * us may lie between.  So does ours where a cancellation is pending, or nobody
+ * listens.  Otherwise what the function does until its instruction is done here,
+ * and the call returns behind that instruction.
+ */
+#define CANCELED 8
+ENTRY mmun_self_cancel_entry
+	.cfi_def_cfa rsp, 8
+	.cfi_offset rip, -8
+	cmpq	$512, %rsi
+	jae	.Lfunction
+	leaq	mmun_self_classes(%rip), %rax
+	cmpb	$1, (%rax,%rsi)
+	jne	.Lfunction
+	movq	mmun_self_armed(%rip), %rax
+	cmpl	$0, (%rax)
+	je	.Lfunction
+	testb	$CANCELED, (%rdi)
+	jnz	.Lfunction
+	movq	%rsi, %rax
+	movq	8(%rsp), %r10
+	movq	%rdi, 8(%rsp)
+	movq	%rdx, %rdi
+	movq	%rcx, %rsi
+	movq	%r8, %rdx
+	movq	%r10, %r8
+	movq	%r9, %r10
+	movq	16(%rsp), %r9
+	jmp	.Lcancellable
+.Lfunction:
+	jmp	*MMUN_SITE_CALLED(%r11)
+END mmun_self_cancel_entry
+
+/* The same backwards: to the function with its own arguments. */
+ENTRY mmun_self_cancel_raw
+	movq	8(%rsp), %rcx
+	movq	%r8, 8(%rsp)
+	movq	%rdx, %r8
+	movq	%r10, %r9
+	movq	%rdi, %rdx
+	movq	%rcx, %rdi
+	movq	%rsi, %rcx
+	movq	%rax, %rsi
+	jmp	*MMUN_SITE_CALLED(%r11)
+END mmun_self_cancel_raw
 
 /*
  * long mmun_self_vectors_saved(long (*fn)(void *), void *arg, void *area)

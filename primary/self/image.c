@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Finds the C libraries and the dynamic linker of this process, and in each the
- * system call instructions that become sites.
+ * Finds what this process executes, and in it the system call instructions that
+ * become sites.
  *
- * Images are recognised by file name in /proc/self/maps, which also shows the
- * libraries of other linker namespaces.  Sites are recognised by their seven
- * bytes: the number is part of the pattern, so a match by accident would need
- * the same 56 bits.  That nothing is missed is checked by name: the functions
- * every C library must have are looked up in the image's own symbol table and
- * each must hold a site.  The bytes come from the file, so that a function that
- * another library has redirected already is known too; it is patched when that
- * library puts the bytes back.  Reads only, changes nothing.
- * Tests: tests/contract (patching), tests/unit/image.c.
+ * Objects are found in /proc/self/maps, those of other linker namespaces too, and
+ * recognised by their ELF contents, whatever the file is called.  In a C library
+ * and in the dynamic linker every system call instruction is accounted for
+ * (scan.c), or nothing is patched.  Elsewhere what can be proven is patched and
+ * the rest is left.  The bytes come from the file, so that a function that another
+ * library has redirected already is known too; it is patched when that library
+ * puts the bytes back.  Reads only, changes nothing.
+ * Tests: tests/contract (patching, objects), tests/glibc.
  */
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22,315 +20,189 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "scan.h"
 #include "state.h"
 #include "vma.h"
+
+static size_t append(char *to, size_t at, size_t size, const char *text)
+{
+	while (*text && at + 1 < size)
+		to[at++] = *text++;
+	to[at] = 0;
+	return at;
+}
 
 void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 		      const char *reason, const char *remedy)
 {
 	refusal->error = error;
-	strncpy(refusal->reason, reason, sizeof(refusal->reason) - 1);
-	strncpy(refusal->remedy, remedy, sizeof(refusal->remedy) - 1);
+	append(refusal->reason, 0, sizeof(refusal->reason), reason);
+	append(refusal->remedy, 0, sizeof(refusal->remedy), remedy);
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
-static bool is_c_library(const char *name)
-{
-	return !strncmp(name, "libc.so.6", 9) || !strncmp(name, "libc-2.", 7);
-}
-
-static bool is_linker(const char *name)
-{
-	return !strncmp(name, "ld-linux-x86-64.so", 18) || !strncmp(name, "ld-2.", 5);
-}
-
-/* The machine word at @at, as the unaligned bytes of an instruction. */
-static int immediate(const unsigned char *at)
-{
-	int value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-/* The text as it is in the file, and how far that is from where it runs. */
-struct text {
-	const unsigned char *start, *end;
-	unsigned long delta;
-	bool mapped;
+/* An object of the process, read from its file where that is still the same. */
+struct source {
+	struct mmun_object object;
+	unsigned long bias;
+	unsigned long map, size;
 };
 
-static unsigned char *in_process(const struct text *text, const unsigned char *at)
+static bool map_file(struct source *source, const char *path, unsigned long inode)
 {
-	return (unsigned char *)((unsigned long)at + text->delta);
-}
-
-static const unsigned char *in_file(const struct text *text, unsigned long at)
-{
-	return (const unsigned char *)(at - text->delta);
-}
-
-/* A file that was replaced or deleted leaves what is in memory. */
-static void open_text(const struct mmun_image *image, struct text *text)
-{
-	unsigned long size = image->text_end - image->text_start;
 	struct stat file;
 	long map = -1;
-	int fd = mmun_syscall6(SYS_openat, AT_FDCWD, (long)image->path, O_RDONLY | O_CLOEXEC,
-			       0, 0, 0);
+	int fd = mmun_syscall6(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
 
-	if (fd >= 0) {
-		if (!mmun_syscall3(SYS_fstat, fd, (long)&file, 0) &&
-		    file.st_ino == image->inode)
-			map = mmun_syscall6(SYS_mmap, 0, size, PROT_READ, MAP_PRIVATE, fd,
-					    image->text_offset);
-		mmun_syscall3(SYS_close, fd, 0, 0);
-	}
-	text->mapped = map > 0;
-	text->start = (const unsigned char *)(text->mapped ? map : (long)image->text_start);
-	text->end = text->start + size;
-	text->delta = image->text_start - (unsigned long)text->start;
+	if (fd < 0)
+		return false;
+	if (!mmun_syscall3(SYS_fstat, fd, (long)&file, 0) && file.st_ino == inode)
+		map = mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	mmun_syscall3(SYS_close, fd, 0, 0);
+	if (map < 0 && map > -4096)
+		return false;
+	source->map = map;
+	source->size = file.st_size;
+	return true;
 }
 
-static void close_text(const struct text *text)
+static void close_source(const struct source *source)
 {
-	if (text->mapped)
-		mmun_syscall3(SYS_munmap, (unsigned long)text->start, text->end - text->start, 0);
+	if (source->map)
+		mmun_syscall3(SYS_munmap, source->map, source->size, 0);
 }
 
 /*
- * Does a branch of this text lead to @target?  Compilers branch within a
- * function, so a neighbourhood is searched, at every byte: a false hit only
- * makes us keep two bytes that could have been replaced.
+ * @base: where the beginning of the file is mapped.  A file that was replaced or
+ * deleted, or whose path is longer than we keep, leaves what is in memory.
  */
-static bool is_branch_target(const struct text *text, const unsigned char *target)
+static int open_source(struct source *source, const struct mmun_vma *text, unsigned long base)
 {
-	const unsigned char *from = target - 4096, *to = target + 4096;
+	struct mmun_object memory;
 
-	if (from < text->start)
-		from = text->start;
-	if (to > text->end - 6)
-		to = text->end - 6;
-	for (const unsigned char *p = from; p < to; p++) {
-		bool is_short = *p == 0xeb || *p == 0xe3 || (*p & 0xf0) == 0x70;
-		bool is_near = *p == 0xe9 || (p[0] == 0x0f && (p[1] & 0xf0) == 0x80);
-		int opcode = *p == 0x0f ? 2 : 1;
-
-		if (is_short && p + 2 + (signed char)p[1] == target)
-			return true;
-		if (is_near && p + opcode + 4 + immediate(p + opcode) == target)
-			return true;
-	}
-	return false;
-}
-
-static struct mmun_site *add_site(struct mmun_image *image, const struct text *text,
-				  const unsigned char *at, enum mmun_site_kind kind, int nr)
-{
-	struct mmun_site *site;
-
-	if (image->nr_sites == image->room)
-		return NULL;
-	site = &image->sites[image->nr_sites++];
-	memset(site, 0, sizeof(*site));
-	site->at = in_process(text, at);
-	site->kind = kind;
-	site->nr = nr;
-	site->in_linker = image->is_linker;
-	site->resume = site->at + (kind == MMUN_SITE_EXIT ? 5 : 7);
-	memcpy(site->saved, at, 7);
-	/* Where a branch leads to the system call instruction itself, it stays. */
-	site->length = kind == MMUN_SITE_EXIT || is_branch_target(text, at + 5) ? 5 : 7;
-	return site;
-}
-
-/* mov 0x8(%rsp),%r9; syscall: the seventh argument ends libc's syscall(). */
-static const unsigned char syscall_pattern[] = { 0x4c, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x05 };
-
-/* In front of a function's first instruction stands padding or nothing. */
-static bool is_function_entry(const unsigned char *at)
-{
-	static const unsigned char endbr64[] = { 0xf3, 0x0f, 0x1e, 0xfa };
-
-	if (!memcmp(at - 4, endbr64, 4))
-		at -= 4;
-	return ((unsigned long)at & 15) == 0 && (at[-1] == 0x00 || at[-1] == 0x90 ||
-						 at[-1] == 0xcc || at[-1] == 0xc3);
-}
-
-/* @at points to a syscall instruction in the file. */
-static int examine(struct mmun_image *image, const struct text *text, const unsigned char *at)
-{
-	int nr = immediate(at - 4);
-	struct mmun_site *site;
-
-	if (!memcmp(at - 5, syscall_pattern, sizeof(syscall_pattern))) {
-		site = add_site(image, text, at - 5, MMUN_SITE_SYSCALL, -1);
-		if (site)
-			site->vectors_dead = true;
-		return site ? 0 : -ENOSPC;
-	}
-	if (at[-5] != 0xb8 || !mmun_self_wants(nr))
+	source->map = 0;
+	if (mmun_object_open_memory(&memory, base, &source->bias))
+		return -ENOEXEC;
+	if (map_file(source, text->name, text->inode) &&
+	    !mmun_object_open_file(&source->object, (unsigned char *)source->map, source->size))
 		return 0;
-	site = add_site(image, text, at - 5,
-			nr == SYS_clone ? MMUN_SITE_CLONES : MMUN_SITE_FIXED, nr);
-	if (site)
-		site->vectors_dead = is_function_entry(at - 5);
-	return site ? 0 : -ENOSPC;
-}
-
-static int find_sites(struct mmun_image *image, const struct text *text)
-{
-	const unsigned char *p = text->start + 8, *end = text->end - 8;
-
-	while ((p = memchr(p, 0x0f, end - p))) {
-		int ret = p[1] == 0x05 ? examine(image, text, p) : 0;
-
-		if (ret)
-			return ret;
-		p++;
-	}
+	close_source(source);
+	source->map = 0;
+	source->object = memory;
 	return 0;
 }
 
-/* The image's own dynamic symbols, read from memory. */
-struct symbols {
-	unsigned long base;
-	const Elf64_Sym *table;
-	const char *names;
-	unsigned int count;
+static unsigned char *in_process(const struct mmun_image *image, unsigned long address)
+{
+	return (unsigned char *)(image->bias + address);
+}
+
+/* What one look at an object works with. */
+struct look {
+	struct mmun_image *image;
+	const struct mmun_object *object;
+	struct mmun_refusal *refusal;
 };
 
-/* The linker replaces the offsets by addresses once it has loaded the file. */
-static const void *dynamic_pointer(unsigned long base, unsigned long value)
+/* "libc.so.6: the system call in fexecve+0x4e cannot be redirected: why" */
+static void refuse_finding(const struct look *look, const struct mmun_finding *finding)
 {
-	return (const void *)(value < base ? base + value : value);
-}
+	char reason[sizeof(look->refusal->reason)], number[2] = { 0 };
+	unsigned long offset = finding->address;
+	const char *name = mmun_object_name(look->object, finding->address, &offset);
+	size_t at = append(reason, 0, sizeof(reason), mmun_object_soname(look->object));
 
-/* The number of symbols is the end of the last chain of the hash table. */
-static unsigned int count_symbols(const unsigned int *hash)
-{
-	unsigned int nr_buckets = hash[0], first = hash[1], bloom = hash[2], last = 0;
-	const unsigned int *buckets = hash + 4 + bloom * 2, *chains = buckets + nr_buckets;
-
-	for (unsigned int i = 0; i < nr_buckets; i++)
-		if (buckets[i] > last)
-			last = buckets[i];
-	if (last < first)
-		return first;
-	while (!(chains[last - first] & 1))
-		last++;
-	return last + 1;
-}
-
-static bool find_symbols(const struct mmun_image *image, struct symbols *symbols)
-{
-	const Elf64_Ehdr *header = (const Elf64_Ehdr *)image->base;
-	const Elf64_Phdr *program = (const Elf64_Phdr *)(image->base + header->e_phoff);
-	const Elf64_Dyn *dynamic = NULL;
-	const unsigned int *hash = NULL;
-
-	memset(symbols, 0, sizeof(*symbols));
-	symbols->base = image->base;
-	for (int i = 0; i < header->e_phnum; i++)
-		if (program[i].p_type == PT_DYNAMIC)
-			dynamic = (const Elf64_Dyn *)(image->base + program[i].p_vaddr);
-	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
-		const void *pointer = dynamic_pointer(image->base, dynamic->d_un.d_ptr);
-
-		if (dynamic->d_tag == DT_SYMTAB)
-			symbols->table = pointer;
-		else if (dynamic->d_tag == DT_STRTAB)
-			symbols->names = pointer;
-		else if (dynamic->d_tag == DT_GNU_HASH)
-			hash = pointer;
+	at = append(reason, at, sizeof(reason), ": the system call in ");
+	at = append(reason, at, sizeof(reason), name ? name : "");
+	at = append(reason, at, sizeof(reason), name ? "+0x" : "0x");
+	for (int shift = 60; shift >= 0; shift -= 4) {
+		number[0] = "0123456789abcdef"[offset >> shift & 15];
+		if (offset >> shift || !shift)
+			at = append(reason, at, sizeof(reason), number);
 	}
-	if (!symbols->table || !symbols->names || !hash)
-		return false;
-	symbols->count = count_symbols(hash);
-	return true;
+	at = append(reason, at, sizeof(reason), " cannot be redirected: ");
+	append(reason, at, sizeof(reason), finding->why);
+	mmun_self_refuse(look->refusal, -ENOTSUP, reason,
+			 "use another version of the GNU C library and report this one (mmunotify probe -v FILE)");
 }
 
-static const Elf64_Sym *find_symbol(const struct symbols *symbols, const char *name)
+/* The bytes that are replaced. */
+static void note_bytes(struct mmun_site *site, const struct look *look,
+		       const struct mmun_finding *finding)
 {
-	for (unsigned int i = 0; i < symbols->count; i++)
-		if (symbols->table[i].st_value &&
-		    !strcmp(symbols->names + symbols->table[i].st_name, name))
-			return &symbols->table[i];
-	return NULL;
-}
+	const struct mmun_image *image = look->image;
 
-/*
- * _exit() takes its number from a register, in a loop; the instruction that
- * loads it is as long as our jump: mov $231,%reg.
- */
-static int find_exit(struct mmun_image *image, const struct text *text,
-		     const struct symbols *symbols)
-{
-	const Elf64_Sym *symbol = find_symbol(symbols, "_exit");
-	const unsigned char *p, *end;
-
-	if (!symbol)
-		return -ENOENT;
-	p = in_file(text, symbols->base + symbol->st_value);
-	for (end = p + symbol->st_size - 5; p < end; p++) {
-		if ((*p & 0xf8) != 0xb8 || immediate(p + 1) != SYS_exit_group)
-			continue;
-		/* The ordinary form has been found already. */
-		if (p[5] == 0x0f && p[6] == 0x05)
-			return 0;
-		return add_site(image, text, p, MMUN_SITE_EXIT, SYS_exit_group) ? 0 : -ENOSPC;
+	site->at = in_process(image, finding->at);
+	switch (finding->form) {
+	case MMUN_FORM_BACK:
+		site->length = finding->address + 2 - finding->at;
+		break;
+	case MMUN_FORM_PAD:
+		site->length = 2;
+		site->pad = in_process(image, finding->pad);
+		site->pad_length = 5;
+		memcpy(site->saved_pad, mmun_object_at(look->object, finding->pad, 5), 5);
+		break;
+	case MMUN_FORM_RUN: case MMUN_FORM_CALL:
+		site->length = 5;
+		break;
 	}
-	return -ENOENT;
+	memcpy(site->saved, mmun_object_at(look->object, finding->at, site->length),
+	       site->length);
+	if (finding->form != MMUN_FORM_BACK && finding->form != MMUN_FORM_RUN)
+		return;
+	site->run_length = finding->address - finding->at;
+	memcpy(site->run, mmun_object_at(look->object, finding->at, site->run_length),
+	       site->run_length);
 }
 
-static const char *const required[] = {
-	"munmap", "mmap", "mremap", "madvise", "mprotect", "brk", "shmat", "shmdt",
-	"syscall", "_Fork",
-};
-
-/* Each of the functions above must hold a site; marks it. */
-static bool mark_required(struct mmun_image *image, const struct symbols *symbols)
+static enum mmun_site_kind kind_of(const struct mmun_finding *finding)
 {
-	for (size_t i = 0; i < sizeof(required) / sizeof(required[0]); i++) {
-		const Elf64_Sym *symbol = find_symbol(symbols, required[i]);
-		const unsigned char *start, *end;
-		bool found = false;
-
-		if (!symbol)
-			return false;
-		start = (unsigned char *)symbols->base + symbol->st_value;
-		end = start + symbol->st_size;
-		for (int j = 0; j < image->nr_sites; j++) {
-			struct mmun_site *site = &image->sites[j];
-
-			if (site->at < start || site->at >= end)
-				continue;
-			found = site->required = true;
-			site->function = (unsigned char *)start;
-		}
-		if (!found)
-			return false;
-	}
-	return true;
+	if (finding->form == MMUN_FORM_CALL)
+		return MMUN_SITE_CANCEL;
+	if (finding->nr < 0)
+		return MMUN_SITE_SYSCALL;
+	return finding->nr == SYS_clone ? MMUN_SITE_CLONES : MMUN_SITE_FIXED;
 }
 
-static bool is_jump_to_stub(const struct mmun_site *site)
+static int add_site(const struct look *look, const struct mmun_finding *finding)
 {
-	return site->stub && site->at[0] == 0xe9 &&
-	       site->at + 5 + immediate(site->at + 1) == (unsigned char *)site->stub;
+	struct mmun_image *image = look->image;
+	struct mmun_site *site;
+
+	if (image->nr_sites == image->room)
+		return -ENOSPC;
+	site = &image->sites[image->nr_sites++];
+	memset(site, 0, sizeof(*site));
+	site->kind = kind_of(finding);
+	site->form = finding->form;
+	site->nr = finding->nr;
+	site->in_linker = image->is_linker;
+	site->vectors_dead = finding->at_entry || finding->form == MMUN_FORM_CALL;
+	site->resume = in_process(image, finding->address + 2);
+	site->function = in_process(image, finding->function.start);
+	note_bytes(site, look, finding);
+	return 0;
 }
 
-/* A jump with our short jump behind it, but not to our stub. */
+static int take_finding(const struct mmun_finding *finding, void *arg)
+{
+	const struct look *look = arg;
+
+	if (finding->verdict == MMUN_VERDICT_SITE)
+		return add_site(look, finding);
+	if (finding->verdict != MMUN_VERDICT_UNKNOWN || !look->image->is_c_library)
+		return 0;
+	refuse_finding(look, finding);
+	return -ENOTSUP;
+}
+
+/* Another copy's: a jump with a short jump behind it, or a short jump to padding
+ * that has become one. */
 static bool is_copys_patch(const struct mmun_site *site)
 {
-	return site->at[0] == 0xe9 && site->at[5] == 0xeb && site->at[6] == 0xf9;
+	if (site->form == MMUN_FORM_BACK)
+		return site->at[0] == 0xe9 && site->at[site->length - 2] == 0xeb;
+	return site->form == MMUN_FORM_PAD && site->at[0] == 0xeb;
 }
 
 /* Ways in which other libraries redirect a function at its entry. */
@@ -341,16 +213,15 @@ static bool is_foreign_patch(const unsigned char *at)
 }
 
 /*
- * Can the required sites be patched, or are they redirected by a library that
+ * Can the C library's sites be patched, or are they redirected by a library that
  * makes the call through syscall(), where we see it?
  */
 int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *refusal)
 {
-	for (int i = 0; i < image->nr_sites; i++) {
+	for (int i = 0; image->is_c_library && i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
 
-		if (!site->required || site->patched || is_jump_to_stub(site) ||
-		    mmun_site_is_original(site))
+		if (site->patched || mmun_site_is_ours(site) || mmun_site_is_original(site))
 			continue;
 		if (is_copys_patch(site)) {
 			mmun_self_refuse(refusal, -EBUSY,
@@ -368,50 +239,34 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 	return 0;
 }
 
-/* Room for a site per system call instruction and the one of _exit(). */
-static int make_room(struct mmun_image *image, const struct text *text)
+/* A table as large as it can be, cut to what was needed. */
+static int scan_image(struct mmun_image *image, struct source *source,
+		      struct mmun_refusal *refusal)
 {
-	const unsigned char *p = text->start + 8, *end = text->end - 8;
-	int room = 1;
+	struct look look = { image, &source->object, refusal };
+	unsigned long room = mmun_scan_count(&source->object) + MMUN_SCAN_CALLERS;
+	unsigned long size = mmun_page_up(room * sizeof(struct mmun_site)), used;
 	long map;
-
-	while ((p = memchr(p, 0x0f, end - p)))
-		room += *++p == 0x05;
-	if (room <= image->room)
-		return 0;
-	map = mmun_syscall6(SYS_mmap, 0, mmun_page_up(room * sizeof(struct mmun_site)),
-			    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (map < 0 && map > -4096)
-		return map;
-	/* A smaller table stays where it is: a hook may be looking at it. */
-	image->sites = (struct mmun_site *)map;
-	image->room = room;
-	return 0;
-}
-
-static int examine_image(struct mmun_image *image, struct mmun_refusal *refusal)
-{
-	struct symbols symbols;
-	struct text text;
 	int ret;
 
-	open_text(image, &text);
-	ret = make_room(image, &text);
-	if (!ret)
-		ret = find_sites(image, &text);
-	if (ret || image->is_linker)
-		goto out;
-	if (!find_symbols(image, &symbols) || !mark_required(image, &symbols)) {
-		mmun_self_refuse(refusal, -ENOTSUP,
-			"the C library's memory functions have no system call instruction where expected",
-			"use the GNU C library 2.34 or later on x86-64");
-		ret = -ENOTSUP;
-		goto out;
+	image->nr_sites = 0;
+	if (room == MMUN_SCAN_CALLERS)
+		return 0;
+	map = mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map < 0 && map > -4096)
+		return map;
+	image->sites = (struct mmun_site *)map;
+	image->room = room;
+	ret = mmun_scan(&source->object, image->is_c_library, take_finding, &look);
+	used = ret ? 0 : mmun_page_up(image->nr_sites * sizeof(struct mmun_site));
+	if (used < size)
+		mmun_syscall3(SYS_munmap, map + used, size - used, 0);
+	image->room = used / sizeof(struct mmun_site);
+	if (!used) {
+		image->sites = NULL;
+		image->nr_sites = 0;
 	}
-	find_exit(image, &text, &symbols);
-	ret = mmun_self_check_image(image, refusal);
-out:
-	close_text(&text);
 	return ret;
 }
 
@@ -423,99 +278,120 @@ static struct mmun_image *known_image(struct mmun_image *images, unsigned long t
 	return NULL;
 }
 
-/* One that is not used, or a new one at the end of the list. */
+#define IMAGES_PER_PAGE (MMUN_PAGE_SIZE / sizeof(struct mmun_image))
+
+/* A page of images that nobody uses. */
+static struct mmun_image *map_images(void)
+{
+	long map = mmun_syscall6(SYS_mmap, 0, MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct mmun_image *images = (struct mmun_image *)map;
+
+	if (map < 0 && map > -4096)
+		return NULL;
+	for (size_t i = 0; i + 1 < IMAGES_PER_PAGE; i++)
+		images[i].next = &images[i + 1];
+	return images;
+}
+
+/* One that is not used, if need be of a new page at the end of the list. */
 static struct mmun_image *free_image(struct mmun_image **images)
 {
-	struct mmun_image **end = images;
-	long map;
+	struct mmun_image **end = images, *page;
 
 	for (; *end; end = &(*end)->next)
 		if (!(*end)->used)
 			return *end;
-	map = mmun_syscall6(SYS_mmap, 0, mmun_page_up(sizeof(struct mmun_image)),
-			    PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (map < 0 && map > -4096)
-		return NULL;
-	mmun_store_release(end, (struct mmun_image *)map);
-	return *end;
+	page = map_images();
+	if (page)
+		mmun_store_release(end, page);
+	return page;
 }
 
 void mmun_self_free_images(struct mmun_image **images)
 {
-	struct mmun_image *image = *images, *next;
+	struct mmun_image *page = *images, *next;
 
-	for (; image; image = next) {
-		next = image->next;
-		if (image->sites)
-			mmun_syscall3(SYS_munmap, (unsigned long)image->sites,
-				      mmun_page_up(image->room * sizeof(struct mmun_site)), 0);
-		mmun_syscall3(SYS_munmap, (unsigned long)image,
-			      mmun_page_up(sizeof(struct mmun_image)), 0);
+	for (; page; page = next) {
+		for (size_t i = 0; i < IMAGES_PER_PAGE; i++)
+			if (page[i].sites)
+				mmun_syscall3(SYS_munmap, (unsigned long)page[i].sites,
+					      mmun_page_up(page[i].room *
+							   sizeof(struct mmun_site)), 0);
+		next = page[IMAGES_PER_PAGE - 1].next;
+		mmun_syscall3(SYS_munmap, (unsigned long)page, MMUN_PAGE_SIZE, 0);
 	}
 	*images = NULL;
 }
 
-/* The executable segment, whatever its mapping has been split into since. */
-static bool find_text(struct mmun_image *image)
+/*
+ * The executable segment that @text is of, whatever its mapping has been split into
+ * since.  A file that was mapped by other means than loading has none there.
+ */
+static bool find_text(struct mmun_image *image, const struct mmun_vma *text)
 {
 	const Elf64_Ehdr *header = (const Elf64_Ehdr *)image->base;
 	const Elf64_Phdr *program = (const Elf64_Phdr *)(image->base + header->e_phoff);
 
-	if (memcmp(header->e_ident, ELFMAG, SELFMAG))
-		return false;
 	for (int i = 0; i < header->e_phnum; i++) {
+		unsigned long start, end;
+
 		if (program[i].p_type != PT_LOAD || !(program[i].p_flags & PF_X))
 			continue;
-		image->text_start = (image->base + program[i].p_vaddr) & MMUN_PAGE_MASK;
-		image->text_end = mmun_page_up(image->base + program[i].p_vaddr +
-					       program[i].p_memsz);
+		start = (image->bias + program[i].p_vaddr) & MMUN_PAGE_MASK;
+		end = mmun_page_up(image->bias + program[i].p_vaddr + program[i].p_filesz);
+		if (text->start < start || text->start >= end ||
+		    text->start - start != text->offset - (program[i].p_offset & MMUN_PAGE_MASK))
+			continue;
+		image->text_start = start;
+		image->text_end = end;
 		image->text_offset = program[i].p_offset & MMUN_PAGE_MASK;
 		return true;
 	}
 	return false;
 }
 
+static bool is_named(const struct mmun_object *object, const char *prefix)
+{
+	return !strncmp(mmun_object_soname(object), prefix, strlen(prefix));
+}
+
 static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 		     unsigned long base, struct mmun_refusal *refusal)
 {
 	struct mmun_image *image = known_image(*images, text->start);
-	int ret;
+	struct source source;
+	int ret = 0;
 
 	if (image) {
 		image->seen = true;
 		return 0;
 	}
+	if (open_source(&source, text, base))
+		return 0;
 	image = free_image(images);
-	if (!image)
-		return -ENOMEM;
-	image->nr_sites = 0;
+	if (!image) {
+		ret = -ENOMEM;
+		goto out;
+	}
 	image->stubs_ready = false;
 	image->base = base;
-	image->is_linker = is_linker(base_name(text->name));
+	image->bias = source.bias;
+	image->is_linker = is_named(&source.object, "ld-linux-x86-64.so");
+	image->is_c_library = image->is_linker || is_named(&source.object, "libc.so.6");
 	image->inode = text->inode;
 	image->prot = PROT_READ | PROT_EXEC;
 	memcpy(image->path, text->name, sizeof(image->path));
-	if (!find_text(image))
-		return 0;
-	ret = examine_image(image, refusal);
-	if (ret)
-		return ret;
-	image->used = image->seen = true;
-	return 0;
-}
-
-bool mmun_self_is_library_file(int fd)
-{
-	char link[32] = "/proc/self/fd/", path[256];
-	int at = 14;
-	long n;
-
-	for (int unit = 1000000000; unit; unit /= 10)
-		if (fd >= unit || unit == 1)
-			link[at++] = '0' + fd / unit % 10;
-	n = mmun_syscall6(SYS_readlink, (long)link, (long)path, sizeof(path) - 1, 0, 0, 0);
-	path[n > 0 ? n : 0] = 0;
-	return is_c_library(base_name(path));
+	if (!find_text(image, text))
+		goto out;
+	ret = scan_image(image, &source, refusal);
+	if (!ret)
+		ret = mmun_self_check_image(image, refusal);
+	if (!ret)
+		image->used = image->seen = true;
+out:
+	close_source(&source);
+	return ret;
 }
 
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal)
@@ -523,7 +399,8 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 	struct mmun_vma_walk walk;
 	struct mmun_vma vma;
 	unsigned long base = 0, inode = 0;
-	int found = 0, ret;
+	bool found = false;
+	int ret;
 
 	ret = mmun_vma_walk_start(&walk, 0, true);
 	if (ret) {
@@ -533,25 +410,20 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 	}
 	for (struct mmun_image *image = *images; image; image = image->next)
 		image->seen = false;
-	while (mmun_vma_walk_next(&walk, &vma)) {
-		const char *name = base_name(vma.name);
-
+	while (!ret && mmun_vma_walk_next(&walk, &vma)) {
 		if (vma.offset == 0) {
 			base = vma.start;
-			inode = vma.inode;
+			inode = vma.prot & PROT_READ ? vma.inode : 0;
 		}
-		if (!(vma.prot & PROT_EXEC) || vma.inode != inode)
-			continue;
-		found += is_c_library(name);
-		if (is_c_library(name) || is_linker(name))
+		if (vma.prot & PROT_EXEC && inode && vma.inode == inode)
 			ret = add_image(images, &vma, base, refusal);
-		if (ret)
-			break;
 	}
 	mmun_vma_walk_end(&walk);
 	/* Unloaded since. */
-	for (struct mmun_image *image = *images; !ret && image; image = image->next)
+	for (struct mmun_image *image = *images; !ret && image; image = image->next) {
 		image->used &= image->seen;
+		found |= image->used && image->is_c_library && !image->is_linker;
+	}
 	if (!ret && !found) {
 		mmun_self_refuse(refusal, -ENOTSUP,
 			"this process has no GNU C library to patch (a static program or another C library)",

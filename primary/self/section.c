@@ -124,8 +124,7 @@ static bool is_refusable(const struct mmun_regs *regs)
 {
 	unsigned long caller = *(const unsigned long *)regs->stack;
 
-	return (regs->site->vectors_dead || regs->site->kind == MMUN_SITE_SYSCALL) &&
-	       !mmun_self_is_library_text(caller);
+	return regs->site->vectors_dead && !mmun_self_is_library_text(caller);
 }
 
 /* A notifier said no.  Those who had agreed hear that nothing has happened. */
@@ -402,7 +401,7 @@ static long text_changed(void *arg)
 	else if (section->nr == SYS_munmap)
 		mmun_self_unmapped(args[0], mmun_page_up(args[0] + args[1]));
 	else
-		mmun_self_linker_mapped(args[4]);
+		mmun_self_linker_mapped();
 	return 0;
 }
 

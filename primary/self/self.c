@@ -54,7 +54,7 @@ static struct {
 	/* Around the text of all images that there ever were. */
 	unsigned long text_start, text_end;
 
-	/* Set by the linker's mmap() of a C library: see it at the next chance. */
+	/* Set by the linker's mmap() of any library: see it at the next chance. */
 	bool text_pending;
 } self = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_SOURCE) };
 
@@ -259,7 +259,7 @@ static int patch_all(struct mmun_refusal *refusal)
 	int ret = mmun_self_find_images(&self.images, refusal);
 
 	for (struct mmun_image *image = self.images; !ret && image; image = image->next) {
-		if (!image->used)
+		if (!image->used || !image->nr_sites)
 			continue;
 		widen_text(image);
 		ret = mmun_self_check_image(image, refusal);
@@ -455,10 +455,9 @@ static void patch_late(void)
 	mmun_mutex_unlock(&self.lock);
 }
 
-void mmun_self_linker_mapped(int fd)
+void mmun_self_linker_mapped(void)
 {
-	if (mmun_self_is_library_file(fd))
-		mmun_store_relaxed(&self.text_pending, true);
+	mmun_store_relaxed(&self.text_pending, true);
 }
 
 static struct mmun_image *image_at(unsigned long start, unsigned long end)
@@ -473,7 +472,9 @@ static struct mmun_image *image_at(unsigned long start, unsigned long end)
 
 bool mmun_self_is_library_text(unsigned long address)
 {
-	return image_at(address, address + 1);
+	const struct mmun_image *image = image_at(address, address + 1);
+
+	return image && image->is_c_library;
 }
 
 bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,

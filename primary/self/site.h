@@ -1,16 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A site is one system call instruction in the text of a C library or dynamic
- * linker that we redirect; an image is one such loaded file.
+ * A site is one system call instruction that we redirect; an image is the loaded
+ * file that it is in.  There are four forms (enum mmun_form in scan.h):
  *
- *     before:  b8 NR NR NR NR   0f 05        mov $NR,%eax; syscall
- *     after:   e9 to the stub   eb f9        jmp stub; jmp back to the jmp
+ *     back   b8 NR NR NR NR   0f 05        mov $NR,%eax; syscall
+ *            e9 to the stub   eb f9        jmp stub; jmp back to the jmp
  *
- * The five bytes of one whole instruction become one whole instruction, so a
- * thread is never inside what changes.  A thread that stands between the two
- * instructions when the page is swapped finds the short jump and takes the
- * redirected path; one that is in the kernel returns behind the site, which is
- * untouched.
+ *     pad    0f 05  ...  padding           syscall  ...  nop
+ *            eb ..  ...  e9 to the stub    jmp there ... jmp stub
+ *
+ *     run    b8 NR NR NR NR   83 ce 40   0f 05    any instructions between
+ *            e9 to the stub   83 ce 40   0f 05    which the stub runs as well
+ *
+ *     call   e8 to the function            call __syscall_cancel_arch
+ *            e8 to the stub                call stub
+ *
+ * Five bytes of one whole instruction become one whole instruction, so a thread is
+ * never inside what changes.  A thread that stands between two instructions when
+ * the page is swapped: in "back" it finds the short jump and takes the redirected
+ * way, on which the first instruction may run once more; in "pad" nothing lies
+ * between; in "run" it makes its call as one that began earlier.  One that is in
+ * the kernel returns behind the site, which is untouched.
  */
 #ifndef MMUN_SELF_SITE_H
 #define MMUN_SELF_SITE_H
@@ -18,7 +28,8 @@
 /* Offsets of struct mmun_site for the entry code. */
 #define MMUN_SITE_RESUME 0
 #define MMUN_SITE_RAW 8
-#define MMUN_SITE_NR 16
+#define MMUN_SITE_CALLED 16
+#define MMUN_SITE_NR 24
 
 /* Room on the program's stack for one open section: of a call with one or two ranges,
  * of a call with many, of a fork.  docs/DESIGN.md says how much stack that makes. */
@@ -40,6 +51,9 @@
 
 struct mmun_site;
 
+/* The longest run of instructions that a stub takes over. */
+#define MMUN_RUN_LENGTH 64
+
 /* What the entry code saves; also the layout of its stack frame. */
 struct mmun_regs {
 	/* In: the number, where the site is libc's syscall().  */
@@ -56,35 +70,40 @@ struct mmun_regs {
 };
 
 enum mmun_site_kind {
-	MMUN_SITE_FIXED,	/* mov $nr,%eax; syscall */
+	MMUN_SITE_FIXED,	/* one number only */
 	MMUN_SITE_CLONES,	/* the same, and the call may return in a child */
-	MMUN_SITE_SYSCALL,	/* libc's syscall(): the number is in rax */
-	MMUN_SITE_EXIT,		/* _exit(): the instruction that loads the number */
+	MMUN_SITE_SYSCALL,	/* the number is in rax, as in libc's syscall() */
+	MMUN_SITE_CANCEL,	/* a call of the function of all cancellation points */
 };
 
 struct mmun_site {
 	/* Known to the entry code by offset. */
 	void *resume;
 	void *raw;
+	/* MMUN_SITE_CANCEL: the function of all cancellation points. */
+	void *called;
 	int nr;
 
 	void *stub;
 	enum mmun_site_kind kind;
+	/* How the bytes are replaced: enum mmun_form of scan.h. */
+	unsigned char form;
 	bool patched;
 	/* At the entry of a function every vector register is dead. */
 	bool vectors_dead;
 	/* In the dynamic linker. */
 	bool in_linker;
-	/* In a function without which nothing is patched, which starts here. */
-	bool required;
+	/* The function that it is in. */
 	unsigned char *function;
 
 	/* What is replaced, and by what once the stub is made: @length bytes of the
 	 * program, and where those are too few for a jump, padding near them. */
 	unsigned char *at, *pad;
 	unsigned char length, pad_length;
-	unsigned char saved[8], bytes[8];
+	unsigned char saved[24], bytes[24];
 	unsigned char saved_pad[8], pad_bytes[8];
+	/* Instructions from @at to the system call: they run in the stub. */
+	unsigned char run_length, run[MMUN_RUN_LENGTH];
 };
 
 static inline unsigned char *mmun_site_start(const struct mmun_site *site)
@@ -112,7 +131,7 @@ static inline bool mmun_site_is_ours(const struct mmun_site *site)
 		!__builtin_memcmp(site->pad, site->pad_bytes, site->pad_length));
 }
 
-#define MMUN_STUB_SIZE 96
+#define MMUN_STUB_SIZE 192
 
 /*
  * Images are found in a list that only grows: one that has been unloaded stays,
@@ -122,8 +141,11 @@ struct mmun_image {
 	struct mmun_image *next;
 	bool used;
 	bool is_linker;
-	/* Executable mapping, and the file behind it. */
-	unsigned long base, text_start, text_end, text_offset;
+	/* Or the linker: nothing in it may be left unaccounted for. */
+	bool is_c_library;
+	/* Executable mapping, and the file behind it; @bias: how far from its own
+	 * addresses it lies. */
+	unsigned long base, bias, text_start, text_end, text_offset;
 	unsigned long inode;
 	int prot;
 	char path[256];

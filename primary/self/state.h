@@ -36,7 +36,8 @@ void mmun_self_raw(void);
 void mmun_self_mmap_entry(void);
 void mmun_self_clone_entry(void);
 void mmun_self_syscall_entry(void);
-void mmun_self_exit_entry(void);
+void mmun_self_cancel_entry(void);
+void mmun_self_cancel_raw(void);
 long mmun_self_vectors_saved(long (*fn)(void *), void *arg, void *area);
 long mmun_self_on_stack(long (*fn)(void *), void *arg, void *top);
 extern unsigned long mmun_self_xsave_size;
@@ -71,6 +72,9 @@ enum { MMUN_CLASS_NONE, MMUN_CLASS_ORDINARY, MMUN_CLASS_CLONE, MMUN_CLASS_FORK }
 extern const unsigned char mmun_self_classes[512];
 /* Is a system call instruction with this number in a C library a site? */
 bool mmun_self_wants(int nr);
+/* In another object, or in one of the Go language: its functions run on stacks of
+ * a few KiB, but for those of the runtime itself. */
+bool mmun_self_wants_elsewhere(int nr, bool is_go);
 
 /* section.c, process.c */
 
@@ -133,11 +137,8 @@ bool mmun_self_is_covered(const struct mmun_image *image);
  */
 int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled);
 
-/* Does this descriptor name a C library? */
-bool mmun_self_is_library_file(int fd);
-
 /* self.c: text that appears or changes while we run. */
-void mmun_self_linker_mapped(int fd);
+void mmun_self_linker_mapped(void);
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,
 			 unsigned long end, unsigned long prot);
 void mmun_self_unmapped(unsigned long start, unsigned long end);

@@ -24,6 +24,7 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "scan.h"
 #include "strict.h"
 
 #define CAVE_PLAIN 0
@@ -431,16 +432,20 @@ static void write_site_code(struct mmun_site *site, unsigned char *at)
 	unsigned long resume = (unsigned long)site->resume;
 	struct code code = { at };
 	struct mmun_strict_slot *slot;
+	/* Where the instruction has become a jump to padding, one of the cave is its like. */
+	bool has_own = site->form != MMUN_FORM_PAD;
 
 	if (site->kind == MMUN_SITE_FIXED) {
 		emit_number(&code, site->nr);
-		emit_jump(&code, site->at + 5);
+		emit_jump(&code, has_own ? (unsigned char *)site->resume - 2 :
+					   mmun_strict_slot_of(resume, true)->last);
 	} else if (site->kind == MMUN_SITE_CLONES) {
 		emit_number(&code, site->nr);
 		emit_jump(&code, mmun_strict_slot_of(resume, true)->thread);
 	} else if (site->kind == MMUN_SITE_SYSCALL) {
 		slot = mmun_strict_slot_of(resume, true);
-		slot->last = site->at + 5;
+		if (has_own)
+			slot->last = (unsigned char *)site->resume - 2;
 		emit_entry(&code, &slot->site, mmun_strict_last_entry);
 	}
 }
@@ -450,13 +455,17 @@ static int lead_site(const struct mmun_image *image, struct mmun_site *site, uns
 {
 	int ret = 0;
 
-	if (site->kind == MMUN_SITE_EXIT)
+	/* Goes back to the function itself. */
+	if (site->kind == MMUN_SITE_CANCEL)
 		return 0;
-	if (site->patched && site->length > 5)
-		ret = mmun_self_write_text(image, (unsigned long)site->at + 5, site->saved + 5, 2);
-	if (ret)
-		return ret;
-	site->length = 5;
+	if (site->form == MMUN_FORM_BACK && site->length > site->run_length) {
+		if (site->patched)
+			ret = mmun_self_write_text(image, (unsigned long)site->resume - 2,
+						   site->saved + site->run_length, 2);
+		if (ret)
+			return ret;
+		site->length = 5;
+	}
 	mmun_store_release(&site->raw, (void *)at);
 	return 0;
 }

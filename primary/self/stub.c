@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 
 #include "call.h"
+#include "insn.h"
+#include "scan.h"
 #include "state.h"
 #include "vma.h"
 
@@ -95,18 +97,21 @@ static void emit_jump(struct code *code, const void *to)
 	bytes(code, &distance, sizeof(distance));
 }
 
-static void emit_load(struct code *code, unsigned char opcode, const void *value)
+static void emit_load(struct code *code, int reg, const void *value)
 {
-	emit(code, opcode == 11 ? 0x49 : 0x48, opcode == 11 ? 0xbb : 0xb9);
+	emit(code, reg < 8 ? 0x48 : 0x49, 0xb8 + (reg & 7));
 	bytes(code, &value, sizeof(value));
 }
 
-/* movabs $site,%r11; movabs $entry,%rcx; jmp *%rcx */
+/* movabs $site,%r11; movabs $entry,%rcx; jmp *%rcx; through rax where rcx holds an
+ * argument. */
 static void emit_entry(struct code *code, const struct mmun_site *site, void (*entry)(void))
 {
+	bool is_call = site->kind == MMUN_SITE_CANCEL;
+
 	emit_load(code, 11, site);
-	emit_load(code, 1, (const void *)entry);
-	emit(code, 0xff, 0xe1);
+	emit_load(code, is_call ? 0 : 1, (const void *)entry);
+	emit(code, 0xff, is_call ? 0xe0 : 0xe1);
 }
 
 static void emit_number(struct code *code, const struct mmun_site *site)
@@ -128,17 +133,47 @@ static bool may_block(int nr)
 static void emit_raw(struct code *code, struct mmun_site *site)
 {
 	site->raw = code->at;
+	if (site->kind == MMUN_SITE_CANCEL) {
+		site->raw = (void *)mmun_self_cancel_raw;
+		return;
+	}
+	/* Where the instruction has stayed, it makes the call. */
+	if (site->form == MMUN_FORM_RUN) {
+		site->raw = (unsigned char *)site->resume - 2;
+		return;
+	}
 	if (site->kind == MMUN_SITE_FIXED && may_block(site->nr)) {
 		site->raw = (void *)mmun_self_raw;
 		return;
 	}
-	if (site->kind == MMUN_SITE_EXIT) {
-		bytes(code, site->saved, 5);
-	} else {
-		emit_number(code, site);
-		emit(code, 0x0f, 0x05);
-	}
+	emit_number(code, site);
+	emit(code, 0x0f, 0x05);
 	emit_jump(code, site->resume);
+}
+
+/* The displaced instructions, with distances from here instead of from there. */
+static int emit_run(struct code *code, const struct mmun_site *site)
+{
+	for (unsigned int at = 0; at < site->run_length;) {
+		struct mmun_insn insn;
+		unsigned char *copy = code->at;
+		long distance;
+		int old;
+
+		if (!mmun_insn_decode(&insn, site->run + at, site->run_length - at))
+			return -ENOTSUP;
+		bytes(code, site->run + at, insn.length);
+		if (insn.rip_relative) {
+			memcpy(&old, copy + insn.displacement_at, sizeof(old));
+			distance = (site->at + at) - copy + old;
+			if (distance != (int)distance)
+				return -ENOMEM;
+			old = distance;
+			memcpy(copy + insn.displacement_at, &old, sizeof(old));
+		}
+		at += insn.length;
+	}
+	return 0;
 }
 
 static void (*entry_of(const struct mmun_site *site))(void)
@@ -146,40 +181,80 @@ static void (*entry_of(const struct mmun_site *site))(void)
 	switch (site->kind) {
 	case MMUN_SITE_CLONES: return mmun_self_clone_entry;
 	case MMUN_SITE_SYSCALL: return mmun_self_syscall_entry;
-	case MMUN_SITE_EXIT: return mmun_self_exit_entry;
+	case MMUN_SITE_CANCEL: return mmun_self_cancel_entry;
 	case MMUN_SITE_FIXED: break;
 	}
 	return site->nr == SYS_mmap ? mmun_self_mmap_entry : mmun_self_entry;
 }
 
-static void write_stub(struct mmun_site *site, unsigned char *at)
+/* Of the function itself, for the numbers that are none of our business. */
+static void *called_function(const struct mmun_site *site)
+{
+	int distance;
+
+	memcpy(&distance, site->saved + 1, sizeof(distance));
+	return site->at + 5 + distance;
+}
+
+static int write_stub(struct mmun_site *site, unsigned char *at)
 {
 	struct code code = { at };
+	int ret;
 
 	site->stub = at;
-	/* The displaced instruction: only syscall()'s does more than we redo. */
-	if (site->kind == MMUN_SITE_SYSCALL)
-		bytes(&code, site->saved, 5);
+	ret = emit_run(&code, site);
+	if (ret)
+		return ret;
 	emit_entry(&code, site, entry_of(site));
 	emit_raw(&code, site);
+	if (site->kind == MMUN_SITE_CANCEL)
+		site->called = called_function(site);
+	return 0;
 }
 
-/* What will stand at the site: a jump to the stub, and where the system call
- * instruction was, one back to that jump. */
+static void write_jump(unsigned char *bytes_at, unsigned char opcode, const unsigned char *at,
+		       const void *to)
+{
+	int distance = (const unsigned char *)to - (at + 5);
+
+	bytes_at[0] = opcode;
+	memcpy(bytes_at + 1, &distance, sizeof(distance));
+}
+
 void mmun_self_write_jump(struct mmun_site *site)
 {
-	int distance = (unsigned char *)site->stub - (site->at + 5);
-
-	site->bytes[0] = 0xe9;
-	memcpy(site->bytes + 1, &distance, sizeof(distance));
-	site->bytes[5] = 0xeb;
-	site->bytes[6] = 0xf9;
+	memcpy(site->bytes, site->saved, sizeof(site->bytes));
+	memcpy(site->pad_bytes, site->saved_pad, sizeof(site->pad_bytes));
+	switch (site->form) {
+	case MMUN_FORM_BACK:
+		write_jump(site->bytes, 0xe9, site->at, site->stub);
+		if (site->length <= site->run_length || !site->run_length)
+			break;
+		site->bytes[site->length - 2] = 0xeb;
+		site->bytes[site->length - 1] = -site->length;
+		break;
+	case MMUN_FORM_PAD:
+		site->bytes[0] = 0xeb;
+		site->bytes[1] = site->pad - (site->at + 2);
+		write_jump(site->pad_bytes, 0xe9, site->pad, site->stub);
+		break;
+	case MMUN_FORM_RUN:
+		write_jump(site->bytes, 0xe9, site->at, site->stub);
+		break;
+	case MMUN_FORM_CALL:
+		/* A call stays one, and a jump one. */
+		write_jump(site->bytes, site->saved[0], site->at, site->stub);
+		break;
+	}
 }
 
-static void write_site(struct mmun_site *site, unsigned char *at)
+static int write_site(struct mmun_site *site, unsigned char *at)
 {
-	write_stub(site, at);
-	mmun_self_write_jump(site);
+	int ret = write_stub(site, at);
+
+	if (!ret)
+		mmun_self_write_jump(site);
+	return ret;
 }
 
 int mmun_self_make_stubs(struct mmun_image *image)
@@ -191,14 +266,20 @@ int mmun_self_make_stubs(struct mmun_image *image)
 		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
 		image->stubs = NULL;
 	}
+	image->stubs_size = 0;
+	image->stubs_ready = !image->nr_sites;
+	if (image->stubs_ready)
+		return 0;
 	image->stubs_size = mmun_page_up((unsigned long)image->nr_sites * MMUN_STUB_SIZE);
 	ret = mmun_self_map_near(image->text_start, image->stubs_size);
 	if (ret < 0)
 		return ret;
 	image->stubs = (unsigned char *)ret;
-	for (int i = 0; i < image->nr_sites; i++)
-		write_site(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
-	ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,
+	ret = 0;
+	for (int i = 0; !ret && i < image->nr_sites; i++)
+		ret = write_site(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
+	if (!ret)
+		ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,
 			    PROT_READ | PROT_EXEC, 0, 0, 0);
 	if (ret) {
 		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
