@@ -161,13 +161,14 @@ static bool describe_mmap(const unsigned long *args, struct mmun_change *change)
 			 mapped_end(args, untagged(args[0])) - untagged(args[0]));
 }
 
-/* The old memory is gone before a file system or driver can say no. */
+/* The old memory is gone before a file system or driver can say no; anonymous huge pages
+ * are those of a file. */
 static bool unchanged_mmap(const unsigned long *args, long result, int index,
 			   const struct mmun_change *change)
 {
 	if (result == -EBADF)
 		return true;
-	return (args[3] & MAP_ANONYMOUS) &&
+	return (args[3] & MAP_ANONYMOUS) && !(args[3] & MAP_HUGETLB) &&
 	       (result == -EINVAL || result == -EPERM || result == -EACCES);
 }
 
@@ -243,10 +244,13 @@ static bool describe_mremap(const unsigned long *args, struct mmun_change *chang
 	unsigned long old_length = length_at(old, args[1], huge);
 	unsigned long new_length = mmun_page_up(args[2]);
 
-	if ((old & ~MMUN_PAGE_MASK) || !new_length || old + old_length < old)
+	if ((old & ~MMUN_PAGE_MASK) || !new_length)
 		return false;
 	change->op = MMUN_OP_MREMAP;
 	change->event = MMU_NOTIFY_UNMAP;
+	/* No memory is that long; yet the new place may be cleared before that is seen. */
+	if (old + old_length < old)
+		old_length = new_length;
 	if (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP))
 		mmun_change_add(change, old, old + old_length);
 	else if (new_length < old_length)
@@ -366,16 +370,22 @@ static bool describe_advice(struct mmun_change *change, int advice)
 	return false;
 }
 
-/* Done to pages of files, wherever they are mapped; to huge ones as a whole. */
-static bool is_for_all_mappings(int advice)
+/* Done to pages of files, wherever they are mapped; in which steps?  0: it is not. */
+static unsigned long unit_in_all_mappings(int advice)
 {
-	return advice == MADV_REMOVE || advice == MADV_COLLAPSE || advice == MADV_HWPOISON ||
-	       advice == MADV_SOFT_OFFLINE;
+	switch (advice) {
+	case MADV_REMOVE:
+		return MMUN_PAGE_SIZE;
+	case MADV_COLLAPSE: case MADV_HWPOISON: case MADV_SOFT_OFFLINE:
+		/* The page cache keeps several pages together, up to a huge page. */
+		return HUGE_2M;
+	}
+	return 0;
 }
 
 static bool madvise_walks(const unsigned long *args)
 {
-	return is_for_all_mappings(args[2]);
+	return unit_in_all_mappings(args[2]) > 0;
 }
 
 static bool describe_madvise(const unsigned long *args, struct mmun_change *change)
@@ -384,7 +394,8 @@ static bool describe_madvise(const unsigned long *args, struct mmun_change *chan
 	    !one_range(change, change->op, change->event, args[0], args[1]))
 		return false;
 	if (madvise_walks(args))
-		mmun_add_shared_pages(change, change->range[0].start, change->range[0].end);
+		mmun_add_shared_pages(change, change->range[0].start, change->range[0].end,
+				      unit_in_all_mappings(args[2]));
 	return true;
 }
 
@@ -498,6 +509,7 @@ static bool may_be_own_pidfd(int fd)
 /* process_madvise(pidfd, iovec, count, advice, flags) */
 static bool describe_process_madvise(const unsigned long *args, struct mmun_change *change)
 {
+	unsigned long unit = unit_in_all_mappings(args[3]);
 	struct iovec piece;
 
 	if (!describe_advice(change, args[3]) || !may_be_own_pidfd(args[0]))
@@ -514,8 +526,8 @@ static bool describe_process_madvise(const unsigned long *args, struct mmun_chan
 		if ((start & ~MMUN_PAGE_MASK) || start >= end)
 			continue;
 		mmun_change_add(change, start, end);
-		if (is_for_all_mappings(args[3]))
-			mmun_add_shared_pages(change, start, end);
+		if (unit)
+			mmun_add_shared_pages(change, start, end, unit);
 	}
 	return change->nr_ranges > 0;
 }

@@ -103,9 +103,9 @@ bool mmun_ioctl_punches(const unsigned long *args);
 bool mmun_describe_copy(const unsigned long *args, struct mmun_change *change);
 bool mmun_copy_may_share(const unsigned long *args);
 /* madvise(MADV_REMOVE) and its like: what is done to the pages of files in
- * [start,end) is done to the same pages in all other mappings. */
+ * [start,end), in steps of @unit bytes, is done to them in all other mappings. */
 void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
-			   unsigned long end);
+			   unsigned long end, unsigned long unit);
 /* Add the parts of the file's mappings that @change touches. */
 void mmun_add_file_mappings(struct mmun_change *change);
 

@@ -319,7 +319,7 @@ void mmun_renew_opened(long result, struct mmun_change *change)
 }
 
 void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
-			   unsigned long end)
+			   unsigned long end, unsigned long unit)
 {
 	struct mmun_vma_place vma;
 	struct mmun_vma_walk walk;
@@ -333,8 +333,8 @@ void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
 		unsigned long to = end < vma.end ? end : vma.end;
 
 		change->inode = vma.inode;
-		change->file_start = vma.offset + (from - vma.start);
-		change->file_end = vma.offset + (to - vma.start);
+		change->file_start = (vma.offset + (from - vma.start)) & -unit;
+		change->file_end = (vma.offset + (to - vma.start) + unit - 1) & -unit;
 		add_other_mappings(change, start, end);
 		/* Late mappings are looked for of one file, or of all. */
 		if (change->by_file) {

@@ -76,6 +76,9 @@ static const struct expected table[] = {
 	  ONE(A, A + P, MADV_DONTNEED, CLEAR, false) },
 	{ "mremap of a tagged address", SYS_mremap, { A | 1UL << 57, 4 * P, P, 0, 0 },
 	  ONE(A + P, A + 4 * P, MREMAP, UNMAP, false) },
+	{ "mremap fixed of more than there is: the new place is cleared first", SYS_mremap,
+	  { A, -P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, B },
+	  2, { { A, A + 2 * P }, { B, B + 2 * P } }, MMUN_OP_MREMAP, MMU_NOTIFY_UNMAP, false },
 	{ "mremap fixed to a place that wraps", SYS_mremap,
 	  { A, P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, -P }, ONE(A, A + P, MREMAP, UNMAP, false) },
 	{ "mprotect to where the mapping begins", SYS_mprotect, { A, P, PROT_GROWSDOWN },
@@ -175,6 +178,8 @@ static void check_outcomes(void)
 {
 	const unsigned long anonymous[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS };
 	const unsigned long of_file[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE, -1UL };
+	const unsigned long huge[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS |
+					MAP_HUGETLB };
 	unsigned long one = (unsigned long)mmap(NULL, 4 * P, PROT_READ | PROT_WRITE,
 						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -186,6 +191,7 @@ static void check_outcomes(void)
 	ok(!unchanged(SYS_mmap, of_file, -EACCES, 0), "mmap refused by a driver may have unmapped");
 	ok(unchanged(SYS_mmap, anonymous, -EINVAL, 0), "anonymous mmap refused changed nothing");
 	ok(!unchanged(SYS_mmap, anonymous, -ENOMEM, 0), "mmap out of memory may have unmapped");
+	ok(!unchanged(SYS_mmap, huge, -EINVAL, 0), "anonymous huge pages: as a file");
 	ok(mmun_failed_cleanly(-EINVAL), "EINVAL comes before any change");
 	ok(!mmun_failed_cleanly(-ENOMEM), "ENOMEM may come in the middle");
 	ok(!mmun_failed_cleanly(0), "success is no failure");
