@@ -151,8 +151,6 @@ static inline int start_all(struct mmu_notifier_mm *chain, struct mmu_notifier_r
 		ret = mmun_intervals_start(chain, range);
 		if (ret)
 			return ret;
-		if (!range->section.interval)
-			range->section.interval = chain;
 	}
 	range->section.head = head = mmun_list_first(&chain->list);
 	ret = start_list(head, range);

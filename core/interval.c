@@ -2,25 +2,30 @@
 /*
  * Interval notifiers: insertion, removal, their callbacks, and their readers.
  *
- * I1  A section calls every interval that it touches; the tree stays as it is
- *     from then to its end, so no callback meets a removed notifier and none is
- *     passed over.
- * I2  An insertion while the sequence is odd is deferred, or made with an open
- *     section, and takes the odd sequence as its own: its readers wait for the
- *     sections that did not call it.  Otherwise it takes the odd number before
- *     the even sequence, for which nobody waits.
- * I3  A removal returns when the notifier is out of the tree and no section that
- *     may have called it is open.
- * I4  A refused section is over: its finish passes have run, and the count of
- *     open sections and what was deferred are dealt with as at an end.
- * I5  The invalidation side allocates nothing, takes no lock but to apply what
- *     was deferred, and waits only while the tree is being changed.
+ * I1  A section is in the table of open sections before it looks at the tree, calls
+ *     every interval that it touches and that is there from its start on, and those
+ *     that come meanwhile or not.
+ * I2  Each section that calls anybody has a number of its own, and so has each
+ *     insertion.  A reader takes its interval's number and then waits for the sections
+ *     in the table that overlap the interval: one that has set the number, or was open
+ *     before the insertion, is among them.  A section that sets it later is what
+ *     mmu_interval_read_retry() sees.
+ * I3  A removal returns when the notifier is out of the tree and the sections that
+ *     overlap it and may have found it there are over.
+ * I4  A refused section is over: its finish passes have run, and it is not in the
+ *     table any more.
+ * I5  The invalidation side allocates nothing, takes no lock, and waits only while the
+ *     tree is being changed.
  *
- * Ordering of readers: ->invalidate_seq is loaded before the sequence of the mm,
- * and stored (release) after that became odd, so the two are equal only while a
- * section that called the notifier, or an insertion that it deferred, is open.
+ * Why I2 is enough.  ->invalidate_seq is stored (release) by a callback, after its
+ * section was put in the table, and loaded (acquire) before the table is read: so the
+ * section is found there, or is over.  Whoever has set it before that one did so
+ * under the driver's lock: the same holds for him.  An insertion keeps walks out, so
+ * a section whose walk it follows is in the table before the insertion is made.
+ * ->clean_seq is the last number for which all that was waited for: they are over for
+ * the next reader of the same number, too.
  *
- * Not here: who may touch the tree when (interval_seq.c).
+ * Not here: the table, and who may touch the tree when (interval_table.c).
  * Tests: tests/unit/interval.c, tests/unit/interval_exit.c, tests/unit/interval_many.c,
  * tests/torture/interval.c, tests/model/interval.pml.
  */
@@ -29,23 +34,26 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdint.h>
 
 #include "alloc.h"
 #include "bug.h"
 
-/* How many notifiers are fetched from memory at a time. */
+/* How many notifiers a walk finds. */
 #define BATCH 16
 
 struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
 {
-	/* As many as that has: a thread's index there is its index here. */
-	const unsigned int nr = mm->srcu.mask + 1;
-	struct mmun_itree *itree = mmun_alloc(sizeof(*itree) + nr * sizeof(itree->slots[0]));
+	/* As many as that has slots: a thread's index there is its index here. */
+	const unsigned int used = mm->srcu.mask + 1, nr = used + MMUN_SPARE_GROUPS;
+	struct mmun_itree *itree = mmun_alloc(sizeof(*itree) + nr * sizeof(itree->groups[0]));
 
 	if (itree) {
 		mmun_itree_root_init(&itree->root);
-		itree->nr_slots = nr;
-		itree->seq = 2;
+		itree->nr_groups = nr;
+		itree->nr_used = used;
+		itree->pid = (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0);
+		itree->key = (unsigned long)itree->pid << 32 | (uint32_t)__builtin_ia32_rdtsc() | 1;
 	}
 	return itree;
 }
@@ -54,7 +62,7 @@ void mmun_itree_free(struct mmun_itree *itree, bool usable)
 {
 	if (!itree)
 		return;
-	MMUN_BUG_ON(usable && (itree->root.node || itree->deferred.first || itree->promised));
+	MMUN_BUG_ON(usable && (itree->root.node || itree->nr));
 	mmun_itree_root_destroy(&itree->root);
 	mmun_free(itree);
 }
@@ -95,16 +103,16 @@ static void run_passes(const struct passes *passes)
 }
 
 /* False: it refused, and may. */
-static bool tell(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
-		 unsigned long seq, struct passes *passes)
+static bool call(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
+		 unsigned long number, struct passes *passes)
 {
 	struct mmu_interval_notifier_finish *finish = NULL;
 	bool done;
 
 	if (sub->ops->invalidate_start)
-		done = sub->ops->invalidate_start(sub, range, seq, &finish);
+		done = sub->ops->invalidate_start(sub, range, number, &finish);
 	else
-		done = sub->ops->invalidate(sub, range, seq);
+		done = sub->ops->invalidate(sub, range, number);
 	if (mmun_likely(done)) {
 		if (finish)
 			add_pass(passes, finish, sub);
@@ -112,55 +120,109 @@ static bool tell(struct mmu_interval_notifier *sub, const struct mmu_notifier_ra
 	}
 	if (range->flags & MMUN_RANGE_NOT_REFUSABLE) {
 		mmun_stat_inc(range->mm, overruled);
-		return true;
+	} else {
+		if (!mmu_notifier_range_blockable(range))
+			return false;
+		mmun_misuse("an interval notifier refused although it may sleep; taken as done");
 	}
-	if (!mmu_notifier_range_blockable(range))
-		return false;
-	mmun_misuse("an interval notifier refused although it may sleep; taken as done");
+	/* It has not done so: at least its readers wait, or retry. */
+	mmu_interval_set_seq(sub, number);
 	return true;
 }
 
-/* The tree stays as it is: who is on the way from memory when others are called will
- * still be there. */
-static bool tell_all(struct mmun_interval_node *node, struct mmun_itree_cursor *cursor,
-		     const struct mmu_notifier_range *range, unsigned long seq)
+/* What one walk finds. */
+struct batch {
+	struct mmu_interval_notifier *sub[BATCH];
+	unsigned int nr;
+	/* There are more, behind the last one. */
+	bool more;
+	struct mmun_interval_node last;
+};
+
+/* A walk, which ends with it: the next batch.  A call, so that callbacks have its stack. */
+static __attribute__((noinline)) void find(struct batch *batch, struct mmun_itree *itree,
+					   unsigned long start, unsigned long last,
+					   unsigned long number)
+{
+	struct mmun_itree_cursor cursor;
+	struct mmun_interval_node *node;
+
+	/* The tree may have changed since the last walk. */
+	if (mmun_unlikely(batch->more))
+		node = mmun_itree_behind(&itree->root, &batch->last, start, last, &cursor);
+	else
+		node = mmun_itree_first(&itree->root, start, last, &cursor);
+	for (batch->nr = 0; node && batch->nr < BATCH; node = mmun_itree_next(&cursor)) {
+		batch->sub[batch->nr] = to_sub(node);
+		__builtin_prefetch(&batch->sub[batch->nr++]->ops, 1);
+	}
+	batch->more = node;
+	if (mmun_unlikely(batch->more))
+		batch->last = batch->sub[BATCH - 1]->interval_tree;
+	mmun_section_walked(itree, number);
+}
+
+static bool call_batch(const struct batch *batch, const struct mmu_notifier_range *range,
+		       unsigned long number, struct passes *passes)
+{
+	for (unsigned int i = 0; i < batch->nr; i++) {
+		if (!call(batch->sub[i], range, number, passes))
+			return false;
+	}
+	return true;
+}
+
+/* The first walk has begun.  False: somebody refused. */
+static bool call_all(struct mmun_itree *itree, const struct mmu_notifier_range *range,
+		     unsigned long last, unsigned long number)
 {
 	struct passes passes = { .last = &passes.first };
-	struct mmu_interval_notifier *batch[BATCH];
-	bool done = true;
+	struct batch batch;
+	bool done;
 
-	while (node && done) {
-		unsigned int nr = 0;
-
-		for (; node && nr < BATCH; node = mmun_itree_next(cursor)) {
-			batch[nr] = to_sub(node);
-			__builtin_prefetch(&batch[nr++]->ops, 1);
-		}
-		for (unsigned int i = 0; i < nr && done; i++)
-			done = tell(batch[i], range, seq, &passes);
+	batch.more = false;
+	for (;;) {
+		find(&batch, itree, range->start, last, number);
+		done = call_batch(&batch, range, number, &passes);
+		if (mmun_likely(!batch.more) || !done)
+			break;
+		mmun_section_walk(itree, number);
 	}
 	run_passes(&passes);
 	return done;
 }
 
+/* The last byte; ranges are page aligned, so an end of ULONG_MAX is the end of all. */
+static unsigned long last_of(const struct mmu_notifier_range *range)
+{
+	return range->end == ULONG_MAX ? ULONG_MAX : range->end - 1;
+}
+
 int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	struct mmun_itree_cursor cursor;
-	struct mmun_interval_node *node;
-	unsigned long seq = 0;
+	struct mmun_itree *itree = chain->itree;
+	unsigned long number = 0;
 
-	node = mmun_itree_enter(range->mm, chain->itree, range->start, range->end - 1, &cursor,
-				&seq);
-	if (!node || tell_all(node, &cursor, range, seq))
-		return 0;
-	mmun_stat_inc(range->mm, refused);
-	mmun_itree_leave(range->mm, chain);
-	return -EAGAIN;
+	if (mmun_likely(range->start < range->end)) {
+		number = mmun_section_open(range->mm, itree, range->start, last_of(range));
+		if (!call_all(itree, range, last_of(range), number)) {
+			mmun_stat_inc(range->mm, refused);
+			mmun_section_close(itree, number);
+			return -EAGAIN;
+		}
+	}
+	range->section.interval = (void *)number;
+	return 0;
 }
 
 void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	mmun_itree_leave(range->mm, chain);
+	const unsigned long number = (unsigned long)range->section.interval;
+
+	if (!number)
+		return;
+	range->section.interval = NULL;
+	mmun_section_close(chain->itree, number);
 }
 
 /* At exit, before any ->release of the list. */
@@ -219,10 +281,7 @@ static int interval_mode(struct mm_struct *mm, bool take_mmap_lock, struct mmu_n
 /* What a step under the chain lock asks for. */
 enum step {
 	STEP_DONE,
-	/* Sleep until the sequence has changed. */
-	STEP_WAIT,
-	/* Begin again: at once, or after a walk that is in the way. */
-	STEP_AGAIN,
+	/* Begin again after a walk that is in the way. */
 	STEP_BACK_OFF,
 	/* After more memory for the tree was found. */
 	STEP_GROW,
@@ -230,53 +289,25 @@ enum step {
 	STEP_REFUSED,
 };
 
-static enum step defer(struct mmun_itree *itree, struct mmu_interval_notifier *sub,
-		       unsigned long seq, enum step deferred)
-{
-	return mmun_itree_defer(itree, sub, seq) ? deferred : STEP_AGAIN;
-}
-
-/* The tree is ours and the sequence even. */
-static void insert_now(struct mmun_itree *itree, struct mmu_interval_notifier *sub)
-{
-	unsigned long seq = mmun_itree_seq(itree);
-
-	if (mmun_itree_idle(itree)) {
-		sub->invalidate_seq = seq - 1;
-	} else {
-		/* Sections are open that have not called it: readers wait. */
-		sub->invalidate_seq = seq | 1;
-		/* T: odd before sections are counted again, in insert(); pairs
-		 * with S: the last section makes it even, or we do. */
-		mmun_store_full(&itree->seq, seq | 1);
-	}
-	mmun_itree_insert(&itree->root, &sub->interval_tree);
-}
-
 static enum step insert_step(struct mm_struct *mm, struct mmun_itree *itree,
 			     struct mmu_interval_notifier *sub)
 {
-	unsigned long seq = mmun_itree_seq(itree);
-	enum step step = STEP_DONE;
+	enum step step = STEP_REFUSED;
 
-	if (!mmun_mm_alive(mm))
-		return STEP_REFUSED;
-	if (!mmun_itree_has_room(&itree->root, itree->promised + 1))
+	if (!mmun_itree_has_room(&itree->root, itree->nr + 1))
 		return STEP_GROW;
-	if (seq & 1) {
-		sub->invalidate_seq = seq;
-		return defer(itree, sub, seq, STEP_DONE);
-	}
 	if (!mmun_itree_write_begin(itree))
 		return STEP_BACK_OFF;
-	if (mmun_itree_odd(itree))
-		step = STEP_AGAIN;
 	/* Z: after walks are kept out; pairs with L: the release event finds the
 	 * interval, or it is not inserted. */
-	else if (!mmun_mm_alive(mm))
-		step = STEP_REFUSED;
-	else
-		insert_now(itree, sub);
+	if (mmun_mm_alive(mm)) {
+		/* Nobody has looked yet for sections that are open: no number is clean. */
+		sub->invalidate_seq = mmun_number(itree->root.serial + 1, MMUN_PLACE_INSERTION);
+		mmun_itree_insert(&itree->root, &sub->interval_tree);
+		itree->nr++;
+		sub->state = mmun_interval_inserted(sub);
+		step = STEP_DONE;
+	}
 	mmun_itree_write_end(itree);
 	return step;
 }
@@ -310,23 +341,15 @@ static int insert(struct mm_struct *mm, struct mmu_notifier_mm *chain,
 	do {
 		mmun_chain_lock(chain, &saved);
 		step = insert_step(mm, chain->itree, sub);
-		if (step == STEP_DONE) {
-			sub->state = mmun_interval_inserted(sub);
-			chain->itree->promised++;
-		}
 		mmun_chain_unlock(chain, &saved);
 		if (step == STEP_BACK_OFF)
 			mmun_itree_back_off(chain->itree);
 		else if (step == STEP_GROW)
 			ret = grow(chain);
-	} while (!ret && (step == STEP_AGAIN || step == STEP_BACK_OFF || step == STEP_GROW));
-	if (ret)
-		return ret;
-	if (step == STEP_REFUSED)
-		return -ESRCH;
-	if (mmun_itree_odd(chain->itree) && mmun_itree_idle(chain->itree))
-		mmun_itree_close(mm, chain);
-	return 0;
+	} while (!ret && (step == STEP_BACK_OFF || step == STEP_GROW));
+	if (!ret && step == STEP_REFUSED)
+		ret = -ESRCH;
+	return ret;
 }
 
 static int do_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm, unsigned long start,
@@ -367,46 +390,34 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 	return do_insert(interval_sub, mm, start, length, ops, false);
 }
 
-static enum step remove_step(struct mmun_itree *itree, struct mmu_interval_notifier *sub,
-			     unsigned long *seq)
+static enum step remove_step(struct mmun_itree *itree, struct mmu_interval_notifier *sub)
 {
-	*seq = mmun_itree_seq(itree);
-	if (!mmun_itree_contains(&sub->interval_tree)) {
-		/* Inserted and not in the tree: deferred. */
-		mmun_list_del_init(&sub->deferred_item);
-		return STEP_DONE;
-	}
-	if (*seq & 1)
-		return defer(itree, sub, *seq, STEP_WAIT);
 	if (!mmun_itree_write_begin(itree))
 		return STEP_BACK_OFF;
-	if (mmun_itree_odd(itree)) {
-		mmun_itree_write_end(itree);
-		return STEP_AGAIN;
-	}
 	mmun_itree_remove(&itree->root, &sub->interval_tree);
+	itree->nr--;
 	mmun_itree_write_end(itree);
 	return STEP_DONE;
 }
 
-/* Returns whether the caller must wait until the sequence is not *@seq. */
-static bool take_out(struct mmu_notifier_mm *chain, struct mmu_interval_notifier *sub,
-		     bool may_wait, unsigned long *seq)
+static void take_out(struct mmu_notifier_mm *chain, struct mmu_interval_notifier *sub)
 {
 	mmun_sigmask saved;
 	enum step step;
 
 	do {
 		mmun_chain_lock(chain, &saved);
-		step = remove_step(chain->itree, sub, seq);
-		sub->state = step == STEP_WAIT && !may_wait ? MMUN_INTERVAL_ABANDONED : 0;
-		if (step == STEP_DONE)
-			chain->itree->promised--;
+		step = remove_step(chain->itree, sub);
 		mmun_chain_unlock(chain, &saved);
 		if (step == STEP_BACK_OFF)
 			mmun_itree_back_off(chain->itree);
-	} while (step == STEP_AGAIN || step == STEP_BACK_OFF);
-	return step == STEP_WAIT;
+	} while (step == STEP_BACK_OFF);
+}
+
+/* Whoever may have found @sub in the tree; returns whether this thread may. */
+static bool wait_for_sections(struct mmun_itree *itree, const struct mmu_interval_notifier *sub)
+{
+	return mmun_sections_wait(itree, sub->interval_tree.start, sub->interval_tree.last);
 }
 
 static bool begin_remove(struct mmu_interval_notifier *sub)
@@ -422,26 +433,20 @@ static bool begin_remove(struct mmu_interval_notifier *sub)
 void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 {
 	struct mmu_interval_notifier *sub = interval_sub;
-	struct mm_struct *mm;
 	struct mmu_notifier_mm *chain;
-	unsigned long seq;
-	bool may_wait;
+	struct mm_struct *mm;
 
 	if (!begin_remove(sub))
 		return;
 	mm = sub->mm;
 	if (!mmun_mm_is_stale(mm)) {
 		chain = mmun_chain(mm);
-		may_wait = !mmun_task_in_section(mm);
-		if (take_out(chain, sub, may_wait, &seq)) {
-			if (!may_wait) {
-				mmun_stat_inc(mm, misused_unregister);
-				mmun_misuse("mmu_interval_notifier_remove() inside a section of the "
-					    "same address space would wait for itself; the notifier "
-					    "leaves when the section ends");
-				return;
-			}
-			mmun_itree_wait(chain->itree, seq);
+		take_out(chain, sub);
+		if (wait_for_sections(chain->itree, sub)) {
+			mmun_stat_inc(mm, misused_unregister);
+			mmun_misuse("mmu_interval_notifier_remove() inside a section that overlaps "
+				    "it would wait for itself; the notifier has left, and its "
+				    "memory must stay until the section ends");
 		}
 	}
 	mmdrop(mm);
@@ -449,23 +454,23 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub)
 {
-	/* U: before the sequence of the mm is loaded; pairs with the release in
-	 * mmu_interval_set_seq(), which comes after that is odd. */
-	unsigned long seq = mmun_load_acquire(&interval_sub->invalidate_seq);
-	struct mm_struct *mm = interval_sub->mm;
-	struct mmun_itree *itree;
+	struct mmu_interval_notifier *sub = interval_sub;
+	/* Before sections are looked for (U), and before what is known of them; pairs
+	 * with the release in mmu_interval_set_seq(). */
+	const unsigned long seq = mmun_load_acquire(&sub->invalidate_seq);
 
-	/* An even number is nobody's sequence: it will be retried for ever. */
-	if (mmun_unlikely(mmun_mm_is_stale(mm)))
+	/* An even number is nobody's: it will be retried for ever. */
+	if (mmun_unlikely(mmun_mm_is_stale(sub->mm)))
 		return seq - 1;
-	itree = mmun_chain_itree(mmun_chain(mm));
-	if (mmun_likely(mmun_itree_seq(itree) != seq))
+	/* T: pairs with the store below: the sections that were waited for there are
+	 * over for this reader, too. */
+	if (mmun_likely(mmun_load_acquire(&sub->clean_seq) == seq))
 		return seq;
-	if (mmun_task_in_section(mm)) {
-		mmun_misuse("mmu_interval_read_begin() inside a section of the same address "
-			    "space would wait for itself; it does not, and is to be retried");
+	if (wait_for_sections(mmun_chain_itree(mmun_chain(sub->mm)), sub)) {
+		mmun_misuse("mmu_interval_read_begin() inside a section that overlaps the interval "
+			    "would wait for itself; it does not, and is to be retried");
 		return seq - 1;
 	}
-	mmun_itree_wait(itree, seq);
+	mmun_store_release(&sub->clean_seq, seq);
 	return seq;
 }

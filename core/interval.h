@@ -2,8 +2,9 @@
 /*
  * The interval notifiers of an mm: what their two files share.
  *
- * interval_seq.c says who may read or change the tree when and keeps the
- * sequence; interval.c is the notifiers and their callbacks.
+ * interval_table.c is the table of open sections, by which others wait for some of
+ * them, and says who may read or change the tree when; interval.c is the notifiers
+ * and their callbacks.
  */
 #ifndef MMUN_CORE_INTERVAL_H
 #define MMUN_CORE_INTERVAL_H
@@ -11,105 +12,101 @@
 #include "internal.h"
 #include "itree.h"
 
-/* Each pair counts entries and exits, like a bank of SRCU. */
-enum mmun_itree_count {
-	/* First walks: a section looks for its first interval. */
-	MMUN_WALKS_BEGUN,
-	MMUN_WALKS_DONE,
-	/* Sections, from start to end. */
-	MMUN_SECTIONS_OPENED,
-	MMUN_SECTIONS_CLOSED,
-	MMUN_ITREE_COUNTS
+/* As many as fill a cache line with their states. */
+#define MMUN_GROUP_SECTIONS 8
+/* Beside one group for each CPU: sections that sleep stay where they are, so there
+ * may be many of one CPU. */
+#define MMUN_SPARE_GROUPS 128
+
+/* ->state of a section: its flags, and above them its serial; 0 flags: not open. */
+enum {
+	/* Its range is there. */
+	MMUN_SECTION_OPEN = 1,
+	/* It walks the tree. */
+	MMUN_SECTION_WALKS = 2,
+	/* Somebody sleeps until it is over. */
+	MMUN_SECTION_AWAITED = 4,
+	MMUN_SECTION_FLAGS = 7,
+	/* Makes it the next section in the same place. */
+	MMUN_SECTION_NEXT = 8,
 };
 
-/* One per CPU up to a limit, the index is that of the mm's SRCU slot. */
-struct mmun_itree_slot {
-	unsigned long count[MMUN_ITREE_COUNTS];
+struct mmun_section_group {
+	/* The low half is a futex word. */
+	unsigned long state[MMUN_GROUP_SECTIONS];
+	struct {
+		unsigned long start, last;
+	} range[MMUN_GROUP_SECTIONS];
+	/* The thread that opened it, 0: not known. */
+	unsigned int owner[MMUN_GROUP_SECTIONS];
 } __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 
 struct mmun_itree {
-	/* A futex word: who changes the tree keeps first walks out; enum in
-	 * interval_seq.c. */
-	unsigned int writer;
-	unsigned int nr_slots;
-	/* Read by every section. */
+	/* Read by every section, hardly ever written but for the tree. */
 	struct mmun_itree_root root;
+	/* A futex word: who changes the tree keeps walks out; enum in interval_table.c. */
+	unsigned int writer;
+	/* How many groups there are, and the first of them that may be in use. */
+	unsigned int nr_groups, nr_used;
+	/* Of the process and the mm, for who opens a section. */
+	unsigned int pid;
+	unsigned long key;
+	/* How many intervals are in the tree; under the chain lock. */
+	unsigned long nr;
 
-	/* Even: no open section has met an interval.  In a line of its own. */
-	unsigned long seq __attribute__((aligned(2 * MMUN_CACHE_LINE)));
-	/* Somebody tries to make it even. */
-	unsigned int closing;
-	/* How many sleep on ->seq. */
-	unsigned int waiters;
-	/* Insertions and removals that wait for the sequence to become even;
-	 * under the chain lock. */
-	struct mmun_list_head deferred;
-	/* How many intervals are in the tree or deferred to be: it always has room
-	 * for them; under the chain lock. */
-	unsigned long promised;
+	/* Sections that found no place in a group: the ranges are not known. */
+	struct {
+		unsigned int open, walking;
+		unsigned long serial;
+	} others __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 
-	struct mmun_itree_slot slots[];
+	struct mmun_section_group groups[];
 };
 
-/* mmu_interval_notifier.state; anything else, as in memory never used: not inserted. */
-#define MMUN_INTERVAL_ABANDONED 1ul
+/*
+ * A section's number names it (where it is, and its serial there): never 0, odd, and
+ * never the same twice.  Insertions have numbers of their own from the same set.
+ */
+#define MMUN_NUMBER_PLACES 0x8000ul
+#define MMUN_PLACE_OTHER (MMUN_NUMBER_PLACES - 1)
+#define MMUN_PLACE_INSERTION (MMUN_NUMBER_PLACES - 2)
 
+static inline unsigned long mmun_number(unsigned long serial, unsigned long place)
+{
+	return (serial * MMUN_NUMBER_PLACES + place) * 2 + 1;
+}
+
+/* mmu_interval_notifier.state; anything else, as in memory never used: not inserted. */
 static inline unsigned long mmun_interval_inserted(const struct mmu_interval_notifier *sub)
 {
 	return (unsigned long)sub ^ 0x6d6d756e746565ul;
 }
 
-/* While ->seq has this bit somebody is about to make it even. */
-#define MMUN_SEQ_CLOSING (1ul << 63)
-
-/* The sequence as everybody else knows it. */
-static inline unsigned long mmun_itree_seq(const struct mmun_itree *itree)
-{
-	return mmun_load_full(&itree->seq) & ~MMUN_SEQ_CLOSING;
-}
-
-static inline bool mmun_itree_odd(const struct mmun_itree *itree)
-{
-	return mmun_load_full(&itree->seq) & 1;
-}
-
-static inline struct mmun_itree_slot *mmun_itree_slot(struct mm_struct *mm,
-						      struct mmun_itree *itree)
-{
-	return &itree->slots[mmun_srcu_slot(&mm->srcu) - mm->srcu.slots];
-}
-
 /*
- * A section opens: the first interval that it touches, or NULL.  If there is
- * one the sequence is odd and the tree stays as it is until mmun_itree_leave();
- * it is what the callbacks get.  mmun_itree_next() finds the others until then.
+ * A section opens: it is in the table with its range when this returns, and may walk
+ * the tree until mmun_section_walked().  Returns its number.
  */
-struct mmun_interval_node *mmun_itree_enter(struct mm_struct *mm, struct mmun_itree *itree,
-					    unsigned long start, unsigned long last,
-					    struct mmun_itree_cursor *cursor, unsigned long *seq);
-void mmun_itree_leave(struct mm_struct *mm, struct mmu_notifier_mm *chain);
-
-/* Make the sequence even if no section is open, with what was deferred. */
-void mmun_itree_close(struct mm_struct *mm, struct mmu_notifier_mm *chain);
+unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
+				unsigned long start, unsigned long last);
+/* Between the two the tree stays as it is.  Nobody is called and nothing is waited
+ * for in between: a writer waits. */
+void mmun_section_walk(struct mmun_itree *itree, unsigned long number);
+void mmun_section_walked(struct mmun_itree *itree, unsigned long number);
+void mmun_section_close(struct mmun_itree *itree, unsigned long number);
 
 /*
- * Under the chain lock, to change the tree: no first walk is under way on a
- * true return, nor begins before write_end.  On false somebody walks: drop the
- * lock, mmun_itree_back_off(), and begin again.
+ * Waits until every section that is open now and overlaps [start, last] is over, but
+ * for those of the calling thread: returns whether there are any.
+ */
+bool mmun_sections_wait(struct mmun_itree *itree, unsigned long start, unsigned long last);
+
+/*
+ * Under the chain lock, to change the tree: nobody walks it on a true return, nor
+ * before write_end.  On false somebody walks: drop the lock, mmun_itree_back_off(),
+ * and begin again.
  */
 bool mmun_itree_write_begin(struct mmun_itree *itree);
 void mmun_itree_write_end(struct mmun_itree *itree);
 void mmun_itree_back_off(const struct mmun_itree *itree);
-
-/* Is no section open?  Exact for a writer, but for sections that end meanwhile. */
-bool mmun_itree_idle(const struct mmun_itree *itree);
-
-/* Under the chain lock: leave it to whoever makes the sequence even.  False, and
- * nothing is done, when it is not @seq (odd) any more. */
-bool mmun_itree_defer(struct mmun_itree *itree, struct mmu_interval_notifier *sub,
-		      unsigned long seq);
-
-/* Sleeps while the sequence is @seq. */
-void mmun_itree_wait(struct mmun_itree *itree, unsigned long seq);
 
 #endif

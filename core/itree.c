@@ -387,3 +387,30 @@ struct mmun_interval_node *mmun_itree_next(struct mmun_itree_cursor *cursor)
 	cursor->at[0].slot++;
 	return settle(cursor, 0);
 }
+
+struct mmun_interval_node *mmun_itree_behind(const struct mmun_itree_root *root,
+					     const struct mmun_interval_node *node,
+					     unsigned long start, unsigned long last,
+					     struct mmun_itree_cursor *cursor)
+{
+	const struct mmun_itree_node *at = root->node;
+	unsigned long slot;
+
+	if (!at || last < start)
+		return NULL;
+	cursor->start = start;
+	cursor->last = last;
+	cursor->levels = root->levels;
+	for (unsigned int level = root->levels; level--;) {
+		fetch(at);
+		/* Of a leaf's entries the first one behind, else the one that it is below. */
+		slot = 0;
+		while (slot + !!level < at->nr && before(&at->entry[slot + !!level], level, node))
+			slot++;
+		cursor->at[level].node = at;
+		cursor->at[level].slot = slot;
+		if (level)
+			at = at->entry[slot].below;
+	}
+	return settle(cursor, 0);
+}

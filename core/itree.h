@@ -82,6 +82,12 @@ struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root,
 					    unsigned long start, unsigned long last,
 					    struct mmun_itree_cursor *cursor);
 struct mmun_interval_node *mmun_itree_next(struct mmun_itree_cursor *cursor);
+/* The first one that does and comes behind @node, which need not be in the tree any
+ * more. */
+struct mmun_interval_node *mmun_itree_behind(const struct mmun_itree_root *root,
+					     const struct mmun_interval_node *node,
+					     unsigned long start, unsigned long last,
+					     struct mmun_itree_cursor *cursor);
 
 static inline bool mmun_itree_contains(const struct mmun_interval_node *node)
 {

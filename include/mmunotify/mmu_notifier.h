@@ -314,8 +314,8 @@ struct mmu_interval_notifier_finish {
  * One of ->invalidate and ->invalidate_start is needed; ->invalidate_start is
  * preferred.  Context: as the members of struct mmu_notifier_ops; the section
  * is open and stays so after the return.  No member may call
- * mmu_interval_notifier_remove() or mmu_interval_read_begin() for this mm: they
- * would wait for the section.
+ * mmu_interval_notifier_remove() or mmu_interval_read_begin() for an interval that
+ * the section overlaps: they would wait for the section.
  */
 struct mmu_interval_notifier_ops {
 	/**
@@ -361,16 +361,16 @@ struct mmu_interval_notifier {
 	unsigned long invalidate_seq;
 	struct mm_struct *mm;
 	unsigned long state;
-	struct mmun_list_node deferred_item;
-	unsigned long reserved[3];
+	unsigned long clean_seq;
+	unsigned long reserved[4];
 };
 
 /**
  * mmu_interval_notifier_insert() - subscribe to [@start, @start + @length - 1] of @mm.
  *
  * After it returned 0 every section that touches the interval and starts later
- * calls @ops, or (while sections are open) makes mmu_interval_read_begin() wait
- * for its end.  The first one of an mm switches it to interval mode, as
+ * calls @ops; those that are open may call it or not, and mmu_interval_read_begin()
+ * waits for their end.  The first one of an mm switches it to interval mode, as
  * mmu_notifier_register(NULL, mm) does; only then the mm is quiesced.
  *
  * Context: sleeps; not async-signal-safe.  Later ones may be called from a
@@ -397,15 +397,15 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
 /**
  * mmu_interval_notifier_remove() - end a subscription and wait for its callbacks.
  *
- * After the return no callback of it runs or will run, and it may be freed.  While
- * sections that touch some interval of the mm are open it waits for their end.
+ * After the return no callback of it runs or will run, and it may be freed.  It
+ * waits for the end of the sections that overlap it, and of no others.
  * No callback tells of the removal: drop the translations yourself.  In a forked
  * child it only forgets the inherited subscription.
  *
- * Context: sleeps; not from a callback of a section nor between a start and an end
- * of the same thread (where that would mean to wait for oneself, debug builds
- * abort; otherwise it is reported on stderr, nothing waits, and the object must
- * stay until the section has ended).
+ * Context: sleeps; not inside a section of the same thread that overlaps it, neither
+ * in a callback nor between start and end (debug builds abort; otherwise it is
+ * reported on stderr, that section is not waited for, and the object must stay until
+ * it has ended).
  * Locks: must hold no lock that a callback takes.  Lifetime: @mm may be gone on return.
  */
 void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
@@ -421,8 +421,9 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
  *         establish the translations;
  *         unlock;
  *
- * Context: sleeps while a section is open that has called this subscription.
- * In a forked child, and in a callback, it does not wait and every retry says true.
+ * Context: sleeps while a section is open that overlaps the interval, and for no other.
+ * In a forked child, and inside such a section of the same thread, it does not wait
+ * and every retry says true.
  * Locks: must hold no lock that a callback takes.
  */
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub);

@@ -77,7 +77,7 @@ static void test_no_memory(void)
 	count = insert_until_failure(0);
 	ok(count > 16, "a few need no memory");
 	is((unsigned long)mm->mm_count, count + 1, "R7 no reference is left of the failure");
-	ok(mmun_alloc_live() == now && seq_of(mm) == 2, "R7 nor anything else");
+	ok(mmun_alloc_live() == now && !in_tree(mm, &many[count]), "R7 nor anything else");
 	nonblock_section(mm, 0, MANY);
 	is(many[count].calls, 0, "R7 it is not called");
 	is(insert(count, false), 0, "R11 nor taken as inserted: with memory it succeeds");
@@ -88,8 +88,8 @@ static void test_no_memory(void)
 	is(mmun_alloc_live(), live, "R7 no memory is lost");
 }
 
-/* What is deferred has its room before: the section's end finds no memory. */
-static void test_deferred(void)
+/* Whoever has left made room for another, also while sections are open. */
+static void test_room(void)
 {
 	struct mmu_notifier_range range;
 	unsigned long count;
@@ -102,15 +102,15 @@ static void test_deferred(void)
 	while (count < MANY / 2 && !insert(count, false))
 		count++;
 	count = insert_until_failure(count);
-	mmu_interval_notifier_remove(&many[1].ni);
 	mmun_alloc_fail = never;
-	is(insert(1, false), 0, "who left while it was deferred made room for another");
-	end_of(&range);
+	mmu_interval_notifier_remove(&many[1].ni);
+	is(insert(1, false), 0, "R8 a removal needs no memory, and makes room for another");
 	mmun_alloc_fail = NULL;
 	nonblock_section(mm, 0, MANY);
-	for (unsigned long i = 0; i < count; i++)
+	for (unsigned long i = 1; i < count; i++)
 		calls += many[i].calls;
-	is(calls, (long)count + 1, "R8 %lu deferred insertions are applied without memory", count - 1);
+	is(calls, (long)count - 1, "%lu insertions beside an open section are made at once", count - 1);
+	end_of(&range);
 	mmun_alloc_fail = never;
 	remove_all(count);
 	mmun_alloc_fail = NULL;
@@ -134,7 +134,7 @@ static void test_callback(void)
 	mmun_store_full(&allocations, 0);
 	section_on(mm, 0, 1);
 	ok(allocations > 0 && whole_pages, "R8 insertions in a callback do not use malloc()");
-	ok(mmun_itree_contains(&many[MANY - 1].ni.interval_tree), "and are applied");
+	ok(mmun_itree_contains(&many[MANY - 1].ni.interval_tree), "and are made at once");
 	remove_all(MANY);
 	mmput(mm);
 }
@@ -160,7 +160,7 @@ static void test_refusal(void)
 	}
 	is(calls, (long)(12 * count), "B7 those before it are called once, the others not");
 	is(later, 12 + 9 * 66, "as many as there are");
-	ok(!(seq_of(mm) & 1) && mmun_itree_idle(itree_of(mm)), "B8 and the section is over");
+	is(nr_open(mm), 0, "B8 and the section is over");
 	remove_all(count);
 	mmput(mm);
 }
@@ -192,11 +192,23 @@ static long open_section(struct mmu_notifier_range *range)
 	return wrong_calls(first, count, before);
 }
 
+/* A section of this thread that a removal would wait for. */
+static bool in_the_way(const struct mmu_notifier_range *open, unsigned long depth, unsigned long i)
+{
+	const struct mmun_interval_node *node = &many[i].ni.interval_tree;
+
+	while (depth--) {
+		if (open[depth].start <= node->last && open[depth].end > node->start)
+			return true;
+	}
+	return false;
+}
+
 static void test_random(void)
 {
 	static bool inserted[MANY];
 	struct mmu_notifier_range open[4];
-	unsigned long depth = 0, failures = 0;
+	unsigned long depth = 0, failures = 0, beside = 0;
 	long wrong = 0, lost = 0;
 
 	mm = fake_mm(&fake);
@@ -214,20 +226,21 @@ static void test_random(void)
 			inserted[i] = !insert(i, pick(50) == 0);
 			fail_allocation(0);
 			failures += !inserted[i];
-		} else if (!(seq_of(mm) & 1) || !mmun_itree_contains(&many[i].ni.interval_tree)) {
-			/* Else it would wait for this thread. */
-			if (!depth)
-				mmu_interval_notifier_remove(&many[i].ni);
-			inserted[i] = depth;
+		} else if (!in_the_way(open, depth, i)) {
+			mmu_interval_notifier_remove(&many[i].ni);
+			inserted[i] = false;
+			beside += depth != 0;
 		}
-		for (i = 0; !depth && i < MANY; i++)
-			lost += mmun_itree_contains(&many[i].ni.interval_tree) != inserted[i];
+		lost += mmun_itree_contains(&many[i].ni.interval_tree) != inserted[i];
 	}
 	while (depth)
 		end_of(&open[--depth]);
 	is(wrong, 0, "%d random steps: who is touched is called, once, and nobody else", STEPS);
-	is(lost, 0, "with no section open the tree has who was inserted, and nobody else");
+	for (unsigned long i = 0; i < MANY; i++)
+		lost += mmun_itree_contains(&many[i].ni.interval_tree) != inserted[i];
+	is(lost, 0, "the tree has who was inserted, and nobody else");
 	ok(failures > 4, "although %lu insertions failed", failures);
+	ok(beside > 100, "%lu removals did not wait for sections elsewhere", beside);
 	for (unsigned long i = 0; i < MANY; i++) {
 		if (inserted[i])
 			mmu_interval_notifier_remove(&many[i].ni);
@@ -235,12 +248,81 @@ static void test_random(void)
 	mmput(mm);
 }
 
+/* The tree is changed between two walks of one section. */
+static long calls_of(unsigned long first, unsigned long count)
+{
+	long wrong = 0;
+
+	for (unsigned long i = first; i < first + count; i++)
+		wrong += many[i].calls != 1;
+	return wrong;
+}
+
+static pthread_t remover;
+static long removed, hooks;
+
+static void *remove_one(void *arg)
+{
+	mmu_interval_notifier_remove(&((struct part *)arg)->ni);
+	count(&removed);
+	return NULL;
+}
+
+static void change_the_tree(struct part *part)
+{
+	const unsigned long i = (unsigned long)(part - many);
+
+	part->hook = NULL;
+	hooks++;
+	/* All of them have the same start: before and behind this one by their age. */
+	remover = spawn(remove_one, &many[i + 60]);
+	while (in_tree(mm, &many[i + 60]))
+		usleep(100);
+	for (unsigned long n = 0; n < 40; n++) {
+		part_init(&many[400 + n]);
+		if (mmu_interval_notifier_insert(&many[400 + n].ni, mm, n & 1 ? 0 : PAGE, PAGE,
+						 &part_ops))
+			bail_out("cannot insert");
+	}
+}
+
+static void test_between_walks(void)
+{
+	long twice = 0;
+
+	for (unsigned long at = 0; at < 100; at += 33) {
+		mm = fake_mm(&fake);
+		for (unsigned long i = 0; i < 200; i++) {
+			part_init(&many[i]);
+			mmu_interval_notifier_insert(&many[i].ni, mm, PAGE, PAGE, &part_ops);
+		}
+		many[at].hook = change_the_tree;
+		removed = 0;
+		section_on(mm, 0, 3);
+		pthread_join(remover, NULL);
+		is(calls_of(0, at + 60) + calls_of(at + 61, 139 - at), 0,
+		   "the tree changes at the %luth call: everybody else is called once", at);
+		ok(!many[at + 60].calls && removed == 1, "who has left is not called any more");
+		for (unsigned long i = 400; i < 440; i++)
+			twice += many[i].calls > 1;
+		for (unsigned long i = 0; i < 200; i++) {
+			if (i != at + 60)
+				mmu_interval_notifier_remove(&many[i].ni);
+		}
+		for (unsigned long i = 400; i < 440; i++)
+			mmu_interval_notifier_remove(&many[i].ni);
+		mmput(mm);
+	}
+	ok(hooks == 4 && !twice, "who came meanwhile at most once");
+}
+
 int main(void)
 {
 	test_no_memory();
-	test_deferred();
+	test_room();
 	test_callback();
 	test_refusal();
 	test_random();
+	test_between_walks();
 	return tap_done();
 }

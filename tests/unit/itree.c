@@ -112,7 +112,7 @@ static void make_room(unsigned long count)
 static bool finds_the_same(unsigned long start, unsigned long last)
 {
 	struct mmun_interval_node *node, *before = NULL;
-	struct mmun_itree_cursor cursor;
+	struct mmun_itree_cursor cursor, again;
 	bool found[NODES] = { false };
 
 	for (node = mmun_itree_first(&root, start, last, &cursor); node;
@@ -121,8 +121,12 @@ static bool finds_the_same(unsigned long start, unsigned long last)
 		    (before && before->start == node->start && before->serial > node->serial))
 			return false;
 		found[node - nodes] = true;
+		if (before && mmun_itree_behind(&root, before, start, last, &again) != node)
+			return false;
 		before = node;
 	}
+	if (before && mmun_itree_behind(&root, before, start, last, &again))
+		return false;
 	for (int i = 0; i < NODES; i++) {
 		bool overlaps = inside[i] && nodes[i].start <= last && nodes[i].last >= start;
 
@@ -130,6 +134,22 @@ static bool finds_the_same(unsigned long start, unsigned long last)
 			return false;
 	}
 	return true;
+}
+
+/* Who has left, or will come, has a place in the order too. */
+static bool finds_behind(const struct mmun_interval_node *gone, unsigned long start,
+			 unsigned long last)
+{
+	struct mmun_interval_node *node;
+	struct mmun_itree_cursor cursor, again;
+
+	for (node = mmun_itree_first(&root, start, last, &cursor); node;
+	     node = mmun_itree_next(&cursor)) {
+		if (node->start > gone->start ||
+		    (node->start == gone->start && node->serial > gone->serial))
+			break;
+	}
+	return mmun_itree_behind(&root, gone, start, last, &again) == node;
 }
 
 static unsigned long pick(unsigned long limit)
@@ -160,6 +180,7 @@ static void change(long i, unsigned long start, unsigned long last, unsigned lon
 /* @limit: the largest address, 0: all of them. */
 static void compare(unsigned long limit, unsigned long longest, const char *what)
 {
+	struct mmun_interval_node gone;
 	unsigned long count = 0;
 	long broken = 0, different = 0, live = mmun_alloc_live();
 
@@ -176,6 +197,12 @@ static void compare(unsigned long limit, unsigned long longest, const char *what
 		broken += mmun_itree_contains(&nodes[i]) != inside[i] || !sound(count);
 		start = pick(limit);
 		different += !finds_the_same(start, up_to(start, longest));
+		gone = (struct mmun_interval_node){
+			.start = pick(limit), .serial = next_random() % (root.serial + 2),
+		};
+		different += !finds_behind(&gone, start, up_to(start, longest));
+		gone.start = nodes[i].start;
+		different += !finds_behind(&gone, 0, ~0ul);
 	}
 	for (int i = 0; i < NODES; i++) {
 		if (inside[i])

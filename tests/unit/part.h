@@ -69,9 +69,28 @@ static UNUSED struct mmun_itree *itree_of(struct mm_struct *mm)
 	return mmun_chain_itree(mmun_chain(mm));
 }
 
-static UNUSED unsigned long seq_of(struct mm_struct *mm)
+/* How many sections are open, as the table has them. */
+static UNUSED unsigned long nr_open(struct mm_struct *mm)
 {
-	return mmun_itree_seq(itree_of(mm));
+	const struct mmun_itree *itree = itree_of(mm);
+	unsigned long nr = mmun_load_full(&itree->others.open);
+
+	for (unsigned int g = 0; g < itree->nr_groups; g++) {
+		for (unsigned int i = 0; i < MMUN_GROUP_SECTIONS; i++)
+			nr += !!(mmun_load_full(&itree->groups[g].state[i]) & MMUN_SECTION_FLAGS);
+	}
+	return nr;
+}
+
+static UNUSED bool in_tree(struct mm_struct *mm, const struct part *part)
+{
+	mmun_sigmask saved;
+	bool inside;
+
+	mmun_chain_lock(mmun_chain(mm), &saved);
+	inside = mmun_itree_contains(&part->ni.interval_tree);
+	mmun_chain_unlock(mmun_chain(mm), &saved);
+	return inside;
 }
 
 static UNUSED struct mmu_notifier_range pages(struct mm_struct *mm, unsigned long first,

@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The open sections of an mm with interval notifiers, and who may touch the tree.
+ *
+ * A section must take no lock: it may run in a signal handler that interrupted a
+ * holder, and threads that invalidate different ranges should not write the same
+ * line.  So it takes a place in a table, in a group of its CPU, before it looks at
+ * the tree, and gives it back at its end.  Who has to wait for sections looks for
+ * those that overlap its interval, and waits for these and no others.
+ *
+ * I1  A section takes its place, walking, before it looks at the tree, and says which
+ *     range it has before it has walked.  Who looks for sections need not wait for
+ *     one that has not said so: it walks later than what they look for.
+ * I2  A place has another serial for each section: who waits for one section does
+ *     not wait for the next one in the same place.
+ * I3  A walk is short and calls nobody.  Who changes the tree keeps walks out
+ *     (->writer) and waits for those under way; so a walk needs no lock.
+ * I4  A writer never waits for long: a walk may be interrupted by a handler that
+ *     waits for the writer.  It opens again and gives everything up in between.
+ *     It runs with every signal blocked (the chain lock).
+ * I5  While a section walks its state is written by its own thread alone.
+ * I6  A section whose thread has ended is over for who waits; its end, if another
+ *     thread comes with it, finds the next serial and does nothing.
+ * I7  A section that finds no place is counted as one of unknown range.
+ *
+ * Tests: tests/unit/interval_sections.c, tests/torture/interval.c,
+ * tests/model/interval.pml.
+ */
+#include "interval.h"
+
+#include <errno.h>
+
+#include "bug.h"
+#include "futex.h"
+
+/* Values of ->writer. */
+enum {
+	WRITER_NONE = 0,
+	WRITER_BUSY,
+	/* And somebody sleeps until it is done. */
+	WRITER_AWAITED,
+};
+
+/* Looks before somebody sleeps or backs off: a few microseconds, several times
+ * what a walk or a change of the tree takes. */
+#define SPINS 100
+
+/* How long a writer stays away from a walk that does not end, and how long who waits
+ * sleeps where nobody wakes, ns. */
+#define BACK_OFF 50000
+
+/* How long somebody sleeps before he looks whether a section's thread still is, ns. */
+#define OWNER_CHECK 10000000
+
+/* Where a section is. */
+struct place {
+	struct mmun_section_group *group;
+	unsigned int i;
+};
+
+static inline struct place place_at(struct mmun_itree *itree, unsigned long index)
+{
+	return (struct place){ &itree->groups[index / MMUN_GROUP_SECTIONS],
+			       (unsigned int)(index % MMUN_GROUP_SECTIONS) };
+}
+
+static inline unsigned long *state_of(struct place place)
+{
+	return &place.group->state[place.i];
+}
+
+static inline unsigned long index_of(unsigned long number)
+{
+	return number / 2 % MMUN_NUMBER_PLACES;
+}
+
+static inline unsigned long serial_of(unsigned long number)
+{
+	return number / 2 / MMUN_NUMBER_PLACES;
+}
+
+static inline bool same_section(unsigned long state, unsigned long other)
+{
+	return !((state ^ other) & ~(unsigned long)MMUN_SECTION_FLAGS);
+}
+
+/* Its thread, in the process that has the mm. */
+static __thread struct {
+	unsigned long key;
+	unsigned int tid;
+} self __attribute__((tls_model("initial-exec")));
+
+/* A fork or vfork has left what a thread of another process knew. */
+static __attribute__((noinline, cold)) unsigned int find_tid(const struct mmun_itree *itree)
+{
+	const long tid = mmun_syscall3(SYS_gettid, 0, 0, 0);
+
+	if (tid <= 0)
+		return 0;
+	if (mmun_syscall3(SYS_getpid, 0, 0, 0) == (long)itree->pid) {
+		mmun_store_relaxed(&self.tid, (unsigned int)tid);
+		mmun_store_release(&self.key, itree->key);
+	}
+	return (unsigned int)tid;
+}
+
+static inline unsigned int this_thread(const struct mmun_itree *itree)
+{
+	if (mmun_likely(mmun_load_relaxed(&self.key) == itree->key))
+		return mmun_load_relaxed(&self.tid);
+	return find_tid(itree);
+}
+
+static bool is_own(const struct mmun_itree *itree, unsigned int owner)
+{
+	return owner && owner == this_thread(itree);
+}
+
+static bool is_gone(unsigned int owner)
+{
+	return owner && mmun_syscall3(SYS_tkill, owner, 0, 0) == -ESRCH;
+}
+
+/* A pause for who waits where nobody wakes. */
+static void pause_on(const unsigned int *word, unsigned int value)
+{
+	mmun_futex_wait_for(word, value, BACK_OFF);
+}
+
+static __attribute__((noinline, cold)) void wait_for_writer(struct mmun_itree *itree)
+{
+	unsigned int writer;
+
+	for (unsigned int i = 0; i < SPINS; i++) {
+		if (mmun_load_full(&itree->writer) == WRITER_NONE)
+			return;
+		mmun_cpu_relax();
+	}
+	while ((writer = mmun_load_full(&itree->writer)) != WRITER_NONE) {
+		if (writer == WRITER_AWAITED ||
+		    mmun_cas_full(&itree->writer, &writer, WRITER_AWAITED))
+			mmun_futex_wait(&itree->writer, WRITER_AWAITED);
+	}
+}
+
+static inline void walk_begin(struct mmun_itree *itree, unsigned long number)
+{
+	if (mmun_unlikely(index_of(number) == MMUN_PLACE_OTHER))
+		(void)mmun_add_full(&itree->others.walking, 1);
+	else
+		/* N: as P, for a walk that is not the first try of the first. */
+		(void)mmun_add_full(state_of(place_at(itree, index_of(number))),
+				    MMUN_SECTION_WALKS);
+}
+
+void mmun_section_walked(struct mmun_itree *itree, unsigned long number)
+{
+	unsigned long *state;
+
+	if (mmun_unlikely(index_of(number) == MMUN_PLACE_OTHER)) {
+		(void)mmun_sub_full(&itree->others.walking, 1);
+		return;
+	}
+	state = state_of(place_at(itree, index_of(number)));
+	/* R: the walk, and the range, come before it (release is enough); pairs with O. */
+	mmun_store_release(state, mmun_load_relaxed(state) & ~(unsigned long)MMUN_SECTION_WALKS);
+}
+
+/* It walks, or will when the writer has gone. */
+static inline unsigned long allowed(struct mmun_itree *itree, unsigned long number)
+{
+	/* The writer sees the walk, or the walk sees the writer. */
+	while (mmun_unlikely(mmun_load_full(&itree->writer) != WRITER_NONE)) {
+		mmun_section_walked(itree, number);
+		wait_for_writer(itree);
+		walk_begin(itree, number);
+	}
+	return number;
+}
+
+void mmun_section_walk(struct mmun_itree *itree, unsigned long number)
+{
+	walk_begin(itree, number);
+	(void)allowed(itree, number);
+}
+
+/* The number of a section that has taken a place in @group; 0: there is none. */
+static inline unsigned long take_place(struct mmun_itree *itree, struct mmun_section_group *group,
+				       unsigned long start, unsigned long last)
+{
+	for (unsigned int i = 0; i < MMUN_GROUP_SECTIONS; i++) {
+		unsigned long state = mmun_load_relaxed(&group->state[i]);
+
+		/* P: walking before the writer is looked for: the one full operation of a
+		 * start, the stores below may be late; pairs with O. */
+		if ((state & MMUN_SECTION_FLAGS) ||
+		    !mmun_cas_full(&group->state[i], &state, state | MMUN_SECTION_WALKS))
+			continue;
+		mmun_store_release(&group->range[i].start, start);
+		mmun_store_release(&group->range[i].last, last);
+		mmun_store_relaxed(&group->owner[i], this_thread(itree));
+		mmun_store_release(&group->state[i],
+				   state | MMUN_SECTION_OPEN | MMUN_SECTION_WALKS);
+		return mmun_number(state / MMUN_SECTION_NEXT,
+				   (unsigned long)(group - itree->groups) * MMUN_GROUP_SECTIONS + i);
+	}
+	return 0;
+}
+
+/* The group of this CPU is full. */
+static __attribute__((noinline, cold)) unsigned long
+take_spare(struct mm_struct *mm, struct mmun_itree *itree, unsigned long start, unsigned long last)
+{
+	unsigned long number;
+
+	for (unsigned int i = mm->srcu.mask + 1; i < itree->nr_groups; i++) {
+		unsigned int used = mmun_load_full(&itree->nr_used);
+
+		/* Q: in use before a place is taken there; pairs with O. */
+		while (used <= i && !mmun_cas_full(&itree->nr_used, &used, i + 1))
+			;
+		number = take_place(itree, &itree->groups[i], start, last);
+		if (number)
+			return number;
+	}
+	(void)mmun_add_full(&itree->others.open, 1);
+	(void)mmun_add_full(&itree->others.walking, 1);
+	return mmun_number(mmun_add_full(&itree->others.serial, 1), MMUN_PLACE_OTHER);
+}
+
+unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
+				unsigned long start, unsigned long last)
+{
+	struct mmun_section_group *group =
+		&itree->groups[mmun_srcu_slot(&mm->srcu) - mm->srcu.slots];
+	unsigned long number = take_place(itree, group, start, last);
+
+	if (mmun_unlikely(!number))
+		number = take_spare(mm, itree, start, last);
+	return allowed(itree, number);
+}
+
+/* The low half: the serial and the flags. */
+static const unsigned int *futex_word(struct place place)
+{
+	return (const unsigned int *)(const void *)state_of(place);
+}
+
+/* The section of @state is over, if it is not already. */
+static void end_section(struct place place, unsigned long state)
+{
+	unsigned long now = mmun_load_relaxed(state_of(place));
+
+	do {
+		if (!same_section(now, state))
+			return;
+		/* S: what the section did comes before it; pairs with V. */
+	} while (!mmun_cas_full(state_of(place), &now,
+				(now | MMUN_SECTION_FLAGS) + 1));
+	if (mmun_unlikely(now & MMUN_SECTION_AWAITED))
+		mmun_futex_wake_all(futex_word(place));
+}
+
+void mmun_section_close(struct mmun_itree *itree, unsigned long number)
+{
+	if (mmun_unlikely(index_of(number) == MMUN_PLACE_OTHER))
+		(void)mmun_sub_full(&itree->others.open, 1);
+	else
+		end_section(place_at(itree, index_of(number)),
+			    serial_of(number) * MMUN_SECTION_NEXT);
+}
+
+/* V: marked as awaited in the word that the end changes: who ends it sees the mark,
+ * or who waits the end; pairs with S. */
+static void sleep_for_section(struct place place, unsigned long state)
+{
+	if (state & MMUN_SECTION_WALKS) {
+		pause_on(futex_word(place), (unsigned int)state);
+		return;
+	}
+	if (!(state & MMUN_SECTION_AWAITED) &&
+	    !mmun_cas_full(state_of(place), &state, state | MMUN_SECTION_AWAITED))
+		return;
+	mmun_futex_wait_for(futex_word(place), (unsigned int)(state | MMUN_SECTION_AWAITED),
+			    OWNER_CHECK);
+	if (is_gone(mmun_load_relaxed(&place.group->owner[place.i])))
+		end_section(place, state);
+}
+
+static void wait_for_section(struct place place, unsigned long state)
+{
+	for (unsigned int i = 0;; i++) {
+		unsigned long now = mmun_load_full(state_of(place));
+
+		if (!same_section(now, state))
+			return;
+		if (i < SPINS)
+			mmun_cpu_relax();
+		else
+			sleep_for_section(place, now);
+	}
+}
+
+/* Returns whether it is one of this thread. */
+static bool wait_if_overlaps(const struct mmun_itree *itree, struct place place,
+			     unsigned long start, unsigned long last)
+{
+	/* U: after the number, or the change of the tree, for which sections are looked
+	 * for; pairs with R and with the release in mmu_interval_set_seq(). */
+	unsigned long state = mmun_load_full(state_of(place));
+
+	if (mmun_likely(!(state & MMUN_SECTION_OPEN)))
+		return false;
+	/* Of this one, or of a later one when it is over. */
+	if (mmun_load_acquire(&place.group->range[place.i].start) > last ||
+	    mmun_load_acquire(&place.group->range[place.i].last) < start)
+		return false;
+	if (is_own(itree, mmun_load_relaxed(&place.group->owner[place.i])))
+		return true;
+	wait_for_section(place, state);
+	return false;
+}
+
+bool mmun_sections_wait(struct mmun_itree *itree, unsigned long start, unsigned long last)
+{
+	const unsigned long places = mmun_load_full(&itree->nr_used) * (unsigned long)
+				     MMUN_GROUP_SECTIONS;
+	bool own = false;
+	unsigned int open;
+
+	for (unsigned long i = 0; i < places; i++)
+		own |= wait_if_overlaps(itree, place_at(itree, i), start, last);
+	while ((open = mmun_load_full(&itree->others.open)))
+		pause_on(&itree->others.open, open);
+	return own;
+}
+
+/* A walk that begins later sees the writer: it is enough to see each place once. */
+static bool wait_for_walks(const struct mmun_itree *itree)
+{
+	const unsigned int groups = mmun_load_full(&itree->nr_used);
+	unsigned int spins = 0;
+
+	for (unsigned int g = 0; g < groups; g++) {
+		for (unsigned int i = 0; i < MMUN_GROUP_SECTIONS; i++) {
+			while (mmun_load_full(&itree->groups[g].state[i]) & MMUN_SECTION_WALKS) {
+				if (++spins == SPINS)
+					return false;
+				mmun_cpu_relax();
+			}
+		}
+	}
+	while (mmun_load_full(&itree->others.walking)) {
+		if (++spins == SPINS)
+			return false;
+		mmun_cpu_relax();
+	}
+	return true;
+}
+
+bool mmun_itree_write_begin(struct mmun_itree *itree)
+{
+	/* O: raised before walks are looked for; pairs with N and R. */
+	(void)mmun_swap_full(&itree->writer, WRITER_BUSY);
+	if (wait_for_walks(itree))
+		return true;
+	mmun_itree_write_end(itree);
+	return false;
+}
+
+void mmun_itree_write_end(struct mmun_itree *itree)
+{
+	if (mmun_swap_full(&itree->writer, WRITER_NONE) == WRITER_AWAITED)
+		mmun_futex_wake_all(&itree->writer);
+}
+
+/* Walks do not wake: one that takes long was preempted, or interrupted by a
+ * handler that can go on now. */
+void mmun_itree_back_off(const struct mmun_itree *itree)
+{
+	pause_on(&itree->writer, WRITER_NONE);
+}
