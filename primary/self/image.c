@@ -122,7 +122,7 @@ static void refuse_finding(const struct look *look, const struct mmun_finding *f
 	at = append(reason, at, sizeof(reason), " cannot be redirected: ");
 	append(reason, at, sizeof(reason), finding->why);
 	mmun_self_refuse(look->refusal, -ENOTSUP, reason,
-			 "use another version of the GNU C library and report this one (mmunotify probe -v FILE)");
+			 "use another version of the GNU C library and report this one");
 }
 
 /* The bytes that are replaced. */

@@ -4,7 +4,7 @@
  * registers the instruction writes.  An opcode that is not known ends decoding;
  * one whose effect is not known writes every register.
  * Not here: APX (REX2, EVEX map 4), which no library uses yet.
- * Tests: tests/glibc/boundaries.py.
+ * Tests: tests/glibc/check.sh.
  */
 #include "insn.h"
 

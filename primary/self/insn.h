@@ -3,7 +3,7 @@
  * Where x86-64 instructions end, and the little of what they do that is needed
  * to tell which system call a `syscall` instruction makes.
  * Reads its arguments only; no tables are written, nothing is allocated.
- * Tests: tests/glibc/boundaries.py (every boundary beside a disassembler).
+ * Tests: tests/glibc/check.sh (every boundary beside a disassembler).
  */
 #ifndef MMUN_SELF_INSN_H
 #define MMUN_SELF_INSN_H

@@ -2,7 +2,7 @@
 /*
  * Reads ELF headers, symbols and the table of functions for unwinding; changes
  * nothing and keeps nothing but pointers into the object.
- * Tests: tests/glibc, tests/fuzz (any bytes are a file).
+ * Tests: tests/glibc.
  */
 #include "object.h"
 

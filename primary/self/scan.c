@@ -10,7 +10,7 @@
  *
  * Where bytes are replaced, each instruction boundary within them must stay a
  * right way for a thread that stands there; see site.h.
- * Tests: tests/glibc, tests/unit/self_scan.c.
+ * Tests: tests/glibc.
  */
 #include "scan.h"
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Reads "address bytes" as a disassembler prints instructions (two hexadecimal
+ * words a line), decodes each, and prints those whose length is another.
+ * Beside it: check.sh.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "insn.h"
+
+int main(void)
+{
+	unsigned long address, checked = 0, different = 0;
+	char text[128];
+
+	while (scanf("%lx %127s", &address, text) == 2) {
+		unsigned char code[64];
+		size_t length = strlen(text) / 2;
+		struct mmun_insn insn;
+		unsigned int byte;
+
+		for (size_t i = 0; i < length && i < sizeof(code); i++)
+			if (sscanf(text + 2 * i, "%2x", &byte) == 1)
+				code[i] = byte;
+		checked++;
+		if (mmun_insn_decode(&insn, code, length) && insn.length == length)
+			continue;
+		different++;
+		if (different <= 20)
+			printf("%lx %s: %u bytes\n", address, text, insn.length);
+	}
+	printf("%lu instructions, %lu different\n", checked, different);
+	return different != 0;
+}
