@@ -99,6 +99,8 @@ void mmun_strict_forward(siginfo_t *info, ucontext_t *context);
 void mmun_strict_returns(unsigned long *mask);
 void mmun_strict_call(struct mmun_regs *regs);
 void mmun_strict_wait(struct mmun_regs *regs);
+/* @args: the six of a call that is a cancellation point. */
+void mmun_strict_cancel(int nr, unsigned long *args);
 
 /* strict_entry.S */
 extern const unsigned char mmun_strict_classes[512];
@@ -107,6 +109,8 @@ void mmun_strict_call_entry(void);
 /* or, where a thread may be cancelled in them, by their own instruction. */
 void mmun_strict_wait_entry(void);
 void mmun_strict_last_entry(void);
+void mmun_strict_cancel_entry(void);
+extern void *mmun_strict_cancel_function;
 void mmun_strict_child(void);
 void mmun_strict_spare_resume(void);
 extern const char mmun_strict_told_return[], mmun_strict_forked_return[];

@@ -109,6 +109,51 @@ ENTRY mmun_strict_wait_entry
 END mmun_strict_wait_entry
 
 /*
+ * Instead of the function of all cancellation points (glibc 2.41), whose arguments are
+ * a flag, the number, and six: where the call waits with a mask, C changes that argument.
+ */
+	.hidden mmun_strict_cancel
+	.hidden mmun_strict_cancel_function
+ENTRY mmun_strict_cancel_entry
+	.cfi_def_cfa rsp, 8
+	.cfi_offset rip, -8
+	cmpq	$512, %rsi
+	jae	.Lfunction
+	leaq	mmun_strict_classes(%rip), %rax
+	cmpb	$MMUN_STRICT_SIGNALS, (%rax,%rsi)
+	jne	.Lfunction
+	pushq	%rbp
+	.cfi_adjust_cfa_offset 8
+	.cfi_offset rbp, -16
+	movq	%rsp, %rbp
+	.cfi_def_cfa_register rbp
+	pushq	%rdi
+	pushq	%rsi
+	pushq	24(%rbp)
+	pushq	16(%rbp)
+	pushq	%r9
+	pushq	%r8
+	pushq	%rcx
+	pushq	%rdx
+	movl	%esi, %edi
+	movq	%rsp, %rsi
+	call	mmun_strict_cancel
+	popq	%rdx
+	popq	%rcx
+	popq	%r8
+	popq	%r9
+	popq	16(%rbp)
+	popq	24(%rbp)
+	popq	%rsi
+	popq	%rdi
+	popq	%rbp
+	.cfi_def_cfa rsp, 8
+	.cfi_same_value rbp
+.Lfunction:
+	jmp	*mmun_strict_cancel_function(%rip)
+END mmun_strict_cancel_entry
+
+/*
  * A child has returned from clone(), rax = 0, r11 = slot: a thread of this process is
  * armed before its first instruction.  Not one that forked, whose armed word has been
  * wiped, nor one that borrows the memory until it calls execve().

@@ -284,6 +284,11 @@ void mmun_strict_wait(struct mmun_regs *regs)
 	regs->nr = regs->site->nr;
 }
 
+void mmun_strict_cancel(int nr, unsigned long *args)
+{
+	without_sigsys(nr, args, &mine.mask, mine.sized);
+}
+
 void mmun_strict_call(struct mmun_regs *regs)
 {
 	bool trusted = regs->site->nr >= 0;

@@ -45,7 +45,7 @@
 
 struct mmun_strict_text mmun_strict_text;
 unsigned char mmun_strict_on;
-void *mmun_strict_told, *mmun_strict_forked;
+void *mmun_strict_told, *mmun_strict_forked, *mmun_strict_cancel_function;
 
 struct code {
 	unsigned char *at;
@@ -455,9 +455,14 @@ static int lead_site(const struct mmun_image *image, struct mmun_site *site, uns
 {
 	int ret = 0;
 
-	/* Goes back to the function itself. */
-	if (site->kind == MMUN_SITE_CANCEL)
+	/* Goes back to the function itself, with a mask without SIGSYS. */
+	if (site->kind == MMUN_SITE_CANCEL) {
+		if (site->called == (void *)mmun_strict_cancel_entry)
+			return 0;
+		mmun_store_release(&mmun_strict_cancel_function, site->called);
+		mmun_store_release(&site->called, (void *)mmun_strict_cancel_entry);
 		return 0;
+	}
 	if (site->form == MMUN_FORM_BACK && site->length > site->run_length) {
 		if (site->patched)
 			ret = mmun_self_write_text(image, (unsigned long)site->resume - 2,
