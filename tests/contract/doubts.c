@@ -20,16 +20,19 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/user.h>
 
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/self.h>
 
 #include "operations.h"
+#include "sanitizer.h"
 #include "scene.h"
 
 /* Younger than the headers of some systems this builds on. */
@@ -692,6 +695,73 @@ static void overlay(void)
 	check(open(t.path, O_RDWR | O_TRUNC) >= 0 && was_notified(), "O_TRUNC is notified");
 }
 
+/* The end of a process asks nothing: there would be nobody left to act on the answer. */
+
+static int release_calls;
+
+static void on_release(struct mmu_notifier *notifier, struct mm_struct *mm)
+{
+	release_calls++;
+}
+
+static const struct mmu_notifier_ops release_ops = {
+	.invalidate_range_start = on_start,
+	.release = on_release,
+};
+
+/* The kernel itself tells of each call that follows a mark. */
+static void end_under_trace(void)
+{
+	static struct mmu_notifier notifier = { .ops = &release_ops };
+
+	if (mmu_notifier_register(&notifier, mmun_self()) ||
+	    ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		_exit(99);
+	raise(SIGSTOP);
+	syscall(SYS_getppid);
+	_exit(release_calls);
+}
+
+static bool is_question(long nr)
+{
+	static const long questions[] = {
+		SYS_open, SYS_openat, SYS_read, SYS_close, SYS_ioctl, SYS_fstat, SYS_newfstatat,
+		SYS_stat, SYS_fstatfs, SYS_statfs, SYS_readlink, SYS_fcntl, SYS_kcmp,
+		SYS_process_vm_readv, SYS_shmctl, SYS_brk, SYS_faccessat2,
+	};
+
+	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
+		if (questions[i] == nr)
+			return true;
+	return false;
+}
+
+static void process_end(void)
+{
+	struct user_regs_struct regs;
+	int status, questions = 0, calls = 0;
+	bool marked = false, ended = false;
+	pid_t child = fork();
+
+	if (!child)
+		end_under_trace();
+	waitpid(child, &status, 0);
+	while (WIFSTOPPED(status) && !ptrace(PTRACE_SYSCALL, child, NULL, NULL)) {
+		waitpid(child, &status, 0);
+		if (!WIFSTOPPED(status) || ptrace(PTRACE_GETREGS, child, NULL, &regs))
+			break;
+		if (marked) {
+			calls++;
+			questions += is_question((long)regs.orig_rax);
+			ended |= regs.orig_rax == SYS_exit_group;
+		}
+		marked |= regs.orig_rax == SYS_getppid;
+	}
+	check(ended && WIFEXITED(status), "the process ends under the eyes of its parent");
+	check(questions == 0, "it asks nothing on its way (%d stops, %d questions)", calls,
+	      questions);
+}
+
 /* Some hugetlb pages for the time of the test, where the machine reserves none. */
 static void lend_huge_pages(const char *count, char *before, size_t size)
 {
@@ -723,6 +793,8 @@ static void try_huge_pages(void)
 
 int main(void)
 {
+	if (SANITIZED)
+		skip_all("a sanitizer asks the kernel itself, and dies of no answer");
 	try_all("no doubt", none);
 	try_all("no descriptor left", no_descriptor);
 	try_all("no /proc", no_proc);
@@ -734,6 +806,7 @@ int main(void)
 	scene("collapse that fails in part", collapse_that_fails_in_part);
 	scene("renamed under way", renamed_under_way);
 	scene("overlay", overlay);
+	scene("end of a process", process_end);
 	try_huge_pages();
 	clean_up();
 	return tap_done();

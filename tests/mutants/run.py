@@ -24,6 +24,7 @@ import concurrent.futures
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -196,10 +197,25 @@ def fails_as_said(patch, run):
     return died and ('crash' in patch.fails or died == signal.SIGABRT and 'abort' in patch.fails)
 
 
+def make_including(patch, build, folder):
+    """Of a program that includes the sources that it tests."""
+    shutil.copytree(os.path.join(ROOT, 'primary/self'), os.path.join(folder, 'primary/self'))
+    for path, hunks in patch.files().items():
+        with open(os.path.join(folder, path), 'w', encoding='utf-8') as file:
+            file.write(patch.apply(path, hunks))
+    program = os.path.join(folder, patch.program)
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    shutil.copy(os.path.join(ROOT, patch.program), program)
+    program = compile_file(program, os.path.join(folder, 'program.o'), patch.program)
+    return build.link(program, [], os.path.join(folder, 'mutant'))
+
+
 def make_mutant(patch, build):
     """The path of the program."""
     folder = os.path.join(build.folder, patch.name)
     objects, headers = [], []
+    if any(path.startswith('primary/self/') for path in patch.files()):
+        return make_including(patch, build, folder)
     for path, hunks in patch.files().items():
         source = os.path.join(folder, path)
         os.makedirs(os.path.dirname(source), exist_ok=True)

@@ -76,7 +76,7 @@ static const struct expected table[] = {
 	  ONE(A, A + P, MADV_DONTNEED, CLEAR, false) },
 	{ "mremap of a tagged address", SYS_mremap, { A | 1UL << 57, 4 * P, P, 0, 0 },
 	  ONE(A + P, A + 4 * P, MREMAP, UNMAP, false) },
-	{ "mremap fixed of more than there is: the new place is cleared first", SYS_mremap,
+	{ "B14: mremap fixed of more than there is: the new place is cleared first", SYS_mremap,
 	  { A, -P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, B },
 	  2, { { A, A + 2 * P }, { B, B + 2 * P } }, MMUN_OP_MREMAP, MMU_NOTIFY_UNMAP, false },
 	{ "mremap fixed to a place that wraps", SYS_mremap,
@@ -161,7 +161,7 @@ static void check_partial_failures(unsigned long one)
 
 	ok(unchanged(SYS_madvise, whole, -EINVAL, 0), "madvise refused in one mapping: unchanged");
 	ok(!unchanged(SYS_madvise, collapse, -EINVAL, 0),
-	   "MADV_COLLAPSE refused: pages before may be collapsed");
+	   "B14: MADV_COLLAPSE refused: pages before may be collapsed");
 	ok(!unchanged(SYS_madvise, offline, -EINVAL, 0), "MADV_SOFT_OFFLINE: the same");
 	ok(unchanged(SYS_madvise, offline, -EPERM, 0), "but for who may not do it at all");
 	ok(unchanged(SYS_remap_file_pages, whole, -EINVAL, 0),
@@ -191,7 +191,7 @@ static void check_outcomes(void)
 	ok(!unchanged(SYS_mmap, of_file, -EACCES, 0), "mmap refused by a driver may have unmapped");
 	ok(unchanged(SYS_mmap, anonymous, -EINVAL, 0), "anonymous mmap refused changed nothing");
 	ok(!unchanged(SYS_mmap, anonymous, -ENOMEM, 0), "mmap out of memory may have unmapped");
-	ok(!unchanged(SYS_mmap, huge, -EINVAL, 0), "anonymous huge pages: as a file");
+	ok(!unchanged(SYS_mmap, huge, -EINVAL, 0), "B14: anonymous huge pages refused may have unmapped");
 	ok(mmun_failed_cleanly(-EINVAL), "EINVAL comes before any change");
 	ok(!mmun_failed_cleanly(-ENOMEM), "ENOMEM may come in the middle");
 	ok(!mmun_failed_cleanly(0), "success is no failure");
@@ -242,7 +242,7 @@ static void check_any_file(void)
 		bail_out("cannot make a memfd");
 	at = (unsigned long)mmap(NULL, 4 * P, PROT_READ, MAP_SHARED, fd, 0);
 	ok(describe_size(&change, &unknown, P + 1), "a file with another number is told");
-	ok(mmun_change_covers(&change, at + 2 * P, at + 4 * P), "behind its new end");
+	ok(mmun_change_covers(&change, at + 2 * P, at + 4 * P), "B14: behind its new end");
 	munmap((void *)at, 4 * P);
 	close(fd);
 }
