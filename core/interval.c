@@ -250,6 +250,10 @@ static int check_insert(const struct mmu_interval_notifier *sub, struct mm_struc
 			unsigned long start, unsigned long length,
 			const struct mmu_interval_notifier_ops *ops)
 {
+	if (!sub)
+		return -EINVAL;
+	if (!mm)
+		return -ESRCH;
 	if (!length || start + (length - 1) < start)
 		return -EOVERFLOW;
 	if (!ops || (!ops->invalidate && !ops->invalidate_start))
@@ -263,7 +267,13 @@ static int check_insert(const struct mmu_interval_notifier *sub, struct mm_struc
 	return sub->state == mmun_interval_inserted(sub) ? -EEXIST : 0;
 }
 
-/* The mm's chain in interval mode; the first caller quiesces the mm for that. */
+static bool is_started(const struct mm_struct *mm)
+{
+	return !mm->ops->is_started || mm->ops->is_started(mm);
+}
+
+/* The mm's chain in interval mode; the first caller quiesces the mm for that, and one
+ * after the source was stopped starts it again. */
 static int interval_mode(struct mm_struct *mm, bool take_mmap_lock, struct mmu_notifier_mm **chain)
 {
 	int ret = 0;
@@ -271,7 +281,7 @@ static int interval_mode(struct mm_struct *mm, bool take_mmap_lock, struct mmu_n
 	if (mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
 		return -EDEADLK;
 	*chain = mmun_chain(mm);
-	if (!*chain || !mmun_load_acquire(&(*chain)->intervals_ready))
+	if (!*chain || !mmun_load_acquire(&(*chain)->intervals_ready) || !is_started(mm))
 		ret = do_mmu_notifier_register(NULL, mm, take_mmap_lock, 0);
 	if (!ret)
 		*chain = mmun_chain(mm);
@@ -359,10 +369,13 @@ static int do_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm, un
 	struct mmu_notifier_mm *chain;
 	int ret = check_insert(sub, mm, start, length, ops);
 
-	if (!ret)
-		ret = interval_mode(mm, take_mmap_lock, &chain);
 	if (ret)
 		return ret;
+	/* Full, before the source is asked: who stops it asks for the counts after. */
+	(void)mmun_add_full(&mm->stats.inserted, 1);
+	ret = interval_mode(mm, take_mmap_lock, &chain);
+	if (ret)
+		goto uncount;
 	*sub = (struct mmu_interval_notifier){
 		.interval_tree = { .start = start, .last = start + (length - 1) },
 		.ops = ops,
@@ -370,8 +383,11 @@ static int do_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm, un
 	};
 	mmgrab(mm);
 	ret = insert(mm, chain, sub);
-	if (ret)
-		mmdrop(mm);
+	if (!ret)
+		return 0;
+	mmdrop(mm);
+uncount:
+	mmun_stat_inc(mm, removed);
 	return ret;
 }
 
@@ -439,6 +455,7 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	if (!begin_remove(sub))
 		return;
 	mm = sub->mm;
+	mmun_stat_inc(mm, removed);
 	if (!mmun_mm_is_stale(mm)) {
 		chain = mmun_chain(mm);
 		take_out(chain, sub);

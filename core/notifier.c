@@ -198,6 +198,9 @@ static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_
 		if (take_mmap_lock)
 			mmap_write_lock(mm);
 		ret = join(mn, mm, &spares);
+		/* Before the lock is free: a source that can be stopped looks at it. */
+		if (!ret && mn)
+			mmun_stat_inc(mm, registered);
 		if (take_mmap_lock)
 			mmap_write_unlock(mm);
 	}
@@ -209,7 +212,7 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
 			     bool take_mmap_lock, unsigned int users)
 {
 	unsigned int idle = 0;
-	int ret = check_register(mn, mm, take_mmap_lock);
+	int ret = mm ? check_register(mn, mm, take_mmap_lock) : -ESRCH;
 
 	if (ret)
 		return ret;
@@ -221,8 +224,6 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
 	ret = register_on(mn, mm, take_mmap_lock);
 	if (ret)
 		mmun_store_full(&mn->state, 0);
-	else
-		mmun_stat_inc(mm, registered);
 	return ret;
 }
 
@@ -452,6 +453,10 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 	struct mmu_notifier_mm *chain;
 	bool released;
 
+	if (!mn || !mm) {
+		mmun_misuse("mmu_notifier_unregister() of no notifier, or on no address space");
+		return;
+	}
 	if (mmun_mm_is_stale(mm)) {
 		if (mn->mm == mm)
 			mmun_notifier_forget(mn);

@@ -75,6 +75,8 @@ static int check_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm, b
 {
 	if (!ops || !ops->alloc_notifier)
 		return -EINVAL;
+	if (!mm)
+		return -ESRCH;
 	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
 		return -ESRCH;
 	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) != locked)

@@ -218,12 +218,12 @@ struct mmu_notifier {
  * Locks: must not hold the mmap lock (R4) nor a lock any callback takes.
  * mm_users must be above zero throughout.
  * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered, R11);
- * -ESRCH (@mm is dead, or is the copy that fork left in a child);
+ * -ESRCH (@mm is NULL, dead, or the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
  * for read it waits for itself: debug builds abort);
  * -ETIMEDOUT (a section that was open before has not ended within
  * MMUN_REGISTER_WAIT_MS: its thread is frozen, or sleeps in the operation);
- * -ENOTSUP or -EBUSY if the event source cannot start here
+ * what mmun_self_start() returns if the event source cannot start here
  * (its probe says why).  On error nothing has changed (R7).
  * Lifetime: @mm's struct is held until unregister.
  */

@@ -53,6 +53,11 @@ struct mmun_primary_ops {
 	 *  for later registrations (it must be idempotent).
 	 *  Return 0 or -errno with nothing half done.  NULL: always visible. */
 	int (*start)(struct mm_struct *mm);
+	/** Is the effect of ->start still there?  Asked by an insertion of an interval
+	 *  notifier after it has counted itself (mmun_stats.inserted); a source
+	 *  that can be stopped says no before it looks at that count.  Context: any;
+	 *  never waits.  NULL: once started, always. */
+	bool (*is_started)(const struct mm_struct *mm);
 	/** mm_lock()/mm_unlock() of this primary; both or neither.  For a primary that can
 	 *  change translations outside of read sections (mmun_mm_read_lock()): a
 	 *  registration is published while it is locked. */
@@ -140,6 +145,8 @@ void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
 #define MMUN_STATS(X) \
 	X(registered, "notifiers registered") \
 	X(unregistered, "notifiers unregistered or put") \
+	X(inserted, "interval notifiers inserted") \
+	X(removed, "interval notifiers removed") \
 	X(released, "->release callbacks at exit") \
 	X(refused, "sections refused by a notifier (-EAGAIN)") \
 	X(overruled, "refusals of what could not be refused (MMUN_RANGE_NOT_REFUSABLE)") \

@@ -37,11 +37,18 @@ struct mm_struct *mmun_self(void);
 /**
  * mmun_self_start() - redirect the system calls now instead of at the first registration.
  *
- * Context: sleeps; not async-signal-safe.
- * Return: 0, also when already started; -ENOTSUP (static program, other C
- * library, text that may not be replaced), -EBUSY (another copy of this library
- * has patched this process), -ENOMEM.  On error nothing is patched; the
+ * All or nothing: on error not a byte is changed and no mapping is left over; the
  * source's probe has the sentence.
+ *
+ * Context: sleeps; not async-signal-safe.
+ * Return: 0, also when already started;
+ * -ENOTSUP: a static program, another C library, text that cannot be patched, no /proc;
+ * -EBUSY: another copy of this library has patched this process, or a debugger or a
+ * uprobe has a breakpoint in text that is to be replaced;
+ * -ENOMEM: the limit of mappings (vm.max_map_count), RLIMIT_AS, no memory;
+ * -EAGAIN: with mlockall(MCL_FUTURE), RLIMIT_MEMLOCK;
+ * -EACCES: PR_SET_MDWE (MemoryDenyWriteExecute) or SELinux;
+ * -EPERM, or what the filter answers: seccomp.
  */
 int mmun_self_start(void);
 
@@ -67,10 +74,13 @@ int mmun_self_start_strict(void);
  * mmun_self_stop() - put the C library's bytes back.
  *
  * Threads inside a redirected call finish it; calls after the return are not seen.
+ * A later registration, or insertion of an interval notifier, starts again.
  * Context: sleeps.
- * Return: 0, also when not started; -EBUSY while notifiers are registered or
- * when another program's patch lies over ours (its bytes are left alone, and
- * so are ours under it).
+ * Return: 0, also when not started: every byte is back; -EBUSY while notifiers are
+ * registered or intervals inserted, or when another program's patch lies over ours (its
+ * bytes are left alone, and so are ours under it); another error when the process may
+ * no longer replace its text: then what is left of ours makes the program's own calls
+ * and nothing else, and a later stop tries again.
  */
 int mmun_self_stop(void);
 

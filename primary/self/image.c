@@ -223,6 +223,10 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 
 		if (site->patched || mmun_site_is_ours(site) || mmun_site_is_original(site))
 			continue;
+		/* int3 */
+		if (site->at[0] == 0xcc)
+			return mmun_self_refuse_breakpoint(image, (unsigned long)site->at,
+							   refusal);
 		if (is_copys_patch(site)) {
 			mmun_self_refuse(refusal, -EBUSY,
 				"another copy of libmmunotify has patched this process",

@@ -27,9 +27,17 @@
 #include "state.h"
 #include "strict.h"
 
-/* Words of the page that fork wipes; between these two, one for each epoch. */
-#define WORD_ARMED 0
-#define WORD_BEGINNING (MMUN_PAGE_SIZE / sizeof(unsigned int) - 1)
+/* A page that fork wipes: not 0 only in the process that wrote it. */
+struct wiped {
+	/* The hooks act. */
+	unsigned int armed;
+	/* Who makes the mm of this process; nobody in a forked child. */
+	struct mmun_mutex beginning;
+	/* One for each mm, see mmun_mm_params.fork_word. */
+	unsigned int words[];
+};
+
+#define NR_WORDS ((MMUN_PAGE_SIZE - sizeof(struct wiped)) / sizeof(unsigned int))
 
 static unsigned int never_armed;
 unsigned int *mmun_self_armed = &never_armed;
@@ -38,7 +46,11 @@ unsigned int mmun_self_xsave_mask;
 
 static struct {
 	struct mmun_mutex lock;
-	unsigned int *words;
+	/* The first of these pages, and the one that words are taken from. */
+	struct wiped *wiped, *page;
+	unsigned int words_used;
+	/* That of the mm. */
+	unsigned int *word;
 	unsigned int epoch;
 	long pid;
 	struct mm_struct *mm;
@@ -70,37 +82,46 @@ bool mmun_self_is_owner(void)
 	return mmun_syscall3(SYS_getpid, 0, 0, 0) == self.pid;
 }
 
-static bool is_forked_copy(void)
+static struct wiped *map_wiped(void)
 {
-	return self.words && !mmun_load_acquire(&self.words[self.epoch]);
-}
+	long page = mmun_syscall6(SYS_mmap, 0, MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
 
-static unsigned int *map_words(void)
-{
-	unsigned int *words = mmap(NULL, MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (words == MAP_FAILED)
+	if (page < 0)
 		return NULL;
-	if (madvise(words, MMUN_PAGE_SIZE, MADV_WIPEONFORK)) {
-		munmap(words, MMUN_PAGE_SIZE);
+	if (mmun_syscall3(SYS_madvise, page, MMUN_PAGE_SIZE, MADV_WIPEONFORK)) {
+		mmun_syscall3(SYS_munmap, page, MMUN_PAGE_SIZE, 0);
 		return NULL;
 	}
-	return words;
+	return (struct wiped *)page;
 }
 
-static unsigned int *get_words(void)
+static struct wiped *get_wiped(void)
 {
-	unsigned int *words = mmun_load_acquire(&self.words), *none = NULL;
+	struct wiped *wiped = mmun_load_acquire(&self.wiped), *none = NULL;
 
-	if (words)
-		return words;
-	words = map_words();
-	if (words && !mmun_cas_full(&self.words, &none, words)) {
-		munmap(words, MMUN_PAGE_SIZE);
+	if (wiped)
+		return wiped;
+	wiped = map_wiped();
+	if (wiped && !mmun_cas_full(&self.wiped, &none, wiped)) {
+		mmun_syscall3(SYS_munmap, (unsigned long)wiped, MMUN_PAGE_SIZE, 0);
 		return none;
 	}
-	return words;
+	return wiped;
+}
+
+/* A word that no mm has had; the words of earlier ones stay 0 in a forked child. */
+static unsigned int *new_word(void)
+{
+	if (!self.page || self.words_used == NR_WORDS) {
+		struct wiped *page = self.page ? map_wiped() : self.wiped;
+
+		if (!page)
+			return NULL;
+		self.page = page;
+		self.words_used = 0;
+	}
+	return &self.page->words[self.words_used++];
 }
 
 /*
@@ -109,54 +130,52 @@ static unsigned int *get_words(void)
  * do not exist here, and the text may be patched, not, or in part: the fork may
  * have come in the middle of a start or stop, so the child's start looks again.
  */
-static int begin_epoch(unsigned int *words)
+static int begin_epoch(void)
 {
 	struct mmun_mm_params params = { .ops = &mmun_primary_self };
+	unsigned int *word = new_word();
 	struct mm_struct *mm;
-	unsigned int epoch = self.epoch + 1;
 	int ret;
 
-	if (epoch >= WORD_BEGINNING)
+	if (!word)
 		return -ENOMEM;
-	params.fork_word = &words[epoch];
-	if (is_forked_copy()) {
+	params.fork_word = word;
+	mmun_store_release(word, 1);
+	ret = mmun_mm_create(&params, &mm);
+	if (ret) {
+		mmun_store_release(word, 0);
+		self.words_used--;
+		return ret;
+	}
+	if (self.word && !mmun_load_acquire(self.word)) {
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
 		self.started = false;
 		mmun_strict_forget();
 	}
-	mmun_store_release(&words[epoch], 1);
-	ret = mmun_mm_create(&params, &mm);
-	if (ret) {
-		mmun_store_release(&words[epoch], 0);
-		return ret;
-	}
 	/* No other thread may take the parent's mm for one of this epoch. */
 	mmun_store_release(&self.mm, NULL);
-	mmun_store_release(&self.epoch, epoch);
+	mmun_store_release(&self.epoch, self.epoch + 1);
+	self.word = word;
 	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
 	mmun_store_release(&self.mm, mm);
-	mmun_store_release(&mmun_self_armed, &words[WORD_ARMED]);
+	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
 	return 0;
 }
 
-/*
- * Threads that ask first at the same time: one begins, the others wait.  The
- * lock is a word of the wiped page: a forked child finds it free.
- */
-static int begin(void)
+/* Of those that ask at the same time one begins; the others sleep meanwhile. */
+static int begin(struct mm_struct **mm)
 {
-	unsigned int *words = get_words(), unlocked = 0;
+	struct wiped *wiped = get_wiped();
 	int ret = 0;
 
-	if (!words)
+	if (!wiped)
 		return -ENOMEM;
-	while (!mmun_cas_full(&words[WORD_BEGINNING], &unlocked, 1)) {
-		unlocked = 0;
-		mmun_syscall3(SYS_sched_yield, 0, 0, 0);
-	}
-	if (!mmun_self_mm() || is_forked_copy())
-		ret = begin_epoch(words);
-	mmun_store_release(&words[WORD_BEGINNING], 0);
+	mmun_mutex_lock(&wiped->beginning);
+	*mm = mmun_self_mm();
+	if (!*mm || mmun_mm_is_stale(*mm))
+		ret = begin_epoch();
+	*mm = mmun_self_mm();
+	mmun_mutex_unlock(&wiped->beginning);
 	return ret;
 }
 
@@ -165,14 +184,15 @@ struct mm_struct *mmun_self(void)
 	struct mm_struct *mm = mmun_self_mm();
 	int ret;
 
-	if (mmun_likely(mm && !is_forked_copy()))
+	/* Asked of that mm: another thread may be beginning the next. */
+	if (mmun_likely(mm && !mmun_mm_is_stale(mm)))
 		return mm;
-	ret = begin();
+	ret = begin(&mm);
 	if (ret) {
 		errno = -ret;
 		return NULL;
 	}
-	return mmun_self_mm();
+	return mm;
 }
 
 /* The mm was released for an execve() that has not happened yet. */
@@ -195,27 +215,6 @@ static void measure_vectors(void)
 	mmun_self_xsave_size = (a & 0xe0 ? 2688 : 832) + 64;
 }
 
-/* Two pages of our own, and the very steps that replace text. */
-static bool may_replace_text(void)
-{
-	char *pages = mmap(NULL, 2 * MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	bool may;
-
-	if (pages == MAP_FAILED)
-		return false;
-	*(volatile char *)pages = 0;
-	may = !mprotect(pages, MMUN_PAGE_SIZE, PROT_READ | PROT_EXEC) &&
-	      mremap(pages, MMUN_PAGE_SIZE, MMUN_PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED,
-		     pages + MMUN_PAGE_SIZE) != MAP_FAILED;
-	/* The place that the page has left may be another thread's already. */
-	if (may)
-		munmap(pages + MMUN_PAGE_SIZE, MMUN_PAGE_SIZE);
-	else
-		munmap(pages, 2 * MMUN_PAGE_SIZE);
-	return may;
-}
-
 static bool has_xsave(void)
 {
 	unsigned int a, b, c, d;
@@ -230,19 +229,7 @@ static int check_process(struct mmun_refusal *refusal)
 				 "give the virtual machine a processor model that has it");
 		return -ENOTSUP;
 	}
-	if (may_replace_text())
-		return 0;
-	mmun_self_refuse(refusal, -ENOTSUP,
-		"this process may not make written memory executable and move it (mprotect, mremap)",
-		"lift the memory-deny-write-execute, SELinux or seccomp rule for this program");
-	return -ENOTSUP;
-}
-
-static void unpatch_all(void)
-{
-	for (struct mmun_image *image = self.images; image; image = image->next)
-		if (image->used)
-			mmun_self_unpatch(image);
+	return mmun_self_may_map(refusal);
 }
 
 static void widen_text(const struct mmun_image *image)
@@ -253,8 +240,8 @@ static void widen_text(const struct mmun_image *image)
 		mmun_store_relaxed(&self.text_end, image->text_end);
 }
 
-/* Patches what is not patched yet; new images and sites put back by others. */
-static int patch_all(struct mmun_refusal *refusal)
+/* Finds what is to be patched, and makes what that needs. */
+static int prepare(struct mmun_refusal *refusal)
 {
 	int ret = mmun_self_find_images(&self.images, refusal);
 
@@ -263,19 +250,24 @@ static int patch_all(struct mmun_refusal *refusal)
 			continue;
 		widen_text(image);
 		ret = mmun_self_check_image(image, refusal);
-		if (!ret && !image->stubs_ready)
-			ret = mmun_self_make_stubs(image);
-		if (!ret && self.strict)
-			ret = mmun_strict_begin(image, refusal);
-		if (!ret)
-			ret = mmun_self_patch(image);
 	}
-	if (ret && !refusal->error)
-		mmun_self_refuse(refusal, ret, ret == -ENOMEM ?
-			"there is no room for the redirection near the C library" :
-			"the C library's text may not be replaced",
-			"see mmunotify(7), Limits");
+	if (!ret)
+		ret = mmun_self_prepare_patch(self.images, refusal);
+	for (struct mmun_image *image = self.images; !ret && self.strict && image;
+	     image = image->next)
+		if (image->used)
+			ret = mmun_strict_begin(image, refusal);
 	return ret;
+}
+
+/* Where nothing was ever patched nobody looks at what was made for it. */
+static void forget(void)
+{
+	for (const struct mmun_image *image = self.images; image; image = image->next)
+		if (image->stubs)
+			return;
+	mmun_self_stacks_unmap();
+	mmun_self_free_images(&self.images);
 }
 
 static void patch_late(void);
@@ -296,7 +288,9 @@ static int start_strict(struct mmun_refusal *refusal)
 	if (ret)
 		return ret;
 	self.strict = true;
-	ret = patch_all(refusal);
+	ret = prepare(refusal);
+	if (!ret)
+		ret = mmun_self_patch_all(self.images, refusal);
 	if (!ret)
 		ret = mmun_strict_start(self.pid, refusal);
 	return ret;
@@ -312,23 +306,28 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 	ret = check_process(refusal);
 	if (!ret && strict)
 		ret = mmun_strict_check(refusal);
-	if (ret)
+	if (!ret)
+		ret = mmun_self_stacks_map();
+	if (!ret)
+		ret = prepare(refusal);
+	if (ret) {
+		forget();
 		return ret;
-	ret = mmun_self_stacks_map();
-	if (ret)
-		return ret;
+	}
 	measure_vectors();
 	/* Armed first: whoever takes a stub from now on is seen. */
 	mmun_store_full(mmun_self_armed, 1);
-	ret = patch_all(refusal);
+	ret = mmun_self_patch_all(self.images, refusal);
 	if (!ret && strict)
 		ret = mmun_strict_start(self.pid, refusal);
 	if (ret) {
-		unpatch_all();
+		/* What cannot be put back leads to the program's own calls. */
+		(void)mmun_self_unpatch_all(self.images);
 		mmun_store_full(mmun_self_armed, 0);
-		return ret == -ENOMEM || ret == -EBUSY || ret == -ETIMEDOUT ? ret : -ENOTSUP;
+		return ret;
 	}
-	self.started = self.unsettled = true;
+	mmun_store_full(&self.started, true);
+	self.unsettled = true;
 	return 0;
 }
 
@@ -338,7 +337,7 @@ static int start_in_mode(bool strict)
 	int ret;
 
 	if (!mmun_self())
-		return -ENOMEM;
+		return -errno;
 	mmun_mutex_lock(&self.lock);
 	ret = start_locked(strict, &refusal);
 	unlock_self();
@@ -360,7 +359,7 @@ static int may_stop(struct mm_struct *mm)
 	struct mmun_stats stats;
 
 	mmun_mm_stats(mm, &stats);
-	if (stats.registered > stats.unregistered)
+	if (stats.registered > stats.unregistered || stats.inserted > stats.removed)
 		return -EBUSY;
 	for (struct mmun_image *image = self.images; image; image = image->next)
 		if (image->used && mmun_self_is_covered(image))
@@ -368,31 +367,49 @@ static int may_stop(struct mm_struct *mm)
 	return 0;
 }
 
-int mmun_self_stop(void)
+/* Insertions do not take the mmap lock: they count themselves and then ask whether the
+ * source is started; here it is said not to be, and then the count is looked at. */
+static int stop_locked(struct mm_struct *mm)
 {
 	struct mmun_refusal refusal = { 0 };
+	bool started = self.started;
+	int ret;
+
+	if (!started && !mmun_self_is_patched(self.images))
+		return 0;
+	/* What was unloaded meanwhile is not looked at. */
+	mmun_self_find_images(&self.images, &refusal);
+	mmun_store_full(&self.started, false);
+	ret = may_stop(mm);
+	if (ret) {
+		mmun_store_full(&self.started, started);
+		return ret;
+	}
+	mmun_strict_stop();
+	ret = mmun_self_unpatch_all(self.images);
+	mmun_store_full(mmun_self_armed, 0);
+	return ret;
+}
+
+int mmun_self_stop(void)
+{
 	struct mm_struct *mm = mmun_self();
-	int ret = 0;
+	int ret;
 
 	if (!mm)
 		return -ENOMEM;
 	/* No registration may come between the test and the stop. */
 	mmap_write_lock(mm);
 	mmun_mutex_lock(&self.lock);
-	/* What was unloaded meanwhile is not looked at. */
-	if (self.started)
-		mmun_self_find_images(&self.images, &refusal);
-	if (self.started)
-		ret = may_stop(mm);
-	if (self.started && !ret) {
-		mmun_strict_stop();
-		unpatch_all();
-		mmun_store_full(mmun_self_armed, 0);
-		self.started = false;
-	}
+	ret = stop_locked(mm);
 	mmun_mutex_unlock(&self.lock);
 	mmap_write_unlock(mm);
 	return ret;
+}
+
+static bool is_started(const struct mm_struct *mm)
+{
+	return mm == mmun_self_mm() && mmun_load_full(&self.started);
 }
 
 /* For a registration: nothing unseen may be under way when it returns. */
@@ -428,6 +445,8 @@ static void probe(struct mmun_probe *out)
 			ret = mmun_strict_check(&refusal);
 		if (!ret)
 			ret = mmun_self_find_images(&images, &refusal);
+		if (!ret)
+			ret = mmun_self_may_patch(images, &refusal);
 		mmun_self_free_images(&images);
 	}
 	mmun_mutex_unlock(&self.lock);
@@ -450,7 +469,8 @@ static void patch_late(void)
 		return;
 	if (self.started) {
 		mmun_store_relaxed(&self.text_pending, false);
-		patch_all(&refusal);
+		if (!prepare(&refusal))
+			mmun_self_patch_all(self.images, &refusal);
 	}
 	mmun_mutex_unlock(&self.lock);
 }
@@ -515,6 +535,7 @@ const struct mmun_primary_ops mmun_primary_self = {
 	.start = start,
 	.exit_wait_ms = MMUN_SELF_EXIT_WAIT_MS,
 	.stats = stats,
+	.is_started = is_started,
 	.coverage = {
 		[MMUN_OP_MUNMAP] = MMUN_COVERS_BEFORE,
 		[MMUN_OP_MMAP_FIXED] = MMUN_COVERS_BEFORE,

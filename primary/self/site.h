@@ -154,6 +154,8 @@ struct mmun_image {
 	unsigned char *stubs;
 	size_t stubs_size;
 	bool stubs_ready;
+	/* Made by the start that is under way. */
+	bool stubs_fresh;
 	/* Found in the last walk over the mappings. */
 	bool seen;
 	/* Stay where they are: stubs hold their addresses. */

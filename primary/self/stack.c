@@ -77,6 +77,13 @@ int mmun_self_stacks_map(void)
 	return 0;
 }
 
+void mmun_self_stacks_unmap(void)
+{
+	if (pool)
+		mmun_syscall3(SYS_munmap, (long)pool, NR_STACKS * STACK_SIZE, 0);
+	pool = NULL;
+}
+
 static bool take_slot(struct mmun_stack *stack, int owner, int slot)
 {
 	int none = mmun_load_relaxed(&owners[slot]);

@@ -50,6 +50,8 @@ struct mmun_stack {
 };
 /* Once, before the first site is redirected.  Return 0 or -errno. */
 int mmun_self_stacks_map(void);
+/* Of a process in which no hook ever acted. */
+void mmun_self_stacks_unmap(void);
 /* False: all are taken and the kernel gives no memory. */
 bool mmun_self_stack_get(struct mmun_stack *stack);
 void mmun_self_stack_put(const struct mmun_stack *stack);
@@ -117,12 +119,36 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 
 /* stub.c */
 int mmun_self_make_stubs(struct mmun_image *image);
+/* Of an image that nothing leads to. */
+void mmun_self_free_stubs(struct mmun_image *image);
 /* What will stand at @site, whose stub is written. */
 void mmun_self_write_jump(struct mmun_site *site);
 /* Writable memory within reach of a 32-bit jump from @text, or -errno. */
 long mmun_self_map_near(unsigned long text, size_t size);
 
 /* patch.c */
+
+/* Is there room for a few mappings?  Return 0, or -errno with the reason in @refusal. */
+int mmun_self_may_map(struct mmun_refusal *refusal);
+/*
+ * May every used image of the list be patched?  The steps are tried on memory of our
+ * own, so is the room for the mappings; and no breakpoint may be in the way.  Return 0,
+ * or -errno with the reason in @refusal.
+ */
+int mmun_self_may_patch(struct mmun_image *images, struct mmun_refusal *refusal);
+/* The same, and make the stubs.  On failure nothing is left over. */
+int mmun_self_prepare_patch(struct mmun_image *images, struct mmun_refusal *refusal);
+/*
+ * Patch them where that has not been done.  Return 0, or -errno with the reason in
+ * @refusal; then some sites may be patched already.
+ */
+int mmun_self_patch_all(struct mmun_image *images, struct mmun_refusal *refusal);
+/* Put back what is patched, as far as that is possible.  Return 0: everywhere. */
+int mmun_self_unpatch_all(struct mmun_image *images);
+bool mmun_self_is_patched(const struct mmun_image *images);
+int mmun_self_refuse_breakpoint(const struct mmun_image *image, unsigned long at,
+				struct mmun_refusal *refusal);
+/* One image, without trying before: 0, or -errno and nothing is patched. */
 int mmun_self_patch(struct mmun_image *image);
 int mmun_self_unpatch(struct mmun_image *image);
 /* Replaces bytes of the text that are no site, in one step for every thread. */

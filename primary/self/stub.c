@@ -257,15 +257,20 @@ static int write_site(struct mmun_site *site, unsigned char *at)
 	return ret;
 }
 
+void mmun_self_free_stubs(struct mmun_image *image)
+{
+	if (image->stubs)
+		mmun_syscall3(SYS_munmap, (unsigned long)image->stubs, image->stubs_size, 0);
+	image->stubs = NULL;
+	image->stubs_ready = false;
+}
+
 int mmun_self_make_stubs(struct mmun_image *image)
 {
 	long ret;
 
 	/* Of an image that was unloaded; no thread can be in them. */
-	if (image->stubs) {
-		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
-		image->stubs = NULL;
-	}
+	mmun_self_free_stubs(image);
 	image->stubs_size = 0;
 	image->stubs_ready = !image->nr_sites;
 	if (image->stubs_ready)
@@ -282,8 +287,7 @@ int mmun_self_make_stubs(struct mmun_image *image)
 		ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,
 			    PROT_READ | PROT_EXEC, 0, 0, 0);
 	if (ret) {
-		mmun_syscall6(SYS_munmap, (long)image->stubs, image->stubs_size, 0, 0, 0, 0);
-		image->stubs = NULL;
+		mmun_self_free_stubs(image);
 		return ret;
 	}
 	image->stubs_ready = true;
