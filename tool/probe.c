@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include <mmunotify/primary.h>
+#include <mmunotify/self.h>
 
 #include "command.h"
 #include "json.h"
@@ -28,11 +29,13 @@ static const char help_text[] =
 	"\n"
 	"  -v, --verbose  also when each source tells about each operation: before the old\n"
 	"                 page can be reused, before the call returns, or never\n"
+	"  -s, --sites=FILE  instead: what would be done about each system call of an ELF\n"
+	"                 file; with -v also about those that change no memory\n"
 	"      --json     one JSON object\n"
 	"  -h, --help     print this text\n"
 	"\n"
-	"Exit status: 0 if a source works that makes a process visible; 1 if none does;\n"
-	"2 wrong usage.\n";
+	"Exit status: 0 if a source works that makes a process visible, or no system call\n"
+	"of FILE would be left unseen; 1 otherwise; 2 wrong usage.\n";
 
 static const char *const coverage_names[] = {
 	[MMUN_COVERS_NEVER] = "never",
@@ -186,25 +189,68 @@ static bool print_json(void)
 	return any;
 }
 
+struct sites_look {
+	bool verbose;
+	unsigned int redirected, harmless, left;
+};
+
+static int print_site(const struct mmun_site_info *info, void *arg)
+{
+	struct sites_look *look = arg;
+
+	look->redirected += info->redirected;
+	look->harmless += info->harmless;
+	look->left += !info->redirected && !info->harmless;
+	if (info->harmless && !look->verbose)
+		return 0;
+	printf("%-12s ", info->redirected ? "redirected" : info->harmless ? "other" : "left");
+	if (info->nr < 0)
+		printf("%-8s ", "register");
+	else
+		printf("%-8d ", info->nr);
+	printf("%s+0x%lx%s%s\n", info->function ? info->function : "", info->offset,
+	       info->why ? ": " : "", info->why ? info->why : "");
+	return 0;
+}
+
+static int print_sites(const char *path, bool verbose)
+{
+	struct sites_look look = { .verbose = verbose };
+	int ret = mmun_file_sites(path, print_site, &look);
+
+	if (ret) {
+		fprintf(stderr, "mmunotify probe: %s: %s\n", path, strerror(-ret));
+		return MMUNOTIFY_EXIT_USAGE;
+	}
+	printf("%s: %u redirected, %u other, %u left\n", path, look.redirected, look.harmless,
+	       look.left);
+	return look.left ? MMUNOTIFY_EXIT_FAILED : 0;
+}
+
 int mmunotify_cmd_probe(int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "sites", required_argument, NULL, 's' },
 		{ "verbose", no_argument, NULL, 'v' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	bool verbose = false, json = false;
+	const char *sites = NULL;
 	int option;
 
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "vh", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "vhs:", options, NULL)) >= 0) {
 		switch (option) {
 		case 'v':
 			verbose = true;
 			break;
 		case 'j':
 			json = true;
+			break;
+		case 's':
+			sites = optarg;
 			break;
 		case 'h':
 			fputs(help_text, stdout);
@@ -217,5 +263,7 @@ int mmunotify_cmd_probe(int argc, char **argv)
 	if (optind < argc)
 		return mmunotify_usage_error("probe", "'%s' is one argument too many",
 					     argv[optind]);
+	if (sites)
+		return print_sites(sites, verbose);
 	return (json ? print_json() : print_text(verbose)) ? 0 : MMUNOTIFY_EXIT_FAILED;
 }

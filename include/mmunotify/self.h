@@ -10,6 +10,8 @@
 #ifndef MMUNOTIFY_SELF_H
 #define MMUNOTIFY_SELF_H
 
+#include <stdbool.h>
+
 #include <mmunotify/mm.h>
 
 #ifdef __cplusplus
@@ -83,6 +85,32 @@ int mmun_self_start_strict(void);
  * and nothing else, and a later stop tries again.
  */
 int mmun_self_stop(void);
+
+/** One system call instruction of an ELF file. */
+struct mmun_site_info {
+	/** The symbol that it lies in and how far behind; NULL and its address. */
+	const char *function;
+	unsigned long offset;
+	/** The number that it makes; -1: one in a register. */
+	int nr;
+	/** It would be redirected; or it needs not be, because its number is none that
+	 *  changes memory or ends the process. */
+	bool redirected, harmless;
+	/** If neither: what is in the way. */
+	const char *why;
+};
+
+/**
+ * mmun_file_sites() - what the source would do about each system call of an ELF file.
+ * @path: a program or library of this machine's architecture
+ * @fn: called for each system call instruction; ends the walk by returning other than 0
+ * @arg: handed to @fn
+ *
+ * Context: sleeps; needs no running source.
+ * Return: 0, what @fn returned, or -errno; -ENOEXEC if that is no such file.
+ */
+int mmun_file_sites(const char *path, int (*fn)(const struct mmun_site_info *info, void *arg),
+		    void *arg);
 
 #pragma GCC visibility pop
 

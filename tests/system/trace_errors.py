@@ -273,6 +273,12 @@ def test_probe():
     result = tool('probe')
     ok(result.returncode == 0 and re.search(r'^self +available ', result.stdout, re.M),
        'probe finds the source', result.stdout)
+    result = tool('probe', '--sites', '/lib/x86_64-linux-gnu/libc.so.6')
+    ok(result.returncode == 0 and re.search(r'^redirected +11 \S*munmap\+', result.stdout, re.M),
+       'probe --sites: the C library: munmap is redirected, nothing is left', result.stdout)
+    result = tool('probe', '--sites', '/etc/passwd')
+    ok(result.returncode == 2 and 'Exec format error' in result.stderr,
+       'probe --sites: a file that is no program', result.stderr)
     result = tool('probe', '-v')
     ok(re.search(r'^  munmap +before$', result.stdout, re.M), 'probe -v shows the coverage')
     probe = json.loads(tool('probe', '--json').stdout)

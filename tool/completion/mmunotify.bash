@@ -76,7 +76,7 @@ _mmunotify()
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		esac ;;
 	probe)
-		mapfile -t COMPREPLY < <(compgen -W '--verbose --json --help -v' -- "$cur") ;;
+		mapfile -t COMPREPLY < <(compgen -W '--verbose --sites= --json --help -v -s' -- "$cur") ;;
 	demo)
 		mapfile -t COMPREPLY < <(compgen -W '--backend= --json --help' -- "$cur") ;;
 	soft)
