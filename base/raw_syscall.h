@@ -31,10 +31,11 @@ static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 				 unsigned long c, unsigned long d,
 				 unsigned long e, unsigned long f)
 {
+	/* Loaded first: ThreadSanitizer makes a call of it, which may use the registers. */
+	void *gadget = mmun_syscall_gadget;
 	register unsigned long r10 __asm__("r10") = d;
 	register unsigned long r8 __asm__("r8") = e;
 	register unsigned long r9 __asm__("r9") = f;
-	void *gadget = mmun_syscall_gadget;
 	long result;
 
 	if (__builtin_expect(gadget != NULL, 0)) {
