@@ -27,6 +27,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
 #include "atomic.h"
@@ -43,9 +44,9 @@ struct section {
 	struct mmun_reader reader;
 	int nr;
 	int opened;
-	/* What the thread's cancellation was; the state only where it is heard. */
+	/* What the thread's cancellation was; the state only where it was disabled. */
 	int cancel_type, cancel_state;
-	bool heard;
+	bool heard, disabled;
 	struct mmun_origin origin;
 	struct mmun_change change;
 	/* FEW, or MMUN_MAX_RANGES where it walks. */
@@ -101,7 +102,10 @@ static inline bool enter(struct section *section)
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
 	mmun_mm_read_lock(section->mm, &section->reader);
 	section->heard = mm_has_notifiers(section->mm);
-	if (section->heard)
+	/* Nobody else can cancel the only thread; and two locked instructions beside a
+	 * system call are most of what all this takes. */
+	section->disabled = section->heard && !__libc_single_threaded;
+	if (section->disabled)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel_state);
 	return section->heard;
 }
@@ -110,7 +114,7 @@ static inline bool enter(struct section *section)
 static inline void leave(struct section *section)
 {
 	mmun_mm_read_unlock(section->mm, &section->reader);
-	if (section->heard)
+	if (section->disabled)
 		pthread_setcancelstate(section->cancel_state, NULL);
 	if (mmun_unlikely(section->cancel_type != PTHREAD_CANCEL_DEFERRED))
 		pthread_setcanceltype(section->cancel_type, NULL);
