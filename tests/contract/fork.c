@@ -377,7 +377,7 @@ static int open_descriptors(int first)
 
 static void no_descriptor_leaks(void)
 {
-	int fd = memfd_create("shortened", 0), next = dup(fd), opened, leaked = 0;
+	int fd = memfd_create("shortened", 0), next = dup(fd), opened, leaked = 0, last = 0;
 	pthread_t thread;
 
 	close(next);
@@ -393,8 +393,10 @@ static void no_descriptor_leaks(void)
 			_exit(open_descriptors(next) - opened);
 		waitpid(child, &status, 0);
 		leaked += status != 0;
+		last = status ? status : last;
 	}
-	check(!leaked, "%d of 1000 children have more descriptors than the program opened", leaked);
+	check(!leaked, "%d of 1000 children have more descriptors than the program opened (status %x)",
+	      leaked, last);
 }
 
 /* A descriptor of the program's with every flag that ours have but one. */
