@@ -10,7 +10,7 @@
  * the rest is left.  The bytes come from the file, so that a function that another
  * library has redirected already is known too; it is patched when that library
  * puts the bytes back.  Reads only, changes nothing.
- * Tests: tests/contract (patching, objects), tests/glibc.
+ * Tests: tests/contract, tests/glibc.
  */
 #include <errno.h>
 #include <fcntl.h>
