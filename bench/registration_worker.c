@@ -123,7 +123,7 @@ static uint64_t since(uint64_t *last)
 }
 
 /* Did another program run here since the last question?  Waiting for a lock or
- * at a gate is not that: then the thread gave the processor up itself. */
+ * at a futex is not that: then the thread gave the processor up itself. */
 static bool was_preempted(struct faulting *f)
 {
 	struct rusage usage;

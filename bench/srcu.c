@@ -8,6 +8,8 @@
 static struct bench_subject subjects[] = {
 	SUBJECT("srcu_read_lock + unlock, 1 thread", "srcu", "1"),
 	SUBJECT("srcu_read_lock + unlock, 2 threads", "srcu", "2"),
+	SUBJECT("the same in shared slots, 1 thread", "slots", "1"),
+	SUBJECT("the same in shared slots, 2 threads", "slots", "2"),
 	SUBJECT("two atomic additions, 1 thread (floor)", "additions", "1"),
 	SUBJECT("two atomic additions, 2 threads (floor)", "additions", "2"),
 };

@@ -54,14 +54,16 @@ static void *run(void *arg)
 	return (void *)(bench_now() - start);
 }
 
-/* Arguments: srcu|additions THREADS. */
+/* Arguments: srcu|slots|additions THREADS. */
 static int srcu_setup(char **args)
 {
 	if (!args[0])
 		return -EINVAL;
-	measured = strcmp(args[0], "srcu") ? two_additions : lock_and_unlock;
+	measured = strcmp(args[0], "additions") ? lock_and_unlock : two_additions;
 	nr_threads = bench_number(args, 1, 1);
 	mmun_srcu_init(&domain, slots, mmun_srcu_nr_slots());
+	if (!strcmp(args[0], "srcu") && !mmun_srcu_use_cells(&domain))
+		return -ENOTSUP;
 	return nr_threads && nr_threads <= MAX_THREADS ? 0 : -EINVAL;
 }
 

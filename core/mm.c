@@ -171,6 +171,11 @@ void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
 	srcu_read_unlock(&mm->srcu, reader);
 }
 
+void mmun_thread_shares_tls(void)
+{
+	mmun_srcu_share();
+}
+
 void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 {
 #define COPY_STAT(name, text) out->name = mmun_load_relaxed(&mm->stats.name);

@@ -141,6 +141,16 @@ void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader);
  *  the one that opened it must still be there: a section ends with its thread. */
 void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader);
 
+/**
+ * mmun_thread_shares_tls() - the calling thread is about to make a thread or process that
+ * runs beside it with the same memory and the same thread-local storage: a clone with
+ * CLONE_VM, without CLONE_VFORK and without CLONE_SETTLS.
+ *
+ * What the library keeps there is then counted with atomic operations by both.
+ * Context: any; for the rest of the thread's life.
+ */
+void mmun_thread_shares_tls(void);
+
 /* One counter per branch that matters when somebody asks "why". */
 #define MMUN_STATS(X) \
 	X(registered, "notifiers registered") \

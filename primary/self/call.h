@@ -53,7 +53,7 @@ struct mmun_call {
 	bool (*may_walk)(const unsigned long *args);
 	bool is_cancellation_point;
 	/* A look at the arguments says that the call need not be considered; it
-	 * may then block as long as it likes, outside the gate. */
+	 * may then block as long as it likes, outside a section. */
 	bool (*concerns)(const unsigned long *args);
 };
 

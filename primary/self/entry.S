@@ -23,6 +23,8 @@
 .endm
 
 #define CLONE_VM 0x100
+#define CLONE_VFORK 0x4000
+#define CLONE_SETTLS 0x80000
 #define FRAME_TO_RBP 64		/* offsetof(struct mmun_regs, rbp) */
 
 /* With the mark that says it is ours, see base/raw_syscall.h. */
@@ -224,6 +226,16 @@ END mmun_self_mmap_entry
 ENTRY mmun_self_clone_entry
 	testl	$CLONE_VM, %edi
 	jz	.Lforks
+	testl	$(CLONE_VFORK | CLONE_SETTLS), %edi
+	jz	.Lshares_tls
+	jmp	*MMUN_SITE_RAW(%r11)
+	/* Two that run at once with one thread-local storage. */
+.Lshares_tls:
+	RAW_UNLESS_ARMED
+	SAVE
+	call	mmun_thread_shares_tls
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
 	jmp	*MMUN_SITE_RAW(%r11)
 .Lforks:
 	RAW_UNLESS_ARMED

@@ -247,7 +247,7 @@ static void cancel_inside_section(void)
 	check(counter.starts > 0 && counter.starts == counter.ends,
 	      "the other notifier got an end for each start (%lu, %lu)", counter.starts,
 	      counter.ends);
-	check(watch_register(&second) == 0, "the gate was left: a registration succeeds");
+	check(watch_register(&second) == 0, "the section was left: a registration succeeds");
 	check(watch_sees_unmap(&second), "and sees");
 	watch_unregister(&watch);
 	check(watch.released == 1, "and the first notifier can go");

@@ -204,7 +204,7 @@ static void *unmap_for_ever(void *stop)
 }
 
 /* Threads that were inside a section at fork do not exist in the child: its
- * gate must not wait for them. */
+ * registrations must not wait for them. */
 static void fork_amid_sections(void)
 {
 	pthread_t threads[3];

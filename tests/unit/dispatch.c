@@ -190,22 +190,36 @@ static void *whole_section(void *arg)
 	return NULL;
 }
 
-static void test_joined_inside(bool first)
+static long go[2];
+static pthread_t section;
+
+static void open_section(struct mm_struct *of)
+{
+	fake.while_locked = NULL;
+	section = spawn(whole_section, go);
+	wait_until_set(&go[0]);
+}
+
+/* When the section begins: before the registration, or just before the publication. */
+static void test_joined_inside(bool first, bool late)
 {
 	struct watcher early;
 	struct joiner joiner = { 0 };
-	long go[2] = { 0 };
-	pthread_t section, joining;
+	pthread_t joining;
 
 	mm = fake_mm(&fake);
+	memset(go, 0, sizeof(go));
 	if (!first)
 		watch(&early, mm);
-	section = spawn(whole_section, go);
-	wait_until_set(&go[0]);
+	if (late)
+		fake.while_locked = open_section;
+	else
+		open_section(mm);
 	joining = spawn(join, &joiner);
+	wait_until_set(&go[0]);
 	let_others_run();
-	ok(!counted(&joiner.joined), "R2 a registration waits for a section of its own kind (%s)",
-	   first ? "the first" : "not the first");
+	ok(!counted(&joiner.joined), "R2 a registration (%s) waits for a section that began %s",
+	   first ? "the first" : "not the first", late ? "just before it was published" : "before");
 	count(&go[1]);
 	pthread_join(section, NULL);
 	pthread_join(joining, NULL);
@@ -434,8 +448,8 @@ int main(void)
 	test_nesting();
 	test_refusals();
 	test_order();
-	test_joined_inside(true);
-	test_joined_inside(false);
+	for (int i = 0; i < 4; i++)
+		test_joined_inside(i & 1, i & 2);
 	test_moved_section(NULL);
 	test_moved_section(&word);
 	test_refusal_without_end();

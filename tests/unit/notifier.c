@@ -83,7 +83,7 @@ static void *leave(void *arg)
 	return NULL;
 }
 
-static void test_leave_inside(void)
+static void test_leave_inside(bool newest)
 {
 	struct mmu_notifier_range range;
 	struct watcher first, leaver, last;
@@ -92,8 +92,11 @@ static void test_leave_inside(void)
 
 	mm = fake_mm(&fake);
 	watch(&first, mm);
+	if (newest)
+		watch(&last, mm);
 	watch(&leaver, mm);
-	watch(&last, mm);
+	if (!newest)
+		watch(&last, mm);
 	range_init(&range, mm);
 	is(mmu_notifier_invalidate_range_start(&range), 0, "a section opens");
 	starts = leaver.starts;
@@ -750,13 +753,99 @@ static void test_exit_in_handler(void)
 	signal(SIGUSR1, SIG_DFL);
 }
 
+/* The end of a process waits for others only for a time, whatever they hold. */
+
+static struct mm_struct *bounded_mm(void)
+{
+	static const struct mmun_primary_ops ops = { .name = "bounded", .exit_wait_ms = 100 };
+	const struct mmun_mm_params params = { .ops = &ops };
+	struct mm_struct *new;
+
+	if (mmun_mm_create(&params, &new))
+		bail_out("no memory for an mm");
+	return new;
+}
+
+static bool exits_in_time(void)
+{
+	uint64_t begin = mmun_now();
+
+	mmun_mm_exit(mm);
+	begin = mmun_now() - begin;
+	diag("exit took %lu ms", (unsigned long)(begin / MMUN_NSEC_PER_MSEC));
+	/* Generous for a loaded machine; without a limit it does not end at all. */
+	return begin >= 100 * MMUN_NSEC_PER_MSEC && begin < 20 * MMUN_NSEC_PER_SEC;
+}
+
+static void *hold_chain_lock(void *arg)
+{
+	mmun_sigmask saved;
+	long *go = arg;
+
+	mmun_chain_lock(mm->mmu_notifier_mm, &saved);
+	count(&go[0]);
+	wait_until_set(&go[1]);
+	mmun_chain_unlock(mm->mmu_notifier_mm, &saved);
+	return NULL;
+}
+
+static void *hold_grace_lock(void *arg)
+{
+	long *go = arg;
+
+	mmun_mutex_lock(&mm->srcu.grace_lock);
+	count(&go[0]);
+	wait_until_set(&go[1]);
+	mmun_mutex_unlock(&mm->srcu.grace_lock);
+	return NULL;
+}
+
+static long *released_go;
+
+static void stay_in_release(struct watcher *watcher)
+{
+	count(&released_go[0]);
+	wait_until_set(&released_go[1]);
+}
+
+static void *exit_and_stay(void *arg)
+{
+	released_go = arg;
+	mmun_mm_exit(mm);
+	return NULL;
+}
+
+static void test_bounded_exit(void *(*holder)(void *), const char *what)
+{
+	struct watcher watcher;
+	long go[2] = { 0 };
+	pthread_t thread;
+
+	mm = bounded_mm();
+	mmgrab(mm);
+	watch(&watcher, mm);
+	if (holder == exit_and_stay)
+		watcher.in_release = stay_in_release;
+	thread = spawn(holder, go);
+	wait_until_set(&go[0]);
+	ok(exits_in_time(), "U3 the end of a process does not wait for %s", what);
+	is(watcher.releases, holder != hold_chain_lock, "U1 U5 ->release has run as often as it can");
+	count(&go[1]);
+	pthread_join(thread, NULL);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	is(watcher.releases, 1, "U5 and once in all");
+	mmput(mm);
+	mmdrop(mm);
+}
+
 int main(void)
 {
 	static const unsigned int word = 1;
 
 	test_register_against_sections(NULL);
 	test_register_against_sections(&word);
-	test_leave_inside();
+	test_leave_inside(false);
+	test_leave_inside(true);
 	test_locking_rules();
 	test_counts();
 	test_failures();
@@ -775,6 +864,10 @@ int main(void)
 	test_unregister_under_mmap_lock();
 	test_last_put_in_callback();
 	test_exit_in_handler();
+	test_bounded_exit(stuck_section, "a section that does not end");
+	test_bounded_exit(hold_chain_lock, "the lock of the chain");
+	test_bounded_exit(hold_grace_lock, "another grace period");
+	test_bounded_exit(exit_and_stay, "another thread in the release step");
 	test_time_out(&word);
 	return tap_done();
 }

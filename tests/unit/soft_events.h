@@ -23,7 +23,7 @@ struct recorder {
 	pthread_mutex_t lock;
 	struct event event[MAX_EVENTS];
 	int nr;
-	/* Callbacks that were not called as a gated section has to call them. */
+	/* Callbacks that were not called as a section has to call them. */
 	int out_of_order, cancellable;
 	/* In the start callback; may be NULL. */
 	void (*in_start)(struct recorder *recorder, const struct mmu_notifier_range *range);

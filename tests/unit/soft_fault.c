@@ -94,7 +94,7 @@ static void test_flags_of_sections(void)
 	soft_poke(mm, at + PAGE, 1);
 	is(events.nr, 2, "two sections");
 	is(events.event[0].flags, MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_READ_LOCKED,
-	   "over the zero page: blockable, gated, and pins of it are not safe");
+	   "over the zero page: blockable, in a read section, and pins of it are not safe");
 	is(events.event[1].flags,
 	   MMU_NOTIFIER_RANGE_BLOCKABLE | MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE,
 	   "over a page without pins: pinned pages stay");
