@@ -203,7 +203,6 @@ struct mmu_notifier {
 
 /** How long a registration waits for sections that were open before it. */
 #define MMUN_REGISTER_WAIT_MS 10000
-
 /**
  * mmu_notifier_register() - subscribe @mn to @mm.
  *
@@ -213,16 +212,13 @@ struct mmu_notifier {
  *
  * Context: sleeps, allocates; not async-signal-safe.
  * With @mn NULL it only switches @mm to interval mode: the first interval notifier
- * of an mm does that by itself.
- *
+ * of an mm does that by itself.  mm_users must be above zero throughout.
  * Locks: must not hold the mmap lock (R4) nor a lock any callback takes.
- * mm_users must be above zero throughout.
  * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered, R11);
  * -ESRCH (@mm is NULL, dead, or the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
  * for read it waits for itself: debug builds abort);
- * -ETIMEDOUT (a section that was open before has not ended within
- * MMUN_REGISTER_WAIT_MS: its thread is frozen, or sleeps in the operation);
+ * -ETIMEDOUT (a section has not ended: its thread is frozen, or sleeps in the operation);
  * what mmun_self_start() returns if the event source cannot start here
  * (its probe says why).  On error nothing has changed (R7).
  * Lifetime: @mm's struct is held until unregister.
@@ -458,16 +454,12 @@ bool mm_has_notifiers(struct mm_struct *mm);
  * What a primary MMU calls.
  *
  * mmu_notifier_invalidate_range_start() may sleep, _nonblock() must not; they
- * set the blockable flag accordingly.  Interval notifiers are called first, then
- * the list.  The first refusal ends the start: -EAGAIN, those that had begun have got
- * their end, and the section is over for interval notifiers too; the caller must not
- * change anything and must not call end.  end never fails.
- *
- * From start to end the section is a read section of the mm, unless the source holds one
- * (MMUN_RANGE_READ_LOCKED): who registers meanwhile hears of neither edge, and waits for
- * the end.  @range is the same object at both; the thread may be another, as long as
- * that of the start is there.  Inside it the thread must not register or unregister.
- *
+ * set the blockable flag accordingly.  Interval notifiers come first, then the list.
+ * The first refusal ends the start: -EAGAIN, who had begun has got an end, the caller must
+ * not change anything and must not call end.  end never fails.  The section is a read section
+ * of the mm (or inside one, MMUN_RANGE_READ_LOCKED): who registers meanwhile waits for it and
+ * hears of neither edge.  @range is the same object at both; the thread may be another if that
+ * of the start is still there.  Inside it the thread must not register or unregister.
  * Interval notifiers cannot be told at the end that nothing has changed
  * (MMUN_RANGE_UNCHANGED): for their readers the section is a collision.
  */
@@ -490,12 +482,10 @@ static inline void *mmun_err_ptr(long error)
 {
 	return (void *)error;
 }
-
 static inline bool mmun_is_err(const void *ptr)
 {
 	return (unsigned long)ptr >= (unsigned long)-4095;
 }
-
 static inline int mmun_ptr_err(const void *ptr)
 {
 	return (int)(long)ptr;
