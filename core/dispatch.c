@@ -87,30 +87,53 @@ static inline bool has_intervals(const struct mmu_notifier_mm *chain)
 #define COLD static __attribute__((noinline, cold))
 
 /*
- * Ends to all from @from on, up to @until (B7): each of them saw the start or has left,
- * which does not take it out of our way, and who has joined since stands before @from.
+ * Ends to all from @head on: each of them saw the start or has left, which does not take it
+ * out of our way, and who has joined since stands before @head.
  */
-static inline void end_list(struct mmun_list_node *from, const struct mmu_notifier_range *range,
-			    const struct mmun_list_node *until)
+static inline void end_list(struct mmun_list_node *head, const struct mmu_notifier_range *range)
 {
 	struct mmun_list_node *node, *next;
 	struct mmu_notifier *mn;
 
-	for_each_notifier(mn, node, next, from) {
-		if (node == until)
-			break;
+	for_each_notifier(mn, node, next, head) {
 		if (mn->ops->invalidate_range_end)
 			mn->ops->invalidate_range_end(mn, range);
 	}
 }
 
-/* What the notifier answered is taken as done, or the walk ends and those that began get
- * their end, in the order in which they began. */
-COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_node *head,
-		      struct mmun_list_node *refuser)
+/* Is @node @from or behind it?  Also when @from, or what came after it, has left: then it
+ * still leads to all that we can meet behind it. */
+static bool is_from(const struct mmun_list_node *node, const struct mmun_list_node *from)
 {
-	struct mmun_list_node *node;
+	while (from && from != node)
+		from = mmun_list_next(from);
+	return from;
+}
 
+/*
+ * B7: those that began before @refuser get their end, in the order in which they began.
+ * The refuser may leave meanwhile, so it is not enough to look for it on the way.
+ */
+static void unwind(const struct mmu_notifier_range *range, struct mmun_list_node *head,
+		   const struct mmun_list_node *refuser)
+{
+	struct mmun_list_node *node, *next;
+	struct mmu_notifier *mn;
+
+	for_each_notifier(mn, node, next, head) {
+		if (is_from(node, refuser))
+			break;
+		if (!mn->ops->invalidate_range_end)
+			continue;
+		mmun_stat_inc(range->mm, unwound);
+		mn->ops->invalidate_range_end(mn, range);
+	}
+}
+
+/* 0: what the notifier answered is taken as done; else the section is over. */
+COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_node *head,
+		      const struct mmun_list_node *refuser)
+{
 	if (mmu_notifier_range_blockable(range)) {
 		mmun_misuse("invalidate_range_start failed although it may sleep; taken as done");
 		return 0;
@@ -120,10 +143,7 @@ COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_n
 		return 0;
 	}
 	mmun_stat_inc(range->mm, refused);
-	for (node = head; node != refuser; node = mmun_list_next(node))
-		if (to_notifier(node)->ops->invalidate_range_end)
-			mmun_stat_inc(range->mm, unwound);
-	end_list(head, range, refuser);
+	unwind(range, head, refuser);
 	return -EAGAIN;
 }
 
@@ -230,7 +250,7 @@ static inline void end_all(struct mmu_notifier_range *range)
 		mmun_intervals_end(chain, range);
 	if (mmun_unlikely(head && mmun_load_relaxed(&chain->nr_detached)))
 		head = skip_detached(chain, head);
-	end_list(head, range, NULL);
+	end_list(head, range);
 }
 
 static void end_in_walk(struct mmu_notifier_range *range)

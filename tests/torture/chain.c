@@ -198,8 +198,8 @@ static void subscribe_once(struct rng *rng, bool refuses)
 	if (one_in(rng, 4)) {
 		long before = mmun_load_full(&user->starts) + mmun_load_full(&user->refusals);
 
-		change(user->page);
-		if (mmun_load_full(&user->starts) + mmun_load_full(&user->refusals) == before)
+		/* A refusal ends the walk, perhaps before us. */
+		if (change(user->page) && mmun_load_full(&user->starts) + mmun_load_full(&user->refusals) == before)
 			mmun_add_relaxed(&lost_callbacks, 1);
 	}
 	mmu_notifier_unregister(&user->mn, mm);

@@ -160,6 +160,41 @@ static void test_order(void)
 	mmput(mm);
 }
 
+/* The refuser leaves the list while those that began get their ends. */
+
+static struct watcher *refuser;
+
+static void take_refuser_off(struct watcher *watcher)
+{
+	struct mmu_notifier_mm *chain = mm->mmu_notifier_mm;
+	mmun_sigmask saved;
+
+	watcher->in_end = NULL;
+	/* What another thread's unregister does first; it waits for this section then. */
+	mmun_chain_lock(chain, &saved);
+	mmun_list_del_init(&refuser->mn.hlist);
+	mmun_chain_unlock(chain, &saved);
+}
+
+static void test_refuser_leaves(void)
+{
+	struct watcher watchers[4];
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 4; i++)
+		watch(&watchers[i], mm);
+	refuser = &watchers[1];
+	refuser->answer = -EAGAIN;
+	watchers[3].in_end = take_refuser_off;
+	is(fake_section(mm), -EAGAIN, "B7 a refuser leaves while its refusal is undone");
+	ok(watchers[3].ends == 1 && watchers[2].ends == 1 && !watchers[2].early_ends,
+	   "B7 those that began get their end");
+	ok(!watchers[0].starts && !watchers[0].ends, "R1 who comes after it gets none");
+	for (int i = 0; i < 4; i++)
+		mmu_notifier_unregister(&watchers[i].mn, mm);
+	mmput(mm);
+}
+
 /* A section that a notifier joins in the middle of: case of a program that tells the
  * chain of its own system calls. */
 
@@ -448,6 +483,7 @@ int main(void)
 	test_nesting();
 	test_refusals();
 	test_order();
+	test_refuser_leaves();
 	for (int i = 0; i < 4; i++)
 		test_joined_inside(i & 1, i & 2);
 	test_moved_section(NULL);
