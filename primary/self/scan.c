@@ -624,6 +624,25 @@ static bool is_id_change(const struct scan *scan, unsigned int at)
 	return displacements == 0x0f;
 }
 
+/* Does anybody lead to the instructions in front of @at?  If not they may be data. */
+static bool is_reached(const struct scan *scan, unsigned int at)
+{
+	while (at && !(scan->map[at] & (TARGET | OUTSIDE))) {
+		unsigned int before = previous(scan, at);
+		struct mmun_insn insn;
+		enum mmun_flow flow;
+
+		if (before == at)
+			return false;
+		decode_at(scan, before, &insn);
+		flow = mmun_insn_flow(&insn);
+		if (flow == MMUN_FLOW_JUMP || flow == MMUN_FLOW_AWAY)
+			return false;
+		at = before;
+	}
+	return true;
+}
+
 static void judge(struct scan *scan, unsigned int at, struct mmun_finding *finding)
 {
 	find_numbers(scan, at, finding);
@@ -635,6 +654,8 @@ static void judge(struct scan *scan, unsigned int at, struct mmun_finding *findi
 	if (!scan->is_c_library) {
 		if (finding->nr < 0)
 			finding->why = "its number is not known";
+		else if (!is_reached(scan, at))
+			finding->why = "nobody is seen to lead to it: it may be data";
 		else if (!mmun_self_wants_elsewhere(finding->nr, scan->object->is_go))
 			finding->why = scan->object->is_go ?
 				"it may run on a small stack" :
