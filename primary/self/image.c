@@ -398,6 +398,30 @@ out:
 	return ret;
 }
 
+/* The pages that we have replaced show no file: of a small object that is all its text. */
+static bool is_still_patched(const struct mmun_image *image)
+{
+	for (int i = 0; i < image->nr_sites; i++) {
+		const struct mmun_site *site = &image->sites[i];
+		unsigned long start = (unsigned long)mmun_site_start(site);
+		struct mmun_vma_place place;
+		struct mmun_vma_walk walk;
+		bool is_text;
+
+		if (!site->patched)
+			continue;
+		if (mmun_vma_walk_start(&walk, start, false))
+			return false;
+		is_text = mmun_vma_walk_next_place(&walk, &place, NULL, 0) &&
+			  place.start <= start &&
+			  place.end >= (unsigned long)mmun_site_end(site) &&
+			  place.prot == image->prot;
+		mmun_vma_walk_end(&walk);
+		return is_text && mmun_site_is_ours(site);
+	}
+	return false;
+}
+
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal)
 {
 	struct mmun_vma_walk walk;
@@ -425,7 +449,7 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 	mmun_vma_walk_end(&walk);
 	/* Unloaded since. */
 	for (struct mmun_image *image = *images; !ret && image; image = image->next) {
-		image->used &= image->seen;
+		image->used = image->used && (image->seen || is_still_patched(image));
 		found |= image->used && image->is_c_library && !image->is_linker;
 	}
 	if (!ret && !found) {
