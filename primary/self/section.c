@@ -418,7 +418,8 @@ static inline bool may_change_text(const struct section *section)
 	if (is_error(regs->nr))
 		return false;
 	if (section->nr == SYS_mmap)
-		return regs->site->in_linker && args[2] & PROT_EXEC && (int)args[4] >= 0;
+		return (regs->site->in_linker && args[2] & PROT_EXEC && (int)args[4] >= 0) ||
+		       mmun_self_may_be_text(regs->site, 0, 0);
 	return (section->nr == SYS_munmap || section->nr == SYS_mprotect) &&
 	       mmun_self_may_be_text(regs->site, args[0], args[0] + args[1]);
 }

@@ -456,9 +456,9 @@ static void probe(struct mmun_probe *out)
 }
 
 /*
- * Late text.  The linker maps a second C library while we run; when it has
- * finished relocating it, it protects a part of it, which is our chance before
- * the library's first instruction runs.  And a library that had patched a
+ * Late text.  The linker maps a library while we run: that is our chance before its
+ * first instruction runs.  It is not the last one, because the linker protects a part
+ * of most libraries when it has relocated them.  And a library that had patched a
  * function before us may put the original bytes back.
  */
 static void patch_late(void)
@@ -477,6 +477,9 @@ static void patch_late(void)
 
 void mmun_self_linker_mapped(void)
 {
+	mmun_store_relaxed(&self.text_pending, true);
+	patch_late();
+	/* Parts of it may be missing yet. */
 	mmun_store_relaxed(&self.text_pending, true);
 }
 
