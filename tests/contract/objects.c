@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Contract: system calls of objects that are no C library.
+ *
+ * The program, a library that it is linked with and libraries that it loads while
+ * the source runs (with and without a segment that is read-only after relocation)
+ * make memory calls with instructions of their own.  Where the number is proved the
+ * call is notified; where it is not, the instruction is listed and left, and strict
+ * mode sees it.  Bytes that look like a system call and are none stay as they are.
+ * After the stop every byte is back.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <sys/syscall.h>
+
+#include <mmunotify/self.h>
+
+#include "object_code.h"
+#include "operations.h"
+#include "sanitizer.h"
+#include "scene.h"
+
+#define MAX_TEXT 1024
+
+extern const struct object_code program_code, linked_code;
+
+static struct watch watch;
+
+/* Its bytes before anything is redirected. */
+struct text {
+	const struct object_code *code;
+	const char *name;
+	unsigned char bytes[MAX_TEXT];
+};
+
+static size_t text_size(const struct text *text)
+{
+	return (size_t)(text->code->last - text->code->first);
+}
+
+static bool is_unchanged(const struct text *text, const void *from, size_t size)
+{
+	size_t at = (size_t)((const unsigned char *)from - text->code->first);
+
+	return at + size <= text_size(text) && !memcmp(from, text->bytes + at, size);
+}
+
+/* The bytes of the file: that is what the linker has mapped. */
+static void note_text(struct text *text, const char *name, const struct object_code *code)
+{
+	text->name = name;
+	text->code = code;
+	if (!check(text_size(text) <= MAX_TEXT, "%s: its text fits", name))
+		_exit(1);
+	memcpy(text->bytes, code->first, text_size(text));
+}
+
+static char *arm(void)
+{
+	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct watch_area area = { (unsigned long)at, PAGE_BYTES, 4, 0 };
+
+	region_fill(at, 4 * PAGE_BYTES, 1);
+	watch_arm(&watch, &area);
+	return at;
+}
+
+static bool is_notified(const char *at)
+{
+	watch_disarm(&watch);
+	return watch_find(&watch, (unsigned long)at, (unsigned long)at + 4 * PAGE_BYTES) >= 0;
+}
+
+static void check_proved_calls(const struct text *text, bool expected)
+{
+	const struct object_code *code = text->code;
+	const char *name = text->name, *is = expected ? "is" : "is not";
+	char *at = arm(), *moved;
+
+	check(code->madvise(at, 4 * PAGE_BYTES, MADV_DONTNEED) == 0 && !*at &&
+	      is_notified(at) == expected, "%s: its own madvise works and %s notified", name, is);
+	at = arm();
+	check(code->mprotect(at, 4 * PAGE_BYTES, PROT_READ) == 0 && is_notified(at) == expected,
+	      "%s: its own mprotect works and %s notified", name, is);
+	munmap(at, 4 * PAGE_BYTES);
+	at = arm();
+	check(code->mprotect(at, 4 * PAGE_BYTES, PROT_NONE) == 0 && is_notified(at) == expected,
+	      "%s: and so on the other way to the same instruction", name);
+	munmap(at, 4 * PAGE_BYTES);
+	at = arm();
+	moved = code->mremap(at, 4 * PAGE_BYTES, 8 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+			     NULL);
+	check((long)moved == -EINVAL && !is_notified(moved), "%s: its own mremap can fail", name);
+	moved = region_room(4 * PAGE_BYTES, PAGE_BYTES);
+	at = arm();
+	check(code->mremap(at, 4 * PAGE_BYTES, 4 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+			   moved) == moved && is_notified(at) == expected,
+	      "%s: its own mremap works and %s notified", name, is);
+	munmap(moved, 4 * PAGE_BYTES);
+	at = arm();
+	check(code->munmap(at, 4 * PAGE_BYTES) == 0 && is_notified(at) == expected,
+	      "%s: its own munmap works and %s notified", name, is);
+	check(code->munmap((void *)1, 1) == -EINVAL, "%s: its own munmap can fail", name);
+}
+
+static bool any_is_notified(const struct text *text)
+{
+	char *at = arm();
+	bool is;
+
+	check(text->code->any(at, 4 * PAGE_BYTES, MADV_DONTNEED, SYS_madvise) == 0 && !*at,
+	      "%s: a call with its number in a register works", text->name);
+	is = is_notified(at);
+	munmap(at, 4 * PAGE_BYTES);
+	return is;
+}
+
+static void check_false_calls(const struct text *text)
+{
+	const struct object_code *code = text->code;
+	const unsigned char *immediate = (const unsigned char *)code->immediate;
+
+	check(code->immediate() == 0x050f000b + 0x50f && code->hidden() == 0x050f0000000bb8 &&
+	      code->data() == 5 && is_unchanged(text, code->table, 8),
+	      "%s: what looks like a system call has kept its value", text->name);
+	check(is_unchanged(text, immediate, (size_t)(code->table + 8 - immediate)),
+	      "%s: and every byte of its instructions", text->name);
+}
+
+static void check_running(const struct text *text)
+{
+	check_proved_calls(text, true);
+	check(!any_is_notified(text), "%s: and is not notified", text->name);
+	check_false_calls(text);
+	check(!is_unchanged(text, (const void *)text->code->munmap, 7),
+	      "%s: its instruction is redirected", text->name);
+}
+
+static void check_stopped(const struct text *text)
+{
+	check(is_unchanged(text, text->code->first, text_size(text)),
+	      "%s: after the stop every byte is back", text->name);
+	check_proved_calls(text, false);
+}
+
+static void play(const char *const *paths, const char *const *names, int count)
+{
+	static struct text texts[4];
+	int nr = 0;
+
+	note_text(&texts[nr++], "program", &program_code);
+	note_text(&texts[nr++], "linked library", &linked_code);
+	if (!check(watch_register(&watch) == 0, "registers"))
+		return;
+	for (int i = 0; i < count; i++) {
+		void *handle = dlopen(paths[i], RTLD_NOW | RTLD_LOCAL);
+		const struct object_code *code = handle ? dlsym(handle, "loaded_code") : NULL;
+
+		if (!check(code, "%s loads", names[i]))
+			return;
+		texts[nr].code = code;
+		texts[nr].name = names[i];
+		/* The same code: what is redirected already is taken from the other one. */
+		memcpy(texts[nr].bytes, texts[1].bytes, MAX_TEXT);
+		nr++;
+	}
+	for (int i = 0; i < nr; i++)
+		check_running(&texts[i]);
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "stops");
+	for (int i = 0; i < nr; i++)
+		check_stopped(&texts[i]);
+}
+
+static void of_the_start(void)
+{
+	play(NULL, NULL, 0);
+}
+
+static void loaded_later(void)
+{
+	static const char *const path = TEST_OBJECT, *const name = "loaded library";
+
+	play(&path, &name, 1);
+}
+
+static void loaded_later_without_relro(void)
+{
+	static const char *const path = TEST_OBJECT_NORELRO,
+		*const name = "loaded library without relro";
+
+	play(&path, &name, 1);
+}
+
+static void in_strict_mode(void)
+{
+	static struct text text;
+	int ret = mmun_self_start_strict();
+
+	note_text(&text, "program", &program_code);
+	if (ret == -ENOTSUP) {
+		check(true, "strict mode is not possible here");
+		return;
+	}
+	check(ret == 0 && watch_register(&watch) == 0, "strict mode starts");
+	check(any_is_notified(&text), "and is notified");
+	check_proved_calls(&text, true);
+	check_false_calls(&text);
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "stops");
+}
+
+static struct listed { int redirected, left, harmless, unknown_number; } listed;
+
+static int count_site(const struct mmun_site_info *info, void *arg)
+{
+	struct listed *list = arg;
+
+	if (!info->function || strncmp(info->function, "own_", 4))
+		return 0;
+	list->redirected += info->redirected;
+	list->harmless += info->harmless;
+	list->left += !info->redirected && !info->harmless && info->why;
+	list->unknown_number += !strcmp(info->function, "own_any") && info->nr < 0 &&
+				!info->redirected && info->why;
+	return 0;
+}
+
+/* By the same code, of a file. */
+static void listed_by_file(void)
+{
+	check(mmun_file_sites("/proc/self/exe", count_site, &listed) == 0, "the file is read");
+	check(listed.redirected == 4, "four instructions would be redirected (%d)",
+	      listed.redirected);
+	check(listed.unknown_number == 1, "the one with its number in a register is listed as left");
+	/* That one, and data in a function. */
+	check(listed.left == 2 && !listed.harmless, "and of the others data only (%d left)",
+	      listed.left);
+}
+
+int main(void)
+{
+	if (SANITIZED)
+		skip_all("a sanitizer loads libraries and maps memory on its own");
+	scene("a file", listed_by_file);
+	scene("at the start", of_the_start);
+	scene("loaded later", loaded_later);
+	scene("loaded later without relro", loaded_later_without_relro);
+	scene("strict", in_strict_mode);
+	return tap_done();
+}
