@@ -21,6 +21,15 @@ const void *mmun_object_at(const struct mmun_object *object, unsigned long addre
 	return NULL;
 }
 
+/* For what is read in units of @unit bytes. */
+static const void *aligned_at(const struct mmun_object *object, unsigned long address,
+			      size_t size, unsigned long unit)
+{
+	const void *at = mmun_object_at(object, address, size);
+
+	return (unsigned long)at & (unit - 1) ? NULL : at;
+}
+
 /* The string at @address if it ends within the object. */
 static const char *string_at(const struct mmun_object *object, unsigned long address)
 {
@@ -46,7 +55,7 @@ const char *mmun_object_soname(const struct mmun_object *object)
 /* The number of symbols is the end of the last chain of the hash table. */
 static unsigned int count_symbols(const struct mmun_object *object, unsigned long address)
 {
-	const unsigned int *hash = mmun_object_at(object, address, 16), *buckets;
+	const unsigned int *hash = aligned_at(object, address, 16, 4), *buckets;
 	unsigned long chains;
 	unsigned int last = 0;
 
@@ -77,7 +86,7 @@ static void read_dynamic(struct mmun_object *object, const Elf64_Phdr *program, 
 	unsigned long symbols = 0, hash = 0;
 
 	for (unsigned long at = program->p_vaddr;; at += sizeof(Elf64_Dyn)) {
-		const Elf64_Dyn *entry = mmun_object_at(object, at, sizeof(*entry));
+		const Elf64_Dyn *entry = aligned_at(object, at, sizeof(*entry), 8);
 		unsigned long value;
 
 		if (!entry || entry->d_tag == DT_NULL)
@@ -95,7 +104,9 @@ static void read_dynamic(struct mmun_object *object, const Elf64_Phdr *program, 
 			hash = value;
 	}
 	object->nr_symbols = symbols && hash ? count_symbols(object, hash) : 0;
-	object->symbols = mmun_object_at(object, symbols, object->nr_symbols * sizeof(Elf64_Sym));
+	object->symbols = aligned_at(object, symbols, object->nr_symbols * sizeof(Elf64_Sym), 8);
+	if (!object->symbols)
+		object->nr_symbols = 0;
 }
 
 /* Four bytes a number, relative to the table: what every linker writes. */
@@ -107,7 +118,7 @@ static void read_frames(struct mmun_object *object, const Elf64_Phdr *program)
 	if (!header || header[0] != 1 || header[2] != 0x03 || header[3] != 0x3b)
 		return;
 	memcpy(&count, header + 8, sizeof(count));
-	object->frames = mmun_object_at(object, program->p_vaddr + 12, count * 8UL);
+	object->frames = aligned_at(object, program->p_vaddr + 12, count * 8UL, 4);
 	if (!object->frames)
 		return;
 	object->nr_frames = count;
@@ -119,7 +130,8 @@ static void add_part(struct mmun_object *object, const Elf64_Phdr *program, size
 {
 	struct mmun_object_part *part = &object->parts[object->nr_parts];
 
-	if (object->nr_parts == MMUN_OBJECT_PARTS || !size)
+	if (object->nr_parts == MMUN_OBJECT_PARTS || !size ||
+	    program->p_vaddr + size < program->p_vaddr)
 		return;
 	part->start = program->p_vaddr;
 	part->end = program->p_vaddr + size;
@@ -155,13 +167,14 @@ static bool lies_within(unsigned long offset, unsigned long length, size_t size)
 static void read_sections(struct mmun_object *object, const unsigned char *file, size_t size)
 {
 	const Elf64_Ehdr *header = (const Elf64_Ehdr *)file;
-	const Elf64_Shdr *section = (const Elf64_Shdr *)(file + header->e_shoff), *names;
+	const Elf64_Shdr *section, *names;
 	unsigned long length = header->e_shnum * sizeof(*section);
 
 	if (!header->e_shoff || header->e_shoff & 7 ||
 	    header->e_shentsize != sizeof(*section) || header->e_shstrndx >= header->e_shnum ||
 	    !lies_within(header->e_shoff, length, size))
 		return;
+	section = (const Elf64_Shdr *)(file + header->e_shoff);
 	names = &section[header->e_shstrndx];
 	for (int i = 0; i < header->e_shnum; i++) {
 		const Elf64_Shdr *strings;
@@ -169,7 +182,8 @@ static void read_sections(struct mmun_object *object, const unsigned char *file,
 		if (lies_within(names->sh_offset + section[i].sh_name, 12, size) &&
 		    !memcmp(file + names->sh_offset + section[i].sh_name, ".gopclntab", 11))
 			object->is_go = true;
-		if (section[i].sh_type != SHT_SYMTAB || section[i].sh_link >= header->e_shnum ||
+		if (section[i].sh_type != SHT_SYMTAB || section[i].sh_offset & 7 ||
+		    section[i].sh_link >= header->e_shnum ||
 		    !lies_within(section[i].sh_offset, section[i].sh_size, size))
 			continue;
 		strings = &section[section[i].sh_link];
@@ -192,11 +206,14 @@ int mmun_object_open_file(struct mmun_object *object, const unsigned char *file,
 	    !lies_within(header->e_phoff, header->e_phnum * sizeof(*program), size))
 		return -ENOEXEC;
 	program = (const Elf64_Phdr *)(file + header->e_phoff);
-	for (int i = 0; i < header->e_phnum; i++)
-		if (program[i].p_type == PT_LOAD &&
-		    lies_within(program[i].p_offset, program[i].p_filesz, size))
-			add_part(object, &program[i], program[i].p_filesz,
-				 file + program[i].p_offset);
+	for (int i = 0; i < header->e_phnum; i++) {
+		if (program[i].p_type != PT_LOAD)
+			continue;
+		/* Truncated. */
+		if (!lies_within(program[i].p_offset, program[i].p_filesz, size))
+			return -ENOEXEC;
+		add_part(object, &program[i], program[i].p_filesz, file + program[i].p_offset);
+	}
 	read_tables(object, program, header->e_phnum, 0);
 	read_sections(object, file, size);
 	return 0;
@@ -234,7 +251,7 @@ static unsigned long frame_start(const struct mmun_object *object, unsigned int 
 static unsigned int pointer_size(const struct mmun_object *object, unsigned long fde,
 				 bool *is_signal)
 {
-	const unsigned int *head = mmun_object_at(object, fde, 8);
+	const unsigned int *head = aligned_at(object, fde, 8, 4);
 	const unsigned char *cie;
 	unsigned long address;
 	const char *name;

@@ -111,8 +111,9 @@ static void find_far_targets(struct scan *scan)
 static void note_table(struct scan *scan, unsigned long table)
 {
 	for (unsigned long at = table;; at += 4) {
-		const int *entry = mmun_object_at(scan->object, at, 4);
-		unsigned long target = entry ? table + *entry - scan->function.start : ~0UL;
+		const unsigned char *entry = mmun_object_at(scan->object, at, 4);
+		unsigned long target = entry ? table + immediate(entry) - scan->function.start :
+					       ~0UL;
 
 		if (target >= scan->size)
 			break;

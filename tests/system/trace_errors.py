@@ -279,6 +279,13 @@ def test_probe():
     result = tool('probe', '--sites', '/etc/passwd')
     ok(result.returncode == 2 and 'Exec format error' in result.stderr,
        'probe --sites: a file that is no program', result.stderr)
+    with open('/lib/x86_64-linux-gnu/libc.so.6', 'rb') as libc, open(path('cut'), 'wb') as cut:
+        cut.write(libc.read(3000))
+    for file, why in ((path('cut'), 'Exec format error'), ('/', 'Exec format error'),
+                      ('/dev/null', 'Exec format error'), ('/nonexistent', 'No such file')):
+        result = tool('probe', '--sites', file)
+        ok(result.returncode == 2 and why in result.stderr,
+           'probe --sites: %s' % os.path.basename(file or '/'), result.stderr)
     result = tool('probe', '-v')
     ok(re.search(r'^  munmap +before$', result.stdout, re.M), 'probe -v shows the coverage')
     probe = json.loads(tool('probe', '--json').stdout)
