@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "atomic.h"
+#include "call.h"
 #include "state.h"
 
 #define WHOLE_END (-MMUN_PAGE_SIZE)
@@ -38,12 +39,37 @@ struct fork {
 };
 _Static_assert(sizeof(struct fork) <= MMUN_FORK_SECTION_SIZE, "entry.S reserves the space");
 
-/* What clone3() is asked for, read without a fault where there is no memory: the kernel
- * copies the set before it refuses what is to be done with it. */
+/* What the kernel refuses before it looks at the arguments is a fork of nobody. */
+static bool may_be_clone3_args(const unsigned long *args)
+{
+	return args[0] >= MMUN_PAGE_SIZE && args[1] >= CLONE_ARGS_SIZE_VER0 &&
+	       args[1] <= MMUN_PAGE_SIZE;
+}
+
+/* The kernel copies a set of signals before it refuses what is to be done with it. */
+static bool is_readable(unsigned long address)
+{
+	return mmun_syscall4(SYS_rt_sigprocmask, ~0UL, address, 0, 8) == -EINVAL;
+}
+
+/*
+ * What clone3() is asked for, read without a fault where there is no memory.  Where neither
+ * question is answered the program is taken at its word: a fork that nobody hears of would
+ * be worse.
+ */
 static bool read_clone3_flags(const unsigned long *args, unsigned long *flags)
 {
-	if (mmun_syscall4(SYS_rt_sigprocmask, ~0UL, args[0], 0, 8) != -EINVAL)
+	unsigned long there = 0;
+
+	if (!may_be_clone3_args(args))
 		return false;
+	if (!is_readable(args[0])) {
+		int read = is_readable((unsigned long)&there) ?
+				   0 : mmun_read_program(flags, args[0], sizeof(*flags));
+
+		if (read >= 0)
+			return read;
+	}
 	*flags = *(volatile unsigned long *)args[0];
 	return true;
 }
