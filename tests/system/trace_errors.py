@@ -3,7 +3,7 @@
 """Every wrong use of the mmunotify command: one clear sentence, the right exit
 status; and the traced program's own end, which is passed on.
 
-    trace_errors.py MMUNOTIFY WORKLOAD CC
+    trace_errors.py MMUNOTIFY WORKLOAD CC...
 """
 import ctypes
 import json
@@ -19,7 +19,7 @@ import time
 from tap import done, equal, ok, skip
 from trace_tool import TOOL, WORKLOAD, DIRECTORY, path, run, tool, trace_json
 
-CC = sys.argv[3]
+CC = sys.argv[3:]
 NOBODY = 65534
 
 
@@ -81,7 +81,7 @@ def write(name, text, mode=0o755):
 
 def compile_program(name, *flags):
     source = write('program.c', '#include <stdio.h>\nint main(void) { puts("hello"); return 4; }\n')
-    result = run(CC, source, '-o', path(name), *flags)
+    result = run(*CC, source, '-o', path(name), *flags)
     return path(name) if result.returncode == 0 else None
 
 
@@ -236,7 +236,7 @@ def test_descendants():
 def test_unfollowed():
     static = path('sleeper')
     source = write('sleeper.c', '#include <unistd.h>\nint main(void) { sleep(3); return 0; }\n')
-    if run(CC, '-static', source, '-o', static).returncode:
+    if run(*CC, '-static', source, '-o', static).returncode:
         return skip('children that cannot be followed', 'no static C library')
     _, lines = trace_json('sh', '-c', 'exec ' + static)
     lost = [line for line in lines if line['type'] == 'lost']
@@ -255,7 +255,7 @@ def test_refused():
         run('true', preexec_fn=deny_written_code)
     except subprocess.SubprocessError:
         return skip('an event source that cannot work', 'this kernel has no PR_SET_MDWE')
-    fails(125, 'may not make written memory executable', 'trace', '-o', path('x'), 'true',
+    fails(125, 'may not make memory executable that was written', 'trace', '-o', path('x'), 'true',
           preexec_fn=deny_written_code, name='trace under memory-deny-write-execute')
     result = tool('probe', preexec_fn=deny_written_code)
     ok(result.returncode == 1 and re.search(r'^self +unavailable ', result.stdout, re.M) and
@@ -274,7 +274,7 @@ def test_probe():
     ok(result.returncode == 0 and re.search(r'^self +available ', result.stdout, re.M),
        'probe finds the source', result.stdout)
     result = tool('probe', '--sites', '/lib/x86_64-linux-gnu/libc.so.6')
-    ok(result.returncode == 0 and re.search(r'^redirected +11 \S*munmap\+', result.stdout, re.M),
+    ok(result.returncode == 0 and re.search(r'^redirected +11 +\S*munmap\+', result.stdout, re.M),
        'probe --sites: the C library: munmap is redirected, nothing is left', result.stdout)
     result = tool('probe', '--sites', '/etc/passwd')
     ok(result.returncode == 2 and 'Exec format error' in result.stderr,
