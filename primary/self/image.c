@@ -4,7 +4,9 @@
  * become sites.
  *
  * Objects are found in /proc/self/maps, those of other linker namespaces too, and
- * recognised by their ELF contents, whatever the file is called.  In a C library
+ * recognised by their ELF contents, whatever the file is called: a mapping belongs to one
+ * if each of its segments lies where its headers say.  What is in memory may be unloaded
+ * at any time and is read by the kernel (text.c).  In a C library
  * and in the dynamic linker every system call instruction is accounted for
  * (scan.c), or nothing is patched.  Elsewhere what can be proven is patched and
  * the rest is left.  The bytes come from the file, so that a function that another
@@ -40,12 +42,103 @@ void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 	append(refusal->remedy, 0, sizeof(refusal->remedy), remedy);
 }
 
+#define MAX_HEADERS 40
+
+/* What an object that is loaded says of itself. */
+struct headers {
+	Elf64_Ehdr file;
+	Elf64_Phdr program[MAX_HEADERS];
+	unsigned long bias;
+	/* Its own addresses, of whole pages. */
+	unsigned long low, high;
+};
+
 /* An object of the process, read from its file where that is still the same. */
 struct source {
 	struct mmun_object object;
-	unsigned long bias;
+	struct headers headers;
 	unsigned long map, size;
 };
+
+static bool is_load(const Elf64_Phdr *program)
+{
+	return program->p_type == PT_LOAD && program->p_filesz;
+}
+
+/* @base: where the beginning of the file is mapped. */
+static bool read_headers(struct headers *headers, unsigned long base)
+{
+	const Elf64_Phdr *program = headers->program;
+
+	if (mmun_self_read(&headers->file, base, sizeof(headers->file)) ||
+	    !mmun_object_is_header(&headers->file) || headers->file.e_phnum > MAX_HEADERS ||
+	    headers->file.e_phoff > MMUN_PAGE_SIZE ||
+	    mmun_self_read(headers->program, base + headers->file.e_phoff,
+			   headers->file.e_phnum * sizeof(*program)))
+		return false;
+	headers->bias = base;
+	headers->low = -1ul;
+	headers->high = 0;
+	for (int i = 0; i < headers->file.e_phnum; i++) {
+		unsigned long start = program[i].p_vaddr & MMUN_PAGE_MASK;
+		unsigned long end = mmun_page_up(program[i].p_vaddr + program[i].p_filesz);
+
+		if (!is_load(&program[i]))
+			continue;
+		if (end <= start)
+			return false;
+		if ((program[i].p_offset & MMUN_PAGE_MASK) == 0)
+			headers->bias = base - start;
+		headers->low = start < headers->low ? start : headers->low;
+		headers->high = end > headers->high ? end : headers->high;
+	}
+	return headers->high > headers->low;
+}
+
+/* Segments that @vma shows a part of; *@wrong: something else lies there. */
+static unsigned long segments_in(const struct headers *headers, const struct mmun_vma_place *vma,
+				 unsigned long inode, bool *wrong)
+{
+	unsigned long found = 0;
+
+	for (int i = 0; i < headers->file.e_phnum; i++) {
+		const Elf64_Phdr *program = &headers->program[i];
+		unsigned long start = (headers->bias + program->p_vaddr) & MMUN_PAGE_MASK;
+		unsigned long end = headers->bias + program->p_vaddr + program->p_filesz;
+
+		/* Anonymous memory: pages that were replaced, by us or others. */
+		if (!is_load(program) || vma->end <= start || vma->start >= end || !vma->inode)
+			continue;
+		if (vma->inode == inode &&
+		    vma->start - start == vma->offset - (program->p_offset & MMUN_PAGE_MASK))
+			found |= 1UL << i;
+		else
+			*wrong = true;
+	}
+	return found;
+}
+
+/*
+ * Has the file been loaded, as its headers say, or was it mapped by other means?  A
+ * debugger or an emulator looks at a library through a mapping that may be executable.
+ */
+static bool is_loaded(const struct headers *headers, unsigned long inode)
+{
+	unsigned long missing = 0, end = headers->bias + headers->high;
+	struct mmun_vma_place vma;
+	struct mmun_vma_walk walk;
+	bool wrong = false;
+
+	for (int i = 0; i < headers->file.e_phnum; i++)
+		missing |= is_load(&headers->program[i]) ? 1UL << i : 0;
+	if (mmun_vma_walk_start(&walk, headers->bias + headers->low, true))
+		return false;
+	while (!wrong && missing && mmun_vma_walk_next_place(&walk, &vma, NULL, 0) &&
+	       vma.start < end)
+		missing &= ~segments_in(headers, &vma, inode, &wrong);
+	mmun_vma_walk_end(&walk);
+	return !wrong && !missing;
+}
 
 static bool map_file(struct source *source, const char *path, unsigned long inode)
 {
@@ -71,23 +164,51 @@ static void close_source(const struct source *source)
 		mmun_syscall3(SYS_munmap, source->map, source->size, 0);
 }
 
+/* What is loaded of it, in memory that nobody unmaps. */
+static bool copy_segments(struct source *source)
+{
+	const struct headers *headers = &source->headers;
+	long map = mmun_syscall6(SYS_mmap, 0, headers->high - headers->low,
+				 PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (map < 0)
+		return false;
+	source->map = map;
+	source->size = headers->high - headers->low;
+	for (int i = 0; i < headers->file.e_phnum; i++) {
+		const Elf64_Phdr *program = &headers->program[i];
+
+		if (is_load(program) && program->p_flags & PF_R &&
+		    mmun_self_read((char *)map + (program->p_vaddr - headers->low),
+				   headers->bias + program->p_vaddr, program->p_filesz))
+			return false;
+	}
+	return true;
+}
+
 /*
  * @base: where the beginning of the file is mapped.  A file that was replaced or
  * deleted, or whose path is longer than we keep, leaves what is in memory.
  */
 static int open_source(struct source *source, const struct mmun_vma *text, unsigned long base)
 {
-	struct mmun_object memory;
+	const struct headers *headers = &source->headers;
 
 	source->map = 0;
-	if (mmun_object_open_memory(&memory, base, &source->bias))
+	if (!read_headers(&source->headers, base) || !is_loaded(headers, text->inode))
 		return -ENOEXEC;
 	if (map_file(source, text->name, text->inode) &&
 	    !mmun_object_open_file(&source->object, (unsigned char *)source->map, source->size))
 		return 0;
 	close_source(source);
 	source->map = 0;
-	source->object = memory;
+	if (!copy_segments(source)) {
+		close_source(source);
+		return -ENOEXEC;
+	}
+	mmun_object_open_memory(&source->object, headers->program, headers->file.e_phnum,
+				headers->bias, (unsigned char *)source->map, headers->low);
 	return 0;
 }
 
@@ -201,13 +322,17 @@ static int take_finding(const struct mmun_finding *finding, void *arg)
 static bool is_copys_patch(const struct mmun_site *site)
 {
 	if (site->form == MMUN_FORM_BACK)
-		return site->at[0] == 0xe9 && site->at[site->length - 2] == 0xeb;
-	return site->form == MMUN_FORM_PAD && site->at[0] == 0xeb;
+		return site->now[0] == 0xe9 && site->now[site->length - 2] == 0xeb;
+	return site->form == MMUN_FORM_PAD && site->now[0] == 0xeb;
 }
 
 /* Ways in which other libraries redirect a function at its entry. */
-static bool is_foreign_patch(const unsigned char *at)
+static bool is_foreign_patch(const struct mmun_site *site)
 {
+	unsigned char at[2];
+
+	if (mmun_self_read(at, (unsigned long)site->function, sizeof(at)))
+		return false;
 	return at[0] == 0xe9 || (at[0] == 0xff && at[1] == 0x25) ||
 	       ((at[0] == 0x49 || at[0] == 0x48) && (at[1] & 0xf8) == 0xb8);
 }
@@ -216,7 +341,7 @@ static bool is_foreign_patch(const unsigned char *at)
  * Can the C library's sites be patched, or are they redirected by a library that
  * makes the call through syscall(), where we see it?
  */
-int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *refusal)
+static int check_image(const struct mmun_image *image, struct mmun_refusal *refusal)
 {
 	for (int i = 0; image->is_c_library && i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
@@ -224,7 +349,7 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 		if (site->patched || mmun_site_is_ours(site) || mmun_site_is_original(site))
 			continue;
 		/* int3 */
-		if (site->at[0] == 0xcc)
+		if (site->now[0] == 0xcc)
 			return mmun_self_refuse_breakpoint(image, (unsigned long)site->at,
 							   refusal);
 		if (is_copys_patch(site)) {
@@ -233,7 +358,7 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 				"link or preload one shared libmmunotify.so instead of several copies");
 			return -EBUSY;
 		}
-		if (!is_foreign_patch(site->function)) {
+		if (!is_foreign_patch(site)) {
 			mmun_self_refuse(refusal, -ENOTSUP,
 				"the C library's text in memory is not that of its file",
 				"find out which library or tool rewrites it (mmunotify(7), Limits)");
@@ -241,6 +366,32 @@ int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *r
 		}
 	}
 	return 0;
+}
+
+/* Something else may lie there by now. */
+static bool is_still_loaded(const struct mmun_image *image)
+{
+	struct headers headers;
+
+	return read_headers(&headers, image->base) && headers.bias == image->bias &&
+	       is_loaded(&headers, image->inode);
+}
+
+int mmun_self_check_image(struct mmun_image *image, struct mmun_refusal *refusal)
+{
+	int ret = 0;
+
+	for (int look = 0; look < 3; look++) {
+		image->used = !mmun_self_look(image);
+		ret = image->used ? check_image(image, refusal) : 0;
+		if (!ret)
+			return 0;
+		if (!is_still_loaded(image)) {
+			image->used = false;
+			return 0;
+		}
+	}
+	return ret;
 }
 
 /* A table as large as it can be, cut to what was needed. */
@@ -332,12 +483,12 @@ void mmun_self_free_images(struct mmun_image **images)
  * The executable segment that @text is of, whatever its mapping has been split into
  * since.  A file that was mapped by other means than loading has none there.
  */
-static bool find_text(struct mmun_image *image, const struct mmun_vma *text)
+static bool find_text(struct mmun_image *image, const struct headers *headers,
+		      const struct mmun_vma *text)
 {
-	const Elf64_Ehdr *header = (const Elf64_Ehdr *)image->base;
-	const Elf64_Phdr *program = (const Elf64_Phdr *)(image->base + header->e_phoff);
+	const Elf64_Phdr *program = headers->program;
 
-	for (int i = 0; i < header->e_phnum; i++) {
+	for (int i = 0; i < headers->file.e_phnum; i++) {
 		unsigned long start, end;
 
 		if (program[i].p_type != PT_LOAD || !(program[i].p_flags & PF_X))
@@ -380,19 +531,20 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 	}
 	image->stubs_ready = false;
 	image->base = base;
-	image->bias = source.bias;
+	image->bias = source.headers.bias;
 	image->is_linker = is_named(&source.object, "ld-linux-x86-64.so");
 	image->is_c_library = image->is_linker || is_named(&source.object, "libc.so.6");
 	image->inode = text->inode;
 	image->prot = PROT_READ | PROT_EXEC;
 	memcpy(image->path, text->name, sizeof(image->path));
-	if (!find_text(image, text))
+	if (!find_text(image, &source.headers, text))
 		goto out;
 	ret = scan_image(image, &source, refusal);
+	image->used = image->seen = !ret;
 	if (!ret)
 		ret = mmun_self_check_image(image, refusal);
-	if (!ret)
-		image->used = image->seen = true;
+	if (ret)
+		image->used = false;
 out:
 	close_source(&source);
 	return ret;

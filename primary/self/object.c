@@ -219,26 +219,20 @@ int mmun_object_open_file(struct mmun_object *object, const unsigned char *file,
 	return 0;
 }
 
-int mmun_object_open_memory(struct mmun_object *object, unsigned long base, unsigned long *bias)
+bool mmun_object_is_header(const Elf64_Ehdr *header)
 {
-	const Elf64_Ehdr *header = (const Elf64_Ehdr *)base;
-	const Elf64_Phdr *program;
+	return is_our_kind(header);
+}
 
+void mmun_object_open_memory(struct mmun_object *object, const Elf64_Phdr *program, int count,
+			     unsigned long bias, const unsigned char *bytes, unsigned long low)
+{
 	memset(object, 0, sizeof(*object));
-	if (!is_our_kind(header) ||
-	    header->e_phoff + header->e_phnum * sizeof(*program) > 4096)
-		return -ENOEXEC;
-	program = (const Elf64_Phdr *)(base + header->e_phoff);
-	*bias = base;
-	for (int i = 0; i < header->e_phnum; i++)
-		if (program[i].p_type == PT_LOAD && program[i].p_offset == 0)
-			*bias = base - program[i].p_vaddr;
-	for (int i = 0; i < header->e_phnum; i++)
+	for (int i = 0; i < count; i++)
 		if (program[i].p_type == PT_LOAD && program[i].p_flags & PF_R)
 			add_part(object, &program[i], program[i].p_filesz,
-				 (const unsigned char *)(*bias + program[i].p_vaddr));
-	read_tables(object, program, header->e_phnum, *bias);
-	return 0;
+				 bytes + (program[i].p_vaddr - low));
+	read_tables(object, program, count, bias);
 }
 
 static unsigned long frame_start(const struct mmun_object *object, unsigned int index)

@@ -43,8 +43,12 @@ struct mmun_object {
 
 /* Of @size bytes of a file.  Return 0 or -ENOEXEC. */
 int mmun_object_open_file(struct mmun_object *object, const unsigned char *file, size_t size);
-/* Of one loaded at @base; @bias is set to how far from 0 it lies. */
-int mmun_object_open_memory(struct mmun_object *object, unsigned long base, unsigned long *bias);
+/* Does it begin an object that we know how to read? */
+bool mmun_object_is_header(const Elf64_Ehdr *header);
+/* Of one that was loaded, @bias from its own addresses; @bytes: a copy of its readable
+ * segments, of which the first begins at @low. */
+void mmun_object_open_memory(struct mmun_object *object, const Elf64_Phdr *program, int count,
+			     unsigned long bias, const unsigned char *bytes, unsigned long low);
 
 /* NULL if they are not all there. */
 const void *mmun_object_at(const struct mmun_object *object, unsigned long address, size_t size);

@@ -41,6 +41,8 @@
 /* Text that changes at each look is somebody else's business. */
 #define LOOKS 8
 #define INT3 0xcc
+/* Bytes of text that are compared at a time. */
+#define LOOK 1024UL
 
 /* Consecutive pages that are replaced together. */
 struct run {
@@ -68,8 +70,8 @@ static bool lies_in(const struct mmun_site *site, struct run run)
 static bool wants_patch(const struct mmun_site *site)
 {
 	return mmun_site_is_original(site) &&
-	       (!site->pad || !memcmp(site->pad, site->saved_pad, site->pad_length) ||
-		!memcmp(site->pad, site->pad_bytes, site->pad_length));
+	       (!site->pad || !memcmp(site->now_pad, site->saved_pad, site->pad_length) ||
+		!memcmp(site->now_pad, site->pad_bytes, site->pad_length));
 }
 
 static bool wants_unpatch(const struct mmun_site *site)
@@ -233,39 +235,79 @@ static bool differs(const unsigned char *a, const unsigned char *b, unsigned lon
 	return memcmp(a, b, length) != 0;
 }
 
+/* What stands at the sites of @run, of which @bytes is a copy. */
+static void note_run(struct mmun_image *image, struct run run, const unsigned char *bytes)
+{
+	for (int i = 0; i < image->nr_sites; i++) {
+		struct mmun_site *site = &image->sites[i];
+
+		if (!lies_in(site, run))
+			continue;
+		memcpy(site->now, bytes + ((unsigned long)site->at - run.start), site->length);
+		if (site->pad)
+			memcpy(site->now_pad, bytes + ((unsigned long)site->pad - run.start),
+			       site->pad_length);
+	}
+}
+
+/* Is @run still what it was? */
+static int check_same(struct run run, const unsigned char *before, unsigned char *now)
+{
+	int ret = mmun_self_read(now, run.start, run.end - run.start);
+
+	if (ret)
+		return ret;
+	return differs(before, now, run.end - run.start) ? -ESTALE : 0;
+}
+
+/* Moves the copy that was made of @before over @run, which must not have changed. */
+static int move_over(struct run run, unsigned long copy, const unsigned char *before,
+		     unsigned char *now)
+{
+	unsigned long length = run.end - run.start;
+	long ret = mmun_self_move_begin();
+
+	if (ret)
+		return (int)ret;
+	ret = check_same(run, before, now);
+	if (!ret)
+		ret = mmun_syscall6(SYS_mremap, copy, length, length,
+				    MREMAP_MAYMOVE | MREMAP_FIXED, run.start, 0);
+	mmun_self_move_end();
+	return ret < 0 ? (int)ret : 0;
+}
+
 /* Copies @run, edits it and moves it over; the original must not change meanwhile. */
 static int swap_once(struct mmun_image *image, struct run run, edit_fn edit, enum step *step)
 {
-	const unsigned char *text = (const unsigned char *)run.start;
 	unsigned long length = run.end - run.start;
-	/* The edited copy, and behind it one as it was. */
-	long copy = mmun_syscall6(SYS_mmap, 0, 2 * length, PROT_READ | PROT_WRITE,
+	/* The edited copy, behind it one as it was, and room for another look. */
+	long copy = mmun_syscall6(SYS_mmap, 0, 3 * length, PROT_READ | PROT_WRITE,
 				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
+	unsigned char *before = (unsigned char *)copy + length;
 	long ret;
 
 	*step = MAKE_COPY;
 	if (copy < 0)
 		return (int)copy;
-	memcpy((void *)(copy + length), text, length);
-	memcpy((void *)copy, (void *)(copy + length), length);
+	ret = mmun_self_read(before, run.start, length);
+	if (ret)
+		goto unmap;
+	memcpy((void *)copy, before, length);
+	note_run(image, run, before);
 	edit((unsigned char *)copy, run, image);
 	*step = PROTECT_COPY;
 	ret = mmun_syscall3(SYS_mprotect, copy, length, image->prot);
 	if (ret)
 		goto unmap;
 	*step = MOVE_COPY;
-	if (differs((unsigned char *)copy + length, text, length)) {
-		ret = -ESTALE;
+	ret = move_over(run, copy, before, before + length);
+	if (ret)
 		goto unmap;
-	}
-	ret = mmun_syscall6(SYS_mremap, copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED,
-			    run.start, 0);
-	if (ret < 0)
-		goto unmap;
-	mmun_syscall3(SYS_munmap, copy + length, length, 0);
+	mmun_syscall3(SYS_munmap, copy + length, 2 * length, 0);
 	return 0;
 unmap:
-	mmun_syscall3(SYS_munmap, copy, 2 * length, 0);
+	mmun_syscall3(SYS_munmap, copy, 3 * length, 0);
 	return (int)ret;
 }
 
@@ -289,9 +331,10 @@ int mmun_self_write_text(const struct mmun_image *image, unsigned long at, const
 
 	if (copy < 0)
 		return (int)copy;
-	memcpy((void *)copy, (void *)run.start, size);
+	ret = mmun_self_read((void *)copy, run.start, size);
 	memcpy((char *)copy + (at - run.start), bytes, length);
-	ret = mmun_syscall3(SYS_mprotect, copy, size, image->prot);
+	if (!ret)
+		ret = mmun_syscall3(SYS_mprotect, copy, size, image->prot);
 	if (!ret)
 		ret = mmun_syscall6(SYS_mremap, copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED,
 				    run.start, 0);
@@ -375,9 +418,25 @@ static const unsigned char *map_file(const struct mmun_image *image, int fd, str
 	return ret > 0 ? (const unsigned char *)ret : NULL;
 }
 
-static void unmap_file(const unsigned char *file, struct run run)
+static void unmap_run(const unsigned char *bytes, struct run run)
 {
-	mmun_syscall3(SYS_munmap, (unsigned long)file, run.end - run.start, 0);
+	if (bytes)
+		mmun_syscall3(SYS_munmap, (unsigned long)bytes, run.end - run.start, 0);
+}
+
+/* What is in memory for @run; NULL when it is not all there. */
+static const unsigned char *copy_run(struct run run)
+{
+	unsigned long length = run.end - run.start;
+	long copy = mmun_syscall6(SYS_mmap, 0, length, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
+
+	if (copy < 0)
+		return NULL;
+	if (!mmun_self_read((void *)copy, run.start, length))
+		return (const unsigned char *)copy;
+	unmap_run((const unsigned char *)copy, run);
+	return NULL;
 }
 
 /* Is that byte part of what we have written? */
@@ -405,19 +464,19 @@ static bool is_breakpoint(const unsigned char *text, const unsigned char *file,
 /* The first breakpoint in @run; 0 if there is none, or the file is gone. */
 static unsigned long find_breakpoint(const struct mmun_image *image, int fd, struct run run)
 {
-	const unsigned char *text = (const unsigned char *)run.start;
 	const unsigned char *file = map_file(image, fd, run);
+	const unsigned char *text = file ? copy_run(run) : NULL;
 	unsigned long length = run.end - run.start, found = 0;
 
-	for (unsigned long i = 0; file && !found && i < length; i++) {
+	for (unsigned long i = 0; text && !found && i < length; i++) {
 		/* Most pages are the file's. */
 		if (!(i & ~MMUN_PAGE_MASK) && !differs(text + i, file + i, MMUN_PAGE_SIZE))
 			i += MMUN_PAGE_SIZE - 1;
 		else if (is_breakpoint(text, file, i, length))
 			found = run.start + i;
 	}
-	if (file)
-		unmap_file(file, run);
+	unmap_run(text, run);
+	unmap_run(file, run);
 	return found && !is_our_byte(image, found) ? found : 0;
 }
 
@@ -456,6 +515,15 @@ int mmun_self_refuse_breakpoint(const struct mmun_image *image, unsigned long at
 	return -EBUSY;
 }
 
+/* An image that has been unloaded meanwhile is none. */
+static int drop_unloaded(struct mmun_image *image, int error)
+{
+	if (error != -EFAULT)
+		return error;
+	image->used = false;
+	return 0;
+}
+
 /* A site that we patched and somebody put back is no longer ours. */
 static void check_sites(struct mmun_image *image)
 {
@@ -488,14 +556,19 @@ static int check_breakpoints(struct mmun_image *image, struct mmun_refusal *refu
 static int patch_image(struct mmun_image *image, struct mmun_refusal *refusal)
 {
 	struct run run = { .end = 0 };
-	enum step step;
-	int ret = 0;
+	enum step step = MAKE_COPY;
+	int ret = mmun_self_look(image);
 
-	check_sites(image);
+	if (!ret)
+		check_sites(image);
 	while (!ret && next_run(image, run.end, &run))
 		if (any_in(image, run, wants_patch))
 			ret = swap(image, run, edit_patch, &step);
 
+	/* Some may be, even if it failed. */
+	if (ret != -EFAULT && mmun_self_look(image))
+		ret = -EFAULT;
+	ret = drop_unloaded(image, ret);
 	/* One that somebody else has written over since is still patched. */
 	for (int i = 0; i < image->nr_sites; i++)
 		if (mmun_site_is_ours(&image->sites[i]))
@@ -612,6 +685,15 @@ int mmun_self_prepare_patch(struct mmun_image *images, struct mmun_refusal *refu
 	return ret ? ret : make_stubs(images, refusal);
 }
 
+static bool any_c_library(const struct mmun_image *images)
+{
+	const struct mmun_image *image = images;
+
+	while (image && !(image->used && image->is_c_library && !image->is_linker))
+		image = image->next;
+	return image;
+}
+
 int mmun_self_patch_all(struct mmun_image *images, struct mmun_refusal *refusal)
 {
 	struct reserve undo = { 0 };
@@ -621,24 +703,38 @@ int mmun_self_patch_all(struct mmun_image *images, struct mmun_refusal *refusal)
 		free_stubs(images);
 		return explain(refusal, MAKE_COPY, ret, MARGIN);
 	}
-	for (struct mmun_image *image = images; !ret && image; image = image->next)
-		if (image->used)
-			ret = patch_image(image, refusal);
+	/* The linker first: from then on it is seen when it unloads one of the others. */
+	for (int pass = 0; pass < 2; pass++)
+		for (struct mmun_image *image = images; !ret && image; image = image->next)
+			if (image->used && image->is_linker == !pass)
+				ret = patch_image(image, refusal);
 	release(&undo);
+	if (!ret && !any_c_library(images))
+		ret = explain(refusal, MAKE_COPY, -ENOMEM, MARGIN);
 	return ret;
 }
 
-/* Would @run be the file's if our bytes were taken out? */
+/* Would [@at, @at + LOOK) be the file's if our bytes were taken out? */
+static bool is_part_but_for_us(const struct mmun_image *image, unsigned long at,
+			       const unsigned char *file)
+{
+	unsigned char text[LOOK];
+	bool is = !mmun_self_read(text, at, LOOK);
+
+	for (unsigned long i = 0; is && i < LOOK; i++)
+		is = text[i] == file[i] || is_our_byte(image, at + i);
+	return is;
+}
+
+/* In parts, on the stack: there may be no room for another mapping. */
 static bool is_file_but_for_us(const struct mmun_image *image, int fd, struct run run)
 {
-	const unsigned char *text = (const unsigned char *)run.start;
 	const unsigned char *file = map_file(image, fd, run);
 	bool is = file;
 
-	for (unsigned long i = 0; is && i < run.end - run.start; i++)
-		is = text[i] == file[i] || is_our_byte(image, run.start + i);
-	if (file)
-		unmap_file(file, run);
+	for (unsigned long at = 0; is && at < run.end - run.start; at += LOOK)
+		is = is_part_but_for_us(image, run.start + at, file + at);
+	unmap_run(file, run);
 	return is;
 }
 
@@ -647,30 +743,35 @@ static int map_file_again(struct mmun_image *image, int fd, struct run run)
 {
 	long ret;
 
-	if (!is_file_but_for_us(image, fd, run))
-		return -ESTALE;
-	ret = mmun_syscall6(SYS_mmap, run.start, run.end - run.start, image->prot,
-			    MAP_PRIVATE | MAP_FIXED, fd,
-			    run.start - image->text_start + image->text_offset);
+	ret = mmun_self_move_begin();
+	if (ret)
+		return (int)ret;
+	ret = is_file_but_for_us(image, fd, run) ?
+		mmun_syscall6(SYS_mmap, run.start, run.end - run.start, image->prot,
+			      MAP_PRIVATE | MAP_FIXED, fd,
+			      run.start - image->text_start + image->text_offset) : -ESTALE;
+	mmun_self_move_end();
 	return ret < 0 ? (int)ret : 0;
 }
 
 static int unpatch_image(struct mmun_image *image)
 {
 	struct run run = { .end = 0 };
-	int fd = open_file(image), ret = 0;
+	int fd = open_file(image), ret = mmun_self_look(image);
 	enum step step;
 
 	while (!ret && next_run(image, run.end, &run)) {
 		if (!any_in(image, run, wants_unpatch))
 			continue;
 		ret = map_file_again(image, fd, run);
-		if (ret)
+		if (ret && ret != -EFAULT)
 			ret = swap(image, run, edit_unpatch, &step);
 	}
 	close_file(fd);
+	if (!ret)
+		ret = mmun_self_look(image);
 	check_sites(image);
-	return ret;
+	return drop_unloaded(image, ret);
 }
 
 int mmun_self_patch(struct mmun_image *image)
@@ -692,11 +793,14 @@ int mmun_self_unpatch_all(struct mmun_image *images)
 {
 	int ret = 0;
 
-	for (struct mmun_image *image = images; image; image = image->next) {
-		int one = image->used ? unpatch_image(image) : 0;
+	/* The linker last. */
+	for (int pass = 0; pass < 2; pass++)
+		for (struct mmun_image *image = images; image; image = image->next) {
+			int one = image->used && image->is_linker == pass ?
+				unpatch_image(image) : 0;
 
-		ret = ret ? ret : one;
-	}
+			ret = ret ? ret : one;
+		}
 	return ret;
 }
 
@@ -709,8 +813,10 @@ bool mmun_self_is_patched(const struct mmun_image *images)
 	return false;
 }
 
-bool mmun_self_is_covered(const struct mmun_image *image)
+bool mmun_self_is_covered(struct mmun_image *image)
 {
+	if (mmun_self_look(image))
+		return false;
 	for (int i = 0; i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
 

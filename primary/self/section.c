@@ -237,12 +237,19 @@ static inline int leaving(struct section *section, int ret)
 	return ret;
 }
 
+/* The end of dlclose(). */
+static inline bool unloads(const struct section *section)
+{
+	return section->regs->site->in_linker && section->nr == SYS_munmap;
+}
+
 int mmun_self_before(struct mmun_regs *regs, void *space)
 {
 	struct section *section = space;
 	int nr = regs->site->nr >= 0 ? regs->site->nr : (int)regs->nr;
 	const struct mmun_call *call = mmun_call_of(nr);
 	struct mm_struct *mm = mmun_self_mm();
+	int ret;
 
 	regs->nr = nr;
 	if (mmun_unlikely(!call)) {
@@ -270,10 +277,15 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	section->opened = 0;
 	/* Where nobody listens the read section still counts: a registration waits for
 	 * the calls under way. */
-	if (enter(section))
-		return leaving(section, (int)notify(notify_start, section));
-	section->change.nr_ranges = 0;
-	return MMUN_TOLD;
+	if (enter(section)) {
+		ret = leaving(section, (int)notify(notify_start, section));
+	} else {
+		section->change.nr_ranges = 0;
+		ret = MMUN_TOLD;
+	}
+	if (mmun_unlikely(unloads(section)) && ret == MMUN_TOLD)
+		mmun_self_unmap_begin();
+	return ret;
 }
 
 static long describe(void *arg)
@@ -436,6 +448,8 @@ void mmun_self_after(struct mmun_regs *regs, void *space)
 {
 	struct section *section = space;
 
+	if (mmun_unlikely(unloads(section)))
+		mmun_self_unmap_end();
 	if (section->change.nr_ranges || section->change.by_file) {
 		look_at_result(section);
 		notify(notify_end, section);

@@ -149,6 +149,7 @@ static int begin_epoch(void)
 	}
 	if (self.word && !mmun_load_acquire(self.word)) {
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
+		mmun_self_move_forget();
 		self.started = false;
 		mmun_strict_forget();
 	}

@@ -102,6 +102,8 @@ struct mmun_site {
 	unsigned char length, pad_length;
 	unsigned char saved[24], bytes[24];
 	unsigned char saved_pad[8], pad_bytes[8];
+	/* What stood there at the last look (mmun_self_look()). */
+	unsigned char now[24], now_pad[8];
 	/* Instructions from @at to the system call: they run in the stub. */
 	unsigned char run_length, run[MMUN_RUN_LENGTH];
 };
@@ -117,18 +119,18 @@ static inline unsigned char *mmun_site_end(const struct mmun_site *site)
 						   site->at + site->length;
 }
 
-/* Does the program's own code stand there? */
+/* Did the program's own code stand there at the last look? */
 static inline bool mmun_site_is_original(const struct mmun_site *site)
 {
-	return !__builtin_memcmp(site->at, site->saved, site->length);
+	return !__builtin_memcmp(site->now, site->saved, site->length);
 }
 
-/* Does ours? */
+/* Did ours? */
 static inline bool mmun_site_is_ours(const struct mmun_site *site)
 {
-	return site->stub && !__builtin_memcmp(site->at, site->bytes, site->length) &&
+	return site->stub && !__builtin_memcmp(site->now, site->bytes, site->length) &&
 	       (!site->pad ||
-		!__builtin_memcmp(site->pad, site->pad_bytes, site->pad_length));
+		!__builtin_memcmp(site->now_pad, site->pad_bytes, site->pad_length));
 }
 
 #define MMUN_STUB_SIZE 192

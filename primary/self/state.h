@@ -114,8 +114,26 @@ void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
 /* Of a list that nobody else has seen and that has no stubs. */
 void mmun_self_free_images(struct mmun_image **images);
-/* Is what stands in memory now something that can be patched? */
-int mmun_self_check_image(const struct mmun_image *image, struct mmun_refusal *refusal);
+/* Is what stands in memory now something that can be patched?  An image that has been
+ * unloaded is no longer used, and that is no failure. */
+int mmun_self_check_image(struct mmun_image *image, struct mmun_refusal *refusal);
+
+/*
+ * text.c: text that another thread may unload meanwhile.  Return 0, or -EFAULT when it
+ * is not (all) there.
+ */
+int mmun_self_read(void *to, unsigned long from, size_t size);
+/* Note what stands at the sites now. */
+int mmun_self_look(struct mmun_image *image);
+/* Around the move of a page over text, after which nothing of the linker's is unmapped
+ * until the end.  Return 0, or -EBUSY: the linker unmaps all the time. */
+int mmun_self_move_begin(void);
+void mmun_self_move_end(void);
+/* Around an munmap() of the linker. */
+void mmun_self_unmap_begin(void);
+void mmun_self_unmap_end(void);
+/* In a forked child: those who did either are not here. */
+void mmun_self_move_forget(void);
 
 /* stub.c */
 int mmun_self_make_stubs(struct mmun_image *image);
@@ -155,7 +173,7 @@ int mmun_self_unpatch(struct mmun_image *image);
 int mmun_self_write_text(const struct mmun_image *image, unsigned long at, const void *bytes,
 			 size_t length);
 /* Has somebody else written over a site that we patched? */
-bool mmun_self_is_covered(const struct mmun_image *image);
+bool mmun_self_is_covered(struct mmun_image *image);
 /*
  * Wait for the calls that entered the kernel before their site was patched.
  * *@unsettled: threads that were not seen to leave theirs.  Return 0; -errno when the
