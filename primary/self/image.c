@@ -511,6 +511,16 @@ static bool is_named(const struct mmun_object *object, const char *prefix)
 	return !strncmp(mmun_object_soname(object), prefix, strlen(prefix));
 }
 
+/*
+ * ThreadSanitizer's runtime makes memory calls with its own locks held, and what it has
+ * instrumented takes those locks again.  Callbacks are not instrumented (mmunotify(7));
+ * where the core is, in a build that tests it, the runtime's calls are left alone.
+ */
+static bool must_not_be_entered(const struct mmun_object *object)
+{
+	return MMUN_CORE_IS_INSTRUMENTED && mmun_object_defines(object, "__tsan_init");
+}
+
 static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 		     unsigned long base, struct mmun_refusal *refusal)
 {
@@ -524,6 +534,8 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 	}
 	if (open_source(&source, text, base))
 		return 0;
+	if (must_not_be_entered(&source.object))
+		goto out;
 	image = free_image(images);
 	if (!image) {
 		ret = -ENOMEM;

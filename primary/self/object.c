@@ -52,6 +52,19 @@ const char *mmun_object_soname(const struct mmun_object *object)
 	return name ? name : "";
 }
 
+bool mmun_object_defines(const struct mmun_object *object, const char *name)
+{
+	for (unsigned int i = 0; i < object->nr_symbols; i++) {
+		const Elf64_Sym *symbol = &object->symbols[i];
+		const char *its = symbol->st_shndx ?
+			string_at(object, object->strings + symbol->st_name) : NULL;
+
+		if (its && !strcmp(its, name))
+			return true;
+	}
+	return false;
+}
+
 /* The number of symbols is the end of the last chain of the hash table. */
 static unsigned int count_symbols(const struct mmun_object *object, unsigned long address)
 {
