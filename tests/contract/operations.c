@@ -359,6 +359,8 @@ int main(int argc, char **argv)
 	struct outcome *out = mmap(NULL, 2 * sizeof(*out), PROT_READ | PROT_WRITE,
 				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
+	if (THREAD_SANITIZED && getenv("MMUNOTIFY_STRICT"))
+		skip_all(STRICT_REASON);
 	if (pagemap_open() || !pagemap_shows_frames())
 		skip_all("frame numbers need CAP_SYS_ADMIN (run as root)");
 	lend_hugetlb("4", hugetlb_before, sizeof(hugetlb_before));

@@ -31,4 +31,8 @@
 #define THREAD_END_REASON \
 	"ThreadSanitizer forgets a thread before libc gives its stack back"
 
+/* Why strict mode cannot be on under ThreadSanitizer, where the core is instrumented. */
+#define STRICT_REASON \
+	"ThreadSanitizer's runtime calls the kernel with locks held that the core's atomics take"
+
 #endif
