@@ -10,22 +10,29 @@
 
 #include <string.h>
 
-/* What follows an opcode. */
+/* What follows an opcode; the low bits are how many bytes an immediate has that no
+ * prefix changes. */
 enum {
-	N,	/* nothing */
-	M,	/* modrm */
-	B,	/* one byte */
-	Z,	/* four bytes, two with the operand size prefix */
-	V,	/* eight with REX.W, else as Z */
-	D,	/* four bytes, a displacement: the prefix does not change it */
-	MB, MZ,	/* modrm, then an immediate */
-	W,	/* two bytes */
-	E,	/* three: enter */
-	O,	/* an address: eight bytes, four with its prefix */
-	G,	/* modrm, and an immediate if the register field is 0 or 1: test */
-	P,	/* a prefix */
-	X,	/* no instruction here */
+	/* Branches, and what else the short way leaves to the long one. */
+	L = 0x80,
+
+	N = 0,		/* nothing */
+	B = 1,		/* one byte */
+	W = 2,		/* two bytes */
+	E = 3,		/* three: enter */
+	Z = 4,		/* four bytes, two with the operand size prefix */
+	D = 4 | 0x08,	/* four bytes, a displacement: the prefix does not change it */
+	V = 4 | 0x10,	/* eight with REX.W, else as Z */
+	M = 0x20,	/* modrm */
+	MB = M | B, MZ = M | Z,	/* modrm, then an immediate */
+	O = L | 0x40,	/* an address: eight bytes, four with its prefix */
+	G = L | 0x41,	/* modrm, and an immediate if the register field is 0 or 1: test */
+	P = L | 0x42,	/* a prefix */
+	X = L | 0x43,	/* no instruction here */
+
+	BL = B | L, ML = M | L, MZL = MZ | L, DL = D | L,
 };
+#define IMMEDIATE 0x07
 
 static const unsigned char one_byte[256] = {
 	/* 00 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, P,
@@ -35,27 +42,27 @@ static const unsigned char one_byte[256] = {
 	/* 40 */ P, P, P, P, P, P, P, P, P, P, P, P, P, P, P, P,
 	/* 50 */ N, N, N, N, N, N, N, N, N, N, N, N, N, N, N, N,
 	/* 60 */ X, X, P, M, P, P, P, P, Z, MZ, B, MB, N, N, N, N,
-	/* 70 */ B, B, B, B, B, B, B, B, B, B, B, B, B, B, B, B,
-	/* 80 */ MB, MZ, X, MB, M, M, M, M, M, M, M, M, M, M, M, M,
+	/* 70 */ BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL, BL,
+	/* 80 */ MB, MZ, X, MB, M, M, M, M, M, M, M, M, M, M, M, ML,
 	/* 90 */ N, N, N, N, N, N, N, N, N, N, X, N, N, N, N, N,
 	/* a0 */ O, O, O, O, N, N, N, N, B, Z, N, N, N, N, N, N,
 	/* b0 */ B, B, B, B, B, B, B, B, V, V, V, V, V, V, V, V,
-	/* c0 */ MB, MB, W, N, P, P, MB, MZ, E, N, W, N, N, B, X, N,
+	/* c0 */ MB, MB, W, N, P, P, MB, MZL, E, N, W, N, N, B, X, N,
 	/* d0 */ M, M, M, M, X, X, X, N, M, M, M, M, M, M, M, M,
-	/* e0 */ B, B, B, B, B, B, B, B, D, D, X, B, N, N, N, N,
-	/* f0 */ P, N, P, P, N, N, G, G, N, N, N, N, N, N, M, M,
+	/* e0 */ BL, BL, BL, BL, B, B, B, B, D, DL, X, BL, N, N, N, N,
+	/* f0 */ P, N, P, P, N, N, G, G, N, N, N, N, N, N, M, ML,
 };
 
 static const unsigned char two_bytes[256] = {
 	/* 00 */ M, M, M, M, X, N, N, N, N, N, X, N, X, M, N, MB,
 	/* 10 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
-	/* 20 */ M, M, M, M, X, X, X, X, M, M, M, M, M, M, M, M,
+	/* 20 */ ML, ML, ML, ML, X, X, X, X, M, M, M, M, M, M, M, M,
 	/* 30 */ N, N, N, N, N, N, X, N, P, X, P, X, X, X, X, X,
 	/* 40 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 	/* 50 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 	/* 60 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 	/* 70 */ MB, MB, MB, MB, M, M, M, N, M, M, M, M, M, M, M, M,
-	/* 80 */ D, D, D, D, D, D, D, D, D, D, D, D, D, D, D, D,
+	/* 80 */ DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL, DL,
 	/* 90 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 	/* a0 */ N, N, N, M, MB, M, M, M, N, N, N, M, MB, M, M, M,
 	/* b0 */ M, M, M, M, M, M, M, M, M, M, MB, M, M, M, M, M,
@@ -262,11 +269,84 @@ bool mmun_insn_decode(struct mmun_insn *insn, const unsigned char *code, unsigne
 	} else {
 		form = one_byte[byte];
 	}
-	form = special_form(insn, form);
+	form = special_form(insn, form < O ? form & ~L : form);
 	if (form == X || form == P || !read_operands(insn, &reader, form, address32))
 		return false;
 	insn->length = reader.at;
 	return true;
+}
+
+/* modrm and what it brings: a SIB byte, a displacement. */
+static unsigned int memory_length(const unsigned char *modrm)
+{
+	unsigned int mod = modrm[0] >> 6, rm = modrm[0] & 7;
+	bool sib = rm == 4 && mod != 3;
+	bool no_base = mod == 0 && (sib ? modrm[1] & 7 : rm) == 5;
+
+	/* Half a byte for each mod: no displacement, 1, 4, none. */
+	return 1 + sib + (0x0410 >> 4 * mod & 15) + (no_base ? 4 : 0);
+}
+
+/* The length of what neither jumps nor branches, if its form is frequent, else 0; reads
+ * up to 15 bytes. */
+static unsigned int plain_length(const unsigned char *code)
+{
+	const unsigned char *p = code;
+	unsigned int form, length;
+	bool wide = false;
+
+	/* The prefix of the operand size counts for immediates only: not behind 0f. */
+	if (*p == 0x64 || ((*p == 0x66 || *p == 0xf2 || *p == 0xf3) &&
+			   (p[1] == 0x0f || ((p[1] & 0xf0) == 0x40 && p[2] == 0x0f))))
+		p++;
+	if ((*p & 0xf0) == 0x40)
+		wide = *p++ & 8;
+	form = *p == 0x0f ? two_bytes[*++p] : one_byte[*p];
+	if (form & L)
+		return 0;
+	length = p + 1 - code + (form & IMMEDIATE);
+	if (form & M)
+		length += memory_length(p + 1);
+	else if (form == V && wide)
+		length += 4;
+	return length;
+}
+
+unsigned int mmun_insn_pass(const unsigned char *code, unsigned int at, unsigned int size,
+			    unsigned char *lengths)
+{
+	unsigned int length;
+
+	for (; at + 15 <= size; at += length) {
+		length = plain_length(code + at);
+		if (!length)
+			break;
+		lengths[at] |= length;
+	}
+	return at;
+}
+
+unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size,
+				    long *distance)
+{
+	unsigned int length;
+	int value;
+
+	if (size < 6)
+		return 0;
+	if ((*code & 0xf0) == 0x70 || *code == 0xeb) {
+		*distance = (signed char)code[1];
+		return 2;
+	}
+	if (*code == 0xe9)
+		length = 5;
+	else if (*code == 0x0f && (code[1] & 0xf0) == 0x80)
+		length = 6;
+	else
+		return 0;
+	memcpy(&value, code + length - 4, 4);
+	*distance = value;
+	return length;
 }
 
 enum mmun_flow mmun_insn_flow(const struct mmun_insn *insn)

@@ -51,6 +51,21 @@ static inline bool mmun_insn_has_memory(const struct mmun_insn *insn)
  * Return: false if that is no instruction that we know. */
 bool mmun_insn_decode(struct mmun_insn *insn, const unsigned char *code, unsigned long size);
 
+/*
+ * Pass over instructions of frequent forms that neither jump nor branch, from @at on:
+ * the length of each is added to the byte of @lengths where it begins.
+ * Return: where one is that must be decoded.
+ */
+unsigned int mmun_insn_pass(const unsigned char *code, unsigned int at, unsigned int size,
+			    unsigned char *lengths);
+
+/*
+ * The frequent jumps and branches: those without a prefix.
+ * Return: the length, and how far behind the instruction the target is; 0: decode it.
+ */
+unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size,
+				    long *distance);
+
 /* How it goes on. */
 enum mmun_flow {
 	MMUN_FLOW_NEXT,		/* with the next instruction */

@@ -20,6 +20,7 @@
 #include <sys/syscall.h>
 
 #include "insn.h"
+#include "search.h"
 #include "state.h"
 
 #define MAX_FUNCTION (256UL << 10)
@@ -45,7 +46,9 @@ struct scan {
 	const struct mmun_object *object;
 	const struct mmun_object_part *part;
 	bool is_c_library;
-	/* For each byte of the segment, how many far branches lead there, up to 255. */
+	/* For each byte of the functions with system calls, how many far branches lead
+	 * there from the whole segment, up to 255: what only looks like one makes a
+	 * number unknown that could have been known, no worse. */
 	unsigned char *far_targets;
 
 	struct mmun_function function;
@@ -74,45 +77,13 @@ static void unmap_memory(void *at, unsigned long size)
 		mmun_syscall3(SYS_munmap, (unsigned long)at, mmun_page_up(size), 0);
 }
 
-static int immediate(const unsigned char *at)
-{
-	int value;
-
-	memcpy(&value, at, sizeof(value));
-	return value;
-}
-
-static void note_far_target(struct scan *scan, const unsigned char *behind, int distance)
-{
-	unsigned long target = behind - scan->part->bytes + distance;
-
-	if (target < scan->part->end - scan->part->start && scan->far_targets[target] < 255)
-		scan->far_targets[target]++;
-}
-
-/*
- * Branches with a distance of four bytes, found at every byte: what only looks
- * like one makes a number unknown that could have been known, no worse.
- */
-static void find_far_targets(struct scan *scan)
-{
-	const unsigned char *start = scan->part->bytes, *p;
-	const unsigned char *end = start + (scan->part->end - scan->part->start) - 6;
-
-	for (p = start; p < end && (p = memchr(p, 0xe9, end - p)); p++)
-		note_far_target(scan, p + 5, immediate(p + 1));
-	for (p = start; p < end && (p = memchr(p, 0x0f, end - p)); p++)
-		if ((p[1] & 0xf0) == 0x80)
-			note_far_target(scan, p + 6, immediate(p + 2));
-}
-
 /* Entries of a jump table are distances from its start: those that lie in the
  * function are ways into it. */
 static void note_table(struct scan *scan, unsigned long table)
 {
 	for (unsigned long at = table;; at += 4) {
 		const unsigned char *entry = mmun_object_at(scan->object, at, 4);
-		unsigned long target = entry ? table + immediate(entry) - scan->function.start :
+		unsigned long target = entry ? table + mmun_search_distance(entry) - scan->function.start :
 					       ~0UL;
 
 		if (target >= scan->size)
@@ -131,29 +102,35 @@ static void note_tables(struct scan *scan)
 			break;
 		if (!insn.map && !insn.vector && insn.opcode == 0x8d && insn.rip_relative)
 			note_table(scan, scan->function.start + at + insn.length +
-				   immediate(scan->code + at + insn.displacement_at));
+				   mmun_search_distance(scan->code + at + insn.displacement_at));
 	}
+}
+
+static void add_branch(struct scan *scan, unsigned int from, unsigned int length, long distance,
+		       bool is_far)
+{
+	unsigned long target = from + length + distance;
+	struct branch *branch = &scan->branches[scan->nr_branches];
+
+	if (target >= scan->size)
+		return;
+	scan->map[target] |= TARGET;
+	branch->from = from;
+	branch->to = target;
+	branch->is_far = is_far;
+	scan->nr_branches++;
 }
 
 static void note_branch(struct scan *scan, const struct mmun_insn *insn, unsigned int at)
 {
-	struct branch *branch = &scan->branches[scan->nr_branches];
 	long distance;
-	unsigned long target;
 
 	if (mmun_insn_flow(insn) == MMUN_FLOW_AWAY && !insn->map && insn->opcode == 0xff)
 		scan->jumps_by_table = true;
-	if (mmun_insn_flow(insn) == MMUN_FLOW_CALL ||
-	    !mmun_insn_target(insn, scan->code + at, &distance))
-		return;
-	target = at + insn->length + distance;
-	if (target >= scan->size)
-		return;
-	scan->map[target] |= TARGET;
-	branch->from = at;
-	branch->to = target;
-	branch->is_far = insn->immediate_size == 4 && insn->opcode != 0xc7;
-	scan->nr_branches++;
+	if (mmun_insn_flow(insn) != MMUN_FLOW_CALL &&
+	    mmun_insn_target(insn, scan->code + at, &distance))
+		add_branch(scan, at, insn->length, distance,
+			   insn->immediate_size == 4 && insn->opcode != 0xc7);
 }
 
 static unsigned int count_far_branches(const struct scan *scan, unsigned int at)
@@ -165,14 +142,26 @@ static unsigned int count_far_branches(const struct scan *scan, unsigned int at)
 	return count;
 }
 
-/* Ways from other functions: more far branches than ours account for. */
-static void note_outside(struct scan *scan)
+/* Ways from other functions are more far branches than ours account for. */
+static bool is_outside(const struct scan *scan, unsigned int at)
 {
-	const unsigned char *far = scan->far_targets + (scan->function.start - scan->part->start);
+	unsigned int far = scan->far_targets[scan->function.start - scan->part->start + at];
 
-	for (unsigned int at = 1; at < scan->size; at++)
-		if (far[at] && far[at] > count_far_branches(scan, at))
-			scan->map[at] |= OUTSIDE;
+	return scan->map[at] & OUTSIDE || (far && far > count_far_branches(scan, at));
+}
+
+/* Does anybody lead there but by falling through? */
+static bool is_target(const struct scan *scan, unsigned int at)
+{
+	return scan->map[at] & TARGET || is_outside(scan, at);
+}
+
+static bool find_function(const struct scan *scan, unsigned long address,
+			  struct mmun_function *function)
+{
+	return mmun_object_function(scan->object, address, function) &&
+	       function->start >= scan->part->start && function->end <= scan->part->end &&
+	       function->end - function->start <= MAX_FUNCTION;
 }
 
 /* Decodes the function that @address is in. */
@@ -184,9 +173,7 @@ static bool enter_function(struct scan *scan, unsigned long address)
 	if (scan->decoded && address >= scan->function.start && address < scan->function.end)
 		return true;
 	scan->decoded = false;
-	if (!mmun_object_function(scan->object, address, &function) ||
-	    function.start < scan->part->start || function.end > scan->part->end ||
-	    function.end - function.start > MAX_FUNCTION)
+	if (!find_function(scan, address, &function))
 		return false;
 	scan->function = function;
 	scan->code = scan->part->bytes + (function.start - scan->part->start);
@@ -194,9 +181,21 @@ static bool enter_function(struct scan *scan, unsigned long address)
 	scan->nr_branches = 0;
 	scan->jumps_by_table = false;
 	memset(scan->map, 0, scan->size);
-	while (at < scan->size) {
+	for (;;) {
 		struct mmun_insn insn;
+		unsigned int length;
+		long distance;
 
+		at = mmun_insn_pass(scan->code, at, scan->size, scan->map);
+		if (at == scan->size)
+			break;
+		length = mmun_insn_plain_branch(scan->code + at, scan->size - at, &distance);
+		if (length) {
+			scan->map[at] |= length;
+			add_branch(scan, at, length, distance, length > 2);
+			at += length;
+			continue;
+		}
 		if (!mmun_insn_decode(&insn, scan->code + at, scan->size - at))
 			return false;
 		scan->map[at] |= insn.length;
@@ -205,7 +204,6 @@ static bool enter_function(struct scan *scan, unsigned long address)
 	}
 	if (scan->jumps_by_table)
 		note_tables(scan);
-	note_outside(scan);
 	scan->decoded = true;
 	return true;
 }
@@ -313,7 +311,7 @@ static bool falls_through(const struct scan *scan, unsigned int at, struct walk 
 	if (flow == MMUN_FLOW_JUMP || flow == MMUN_FLOW_AWAY)
 		return false;
 	for (unsigned int i = 1; i < insn.length; i++)
-		walk->unknown |= (scan->map[at + i] & (TARGET | OUTSIDE)) != 0;
+		walk->unknown |= is_target(scan, at + i);
 	return true;
 }
 
@@ -323,7 +321,7 @@ static void step_back(const struct scan *scan, struct walk *walk, struct mmun_fi
 	unsigned int before = previous(scan, state.at);
 	bool reached = false;
 
-	if (scan->map[state.at] & OUTSIDE || state.at == 0) {
+	if (state.at == 0 || is_outside(scan, state.at)) {
 		walk->unknown = true;
 		return;
 	}
@@ -391,7 +389,7 @@ static bool try_back(const struct scan *scan, unsigned int at, struct mmun_findi
 	    !reads_stack_only(&insn, scan->code + before))
 		return false;
 	/* Who comes by a branch has not run what is in front. */
-	if (scan->map[at] & (TARGET | OUTSIDE) &&
+	if (is_target(scan, at) &&
 	    !(insn.opcode == 0xb8 && insn.length == 5 && finding->nr >= 0))
 		return false;
 	finding->form = MMUN_FORM_BACK;
@@ -469,7 +467,7 @@ static unsigned long pad_inside(const struct scan *scan, unsigned long address)
 		    mmun_insn_flow(&insn) != MMUN_FLOW_AWAY)
 			continue;
 		for (end = next; end < scan->size && is_nop_at(scan, end) &&
-		     !(scan->map[end] & (TARGET | OUTSIDE));)
+		     !is_target(scan, end);)
 			end += scan->map[end] & LENGTH;
 		pad = pad_within(scan, scan->function.start + next,
 				 scan->function.start + end, address);
@@ -508,7 +506,7 @@ static bool try_run(const struct scan *scan, unsigned int at, struct mmun_findin
 		struct mmun_insn insn;
 
 		/* Who comes by a branch would miss the jump. */
-		if (scan->map[start] & (TARGET | OUTSIDE))
+		if (is_target(scan, start))
 			return false;
 		before = previous(scan, start);
 		if (before == start || at - before > MAX_RUN)
@@ -628,7 +626,7 @@ static bool is_id_change(const struct scan *scan, unsigned int at)
 /* Does anybody lead to the instructions in front of @at?  If not they may be data. */
 static bool is_reached(const struct scan *scan, unsigned int at)
 {
-	while (at && !(scan->map[at] & (TARGET | OUTSIDE))) {
+	while (at && !is_target(scan, at)) {
 		unsigned int before = previous(scan, at);
 		struct mmun_insn insn;
 		enum mmun_flow flow;
@@ -689,7 +687,7 @@ static int find_callers(struct scan *scan, const struct mmun_finding *function,
 		for (p = start; p < end && (p = memchr(p, opcode, end - p)); p++) {
 			unsigned long at = scan->part->start + (p - start);
 
-			if (at + 5 + immediate(p + 1) != function->function.start)
+			if (at + 5 + mmun_search_distance(p + 1) != function->function.start)
 				continue;
 			if (!enter_function(scan, at) ||
 			    !(scan->map[at - scan->function.start] & LENGTH))
@@ -753,30 +751,67 @@ static int examine(struct scan *scan, unsigned long address, struct mmun_finding
 	return fn(&finding, arg);
 }
 
-static int scan_bytes(struct scan *scan, mmun_finding_fn fn, void *arg)
+static const unsigned char *end_of(const struct mmun_object_part *part)
 {
-	const unsigned char *start = scan->part->bytes, *p = start;
-	const unsigned char *end = start + (scan->part->end - scan->part->start) - 1;
+	return part->bytes + (part->end - part->start);
+}
+
+#define FOR_EACH_SYSCALL(p, part)						\
+	for (const unsigned char *p = mmun_search_syscall((part)->bytes, end_of(part)); \
+	     p < end_of(part); p = mmun_search_syscall(p + 1, end_of(part)))
+
+/* A bit for each block of code. */
+static unsigned long size_of_blocks(const struct mmun_object_part *part)
+{
+	return (part->end - part->start) / MMUN_SEARCH_BLOCK / 8 + 1;
+}
+
+static bool has_block(const unsigned char *blocks, unsigned long block)
+{
+	return blocks[block / 8] >> block % 8 & 1;
+}
+
+static void set_block(unsigned char *blocks, unsigned long block)
+{
+	blocks[block / 8] |= 1 << block % 8;
+}
+
+/* Looks at those that begin in one block. */
+static int scan_block(struct scan *scan, unsigned long block, struct mmun_finding *shared,
+		      mmun_finding_fn fn, void *arg)
+{
+	const unsigned char *end = end_of(scan->part);
+	const unsigned char *p = scan->part->bytes + block * MMUN_SEARCH_BLOCK;
+	const unsigned char *behind = end - p < MMUN_SEARCH_BLOCK ? end : p + MMUN_SEARCH_BLOCK;
+	int ret = 0;
+
+	/* The last may have its second byte in the next block. */
+	end = behind < end ? behind + 1 : end;
+	for (p = mmun_search_syscall(p, end); !ret && p < behind;
+	     p = mmun_search_syscall(p + 1, end))
+		ret = examine(scan, scan->part->start + (p - scan->part->bytes), shared, fn, arg);
+	return ret;
+}
+
+static int scan_blocks(struct scan *scan, const unsigned char *blocks, mmun_finding_fn fn,
+		       void *arg)
+{
+	unsigned long count = (scan->part->end - scan->part->start) / MMUN_SEARCH_BLOCK + 1;
 	struct mmun_finding shared = { .address = 0 };
 
-	for (; p < end && (p = memchr(p, 0x0f, end - p)); p++) {
-		int ret = p[1] == 0x05 ?
-			examine(scan, scan->part->start + (p - start), &shared, fn, arg) : 0;
+	for (unsigned long block = 0; block < count; block++) {
+		int ret;
 
+		if (!has_block(blocks, block)) {
+			/* Most often there is none in eight. */
+			block |= blocks[block / 8] ? 0 : 7;
+			continue;
+		}
+		ret = scan_block(scan, block, &shared, fn, arg);
 		if (ret)
 			return ret;
 	}
 	return shared.address ? find_callers(scan, &shared, fn, arg) : 0;
-}
-
-static unsigned int count_bytes(const struct mmun_object_part *part)
-{
-	const unsigned char *p = part->bytes, *end = p + (part->end - part->start) - 1;
-	unsigned int count = 0;
-
-	for (; p < end && (p = memchr(p, 0x0f, end - p)); p++)
-		count += p[1] == 0x05;
-	return count;
 }
 
 unsigned int mmun_scan_count(const struct mmun_object *object)
@@ -785,28 +820,72 @@ unsigned int mmun_scan_count(const struct mmun_object *object)
 
 	for (int i = 0; i < object->nr_parts; i++)
 		if (object->parts[i].executable)
-			count += count_bytes(&object->parts[i]);
+			FOR_EACH_SYSCALL(p, &object->parts[i])
+				count++;
 	return count;
 }
 
+static void mark_function(const struct scan *scan, const struct mmun_function *function,
+			  unsigned char *wanted)
+{
+	unsigned long block = (function->start - scan->part->start) / MMUN_SEARCH_BLOCK;
+	unsigned long end = (function->end - scan->part->start) / MMUN_SEARCH_BLOCK;
+
+	for (; block <= end; block++)
+		wanted[block] = 1;
+}
+
+/*
+ * Marks in @blocks where system calls begin, in @wanted the functions whose numbers
+ * will be asked for.  Return: how many of these.
+ */
+static unsigned int mark(const struct scan *scan, unsigned char *blocks, unsigned char *wanted)
+{
+	struct mmun_function function = { 0 };
+	unsigned int count = 0;
+
+	FOR_EACH_SYSCALL(p, scan->part) {
+		unsigned long address = scan->part->start + (p - scan->part->bytes);
+
+		set_block(blocks, (p - scan->part->bytes) / MMUN_SEARCH_BLOCK);
+		if ((address >= function.start && address < function.end) ||
+		    is_own(scan, address))
+			continue;
+		if (find_function(scan, address, &function)) {
+			mark_function(scan, &function, wanted);
+			count++;
+		} else {
+			function.end = 0;
+		}
+	}
+	return count;
+}
+
+/* Working memory in one mapping: pages that are not needed are never touched. */
 static int scan_part(struct scan *scan, mmun_finding_fn fn, void *arg)
 {
-	unsigned long size = scan->part->end - scan->part->start;
-	int ret = -ENOMEM;
+	unsigned long size = mmun_page_up(scan->part->end - scan->part->start);
+	unsigned long branches = MAX_FUNCTION / 2 * sizeof(struct branch);
+	unsigned long blocks = size_of_blocks(scan->part);
+	unsigned long all = branches + MAX_FUNCTION + size + blocks + 8 * blocks;
+	unsigned char *memory;
+	int ret;
 
-	if (!count_bytes(scan->part))
+	if (mmun_search_syscall(scan->part->bytes, end_of(scan->part)) == end_of(scan->part))
 		return 0;
-	scan->far_targets = (unsigned char *)map_memory(size);
-	scan->map = (unsigned char *)map_memory(MAX_FUNCTION);
-	scan->branches = (struct branch *)map_memory(MAX_FUNCTION / 2 * sizeof(struct branch));
+	memory = (unsigned char *)map_memory(all);
+	if (!memory)
+		return -ENOMEM;
+	scan->branches = (struct branch *)memory;
+	scan->map = memory + branches;
+	scan->far_targets = scan->map + MAX_FUNCTION;
 	scan->decoded = false;
-	if (scan->far_targets && scan->map && scan->branches) {
-		find_far_targets(scan);
-		ret = scan_bytes(scan, fn, arg);
-	}
-	unmap_memory(scan->far_targets, size);
-	unmap_memory(scan->map, MAX_FUNCTION);
-	unmap_memory(scan->branches, MAX_FUNCTION / 2 * sizeof(struct branch));
+	memory = scan->far_targets + size;
+	if (mark(scan, memory, memory + blocks))
+		mmun_search_branches(scan->part->bytes, scan->part->end - scan->part->start,
+				     memory + blocks, scan->far_targets);
+	ret = scan_blocks(scan, memory, fn, arg);
+	unmap_memory(scan->branches, all);
 	return ret;
 }
 

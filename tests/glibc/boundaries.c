@@ -9,13 +9,33 @@
 
 #include "insn.h"
 
+/* The short way says the same or nothing, and passes over no branch. */
+static bool is_pass_right(const struct mmun_insn *insn, const unsigned char *code)
+{
+	unsigned char lengths[64] = { 0 };
+	unsigned int branch;
+	long distance, plain;
+
+	mmun_insn_pass(code, 0, sizeof(lengths), lengths);
+	branch = mmun_insn_plain_branch(code, sizeof(lengths), &plain);
+	if (branch)
+		return !lengths[0] && branch == insn->length &&
+		       mmun_insn_target(insn, code, &distance) && distance == plain;
+	if (!lengths[0])
+		return true;
+	return lengths[0] == insn->length &&
+	       (mmun_insn_flow(insn) == MMUN_FLOW_CALL ||
+		!mmun_insn_target(insn, code, &distance)) &&
+	       (mmun_insn_flow(insn) != MMUN_FLOW_AWAY || insn->map || insn->opcode != 0xff);
+}
+
 int main(void)
 {
 	unsigned long address, checked = 0, different = 0;
 	char text[128];
 
 	while (scanf("%lx %127s", &address, text) == 2) {
-		unsigned char code[64];
+		unsigned char code[64] = { 0 };
 		size_t length = strlen(text) / 2;
 		struct mmun_insn insn;
 		unsigned int byte;
@@ -24,7 +44,8 @@ int main(void)
 			if (sscanf(text + 2 * i, "%2x", &byte) == 1)
 				code[i] = byte;
 		checked++;
-		if (mmun_insn_decode(&insn, code, length) && insn.length == length)
+		if (mmun_insn_decode(&insn, code, length) && insn.length == length &&
+		    is_pass_right(&insn, code))
 			continue;
 		different++;
 		if (different <= 20)
