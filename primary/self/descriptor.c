@@ -24,15 +24,20 @@
 
 static unsigned long openings, closings;
 
-long mmun_self_open(const char *path)
+long mmun_self_open_at(int dir, const char *path)
 {
 	long fd;
 
 	mmun_add_full(&openings, 1);
-	fd = mmun_syscall4(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC | MARK, 0);
+	fd = mmun_syscall4(SYS_openat, dir, (long)path, O_RDONLY | O_CLOEXEC | MARK, 0);
 	if (fd < 0)
 		mmun_add_full(&closings, 1);
 	return fd;
+}
+
+long mmun_self_open(const char *path)
+{
+	return mmun_self_open_at(AT_FDCWD, path);
 }
 
 void mmun_self_close(int fd)

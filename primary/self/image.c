@@ -15,7 +15,6 @@
  * Tests: tests/contract, tests/glibc.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -144,13 +143,13 @@ static bool map_file(struct source *source, const char *path, unsigned long inod
 {
 	struct stat file;
 	long map = -1;
-	int fd = mmun_syscall6(SYS_openat, AT_FDCWD, (long)path, O_RDONLY | O_CLOEXEC, 0, 0, 0);
+	int fd = (int)mmun_self_open(path);
 
 	if (fd < 0)
 		return false;
 	if (!mmun_syscall3(SYS_fstat, fd, (long)&file, 0) && file.st_ino == inode)
 		map = mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	mmun_syscall3(SYS_close, fd, 0, 0);
+	mmun_self_close(fd);
 	if (map < 0 && map > -4096)
 		return false;
 	source->map = map;

@@ -27,7 +27,6 @@
  * Tests: tests/torture/settle.c, tests/contract/settle.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -139,11 +138,11 @@ static long read_file(int dir, long id, const char *file, char *text, size_t siz
 		if (id >= unit)
 			path[at++] = '0' + id / unit % 10;
 	memcpy(path + at, file, strlen(file) + 1);
-	fd = mmun_syscall4(SYS_openat, dir, (unsigned long)path, O_RDONLY | O_CLOEXEC, 0);
+	fd = (int)mmun_self_open_at(dir, path);
 	if (fd < 0)
 		return fd;
 	n = mmun_syscall3(SYS_read, fd, (unsigned long)text, size - 1);
-	mmun_syscall3(SYS_close, fd, 0, 0);
+	mmun_self_close(fd);
 	text[n > 0 ? n : 0] = 0;
 	return n;
 }
@@ -412,8 +411,7 @@ static void pass_lock(void)
 int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled)
 {
 	struct list list = { 0 };
-	int dir = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)"/proc/self/task",
-				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	int dir = (int)mmun_self_open("/proc/self/task");
 	int ret;
 
 	if (dir < 0)
@@ -428,6 +426,6 @@ int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled)
 		pass_lock();
 	}
 	free_list(&list);
-	mmun_syscall3(SYS_close, dir, 0, 0);
+	mmun_self_close(dir);
 	return ret;
 }

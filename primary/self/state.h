@@ -62,6 +62,7 @@ long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), voi
 /* descriptor.c: whatever is open only inside one call of ours is opened and closed here, so
  * that it does not stay open in a child that another thread forks meanwhile. */
 long mmun_self_open(const char *path);
+long mmun_self_open_at(int dir, const char *path);
 void mmun_self_close(int fd);
 /* Before a fork; in its child, with what that has returned. */
 unsigned long mmun_self_descriptors(void);
