@@ -38,7 +38,7 @@ FLAGS = ['-std=gnu11', '-O0', '-w', '-pthread', '-D_GNU_SOURCE', '-DMMUN_DEBUG',
          '-fno-strict-aliasing']
 CC = shlex.split(os.environ.get('CC', 'cc'))
 # Longer than any unmutated program takes on a loaded machine.
-ENDS = 120
+ENDS = 300
 # A mutant that has printed nothing new for so long hangs.
 QUIET = 20
 WORDS = ('abort', 'crash', 'hang')
