@@ -179,14 +179,26 @@ static inline int start_all(struct mmu_notifier_mm *chain, struct mmu_notifier_r
 	return ret;
 }
 
-static int start_in_walk(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
+/* Neither are the callbacks cancelled, nor is what the caller holds left open. */
+#define CANCELLED_BY_NOBODY (MMUN_RANGE_READ_LOCKED | MMUN_RANGE_NOT_CANCELLED)
+
+static inline int start_heard(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
+{
+	int ret = start_all(chain, range);
+
+	if (mmun_unlikely(ret) && !(range->flags & MMUN_RANGE_READ_LOCKED))
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	return ret;
+}
+
+/* A call: what the sections of an event source run through stays small. */
+static __attribute__((noinline)) int start_uncancelled(struct mmu_notifier_mm *chain,
+						       struct mmu_notifier_range *range)
 {
 	int cancel, ret;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	ret = start_all(chain, range);
-	if (ret)
-		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	ret = start_heard(chain, range);
 	pthread_setcancelstate(cancel, NULL);
 	return ret;
 }
@@ -203,16 +215,15 @@ static inline int range_start(struct mmu_notifier_range *range)
 	range->section.head = NULL;
 	range->section.interval = NULL;
 	range->section.reader.slot = NULL;
-	range->section.reader.state = 0;
 	if (mmun_unlikely(mmun_mm_copied(mm)))
 		return 0;
 	if (!(range->flags & MMUN_RANGE_READ_LOCKED))
 		range->section.reader = srcu_read_lock(&mm->srcu);
 	chain = mmun_load_acquire(&mm->mmu_notifier_mm);
-	if (mmun_likely(!chain))
+	if (!chain)
 		return 0;
-	return range->flags & MMUN_RANGE_READ_LOCKED ? start_all(chain, range) :
-						       start_in_walk(chain, range);
+	return mmun_likely(range->flags & CANCELLED_BY_NOBODY) ? start_heard(chain, range) :
+								 start_uncancelled(chain, range);
 }
 
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
@@ -253,13 +264,19 @@ static inline void end_all(struct mmu_notifier_range *range)
 	end_list(head, range);
 }
 
-static void end_in_walk(struct mmu_notifier_range *range)
+static inline void end_heard(struct mmu_notifier_range *range)
+{
+	end_all(range);
+	if (!(range->flags & MMUN_RANGE_READ_LOCKED))
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+}
+
+static __attribute__((noinline)) void end_uncancelled(struct mmu_notifier_range *range)
 {
 	int cancel;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	end_all(range);
-	srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	end_heard(range);
 	pthread_setcancelstate(cancel, NULL);
 }
 
@@ -267,12 +284,14 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
 	if (mmun_unlikely(mmun_mm_copied(range->mm)))
 		return;
-	if (range->flags & MMUN_RANGE_READ_LOCKED)
-		end_all(range);
-	else if (range->section.head || range->section.interval)
-		end_in_walk(range);
-	else if (range->section.reader.slot)
-		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	if (!range->section.head && !range->section.interval) {
+		if (range->section.reader.slot)
+			srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	} else if (mmun_likely(range->flags & CANCELLED_BY_NOBODY)) {
+		end_heard(range);
+	} else {
+		end_uncancelled(range);
+	}
 }
 
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)

@@ -72,6 +72,9 @@ enum mmu_notifier_event {
 /** The section is not blockable and yet cannot be refused: the operation happens whatever
  *  a notifier answers, -EAGAIN is taken as done (and counted), and its end follows. */
 #define MMUN_RANGE_NOT_REFUSABLE (1u << 4)
+/** Set by an event source that has disabled the thread's cancellation from the start to
+ *  the end of the section, or knows that nobody can cancel it. */
+#define MMUN_RANGE_NOT_CANCELLED (1u << 5)
 
 /** A read section of an mm: what was registered when it began is waited for until it
  *  has ended.  Filled by mmun_mm_read_lock(), or by the start of a section. */

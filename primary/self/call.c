@@ -90,13 +90,6 @@ bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
 	return false;
 }
 
-/* With LAM the kernel overlooks bits 57 to 62 of some arguments; without it there is
- * no memory at such an address. */
-static unsigned long untagged(unsigned long address)
-{
-	return address >> 63 ? address : address & ((1UL << 57) - 1);
-}
-
 /* The kernel refuses an address that is not a page's. */
 static bool one_range(struct mmun_change *change, enum mmun_op op,
 		      enum mmu_notifier_event event, unsigned long start,
@@ -104,7 +97,7 @@ static bool one_range(struct mmun_change *change, enum mmun_op op,
 {
 	unsigned long end;
 
-	start = untagged(start);
+	start = mmun_untagged(start);
 	end = mmun_page_up(start + length);
 	if ((start & ~MMUN_PAGE_MASK) || !length || end <= start)
 		return false;
@@ -158,7 +151,7 @@ static bool describe_mmap(const unsigned long *args, struct mmun_change *change)
 	if ((args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != MAP_FIXED)
 		return false;
 	return one_range(change, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, args[0],
-			 mapped_end(args, untagged(args[0])) - untagged(args[0]));
+			 mapped_end(args, mmun_untagged(args[0])) - mmun_untagged(args[0]));
 }
 
 /* The old memory is gone before a file system or driver can say no; anonymous huge pages
@@ -226,7 +219,7 @@ static bool may_be_huge(unsigned long start)
 /* Lengths that count in whole huge pages, if there are some. */
 static bool mremap_walks(const unsigned long *args)
 {
-	return !(untagged(args[0]) & (HUGE_2M - 1)) &&
+	return !(mmun_untagged(args[0]) & (HUGE_2M - 1)) &&
 	       ((args[1] | args[2]) & (HUGE_2M - 1)) > 0;
 }
 
@@ -239,7 +232,7 @@ static unsigned long length_at(unsigned long start, unsigned long length, bool h
 /* Range 0: what is left or lost of the old place; range 1: the new place. */
 static bool describe_mremap(const unsigned long *args, struct mmun_change *change)
 {
-	unsigned long old = untagged(args[0]), target = args[4], flags = args[3];
+	unsigned long old = mmun_untagged(args[0]), target = args[4], flags = args[3];
 	bool huge = mremap_walks(args) && may_be_huge(old);
 	unsigned long old_length = length_at(old, args[1], huge);
 	unsigned long new_length = mmun_page_up(args[2]);
@@ -516,7 +509,7 @@ static bool describe_process_madvise(const unsigned long *args, struct mmun_chan
 		return false;
 	for (unsigned long i = 0; i < args[2] && i < 1024; i++) {
 		int read = mmun_read_program(&piece, args[1] + i * sizeof(piece), sizeof(piece));
-		unsigned long start = untagged((unsigned long)piece.iov_base);
+		unsigned long start = mmun_untagged((unsigned long)piece.iov_base);
 		unsigned long end = mmun_page_up(start + piece.iov_len);
 
 		if (read < 0)

@@ -47,6 +47,8 @@ struct section {
 	/* What the thread's cancellation was; the state only where it was disabled. */
 	int cancel_type, cancel_state;
 	bool heard, disabled;
+	/* One range, with the read section in it. */
+	bool plain;
 	struct mmun_origin origin;
 	struct mmun_change change;
 	/* FEW, or MMUN_MAX_RANGES where it walks. */
@@ -57,6 +59,18 @@ _Static_assert(SIZE_WITH(FEW) <= MMUN_SECTION_SIZE, "entry.S reserves the space"
 _Static_assert(SIZE_WITH(MMUN_MAX_RANGES) <= MMUN_WALK_SECTION_SIZE, "so it does here");
 
 #define APART static __attribute__((noinline, cold))
+
+/*
+ * errno of the thread.  libc keeps it at one distance from the thread pointer in all
+ * threads; to ask for its address is a call through a table each time.
+ */
+static inline int *own_errno(void)
+{
+	unsigned long thread;
+
+	__asm__("movq %%fs:0, %0" : "=r"(thread));
+	return (int *)(thread + (unsigned long)mmun_self_errno_offset);
+}
 
 static inline bool is_error(long result)
 {
@@ -96,28 +110,49 @@ static inline void end_ranges(struct section *section)
 	}
 }
 
-/* I2.  Returns whether anybody listens. */
-static inline bool enter(struct section *section)
+/* I2.  Nobody else can cancel the only thread; and two locked instructions beside a
+ * system call are most of what all this takes. */
+static inline void defer_cancellation(struct section *section)
 {
+	section->cancel_type = PTHREAD_CANCEL_DEFERRED;
+	section->disabled = false;
+	if (__libc_single_threaded)
+		return;
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
-	mmun_mm_read_lock(section->mm, &section->reader);
-	section->heard = mm_has_notifiers(section->mm);
-	/* Nobody else can cancel the only thread; and two locked instructions beside a
-	 * system call are most of what all this takes. */
-	section->disabled = section->heard && !__libc_single_threaded;
-	if (section->disabled)
-		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel_state);
-	return section->heard;
+}
+
+static inline void disable_cancellation(struct section *section)
+{
+	if (__libc_single_threaded)
+		return;
+	section->disabled = true;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel_state);
 }
 
 /* A pending cancellation is acted on here, with nothing held. */
-static inline void leave(struct section *section)
+static inline void restore_cancellation(const struct section *section)
 {
-	mmun_mm_read_unlock(section->mm, &section->reader);
 	if (section->disabled)
 		pthread_setcancelstate(section->cancel_state, NULL);
 	if (mmun_unlikely(section->cancel_type != PTHREAD_CANCEL_DEFERRED))
 		pthread_setcanceltype(section->cancel_type, NULL);
+}
+
+/* Returns whether anybody listens. */
+static inline bool enter(struct section *section)
+{
+	defer_cancellation(section);
+	mmun_mm_read_lock(section->mm, &section->reader);
+	section->heard = mm_has_notifiers(section->mm);
+	if (section->heard)
+		disable_cancellation(section);
+	return section->heard;
+}
+
+static inline void leave(const struct section *section)
+{
+	mmun_mm_read_unlock(section->mm, &section->reader);
+	restore_cancellation(section);
 }
 
 /*
@@ -151,7 +186,6 @@ static inline void fill_origin(struct section *section)
 {
 	const struct mmun_regs *regs = section->regs;
 
-	section->origin.op = section->change.op;
 	section->origin.nr = section->nr;
 	section->origin.result = 0;
 	section->origin.args = regs->args;
@@ -163,21 +197,22 @@ static inline void fill_origin(struct section *section)
 static long notify_start(void *arg)
 {
 	struct section *section = arg;
-	int saved_errno = errno, ret;
+	int saved_errno = *own_errno(), ret;
 
+	section->origin.op = section->change.op;
 	fill_origin(section);
 	ret = start_ranges(section, 0);
 	ret = mmun_unlikely(ret) ? refused(section, ret) : MMUN_TOLD;
-	errno = saved_errno;
+	*own_errno() = saved_errno;
 	return ret;
 }
 
 static long notify_end(void *section)
 {
-	int saved_errno = errno;
+	int saved_errno = *own_errno();
 
 	end_ranges(section);
-	errno = saved_errno;
+	*own_errno() = saved_errno;
 	return 0;
 }
 
@@ -243,20 +278,61 @@ static inline bool unloads(const struct section *section)
 	return section->regs->site->in_linker && section->nr == SYS_munmap;
 }
 
-int mmun_self_before(struct mmun_regs *regs, void *space)
+/* A notifier said no to a plain call: the section is over. */
+APART int refused_plain(struct section *section)
 {
-	struct section *section = space;
-	int nr = regs->site->nr >= 0 ? regs->site->nr : (int)regs->nr;
-	const struct mmun_call *call = mmun_call_of(nr);
-	struct mm_struct *mm = mmun_self_mm();
+	if (is_refusable(section->regs)) {
+		restore_cancellation(section);
+		section->regs->nr = -EAGAIN;
+		return MMUN_REFUSED;
+	}
+	section->ranges[0].flags |= MMUN_RANGE_NOT_REFUSABLE;
+	mmu_notifier_invalidate_range_start_nonblock(&section->ranges[0]);
+	return MMUN_TOLD;
+}
+
+/* One range, and what is needed of the rest: the section is the read section. */
+static inline int before_plain(struct section *section, struct mm_struct *mm)
+{
+	struct mmu_notifier_range *range = &section->ranges[0];
+	int saved_errno, ret;
+
+	section->plain = true;
+	range->mm = mm;
+	range->owner = NULL;
+	range->origin = &section->origin;
+	fill_origin(section);
+	section->cancel_type = PTHREAD_CANCEL_DEFERRED;
+	section->disabled = false;
+	if (mmun_likely(__libc_single_threaded)) {
+		range->flags |= MMUN_RANGE_NOT_CANCELLED;
+	} else {
+		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
+		/* Who registers first after this look finds the flag missing. */
+		if (mm_has_notifiers(mm)) {
+			disable_cancellation(section);
+			range->flags |= MMUN_RANGE_NOT_CANCELLED;
+		}
+	}
+	saved_errno = *own_errno();
+	ret = mmu_notifier_invalidate_range_start_nonblock(range);
+	ret = mmun_unlikely(ret) ? refused_plain(section) : MMUN_TOLD;
+	*own_errno() = saved_errno;
+	return ret;
+}
+
+/* The other calls. */
+static __attribute__((noinline)) int before_any(struct section *section, struct mm_struct *mm)
+{
+	struct mmun_regs *regs = section->regs;
+	const struct mmun_call *call = mmun_call_of(section->nr);
 	int ret;
 
-	regs->nr = nr;
 	if (mmun_unlikely(!call)) {
-		if (nr == SYS_exit_group)
+		if (section->nr == SYS_exit_group)
 			mmun_self_exit(regs);
 		else
-			mmun_self_exec(regs, nr);
+			mmun_self_exec(regs, section->nr);
 		return MMUN_UNNOTICED;
 	}
 	if (!mm)
@@ -272,9 +348,8 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 		return MMUN_UNNOTICED;
 	section->mm = mm;
 	section->call = call;
-	section->regs = regs;
-	section->nr = nr;
 	section->opened = 0;
+	section->plain = false;
 	/* Where nobody listens the read section still counts: a registration waits for
 	 * the calls under way. */
 	if (enter(section)) {
@@ -286,6 +361,22 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	if (mmun_unlikely(unloads(section)) && ret == MMUN_TOLD)
 		mmun_self_unmap_begin();
 	return ret;
+}
+
+int mmun_self_before(struct mmun_regs *regs, void *space)
+{
+	struct section *section = space;
+	const struct mmun_site *site = regs->site;
+	int nr = site->nr >= 0 ? site->nr : (int)regs->nr;
+	struct mm_struct *mm = mmun_self_mm();
+
+	regs->nr = nr;
+	section->nr = nr;
+	section->regs = regs;
+	if (mmun_likely(site->vectors_dead && !site->in_linker && mm) &&
+	    mmun_describe_plain(nr, regs->args, &section->ranges[0], &section->origin.op))
+		return before_plain(section, mm);
+	return before_any(section, mm);
 }
 
 static long describe(void *arg)
@@ -320,6 +411,7 @@ int mmun_self_before_walk(struct mmun_regs *regs, void *space)
 	section->regs = regs;
 	section->nr = (int)regs->nr;
 	section->opened = 0;
+	section->plain = false;
 	section->change = (struct mmun_change){ .refusal = -EAGAIN };
 	if (!enter(section))
 		return MMUN_TOLD;
@@ -382,11 +474,11 @@ static long find_late_mappings(void *arg)
 
 static long notify_late(void *section)
 {
-	int saved_errno = errno;
+	int saved_errno = *own_errno();
 
 	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
 	end_ranges(section);
-	errno = saved_errno;
+	*own_errno() = saved_errno;
 	return 0;
 }
 
@@ -422,7 +514,7 @@ static long text_changed(void *arg)
 }
 
 /* What the linker and other patchers do to text concerns us as well. */
-static inline bool may_change_text(const struct section *section)
+static inline __attribute__((always_inline)) bool may_change_text(const struct section *section)
 {
 	const struct mmun_regs *regs = section->regs;
 	const unsigned long *args = regs->args;
@@ -444,19 +536,58 @@ APART void watch_text(struct section *section)
 		text_changed(section);
 }
 
-void mmun_self_after(struct mmun_regs *regs, void *space)
+/* As look_at_result(); what has not been described so far is now. */
+APART void look_at_failure(struct section *section)
 {
-	struct section *section = space;
+	long ignored;
 
+	section->call = mmun_call_of(section->nr);
+	section->change = (struct mmun_change){ 0 };
+	section->call->describe(section->regs->args, &section->change);
+	section->opened = 1;
+	on_own_stack(mark_unchanged, section, &ignored);
+}
+
+static inline void after_plain(struct section *section)
+{
+	struct mmu_notifier_range *range = &section->ranges[0];
+	long result = section->regs->nr;
+	int saved_errno;
+
+	if (mmun_likely(!range->section.head && !range->section.interval)) {
+		mmu_notifier_invalidate_range_end(range);
+	} else {
+		saved_errno = *own_errno();
+		section->origin.result = result;
+		if (mmun_unlikely(result))
+			look_at_failure(section);
+		mmu_notifier_invalidate_range_end(range);
+		*own_errno() = saved_errno;
+	}
+	restore_cancellation(section);
+}
+
+static __attribute__((noinline)) void after_any(struct section *section)
+{
 	if (mmun_unlikely(unloads(section)))
 		mmun_self_unmap_end();
 	if (section->change.nr_ranges || section->change.by_file) {
 		look_at_result(section);
 		notify(notify_end, section);
-		if (section->change.by_file && !is_error(regs->nr))
+		if (section->change.by_file && !is_error(section->regs->nr))
 			notify_late_mappings(section);
 	}
 	leave(section);
+}
+
+void mmun_self_after(struct mmun_regs *regs, void *space)
+{
+	struct section *section = space;
+
+	if (mmun_likely(section->plain))
+		after_plain(section);
+	else
+		after_any(section);
 	if (mmun_unlikely(may_change_text(section)))
 		watch_text(section);
 }

@@ -42,6 +42,7 @@ struct wiped {
 static unsigned int never_armed;
 unsigned int *mmun_self_armed = &never_armed;
 unsigned long mmun_self_xsave_size;
+long mmun_self_errno_offset;
 unsigned int mmun_self_xsave_mask;
 
 static struct {
@@ -203,6 +204,14 @@ void mmun_self_renew(void)
 	mmun_store_release(&self.mm, NULL);
 }
 
+static void measure_errno(void)
+{
+	unsigned long thread;
+
+	__asm__("movq %%fs:0, %0" : "=r"(thread));
+	mmun_self_errno_offset = (char *)&errno - (char *)thread;
+}
+
 /* The size and parts of the vector state that callbacks may clobber. */
 static void measure_vectors(void)
 {
@@ -316,6 +325,7 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 		return ret;
 	}
 	measure_vectors();
+	measure_errno();
 	/* Armed first: whoever takes a stub from now on is seen. */
 	mmun_store_full(mmun_self_armed, 1);
 	ret = mmun_self_patch_all(self.images, refusal);

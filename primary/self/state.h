@@ -30,6 +30,9 @@ bool mmun_self_is_owner(void);
 /* The mm has been released before an execve() that then failed. */
 void mmun_self_renew(void);
 
+/* Where errno lies from the thread pointer on; set before the hooks are armed. */
+extern long mmun_self_errno_offset;
+
 /* entry.S */
 void mmun_self_entry(void);
 void mmun_self_raw(void);
