@@ -316,13 +316,58 @@ static int take_finding(const struct mmun_finding *finding, void *arg)
 	return -ENOTSUP;
 }
 
-/* Another copy's: a jump with a short jump behind it, or a short jump to padding
- * that has become one. */
-static bool is_copys_patch(const struct mmun_site *site)
+/* Where the five bytes of a jump or a call at @at lead to. */
+static unsigned long target_of(const unsigned char *bytes, const unsigned char *at)
 {
-	if (site->form == MMUN_FORM_BACK)
-		return site->now[0] == 0xe9 && site->now[site->length - 2] == 0xeb;
-	return site->form == MMUN_FORM_PAD && site->now[0] == 0xeb;
+	int distance;
+
+	if (bytes[0] != 0xe9 && bytes[0] != 0xe8)
+		return 0;
+	memcpy(&distance, bytes + 1, sizeof(distance));
+	return (unsigned long)at + 5 + distance;
+}
+
+/*
+ * The entry code of another copy of this library, if that is what @site leads to: its
+ * stub loads two addresses (stub.c), of which the second is that.
+ */
+static unsigned long copys_entry(const struct mmun_site *site)
+{
+	bool is_pad = site->form == MMUN_FORM_PAD && site->now[0] == 0xeb;
+	unsigned long stub = is_pad ? target_of(site->now_pad, site->pad) :
+				      target_of(site->now, site->at), entry;
+	unsigned char code[MMUN_STUB_SIZE];
+
+	if (!stub || mmun_self_read(code, stub, sizeof(code)))
+		return 0;
+	for (size_t i = 0; i + 20 <= sizeof(code); i++) {
+		if (code[i] != 0x49 || code[i + 1] != 0xbb || code[i + 10] != 0x48 ||
+		    (code[i + 11] & 0xfe) != 0xb8)
+			continue;
+		memcpy(&entry, code + i + 12, sizeof(entry));
+		return entry;
+	}
+	return 0;
+}
+
+static int refuse_copy(unsigned long entry, struct mmun_refusal *refusal)
+{
+	char reason[sizeof(refusal->reason)];
+	struct mmun_vma_walk walk;
+	struct mmun_vma vma;
+	size_t at = append(reason, 0, sizeof(reason),
+			   "another copy of libmmunotify has patched this process");
+
+	if (!mmun_vma_walk_start(&walk, entry, true)) {
+		if (mmun_vma_walk_next(&walk, &vma) && vma.start <= entry && vma.name[0]) {
+			at = append(reason, at, sizeof(reason), ": ");
+			append(reason, at, sizeof(reason), vma.name);
+		}
+		mmun_vma_walk_end(&walk);
+	}
+	mmun_self_refuse(refusal, -EBUSY, reason,
+		"link or preload one shared libmmunotify.so instead of several copies");
+	return -EBUSY;
 }
 
 /* Ways in which other libraries redirect a function at its entry. */
@@ -344,6 +389,7 @@ static int check_image(const struct mmun_image *image, struct mmun_refusal *refu
 {
 	for (int i = 0; image->is_c_library && i < image->nr_sites; i++) {
 		const struct mmun_site *site = &image->sites[i];
+		unsigned long entry;
 
 		if (site->patched || mmun_site_is_ours(site) || mmun_site_is_original(site))
 			continue;
@@ -351,12 +397,9 @@ static int check_image(const struct mmun_image *image, struct mmun_refusal *refu
 		if (site->now[0] == 0xcc)
 			return mmun_self_refuse_breakpoint(image, (unsigned long)site->at,
 							   refusal);
-		if (is_copys_patch(site)) {
-			mmun_self_refuse(refusal, -EBUSY,
-				"another copy of libmmunotify has patched this process",
-				"link or preload one shared libmmunotify.so instead of several copies");
-			return -EBUSY;
-		}
+		entry = copys_entry(site);
+		if (entry)
+			return refuse_copy(entry, refusal);
 		if (!is_foreign_patch(site)) {
 			mmun_self_refuse(refusal, -ENOTSUP,
 				"the C library's text in memory is not that of its file",

@@ -16,8 +16,11 @@
 #include "mmunotify/self.h"
 
 #include <cpuid.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -164,6 +167,63 @@ static int begin_epoch(void)
 	return 0;
 }
 
+extern void *dlopen(const char *file, int mode) __attribute__((weak));
+
+struct object {
+	bool stays;
+	char name[4096];
+};
+
+static bool is_marked(const struct dl_phdr_info *info, const ElfW(Phdr) *program)
+{
+	const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + program->p_vaddr);
+
+	for (; entry->d_tag != DT_NULL; entry++)
+		if (entry->d_tag == DT_FLAGS_1)
+			return entry->d_un.d_val & (DF_1_NODELETE | DF_1_PIE);
+	return false;
+}
+
+/* The object that this code is in. */
+static int find_own_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	unsigned long at = (unsigned long)&mmun_primary_self - info->dlpi_addr;
+	struct object *object = arg;
+	bool is_ours = false;
+
+	object->stays = !info->dlpi_name[0];
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *program = &info->dlpi_phdr[i];
+
+		if (program->p_type == PT_LOAD && at - program->p_vaddr < program->p_memsz)
+			is_ours = true;
+		else if (program->p_type == PT_DYNAMIC)
+			object->stays |= is_marked(info, program);
+	}
+	if (is_ours && strlen(info->dlpi_name) < sizeof(object->name))
+		strcpy(object->name, info->dlpi_name);
+	return is_ours;
+}
+
+/*
+ * The C library will jump into this code.  Where it is part of a plug-in, the plug-in
+ * must not be unloaded; the shared library is marked so when it is linked.  With none
+ * of our locks held, because the loader takes its own.
+ */
+static void stay_loaded(void)
+{
+	static bool done;
+	struct object object;
+
+	if (mmun_load_relaxed(&done))
+		return;
+	object.name[0] = 0;
+	if (dlopen && dl_iterate_phdr(find_own_object, &object) && !object.stays &&
+	    object.name[0])
+		dlopen(object.name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+	mmun_store_relaxed(&done, true);
+}
+
 /* Of those that ask at the same time one begins; the others sleep meanwhile. */
 static int begin(struct mm_struct **mm)
 {
@@ -172,6 +232,7 @@ static int begin(struct mm_struct **mm)
 
 	if (!wiped)
 		return -ENOMEM;
+	stay_loaded();
 	mmun_mutex_lock(&wiped->beginning);
 	*mm = mmun_self_mm();
 	if (!*mm || mmun_mm_is_stale(*mm))
@@ -342,15 +403,42 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 	return 0;
 }
 
+/*
+ * Other copies of this library know nothing of self.lock: between the look at the text
+ * and the patch they are kept out by a lock on a file that is this process's alone.
+ * Released before it is closed, for a child forked meanwhile has it open too.
+ * Returns -1 where that cannot be had.
+ */
+static int lock_out_copies(void)
+{
+	int fd = (int)mmun_self_open("/proc/self/stat");
+
+	if (fd < 0)
+		return -1;
+	while (mmun_syscall3(SYS_flock, fd, LOCK_EX, 0) == -EINTR)
+		;
+	return fd;
+}
+
+static void let_copies_in(int fd)
+{
+	if (fd < 0)
+		return;
+	mmun_syscall3(SYS_flock, fd, LOCK_UN, 0);
+	mmun_self_close(fd);
+}
+
 static int start_in_mode(bool strict)
 {
 	struct mmun_refusal refusal = { 0 };
-	int ret;
+	int ret, fd;
 
 	if (!mmun_self())
 		return -errno;
 	mmun_mutex_lock(&self.lock);
+	fd = self.started && !strict ? -1 : lock_out_copies();
 	ret = start_locked(strict, &refusal);
+	let_copies_in(fd);
 	unlock_self();
 	return ret;
 }
@@ -405,14 +493,16 @@ static int stop_locked(struct mm_struct *mm)
 int mmun_self_stop(void)
 {
 	struct mm_struct *mm = mmun_self();
-	int ret;
+	int ret, fd;
 
 	if (!mm)
 		return -ENOMEM;
 	/* No registration may come between the test and the stop. */
 	mmap_write_lock(mm);
 	mmun_mutex_lock(&self.lock);
+	fd = lock_out_copies();
 	ret = stop_locked(mm);
+	let_copies_in(fd);
 	mmun_mutex_unlock(&self.lock);
 	mmap_write_unlock(mm);
 	return ret;

@@ -8,6 +8,8 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <pthread.h>
+#include <string.h>
 
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
@@ -15,6 +17,8 @@
 #include "sanitizer.h"
 #include "scene.h"
 #include "watch.h"
+
+#define ROUNDS 50
 
 static struct watch watch;
 
@@ -60,7 +64,8 @@ static void two_copies(void)
 	check(copy.start() == -EBUSY, "the second cannot start: EBUSY");
 	check(copy.reg(&other, copy.self()) == -EBUSY, "the second cannot register: EBUSY");
 	copy.source_at(0)->probe(&probe);
-	check(!probe.available && probe.reason[0] && probe.remedy[0], "its probe says why");
+	check(!probe.available && strstr(probe.reason, strrchr(TEST_LIBRARY, '/')) &&
+	      probe.remedy[0], "its probe says why, and names the file of the first");
 	check(watch_sees_unmap(&watch), "the first is undisturbed");
 	watch_unregister(&watch);
 	check(mmun_self_stop() == 0, "the first stops");
@@ -72,10 +77,41 @@ static void two_copies(void)
 	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch), "the first is back");
 }
 
+static pthread_barrier_t both;
+
+static void *start_first(void *ret)
+{
+	pthread_barrier_wait(&both);
+	*(int *)ret = mmun_self_start();
+	return NULL;
+}
+
+/* Both look at text that is not patched, if nothing keeps them apart. */
+static void at_the_same_time(void)
+{
+	int first = 0, second, alone = 0, stopped = 0;
+	pthread_t thread;
+
+	if (!check(load_copy() && copy.self() && mmun_self(), "a second copy loads"))
+		return;
+	pthread_barrier_init(&both, NULL, 2);
+	for (int round = 0; round < ROUNDS; round++) {
+		pthread_create(&thread, NULL, start_first, &first);
+		pthread_barrier_wait(&both);
+		second = copy.start();
+		pthread_join(thread, NULL);
+		alone += (!first && second == -EBUSY) || (!second && first == -EBUSY);
+		stopped += !(first ? copy.stop() : mmun_self_stop());
+	}
+	check(alone == ROUNDS, "one starts and the other gets EBUSY (%d of %d)", alone, ROUNDS);
+	check(stopped == ROUNDS, "which stops again");
+}
+
 int main(void)
 {
 	if (SANITIZED)
 		skip_all("a sanitizer cannot live in two namespaces");
 	scene("two copies", two_copies);
+	scene("at the same time", at_the_same_time);
 	return tap_done();
 }
