@@ -157,13 +157,15 @@ static inline void leave(const struct section *section)
 
 /*
  * I3: has the program made this call itself?  It can be said where the system call is
- * all that the function does: the return address is then on top of the stack.
+ * all that the function does: the return address is then on top of the stack.  Not of
+ * other objects' own instructions: a sanitizer's runtime dies of a failure.
  */
 static bool is_refusable(const struct mmun_regs *regs)
 {
 	unsigned long caller = *(const unsigned long *)regs->stack;
 
-	return regs->site->vectors_dead && !mmun_self_is_library_text(caller);
+	return regs->site->vectors_dead && !mmun_self_is_library_text(caller) &&
+	       mmun_self_is_library_text((unsigned long)regs->site->at);
 }
 
 /* A notifier said no.  Those who had agreed hear that nothing has happened. */
