@@ -60,6 +60,10 @@ ABOUT = {
 }
 
 
+# What comes or not, as the threads happen to run.
+EITHER_WAY = {'mm_lock_against_truncate': r'^\[cutter\] +new on A: .* 0x101000-.*\n'}
+
+
 def test_scenarios():
     scripts = sorted(glob.glob(os.path.join(SCENARIOS, '*.mmun')))
     equal([os.path.basename(s)[:-5] for s in scripts], sorted(ABOUT), 'every scenario is known')
@@ -67,7 +71,8 @@ def test_scenarios():
         name = os.path.basename(script)[:-5]
         path = os.path.join(EXPECTED, name + '.out')
         result = run(script)
-        got = LICENCE + by_thread(result.stdout)
+        got = LICENCE + re.sub(EITHER_WAY.get(name, r'\Z'), '', by_thread(result.stdout),
+                               flags=re.M)
         if WRITE:
             with open(path, 'w', encoding='utf-8') as file:
                 file.write(got)

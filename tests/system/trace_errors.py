@@ -93,7 +93,8 @@ def patch_elf(name, offset, byte):
 
 
 def test_programs():
-    fails(127, 'command not found', 'trace', 'no-such-program-xyz')
+    fails(127, 'command not found', 'trace', 'no-such-program-xyz',
+          env=dict(os.environ, PATH='/usr/bin:/bin'))
     fails(127, 'no such file', 'trace', '/no/such/program')
     fails(127, 'name is empty', 'trace', '')
     fails(126, 'it is a directory', 'trace', '/usr')
