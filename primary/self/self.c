@@ -58,6 +58,8 @@ static struct {
 	unsigned int epoch;
 	long pid;
 	struct mm_struct *mm;
+	/* The same, and kept when it is renewed. */
+	struct mm_struct *last;
 
 	/* Protected by lock. */
 	bool started;
@@ -136,7 +138,9 @@ static unsigned int *new_word(void)
  */
 static int begin_epoch(void)
 {
-	struct mmun_mm_params params = { .ops = &mmun_primary_self };
+	/* What a fork or a failed exec leaves behind may still be in use, and stays: within
+	 * reach, so that nobody takes it for lost memory. */
+	struct mmun_mm_params params = { .ops = &mmun_primary_self, .priv = self.last };
 	unsigned int *word = new_word();
 	struct mm_struct *mm;
 	int ret;
@@ -162,6 +166,7 @@ static int begin_epoch(void)
 	mmun_store_release(&self.epoch, self.epoch + 1);
 	self.word = word;
 	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
+	self.last = mm;
 	mmun_store_release(&self.mm, mm);
 	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
 	return 0;
