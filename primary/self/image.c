@@ -86,7 +86,8 @@ static bool read_headers(struct headers *headers, unsigned long base)
 			continue;
 		if (end <= start)
 			return false;
-		if ((program[i].p_offset & MMUN_PAGE_MASK) == 0)
+		/* The first: small objects have their data in that page as well. */
+		if (!headers->high && (program[i].p_offset & MMUN_PAGE_MASK) == 0)
 			headers->bias = base - start;
 		headers->low = start < headers->low ? start : headers->low;
 		headers->high = end > headers->high ? end : headers->high;

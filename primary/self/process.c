@@ -33,7 +33,7 @@ struct fork {
 	struct mmun_reader reader;
 	unsigned long descriptors;
 	int cancel_type, cancel_state;
-	bool other_tls;
+	bool other_tls, other_files;
 	struct mmun_origin origin;
 	struct mmu_notifier_range range;
 };
@@ -138,9 +138,16 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 
 	if (regs->site->nr >= 0)
 		regs->nr = regs->site->nr;
-	if (!mm || !read_flags(regs, &flags) || (flags & CLONE_VM))
+	if (!mm || !read_flags(regs, &flags))
 		return 1;
-	*fork = (struct fork){ .mm = mm, .other_tls = flags & CLONE_SETTLS };
+	if (flags & CLONE_VM) {
+		/* clone3() by syscall(); entry.S asks the same of clone(). */
+		if (!(flags & (CLONE_VFORK | CLONE_SETTLS)))
+			mmun_thread_shares_tls();
+		return 1;
+	}
+	*fork = (struct fork){ .mm = mm, .other_tls = flags & CLONE_SETTLS,
+			       .other_files = !(flags & CLONE_FILES) };
 	fork->origin = (struct mmun_origin){
 		.op = MMUN_OP_FORK, .nr = (int)regs->nr, .args = regs->args,
 		.pc = regs->resume, .sp = (unsigned long)regs->stack,
@@ -182,7 +189,9 @@ void mmun_self_fork_child(void *space)
 {
 	const struct fork *fork = space;
 
-	mmun_self_close_inherited(fork->descriptors);
+	/* Else they are those of the parent, which closes them itself. */
+	if (fork->other_files)
+		mmun_self_close_inherited(fork->descriptors);
 	if (!fork->other_tls)
 		restore_cancellation(fork);
 }

@@ -323,6 +323,15 @@ static inline int before_plain(struct section *section, struct mm_struct *mm)
 	return ret;
 }
 
+/* Perhaps the whole of a library whose text is its first segment. */
+static inline bool maps_text(const struct section *section)
+{
+	const struct mmun_regs *regs = section->regs;
+
+	return section->nr == SYS_mmap && regs->site->in_linker &&
+	       regs->args[2] & PROT_EXEC && (int)regs->args[4] >= 0;
+}
+
 /* The other calls. */
 static __attribute__((noinline)) int before_any(struct section *section, struct mm_struct *mm)
 {
@@ -346,7 +355,7 @@ static __attribute__((noinline)) int before_any(struct section *section, struct 
 	section->change.flags = 0;
 	section->change.refusal = -EAGAIN;
 	section->change.by_file = false;
-	if (!call->describe(regs->args, &section->change))
+	if (!call->describe(regs->args, &section->change) && !maps_text(section))
 		return MMUN_UNNOTICED;
 	section->mm = mm;
 	section->call = call;

@@ -102,7 +102,8 @@ bool mmun_self_stack_get(struct mmun_stack *stack)
 {
 	int owner = (int)mmun_syscall3(SYS_gettid, 0, 0, 0);
 
-	if (mmun_load_acquire(&pool)) {
+	/* I3: a vfork child is a process of its own: neither sees the other's threads. */
+	if (mmun_load_acquire(&pool) && mmun_self_is_owner()) {
 		for (int i = 0; i < NR_STACKS; i++)
 			if (!mmun_load_relaxed(&owners[i]) && take_slot(stack, owner, i))
 				return true;

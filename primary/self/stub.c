@@ -184,7 +184,8 @@ static void (*entry_of(const struct mmun_site *site))(void)
 	case MMUN_SITE_CANCEL: return mmun_self_cancel_entry;
 	case MMUN_SITE_FIXED: break;
 	}
-	return site->nr == SYS_mmap ? mmun_self_mmap_entry : mmun_self_entry;
+	return site->nr == SYS_mmap && !site->in_linker ?
+		mmun_self_mmap_entry : mmun_self_entry;
 }
 
 /* Of the function itself, for the numbers that are none of our business. */
