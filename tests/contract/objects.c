@@ -193,6 +193,14 @@ static void loaded_later_without_relro(void)
 	play(&path, &name, 1);
 }
 
+static void loaded_later_with_text_first(void)
+{
+	static const char *const path = TEST_OBJECT_TOGETHER,
+		*const name = "loaded library with its text first";
+
+	play(&path, &name, 1);
+}
+
 static void in_strict_mode(void)
 {
 	static struct text text;
@@ -247,6 +255,7 @@ int main(void)
 	scene("at the start", of_the_start);
 	scene("loaded later", loaded_later);
 	scene("loaded later without relro", loaded_later_without_relro);
+	scene("loaded later with its text first", loaded_later_with_text_first);
 	scene("strict", in_strict_mode);
 	return tap_done();
 }
