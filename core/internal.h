@@ -197,7 +197,11 @@ void mmun_itree_free(struct mmun_itree *itree, bool usable);
 int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
 void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
 
-/* Exit tells them all, once. */
-void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain);
+/* After mmun_srcu_share(): the thread asks the kernel who it is. */
+void mmun_section_share(void);
+
+/* Exit tells them all, once.  False: the tree was being changed until @deadline. */
+bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain,
+			    uint64_t deadline);
 
 #endif

@@ -198,13 +198,17 @@ static unsigned long last_of(const struct mmu_notifier_range *range)
 	return range->end == ULONG_MAX ? ULONG_MAX : range->end - 1;
 }
 
-int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
+static int start_until(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range,
+		       uint64_t deadline)
 {
 	struct mmun_itree *itree = chain->itree;
 	unsigned long number = 0;
 
 	if (mmun_likely(range->start < range->end)) {
-		number = mmun_section_open(range->mm, itree, range->start, last_of(range));
+		number = mmun_section_open(range->mm, itree, range->start, last_of(range),
+					   deadline);
+		if (mmun_unlikely(!number))
+			return -ETIMEDOUT;
 		if (!call_all(itree, range, last_of(range), number)) {
 			mmun_stat_inc(range->mm, refused);
 			mmun_section_close(itree, number);
@@ -213,6 +217,11 @@ int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_rang
 	}
 	range->section.interval = (void *)number;
 	return 0;
+}
+
+int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
+{
+	return start_until(chain, range, 0);
 }
 
 void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
@@ -226,7 +235,8 @@ void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range
 }
 
 /* At exit, before any ->release of the list. */
-void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain)
+bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain,
+			    uint64_t deadline)
 {
 	struct mmu_notifier_range range = {
 		.mm = mm,
@@ -236,14 +246,15 @@ void mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain)
 		.event = MMU_NOTIFY_RELEASE,
 	};
 	struct mmun_walk walk;
-	int cancel;
+	int cancel, ret;
 
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	mmun_walk_push(&walk, mm);
-	(void)mmun_intervals_start(chain, &range);
+	ret = start_until(chain, &range, deadline);
 	mmun_walk_pop(&walk);
 	mmun_intervals_end(chain, &range);
 	pthread_setcancelstate(cancel, NULL);
+	return !ret;
 }
 
 static int check_insert(const struct mmu_interval_notifier *sub, struct mm_struct *mm,

@@ -84,10 +84,11 @@ static inline unsigned long mmun_interval_inserted(const struct mmu_interval_not
 
 /*
  * A section opens: it is in the table with its range when this returns, and may walk
- * the tree until mmun_section_walked().  Returns its number.
+ * the tree until mmun_section_walked().  Returns its number; 0: the tree was being
+ * changed until @deadline (0: no limit), nothing is open.
  */
 unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
-				unsigned long start, unsigned long last);
+				unsigned long start, unsigned long last, uint64_t deadline);
 /* Between the two the tree stays as it is.  Nobody is called and nothing is waited
  * for in between: a writer waits. */
 void mmun_section_walk(struct mmun_itree *itree, unsigned long number);

@@ -97,11 +97,16 @@ static __attribute__((noinline, cold)) unsigned int find_tid(const struct mmun_i
 
 	if (tid <= 0)
 		return 0;
-	if (mmun_syscall3(SYS_getpid, 0, 0, 0) == (long)itree->pid) {
+	if (!mmun_task.shared && mmun_syscall3(SYS_getpid, 0, 0, 0) == (long)itree->pid) {
 		mmun_store_relaxed(&self.tid, (unsigned int)tid);
 		mmun_store_release(&self.key, itree->key);
 	}
 	return (unsigned int)tid;
+}
+
+void mmun_section_share(void)
+{
+	mmun_store_release(&self.key, 0);
 }
 
 static inline unsigned int this_thread(const struct mmun_itree *itree)
@@ -116,9 +121,11 @@ static bool is_own(const struct mmun_itree *itree, unsigned int owner)
 	return owner && owner == this_thread(itree);
 }
 
-static bool is_gone(unsigned int owner)
+static bool is_gone(const struct mmun_itree *itree, unsigned int owner)
 {
-	return owner && mmun_syscall3(SYS_tkill, owner, 0, 0) == -ESRCH;
+	if (owner && mmun_syscall3(SYS_tkill, owner, 0, 0) == -ESRCH)
+		return true;
+	return owner == itree->pid && mmun_thread_is_zombie((int)owner);
 }
 
 /* A pause for who waits where nobody wakes. */
@@ -127,20 +134,25 @@ static void pause_on(const unsigned int *word, unsigned int value)
 	mmun_futex_wait_for(word, value, BACK_OFF);
 }
 
-static __attribute__((noinline, cold)) void wait_for_writer(struct mmun_itree *itree)
+static __attribute__((noinline, cold)) bool wait_for_writer(struct mmun_itree *itree,
+							    uint64_t deadline)
 {
 	unsigned int writer;
 
 	for (unsigned int i = 0; i < SPINS; i++) {
 		if (mmun_load_full(&itree->writer) == WRITER_NONE)
-			return;
+			return true;
 		mmun_cpu_relax();
 	}
 	while ((writer = mmun_load_full(&itree->writer)) != WRITER_NONE) {
+		if (mmun_is_past(deadline))
+			return false;
 		if (writer == WRITER_AWAITED ||
 		    mmun_cas_full(&itree->writer, &writer, WRITER_AWAITED))
-			mmun_futex_wait(&itree->writer, WRITER_AWAITED);
+			mmun_futex_wait_for(&itree->writer, WRITER_AWAITED,
+					    mmun_time_left(deadline, MMUN_NSEC_PER_SEC));
 	}
+	return true;
 }
 
 static inline void walk_begin(struct mmun_itree *itree, unsigned long number)
@@ -166,13 +178,17 @@ void mmun_section_walked(struct mmun_itree *itree, unsigned long number)
 	mmun_store_release(state, mmun_load_relaxed(state) & ~(unsigned long)MMUN_SECTION_WALKS);
 }
 
-/* It walks, or will when the writer has gone. */
-static inline unsigned long allowed(struct mmun_itree *itree, unsigned long number)
+/* It walks, or will when the writer has gone.  0: too late, and it is closed. */
+static inline unsigned long allowed(struct mmun_itree *itree, unsigned long number,
+				    uint64_t deadline)
 {
 	/* The writer sees the walk, or the walk sees the writer. */
 	while (mmun_unlikely(mmun_load_full(&itree->writer) != WRITER_NONE)) {
 		mmun_section_walked(itree, number);
-		wait_for_writer(itree);
+		if (!wait_for_writer(itree, deadline)) {
+			mmun_section_close(itree, number);
+			return 0;
+		}
 		walk_begin(itree, number);
 	}
 	return number;
@@ -181,7 +197,7 @@ static inline unsigned long allowed(struct mmun_itree *itree, unsigned long numb
 void mmun_section_walk(struct mmun_itree *itree, unsigned long number)
 {
 	walk_begin(itree, number);
-	(void)allowed(itree, number);
+	(void)allowed(itree, number, 0);
 }
 
 /* The number of a section that has taken a place in @group; 0: there is none. */
@@ -229,7 +245,7 @@ take_spare(struct mm_struct *mm, struct mmun_itree *itree, unsigned long start, 
 }
 
 unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
-				unsigned long start, unsigned long last)
+				unsigned long start, unsigned long last, uint64_t deadline)
 {
 	struct mmun_section_group *group =
 		&itree->groups[mmun_srcu_slot(&mm->srcu) - mm->srcu.slots];
@@ -237,7 +253,7 @@ unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
 
 	if (mmun_unlikely(!number))
 		number = take_spare(mm, itree, start, last);
-	return allowed(itree, number);
+	return allowed(itree, number, deadline);
 }
 
 /* The low half: the serial and the flags. */
@@ -272,7 +288,8 @@ void mmun_section_close(struct mmun_itree *itree, unsigned long number)
 
 /* V: marked as awaited in the word that the end changes: who ends it sees the mark,
  * or who waits the end; pairs with S. */
-static void sleep_for_section(struct place place, unsigned long state)
+static void sleep_for_section(const struct mmun_itree *itree, struct place place,
+			      unsigned long state)
 {
 	if (state & MMUN_SECTION_WALKS) {
 		pause_on(futex_word(place), (unsigned int)state);
@@ -283,11 +300,12 @@ static void sleep_for_section(struct place place, unsigned long state)
 		return;
 	mmun_futex_wait_for(futex_word(place), (unsigned int)(state | MMUN_SECTION_AWAITED),
 			    OWNER_CHECK);
-	if (is_gone(mmun_load_relaxed(&place.group->owner[place.i])))
+	if (is_gone(itree, mmun_load_relaxed(&place.group->owner[place.i])))
 		end_section(place, state);
 }
 
-static void wait_for_section(struct place place, unsigned long state)
+static void wait_for_section(const struct mmun_itree *itree, struct place place,
+			     unsigned long state)
 {
 	for (unsigned int i = 0;; i++) {
 		unsigned long now = mmun_load_full(state_of(place));
@@ -297,7 +315,7 @@ static void wait_for_section(struct place place, unsigned long state)
 		if (i < SPINS)
 			mmun_cpu_relax();
 		else
-			sleep_for_section(place, now);
+			sleep_for_section(itree, place, now);
 	}
 }
 
@@ -317,7 +335,7 @@ static bool wait_if_overlaps(const struct mmun_itree *itree, struct place place,
 		return false;
 	if (is_own(itree, mmun_load_relaxed(&place.group->owner[place.i])))
 		return true;
-	wait_for_section(place, state);
+	wait_for_section(itree, place, state);
 	return false;
 }
 

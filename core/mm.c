@@ -174,6 +174,7 @@ void mmun_mm_read_unlock(struct mm_struct *mm, const struct mmun_reader *reader)
 void mmun_thread_shares_tls(void)
 {
 	mmun_srcu_share();
+	mmun_section_share();
 }
 
 void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)

@@ -288,13 +288,15 @@ static bool release(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_no
 
 /* Claims one notifier that nobody has claimed; NULL when there is none, or no lock. */
 static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-				       struct mmun_reader *reader, uint64_t deadline)
+				       struct mmun_reader *reader, uint64_t deadline,
+				       bool *locked)
 {
 	struct mmun_list_node *node;
 	struct mmu_notifier *mn = NULL;
 	mmun_sigmask saved;
 
-	if (!mmun_chain_lock_until(chain, &saved, deadline))
+	*locked = mmun_chain_lock_until(chain, &saved, deadline);
+	if (!*locked)
 		return NULL;
 	for (node = mmun_list_first(&chain->list); node; node = mmun_list_next(node)) {
 		mn = mmun_container_of(node, struct mmu_notifier, hlist);
@@ -305,20 +307,24 @@ static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier
 	return node ? mn : NULL;
 }
 
-static void release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline)
+/* False: the lock was not to be had in time. */
+static bool release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline)
 {
+	bool locked;
 	struct mmu_notifier *mn;
 	struct mmun_reader reader;
 	struct mmun_walk walk;
 
 	releasing_push(&walk, mm);
-	while ((mn = claim_next(mm, chain, &reader, deadline))) {
+	while ((mn = claim_next(mm, chain, &reader, deadline, &locked))) {
 		if (mn->ops->release)
 			mmun_stat_inc(mm, released);
-		if (!release(mn, mm, chain, &reader, deadline))
+		locked = release(mn, mm, chain, &reader, deadline);
+		if (!locked)
 			break;
 	}
 	mmun_walk_pop(&walk);
+	return locked;
 }
 
 void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline)
@@ -326,17 +332,20 @@ void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline)
 	const bool may_wait = mmun_may_wait(mm);
 	struct mmu_notifier_mm *chain = mmun_chain(mm);
 	struct mmun_wait wait;
+	bool heard = true, done;
 
 	if (!chain)
 		return;
 	/* Full, as is the load of the chain: see L. */
 	if (mmun_load_full(&chain->itree))
-		mmun_intervals_release(mm, chain);
+		heard = mmun_intervals_release(mm, chain, deadline);
 	mmun_wait_push(&wait, &mm->srcu);
-	release_all(mm, chain, deadline);
+	done = release_all(mm, chain, deadline) && heard;
 	/* Those that are claimed by unregister may still be in ->release (U3).  A
 	 * signal handler that interrupted a section of this mm skips it. */
 	if (may_wait && !mmun_srcu_synchronize_until(&mm->srcu, deadline))
+		done = false;
+	if (!done)
 		mmun_stat_inc(mm, exit_timed_out);
 	mmun_wait_pop(&wait);
 }
@@ -424,10 +433,18 @@ static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm
  * has returned, and walks that begin meanwhile find it: only a grace period that
  * begins after it left the list waits for them.
  */
-static void wait_for_callbacks(struct mm_struct *mm, bool off_the_list)
+static void wait_for_callbacks(struct mmu_notifier *mn, struct mm_struct *mm,
+			       struct mmu_notifier_mm *chain, bool off_the_list)
 {
-	if (!off_the_list)
+	mmun_sigmask saved;
+
+	if (!off_the_list) {
 		synchronize_srcu(&mm->srcu);
+		/* Exit may have got no lock in its time (I8). */
+		mmun_chain_lock(chain, &saved);
+		mmun_list_del_init(&mn->hlist);
+		mmun_chain_unlock(chain, &saved);
+	}
 	synchronize_srcu(&mm->srcu);
 }
 
@@ -470,6 +487,6 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 	if (mmun_task_inside(mm))
 		detach_without_waiting(mn, mm, chain);
 	else
-		wait_for_callbacks(mm, released);
+		wait_for_callbacks(mn, mm, chain, released);
 	part(mn, mm);
 }

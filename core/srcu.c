@@ -156,7 +156,7 @@ void mmun_srcu_share(void)
 
 /* The state of a zombie, which a signal still finds: the first thread, when it has ended
  * before the others. */
-static bool is_zombie(int tid)
+bool mmun_thread_is_zombie(int tid)
 {
 	char path[] = "/proc/self/task/0000000000/stat", stat[512];
 	char *digit = path + sizeof("/proc/self/task/0000000000") - 1;
@@ -186,7 +186,7 @@ static bool is_gone(const struct srcu_struct *ssp, unsigned int tid)
 {
 	if (mmun_syscall3(SYS_tgkill, ssp->pid, tid, 0) == ESRCH_RESULT)
 		return true;
-	return (int)tid == ssp->pid && is_zombie(ssp->pid);
+	return (int)tid == ssp->pid && mmun_thread_is_zombie(ssp->pid);
 }
 
 #define HALF 0xfffffffful
@@ -223,7 +223,7 @@ static bool drop_left_open(struct srcu_struct *ssp, unsigned int index, unsigned
 	unsigned long elsewhere = mmun_load_full(&cell->elsewhere[bank]);
 	unsigned long next = next_generation(cell, bank, elsewhere);
 
-	if (!is_gone(ssp, mmun_load_full(&ssp->cells->owner[index])) ||
+	if (!is_gone(ssp, (unsigned int)mmun_load_full(&ssp->cells->owner[index])) ||
 	    !mmun_cas_full(&cell->elsewhere[bank], &elsewhere, next))
 		return false;
 	(void)mmun_add_relaxed(&ssp->dropped, 1);
@@ -245,9 +245,12 @@ static unsigned long begin_generation(struct srcu_slot *cell)
 		unsigned long elsewhere = mmun_load_full(&cell->elsewhere[bank]);
 		unsigned long next;
 
-		do
+		do {
+			/* A handler has begun one of its own, in both: it stays. */
+			if (elsewhere >> 32 > generation)
+				break;
 			next = generation << 32 | (next_generation(cell, bank, elsewhere) & HALF);
-		while (!mmun_cas_full(&cell->elsewhere[bank], &elsewhere, next));
+		} while (!mmun_cas_full(&cell->elsewhere[bank], &elsewhere, next));
 	}
 	return generation;
 }
@@ -260,11 +263,11 @@ static struct srcu_slot *take_over(struct srcu_struct *ssp, unsigned int tid, un
 
 	while (tries-- && nr) {
 		unsigned int i = mmun_add_relaxed(&cells->hand, 1) % nr;
-		unsigned int owner = mmun_load_full(&cells->owner[i]);
+		unsigned long owner = mmun_load_full(&cells->owner[i]);
 
-		if (!owner || !is_gone(ssp, owner))
+		if (!owner || !is_gone(ssp, (unsigned int)owner))
 			continue;
-		if (mmun_cas_full(&cells->owner[i], &owner, tid))
+		if (mmun_cas_full(&cells->owner[i], &owner, ((owner & ~HALF) + HALF + 1) | tid))
 			return &cells->cell[i];
 	}
 	return NULL;
@@ -273,7 +276,8 @@ static struct srcu_slot *take_over(struct srcu_struct *ssp, unsigned int tid, un
 static struct srcu_slot *take_new(struct srcu_struct *ssp, unsigned int tid)
 {
 	struct srcu_cells *cells = ssp->cells;
-	unsigned int nr = mmun_load_full(&cells->nr), nobody;
+	unsigned int nr = mmun_load_full(&cells->nr);
+	unsigned long nobody;
 
 	for (; nr < MMUN_SRCU_CELLS; nr++) {
 		nobody = 0;
@@ -292,9 +296,14 @@ static struct srcu_slot *take_new(struct srcu_struct *ssp, unsigned int tid)
  * we have interrupted, or left by an earlier thread of the same id. */
 static struct srcu_slot *find_own(struct srcu_struct *ssp, unsigned int tid, unsigned int nr)
 {
-	for (unsigned int i = 0; i < nr; i++)
-		if (mmun_load_relaxed(&ssp->cells->owner[i]) == tid)
-			return &ssp->cells->cell[i];
+	for (unsigned int i = 0; i < nr; i++) {
+		unsigned long owner = mmun_load_full(&ssp->cells->owner[i]);
+
+		/* Counted: who found that its last owner is gone comes too late. */
+		while ((unsigned int)owner == tid)
+			if (mmun_cas_full(&ssp->cells->owner[i], &owner, owner + HALF + 1))
+				return &ssp->cells->cell[i];
+	}
 	return NULL;
 }
 

@@ -58,8 +58,8 @@ struct srcu_slot {
 /* Stays mapped for good: threads remember their cells. */
 struct srcu_cells {
 	struct srcu_slot cell[MMUN_SRCU_CELLS];
-	/* Thread ids; 0: nobody yet. */
-	unsigned int owner[MMUN_SRCU_CELLS];
+	/* Low half: thread ids, 0: nobody yet; high half: how often an id came back for it. */
+	unsigned long owner[MMUN_SRCU_CELLS];
 	/* Cells that have ever had an owner, and where to look for one that is gone. */
 	unsigned int nr, hand;
 	/* To make a barrier without membarrier. */
@@ -103,6 +103,9 @@ struct srcu_struct {
 	struct mmun_callback *callbacks, *last_callback;
 	uint64_t queued_in;
 };
+
+/* Async-signal-safe; false without /proc. */
+bool mmun_thread_is_zombie(int tid);
 
 /* How many slots a domain needs here: a power of two, at most MMUN_SRCU_MAX_SLOTS. */
 unsigned int mmun_srcu_nr_slots(void);

@@ -80,7 +80,12 @@ extern const struct mmun_primary_ops mmun_primary_self;
 
 struct mm_struct *mmun_self_mm(void)
 {
-	return mmun_load_acquire(&self.mm);
+	struct mm_struct *mm = mmun_load_acquire(&self.mm);
+
+#if MMUN_CORE_IS_INSTRUMENTED
+	mmun_self_acquired(mm);
+#endif
+	return mm;
 }
 
 bool mmun_self_is_owner(void)
@@ -167,6 +172,7 @@ static int begin_epoch(void)
 	self.word = word;
 	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
 	self.last = mm;
+	mmun_self_releases(mm);
 	mmun_store_release(&self.mm, mm);
 	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
 	return 0;
@@ -403,8 +409,9 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 		mmun_store_full(mmun_self_armed, 0);
 		return ret;
 	}
+	/* First: who sees that it is started sees that as well. */
+	mmun_store_full(&self.unsettled, true);
 	mmun_store_full(&self.started, true);
-	self.unsettled = true;
 	return 0;
 }
 
@@ -515,7 +522,8 @@ int mmun_self_stop(void)
 
 static bool is_started(const struct mm_struct *mm)
 {
-	return mm == mmun_self_mm() && mmun_load_full(&self.started);
+	return mm == mmun_self_mm() && mmun_load_full(&self.started) &&
+	       !mmun_load_full(&self.unsettled);
 }
 
 /* For a registration: nothing unseen may be under way when it returns. */
@@ -530,7 +538,7 @@ static int start(struct mm_struct *mm)
 	if (self.unsettled)
 		ret = mmun_self_settle(self.images, &unsettled);
 	if (!ret)
-		self.unsettled = false;
+		mmun_store_full(&self.unsettled, false);
 	unlock_self();
 	mmun_mm_count_unsettled(mm, unsettled);
 	return ret;

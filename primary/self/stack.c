@@ -98,6 +98,12 @@ static bool take_slot(struct mmun_stack *stack, int owner, int slot)
 	return true;
 }
 
+static bool acquired(const struct mmun_stack *stack)
+{
+	mmun_self_acquired(stack->base);
+	return true;
+}
+
 bool mmun_self_stack_get(struct mmun_stack *stack)
 {
 	int owner = (int)mmun_syscall3(SYS_gettid, 0, 0, 0);
@@ -106,10 +112,10 @@ bool mmun_self_stack_get(struct mmun_stack *stack)
 	if (mmun_load_acquire(&pool) && mmun_self_is_owner()) {
 		for (int i = 0; i < NR_STACKS; i++)
 			if (!mmun_load_relaxed(&owners[i]) && take_slot(stack, owner, i))
-				return true;
+				return acquired(stack);
 		for (int i = 0; i < NR_STACKS; i++)
 			if (take_slot(stack, owner, i))
-				return true;
+				return acquired(stack);
 	}
 	stack->slot = -1;
 	stack->base = map_stacks(1);
@@ -118,6 +124,7 @@ bool mmun_self_stack_get(struct mmun_stack *stack)
 
 void mmun_self_stack_put(const struct mmun_stack *stack)
 {
+	mmun_self_releases(stack->base);
 	if (stack->slot >= 0)
 		mmun_store_release(&owners[stack->slot], 0);
 	else

@@ -8,6 +8,7 @@
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/primary.h>
 
+#include "atomic.h"
 #include "raw_syscall.h"
 #include "site.h"
 
@@ -29,6 +30,25 @@ struct mm_struct *mmun_self_mm(void);
 bool mmun_self_is_owner(void);
 /* The mm has been released before an execve() that then failed. */
 void mmun_self_renew(void);
+
+/*
+ * This folder is not instrumented; ThreadSanitizer learns here what one thread hands to
+ * another.  Not there unless the program has its runtime.
+ */
+extern void __tsan_acquire(void *address) __attribute__((weak));
+extern void __tsan_release(void *address) __attribute__((weak));
+
+static inline void mmun_self_acquired(void *object)
+{
+	if (mmun_unlikely(__tsan_acquire != NULL))
+		__tsan_acquire(object);
+}
+
+static inline void mmun_self_releases(void *object)
+{
+	if (mmun_unlikely(__tsan_release != NULL))
+		__tsan_release(object);
+}
 
 /* Where errno lies from the thread pointer on; set before the hooks are armed. */
 extern long mmun_self_errno_offset;

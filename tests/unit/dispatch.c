@@ -256,8 +256,9 @@ static void test_joined_inside(bool first, bool late)
 	ok(!counted(&joiner.joined), "R2 a registration (%s) waits for a section that began %s",
 	   first ? "the first" : "not the first", late ? "just before it was published" : "before");
 	count(&go[1]);
-	pthread_join(section, NULL);
+	/* It is the one that has set ->section. */
 	pthread_join(joining, NULL);
+	pthread_join(section, NULL);
 	ok(!joiner.watcher.starts && !joiner.watcher.ends,
 	   "R1 B5 who registers inside it hears of neither edge");
 	mmu_notifier_unregister(&joiner.watcher.mn, mm);

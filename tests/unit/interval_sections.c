@@ -302,7 +302,7 @@ static void test_writer_backs_off(void)
 
 	begin();
 	/* As if a signal handler had interrupted it. */
-	walk = mmun_section_open(mm, itree_of(mm), 7, 7);
+	walk = mmun_section_open(mm, itree_of(mm), 7, 7, 0);
 	check_backs_off(&two, walk, "a walk");
 	mmun_section_walk(itree_of(mm), walk);
 	check_backs_off(&three, walk, "a second one of the same section");
@@ -375,7 +375,7 @@ static void test_walking(void)
 	pthread_t thread;
 
 	begin();
-	walk = mmun_section_open(mm, itree_of(mm), PAGE, PAGE);
+	walk = mmun_section_open(mm, itree_of(mm), PAGE, PAGE, 0);
 	thread = waits(read_it, &one);
 	ok(!counted(&returned), "S5 readers wait for a section that walks, too");
 	mmun_section_walked(itree_of(mm), walk);
@@ -420,7 +420,7 @@ static void test_full(void)
 	pthread_join(thread, NULL);
 	seq = mmu_interval_read_begin(&one.ni);
 	ok(!reader_must_retry(&one, seq), "until it has ended, and for none of those with a place");
-	other = mmun_section_open(mm, itree_of(mm), 7, 7);
+	other = mmun_section_open(mm, itree_of(mm), 7, 7, 0);
 	check_backs_off(&two, other, "a walk of one that is counted only");
 	mmun_section_walk(itree_of(mm), other);
 	check_backs_off(&three, other, "its second one");
