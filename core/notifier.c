@@ -332,15 +332,15 @@ void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline)
 	const bool may_wait = mmun_may_wait(mm);
 	struct mmu_notifier_mm *chain = mmun_chain(mm);
 	struct mmun_wait wait;
-	bool heard = true, done;
+	bool intervals_done = true, done;
 
 	if (!chain)
 		return;
 	/* Full, as is the load of the chain: see L. */
 	if (mmun_load_full(&chain->itree))
-		heard = mmun_intervals_release(mm, chain, deadline);
+		intervals_done = mmun_intervals_release(mm, chain, deadline);
 	mmun_wait_push(&wait, &mm->srcu);
-	done = release_all(mm, chain, deadline) && heard;
+	done = release_all(mm, chain, deadline) && intervals_done;
 	/* Those that are claimed by unregister may still be in ->release (U3).  A
 	 * signal handler that interrupted a section of this mm skips it. */
 	if (may_wait && !mmun_srcu_synchronize_until(&mm->srcu, deadline))
