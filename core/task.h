@@ -2,7 +2,7 @@
 /*
  * What the core knows about the calling thread: where its read sections are counted,
  * which walks and waits it is inside, so that waiting for itself is refused instead
- * of a dead-lock.
+ * of a deadlock.
  *
  * Initial-exec thread-local storage, all zero at the start: no constructor, no
  * allocation, usable in signal handlers.  A handler may interrupt any store,
