@@ -6,13 +6,13 @@
 #include "mmunotify/self.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
+#include <sys/syscall.h>
 
 #include "scan.h"
+#include "state.h"
 
 struct request {
 	struct mmun_object object;
@@ -53,25 +53,21 @@ int mmun_file_sites(const char *path, int (*fn)(const struct mmun_site_info *inf
 		    void *arg)
 {
 	struct request request = { .fn = fn, .arg = arg };
-	int fd = open(path, O_RDONLY | O_CLOEXEC), ret = 0;
+	int fd = (int)mmun_self_open(path);
 	struct stat file;
-	void *map;
+	long map;
+	int ret;
 
 	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &file))
-		ret = -errno;
-	else if (!S_ISREG(file.st_mode) || !file.st_size)
-		ret = -ENOEXEC;
-	if (!ret) {
-		map = mmap(NULL, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (map == MAP_FAILED)
-			ret = -errno;
-	}
-	close(fd);
-	if (ret)
-		return ret;
-	ret = scan_file(&request, map, file.st_size);
-	munmap(map, file.st_size);
+		return fd;
+	map = mmun_syscall3(SYS_fstat, fd, (unsigned long)&file, 0);
+	if (!map)
+		map = !S_ISREG(file.st_mode) || !file.st_size ? -ENOEXEC :
+			mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	mmun_self_close(fd);
+	if (map < 0)
+		return (int)map;
+	ret = scan_file(&request, (const unsigned char *)map, file.st_size);
+	mmun_syscall3(SYS_munmap, map, file.st_size, 0);
 	return ret;
 }

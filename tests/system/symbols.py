@@ -21,6 +21,25 @@ INTERNAL_LINUX_NAMES = {
     'synchronize_srcu', 'call_srcu', 'srcu_barrier', 'do_mmu_notifier_register',
 }
 
+# What other libraries redirect or interpose to learn of memory and files: here each is a
+# raw system call.  Memory for small objects comes from the program's allocator.
+INTERPOSED = {
+    'mmap', 'mmap64', 'munmap', 'mremap', 'mprotect', 'pkey_mprotect', 'madvise', 'brk', 'sbrk',
+    'shmat', 'shmdt', 'shmget', 'shmctl', 'remap_file_pages', 'mlock', 'munlock', 'mincore',
+    'process_madvise', 'memfd_create', 'syscall',
+    'open', 'open64', 'openat', 'openat64', 'creat', 'close', 'dup', 'dup2', 'dup3', 'fcntl',
+    'fcntl64', 'read', 'pread', 'pread64', 'write', 'writev', 'lseek', 'lseek64', 'ioctl',
+    'stat', 'stat64', 'fstat', 'fstat64', 'lstat', 'fstatat', 'fstatat64', 'statx',
+    'access', 'faccessat', 'readlink', 'readlinkat', 'opendir', 'readdir', 'readdir64',
+    'fopen', 'fopen64', 'fclose', 'flock', 'ftruncate', 'ftruncate64', 'fallocate',
+    'fork', 'vfork', 'clone', 'execve', '_exit', '_Exit', 'exit', 'kill', 'tgkill',
+    'signal', 'sigaction', 'sigprocmask', 'prctl', 'poll', 'select', 'epoll_wait', 'futex',
+    'nanosleep', 'clock_nanosleep', 'usleep', 'sleep', 'dlsym', 'dlclose',
+}
+
+# The pages of a software address space are the program's, and shall be seen.
+ZONE = {('zone.c.o', 'mmap64'), ('zone.c.o', 'mmap'), ('zone.c.o', 'munmap')}
+
 LINUX_NAMES = (r'(__)?(mm|mmap|mmu_notifier|mmu_interval)_|mm(get|put|grab|drop)'
                r'|(find_vma|vma_lookup|vm_insert_page|zap_vma_ptes)$')
 
@@ -33,6 +52,12 @@ def defined(path, *options):
     """{(name, type)}"""
     rows = (line.split() for line in output('nm', '-P', '--defined-only', *options, path).splitlines())
     return {(row[0].split('@')[0], row[1]) for row in rows if len(row) >= 3}
+
+
+def called():
+    """(member of the archive, function): what is not defined in the member itself"""
+    rows = (line.split() for line in output('nm', '-A', '-u', STATIC).splitlines())
+    return {(row[0].split(':')[1], row[-1]) for row in rows if len(row) >= 3}
 
 
 def map_names():
@@ -69,6 +94,9 @@ def main():
     strays = {n for n in archive if not n.startswith('mmun_')} - linux_names - INTERNAL_LINUX_NAMES
     equal(sorted(strays), [], 'global names of the archive are mmun_* or those of Linux')
     equal(sorted(mapped - archive), [], 'the archive has everything that is exported')
+
+    equal(sorted(pair for pair in called() - ZONE if pair[1] in INTERPOSED), [],
+          'no function is called that others redirect')
 
     dynamic = output('readelf', '-dW', SHARED)
     ok('[libmmunotify.so.0]' in dynamic, 'the soname is libmmunotify.so.0', dynamic)
