@@ -13,6 +13,8 @@ struct peer {
 	void (*stop)(void);
 	/* Unmaps of [from,to) that it saw so far; NULL: it does not tell. */
 	unsigned int (*saw)(unsigned long from, unsigned long to);
+	/* Calls of any function that it has patched so far; NULL: it does not tell. */
+	unsigned int (*calls)(void);
 };
 
 extern const struct peer peer_ucx;

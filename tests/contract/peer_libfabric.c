@@ -41,4 +41,4 @@ static void stop(void)
 	memhooks_monitor->stop(memhooks_monitor);
 }
 
-const struct peer peer_libfabric = { "libfabric", start, stop, NULL };
+const struct peer peer_libfabric = { "libfabric", start, stop, NULL, NULL };

@@ -37,12 +37,34 @@ static int my_madvise(void *at, size_t size, int advice)
 	return (int)syscall(SYS_madvise, at, size, advice);
 }
 
+static void *my_mmap(void *at, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	__atomic_add_fetch(&nr_seen, 1, __ATOMIC_SEQ_CST);
+	return (void *)syscall(SYS_mmap, at, size, prot, flags, fd, offset);
+}
+
+/* Without the fifth argument, as some have it. */
+static void *my_mremap(void *at, size_t old_size, size_t size, int flags)
+{
+	note(at, old_size);
+	return (void *)syscall(SYS_mremap, at, old_size, size, flags, NULL);
+}
+
+static int my_mprotect(void *at, size_t size, int prot)
+{
+	__atomic_add_fetch(&nr_seen, 1, __ATOMIC_SEQ_CST);
+	return (int)syscall(SYS_mprotect, at, size, prot);
+}
+
 static struct {
 	void *function, *replacement;
 	unsigned char before[PROLOGUE];
 } patches[] = {
 	{ (void *)munmap, (void *)my_munmap, { 0 } },
 	{ (void *)madvise, (void *)my_madvise, { 0 } },
+	{ (void *)mmap, (void *)my_mmap, { 0 } },
+	{ (void *)mremap, (void *)my_mremap, { 0 } },
+	{ (void *)mprotect, (void *)my_mprotect, { 0 } },
 };
 
 static void write_text(void *at, const void *bytes)
@@ -73,6 +95,11 @@ static void stop(void)
 		write_text(patches[i].function, patches[i].before);
 }
 
+static unsigned int calls(void)
+{
+	return __atomic_load_n(&nr_seen, __ATOMIC_SEQ_CST);
+}
+
 static unsigned int saw(unsigned long from, unsigned long to)
 {
 	unsigned int count = 0;
@@ -82,4 +109,4 @@ static unsigned int saw(unsigned long from, unsigned long to)
 	return count;
 }
 
-const struct peer peer_prologue = { "prologue patcher", start, stop, saw };
+const struct peer peer_prologue = { "prologue patcher", start, stop, saw, calls };

@@ -11,6 +11,8 @@
 #include "peer.h"
 
 #define EVENT_VM_UNMAPPED (1 << 17)
+/* mmap, munmap, mremap, shmat, shmdt, madvise, brk; some versions have none for sbrk. */
+#define EVENTS_OF_CALLS 0xdf
 
 struct vm_event {
 	void *address;
@@ -31,6 +33,18 @@ static void on_unmapped(int type, struct vm_event *event, void *arg)
 	seen[i].to = seen[i].from + event->size;
 }
 
+static unsigned int nr_calls;
+
+static void on_call(int type, struct vm_event *event, void *arg)
+{
+	__atomic_add_fetch(&nr_calls, 1, __ATOMIC_SEQ_CST);
+}
+
+static unsigned int calls(void)
+{
+	return __atomic_load_n(&nr_calls, __ATOMIC_SEQ_CST);
+}
+
 static const char *start(void)
 {
 	/* Programs load this one; its constructor installs the hooks. */
@@ -41,7 +55,9 @@ static const char *start(void)
 	if (!ucs || !ucm)
 		return "UCX is not installed";
 	set_handler = (set_handler_fn)dlsym(ucm, "ucm_set_event_handler");
-	if (!set_handler || set_handler(EVENT_VM_UNMAPPED, 0, on_unmapped, NULL))
+	/* Before the call, and before those that change what it says. */
+	if (!set_handler || set_handler(EVENT_VM_UNMAPPED, 0, on_unmapped, NULL) ||
+	    set_handler(EVENTS_OF_CALLS, -1, on_call, NULL))
 		return "UCX refuses to install its hooks";
 	return NULL;
 }
@@ -55,4 +71,4 @@ static unsigned int saw(unsigned long from, unsigned long to)
 	return count;
 }
 
-const struct peer peer_ucx = { "UCX", start, NULL, saw };
+const struct peer peer_ucx = { "UCX", start, NULL, saw, calls };

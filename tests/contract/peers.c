@@ -5,9 +5,16 @@
  * Whoever comes first, both hear; whoever leaves first, the other still hears
  * and nothing crashes.  While a foreign patch lies over ours, stopping is
  * refused and both sets of bytes stay; when the other has gone, ours can go too
- * and leave the file's bytes.
+ * and leave the file's bytes.  For an ordinary user all is as for root.
+ *
+ * Start, registration and stop use no function that the other has patched: it hears of
+ * no call, and what it makes of a call (UCX's mremap() drops the last argument) is no
+ * business of theirs.
  */
 #include <errno.h>
+#include <grp.h>
+#include <malloc.h>
+#include <stdlib.h>
 
 #include <mmunotify/self.h>
 
@@ -135,9 +142,94 @@ static void we_leave_over_them(void)
 	check_hearing("nobody is left", false, false);
 }
 
+/* Has somebody mapped what no program may map? */
+static bool is_low_free(void)
+{
+	unsigned long start = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	bool read = maps && fscanf(maps, "%lx", &start) == 1;
+
+	if (maps)
+		fclose(maps);
+	return read && start >= 65536;
+}
+
+static void our_own_way(void)
+{
+	void *volatile warm;
+	unsigned int before;
+
+	pagemap_open();
+	if (!start_peer() || !peer->calls)
+		return;
+	/* What we allocate comes from what the allocator has. */
+	warm = malloc(65536);
+	free(warm);
+	before = peer->calls();
+	check(watch_register(&watch) == 0, "registers");
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0 && mmun_self_start() == 0 && mmun_self_stop() == 0,
+	      "stops, starts and stops");
+	check(peer->calls() == before, "the other hears of no call of ours (%u)",
+	      peer->calls() - before);
+	munmap(map_pages(), PAGE_BYTES);
+	check(peer->calls() > before, "it does of others'");
+	check(is_low_free(), "nothing is mapped at address 0");
+}
+
+/* By sbrk(), and by libc for itself; the other's replacement makes calls of its own. */
+static void the_break(void)
+{
+	const size_t size = 4 * PAGE_BYTES;
+	struct watch_area area;
+	char *at, *block[64], *last;
+
+	pagemap_open();
+	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	if (!start_peer())
+		return;
+	check(watch_register(&watch) == 0, "registers");
+	for (int i = 0; i < 64; i++)
+		block[i] = memset(malloc(100000), 1, 100000);
+	last = (char *)(((unsigned long)block[62] + PAGE_BYTES) & -PAGE_BYTES);
+	for (int i = 0; i < 64; i++)
+		free(block[i]);
+	area = (struct watch_area){ (unsigned long)last, PAGE_BYTES, 4, 0 };
+	watch_arm(&watch, &area);
+	check(malloc_trim(0) == 1 && told(last), "we hear that malloc_trim() lowers the break");
+	watch_disarm(&watch);
+	at = (char *)(((unsigned long)sbrk(2 * size) + PAGE_BYTES) & -PAGE_BYTES);
+	region_fill(at, size, 1);
+	area.start = (unsigned long)at;
+	watch_arm(&watch, &area);
+	check(sbrk(-2 * (long)size) != (void *)-1 && told(at), "we hear of sbrk()");
+	watch_disarm(&watch);
+	watch_unregister(&watch);
+}
+
+/* Nothing that root alone may do is needed. */
+static void become_nobody(void)
+{
+	if (geteuid() == 0 && (setgroups(0, NULL) || setresgid(65534, 65534, 65534) ||
+			       setresuid(65534, 65534, 65534)))
+		check(false, "becomes an ordinary user");
+}
+
+static void (*as_nobody)(void);
+
+static void play_as_nobody(void)
+{
+	become_nobody();
+	as_nobody();
+	check(is_low_free(), "nothing is mapped at address 0");
+}
+
 static void play_all(const struct peer *p)
 {
 	static const struct { const char *name; void (*fn)(void); } scenes[] = {
+		{ "our own way", our_own_way },
+		{ "the break", the_break },
 		{ "we first", we_first },
 		{ "they first", they_first },
 		{ "we leave under them", we_leave_under_them },
@@ -149,6 +241,9 @@ static void play_all(const struct peer *p)
 	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
 		snprintf(name, sizeof(name), "%s, %s", p->name, scenes[i].name);
 		scene(name, scenes[i].fn);
+		snprintf(name, sizeof(name), "%s, %s, ordinary user", p->name, scenes[i].name);
+		as_nobody = scenes[i].fn;
+		scene(name, play_as_nobody);
 	}
 }
 
