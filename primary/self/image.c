@@ -437,6 +437,16 @@ int mmun_self_check_image(struct mmun_image *image, struct mmun_refusal *refusal
 	return ret;
 }
 
+/* Of an image that nobody uses, or no longer: nothing leads to its stubs. */
+static void forget_sites(struct mmun_image *image)
+{
+	if (image->sites)
+		mmun_syscall3(SYS_munmap, (unsigned long)image->sites,
+			      mmun_page_up(image->room * sizeof(struct mmun_site)), 0);
+	image->sites = NULL;
+	image->nr_sites = image->room = 0;
+}
+
 /* A table as large as it can be, cut to what was needed. */
 static int scan_image(struct mmun_image *image, struct source *source,
 		      struct mmun_refusal *refusal)
@@ -447,7 +457,8 @@ static int scan_image(struct mmun_image *image, struct source *source,
 	long map;
 	int ret;
 
-	image->nr_sites = 0;
+	mmun_self_free_stubs(image);
+	forget_sites(image);
 	if (room == MMUN_SCAN_CALLERS)
 		return 0;
 	map = mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
@@ -512,10 +523,7 @@ void mmun_self_free_images(struct mmun_image **images)
 
 	for (; page; page = next) {
 		for (size_t i = 0; i < IMAGES_PER_PAGE; i++)
-			if (page[i].sites)
-				mmun_syscall3(SYS_munmap, (unsigned long)page[i].sites,
-					      mmun_page_up(page[i].room *
-							   sizeof(struct mmun_site)), 0);
+			forget_sites(&page[i]);
 		next = page[IMAGES_PER_PAGE - 1].next;
 		mmun_syscall3(SYS_munmap, (unsigned long)page, MMUN_PAGE_SIZE, 0);
 	}
@@ -605,7 +613,8 @@ out:
 	return ret;
 }
 
-/* The pages that we have replaced show no file: of a small object that is all its text. */
+/* The pages that we have replaced show no file: of a small object that is all its text.
+ * What cannot be asked is still there. */
 static bool is_still_patched(const struct mmun_image *image)
 {
 	for (int i = 0; i < image->nr_sites; i++) {
@@ -618,15 +627,21 @@ static bool is_still_patched(const struct mmun_image *image)
 		if (!site->patched)
 			continue;
 		if (mmun_vma_walk_start(&walk, start, false))
-			return false;
+			return true;
 		is_text = mmun_vma_walk_next_place(&walk, &place, NULL, 0) &&
 			  place.start <= start &&
 			  place.end >= (unsigned long)mmun_site_end(site) &&
 			  place.prot == image->prot;
-		mmun_vma_walk_end(&walk);
-		return is_text && mmun_site_is_ours(site);
+		return mmun_vma_walk_end(&walk) || (is_text && mmun_site_is_ours(site));
 	}
 	return false;
+}
+
+static int refuse_maps(struct mmun_refusal *refusal)
+{
+	mmun_self_refuse(refusal, -ENOTSUP, "/proc/self/maps cannot be read",
+			 "mount /proc, or raise the limit of open files");
+	return -ENOTSUP;
 }
 
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal)
@@ -637,12 +652,9 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 	bool found = false;
 	int ret;
 
-	ret = mmun_vma_walk_start(&walk, 0, true);
-	if (ret) {
-		mmun_self_refuse(refusal, -ENOTSUP, "/proc/self/maps cannot be read",
-				 "mount /proc, or raise the limit of open files");
-		return -ENOTSUP;
-	}
+	if (mmun_vma_walk_start(&walk, 0, true))
+		return refuse_maps(refusal);
+	ret = 0;
 	for (struct mmun_image *image = *images; image; image = image->next)
 		image->seen = false;
 	while (!ret && mmun_vma_walk_next(&walk, &vma)) {
@@ -653,7 +665,9 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 		if (vma.prot & PROT_EXEC && inode && vma.inode == inode)
 			ret = add_image(images, &vma, base, refusal);
 	}
-	mmun_vma_walk_end(&walk);
+	/* Who was not shown may be there all the same. */
+	if (mmun_vma_walk_end(&walk))
+		return refuse_maps(refusal);
 	/* Unloaded since. */
 	for (struct mmun_image *image = *images; !ret && image; image = image->next) {
 		image->used = image->used && (image->seen || is_still_patched(image));

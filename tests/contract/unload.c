@@ -106,6 +106,40 @@ static void beside_dlclose(void)
 	check(failed == 0, "start and stop always succeed (%lu failed)", failed);
 }
 
+static long count_mappings(void)
+{
+	static char text[1 << 16];
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	long count = 0;
+	ssize_t got;
+
+	while ((got = read(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < got; i++)
+			count += text[i] == '\n';
+	close(fd);
+	return count;
+}
+
+/* What was made for a library is used for the next, or given back. */
+static void again_and_again(void)
+{
+	long before = 0, after;
+
+	check(mmun_self_start() == 0, "start");
+	for (int i = 0; i < 60; i++) {
+		void *handle = dlmopen(LM_ID_NEWLM, "libm.so.6", RTLD_NOW);
+
+		if (handle)
+			dlclose(handle);
+		if (i == 9)
+			before = count_mappings();
+	}
+	after = count_mappings();
+	check(before && after <= before + 2,
+	      "50 libraries that came and went leave no mappings (%ld, then %ld)", before, after);
+	check(mmun_self_stop() == 0, "stop");
+}
+
 int main(void)
 {
 	if (SANITIZED)
@@ -113,5 +147,6 @@ int main(void)
 	scene("first page", first_page);
 	scene("whole file", whole_file);
 	scene("beside dlclose", beside_dlclose);
+	scene("again and again", again_and_again);
 	return tap_done();
 }
