@@ -299,7 +299,9 @@ void collector_finish(struct collector *collector, pid_t child, int wait_status,
 	record.lost.abandoned = header->abandoned;
 	record.lost.too_deep = header->too_deep;
 	record.lost.unfollowed = collector->unfollowed;
-	if (header->dropped || header->abandoned || header->too_deep || collector->unfollowed)
+	record.lost.unredirected = header->unredirected;
+	if (header->dropped || header->abandoned || header->too_deep || collector->unfollowed ||
+	    header->unredirected)
 		emit(collector, &record);
 	record.type = RECORD_END;
 	memset(&record.lost, 0, sizeof(record.lost));

@@ -99,6 +99,7 @@ static void add_lost(struct json_object *line, const struct record *record)
 	json_add_number(line, "abandoned", record->lost.abandoned);
 	json_add_number(line, "too_deep", record->lost.too_deep);
 	json_add_number(line, "unfollowed", record->lost.unfollowed);
+	json_add_number(line, "unredirected", record->lost.unredirected);
 }
 
 static void add_end(struct json_object *line, const struct record *record)

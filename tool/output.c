@@ -253,5 +253,8 @@ bool output_lost(const struct record *record, char *out, size_t size)
 	add_clause(out, size, record->lost.unfollowed,
 		   "programs not followed (static, set-user-ID, cleared environment, another "
 		   "user or process namespace)");
+	add_clause(out, size, record->lost.unredirected,
+		   "attempts to redirect a library that was loaded later failed (mmunotify probe "
+		   "-- COMMAND says why)");
 	return *out;
 }

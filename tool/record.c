@@ -229,6 +229,7 @@ int record_write(struct record_writer *writer, const struct record *record)
 		put(&body, record->lost.abandoned);
 		put(&body, record->lost.too_deep);
 		put(&body, record->lost.unfollowed);
+		put(&body, record->lost.unredirected);
 		break;
 	case RECORD_END:
 		put(&body, (uint64_t)record->end.wait_status);
@@ -403,6 +404,8 @@ static void get_body(struct record_reader *reader, struct cursor *cursor, struct
 		record->lost.abandoned = get(cursor);
 		record->lost.too_deep = get(cursor);
 		record->lost.unfollowed = get(cursor);
+		/* Not in older recordings. */
+		record->lost.unredirected = cursor->at < cursor->end ? get(cursor) : 0;
 		break;
 	case RECORD_END:
 		record->end.wait_status = (int)get(cursor);

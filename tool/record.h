@@ -55,7 +55,7 @@ struct record {
 			struct record_frame frames[RING_MAX_FRAMES];
 		} event;
 		struct {
-			uint64_t dropped, abandoned, too_deep, unfollowed;
+			uint64_t dropped, abandoned, too_deep, unfollowed, unredirected;
 		} lost;
 		struct {
 			/* As waitpid() gives it. */

@@ -170,6 +170,8 @@ struct ring_header {
 	uint64_t abandoned;
 	/* Sections nested too deep to be remembered. */
 	uint64_t too_deep;
+	/* Attempts to redirect libraries loaded later that failed. */
+	uint64_t unredirected;
 };
 
 struct ring {

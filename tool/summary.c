@@ -241,6 +241,7 @@ static int summary_json_close(struct sink *sink)
 	json_add_number(object, "abandoned", summary->lost.lost.abandoned);
 	json_add_number(object, "too_deep", summary->lost.lost.too_deep);
 	json_add_number(object, "unfollowed", summary->lost.lost.unfollowed);
+	json_add_number(object, "unredirected", summary->lost.lost.unredirected);
 	error = json_print_line(sink->out, object);
 	free_summary(summary);
 	return error;

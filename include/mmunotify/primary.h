@@ -167,7 +167,8 @@ void mmun_thread_shares_tls(void);
 	X(fallbacks, "barriers made without membarrier") \
 	X(misused_unregister, "unregister calls from inside a callback") \
 	X(unsettled, "threads not seen to leave a call older than the redirection") \
-	X(traps, "system calls caught by strict mode")
+	X(traps, "system calls caught by strict mode") \
+	X(late_failed, "attempts to redirect what was loaded later that failed")
 
 struct mmun_stats {
 #define MMUN_STATS_FIELD(name, text) unsigned long name;

@@ -40,10 +40,11 @@ struct mm_struct *mmun_self(void);
  * mmun_self_start() - redirect the system calls now instead of at the first registration.
  *
  * All or nothing: on error not a byte is changed and no mapping is left over; the
- * source's probe has the sentence.
+ * source's probe has the sentence.  When already started it tries again what could not be
+ * redirected when it was loaded (mmun_stats.late_failed), and fails if that fails.
  *
  * Context: sleeps; not async-signal-safe.
- * Return: 0, also when already started;
+ * Return: 0, also when already started and everything loaded is redirected;
  * -ENOTSUP: a static program, another C library, text that cannot be patched, no /proc;
  * -EBUSY: another copy of this library has patched this process, or a debugger or a
  * uprobe has a breakpoint in text that is to be replaced;

@@ -41,6 +41,17 @@ void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 	append(refusal->remedy, 0, sizeof(refusal->remedy), remedy);
 }
 
+void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path)
+{
+	char reason[sizeof(refusal->reason)];
+	const char *slash = strrchr(path, '/');
+	size_t at = append(reason, 0, sizeof(reason), slash ? slash + 1 : path);
+
+	at = append(reason, at, sizeof(reason), ": ");
+	append(reason, at, sizeof(reason), refusal->reason);
+	append(refusal->reason, 0, sizeof(refusal->reason), reason);
+}
+
 #define MAX_HEADERS 40
 
 /* What an object that is loaded says of itself. */
@@ -603,6 +614,11 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 	if (!find_text(image, &source.headers, text))
 		goto out;
 	ret = scan_image(image, &source, refusal);
+	if (ret == -ENOMEM) {
+		mmun_self_refuse(refusal, ret, "there is no memory to look at its code",
+				 "raise the memory limit of this process or its control group");
+		mmun_self_name_refusal(refusal, image->path);
+	}
 	image->used = image->seen = !ret;
 	if (!ret)
 		ret = mmun_self_check_image(image, refusal);
@@ -647,6 +663,7 @@ static int refuse_maps(struct mmun_refusal *refusal)
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal)
 {
 	struct mmun_vma_walk walk;
+	struct mmun_refusal other;
 	struct mmun_vma vma;
 	unsigned long base = 0, inode = 0;
 	bool found = false;
@@ -657,19 +674,23 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 	ret = 0;
 	for (struct mmun_image *image = *images; image; image = image->next)
 		image->seen = false;
-	while (!ret && mmun_vma_walk_next(&walk, &vma)) {
+	while (mmun_vma_walk_next(&walk, &vma)) {
+		int one = 0;
+
 		if (vma.offset == 0) {
 			base = vma.start;
 			inode = vma.prot & PROT_READ ? vma.inode : 0;
 		}
+		/* One that fails does not hide the others. */
 		if (vma.prot & PROT_EXEC && inode && vma.inode == inode)
-			ret = add_image(images, &vma, base, refusal);
+			one = add_image(images, &vma, base, ret ? &other : refusal);
+		ret = ret ? ret : one;
 	}
 	/* Who was not shown may be there all the same. */
 	if (mmun_vma_walk_end(&walk))
 		return refuse_maps(refusal);
 	/* Unloaded since. */
-	for (struct mmun_image *image = *images; !ret && image; image = image->next) {
+	for (struct mmun_image *image = *images; image; image = image->next) {
 		image->used = image->used && (image->seen || is_still_patched(image));
 		found |= image->used && image->is_c_library && !image->is_linker;
 	}

@@ -184,6 +184,10 @@ static int explain(struct mmun_refusal *refusal, enum step step, long error, lon
 		mmun_self_refuse(refusal, error = -EBUSY,
 			"text that is to be replaced changes all the time",
 			"find out which library or tool rewrites it (mmunotify(7), Limits)");
+	else if (error == -EBUSY)
+		mmun_self_refuse(refusal, -EBUSY,
+			"the dynamic linker unloads libraries all the time",
+			"start before the threads that load and unload them");
 	else if (step == PROTECT_COPY && error == -EACCES)
 		mmun_self_refuse(refusal, -EACCES,
 			"this process may not make memory executable that was written (PR_SET_MDWE or SELinux)",
@@ -594,6 +598,15 @@ static void free_stubs(struct mmun_image *images)
 			mmun_self_free_stubs(image);
 }
 
+static int explain_stubs(struct mmun_refusal *refusal, int error)
+{
+	if (error != -ENOMEM || is_map_full(MARGIN))
+		return explain(refusal, PROTECT_COPY, error, MARGIN);
+	mmun_self_refuse(refusal, error, "there is no room for the redirection near the C library",
+			 "see mmunotify(7), Limits");
+	return error;
+}
+
 static int make_stubs(struct mmun_image *images, struct mmun_refusal *refusal)
 {
 	int ret = 0;
@@ -609,12 +622,7 @@ static int make_stubs(struct mmun_image *images, struct mmun_refusal *refusal)
 	if (!ret)
 		return 0;
 	free_stubs(images);
-	if (ret == -ENOMEM && !is_map_full(MARGIN))
-		mmun_self_refuse(refusal, ret, "there is no room for the redirection near the C library",
-				 "see mmunotify(7), Limits");
-	else
-		explain(refusal, PROTECT_COPY, ret, MARGIN);
-	return ret;
+	return explain_stubs(refusal, ret);
 }
 
 int mmun_self_may_map(struct mmun_refusal *refusal)
@@ -683,6 +691,33 @@ int mmun_self_prepare_patch(struct mmun_image *images, struct mmun_refusal *refu
 	int ret = mmun_self_may_patch(images, refusal);
 
 	return ret ? ret : make_stubs(images, refusal);
+}
+
+static bool any_wants_patch(const struct mmun_image *image)
+{
+	for (int i = 0; i < image->nr_sites; i++)
+		if (wants_patch(&image->sites[i]))
+			return true;
+	return false;
+}
+
+int mmun_self_patch_one(struct mmun_image *image, struct mmun_refusal *refusal)
+{
+	int ret = mmun_self_check_image(image, refusal);
+
+	if (ret || !image->used || !any_wants_patch(image))
+		return ret;
+	ret = mmun_self_may_map(refusal);
+	if (!ret)
+		ret = check_breakpoints(image, refusal);
+	if (ret)
+		return ret;
+	if (!image->stubs_ready) {
+		ret = mmun_self_make_stubs(image);
+		if (ret)
+			return explain_stubs(refusal, ret);
+	}
+	return patch_image(image, refusal);
 }
 
 static bool any_c_library(const struct mmun_image *images)

@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "clock.h"
+#include "late.h"
 #include "lock.h"
 #include "state.h"
 #include "strict.h"
@@ -71,9 +73,12 @@ static struct {
 	struct mmun_image *images;
 	/* Around the text of all images that there ever were. */
 	unsigned long text_start, text_end;
+	/* Changes here are looked at: the same, or all while a late patch is to be tried again. */
+	unsigned long watched_start, watched_end;
 
 	/* Set by the linker's mmap() of any library: see it at the next chance. */
 	bool text_pending;
+	struct mmun_late late;
 } self = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_SOURCE) };
 
 extern const struct mmun_primary_ops mmun_primary_self;
@@ -135,6 +140,14 @@ static unsigned int *new_word(void)
 	return &self.page->words[self.words_used++];
 }
 
+static void watch_text(void)
+{
+	bool all = self.late.failed && self.late.retries;
+
+	mmun_store_relaxed(&self.watched_start, all ? 0 : self.text_start);
+	mmun_store_relaxed(&self.watched_end, all ? -1ul : self.text_end);
+}
+
 /*
  * A new life: the first in a process, a forked child's, or that after an
  * execve() that failed.  In a forked child the locks may be held by threads that
@@ -164,6 +177,8 @@ static int begin_epoch(void)
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
 		mmun_self_move_forget();
 		self.started = false;
+		self.late = (struct mmun_late){ 0 };
+		watch_text();
 		mmun_strict_forget();
 	}
 	/* No other thread may take the parent's mm for one of this epoch. */
@@ -320,12 +335,13 @@ static void widen_text(const struct mmun_image *image)
 		mmun_store_relaxed(&self.text_start, image->text_start);
 	if (image->text_end > self.text_end)
 		mmun_store_relaxed(&self.text_end, image->text_end);
+	watch_text();
 }
 
-/* Finds what is to be patched, and makes what that needs. */
-static int prepare(struct mmun_refusal *refusal)
+/* Makes what the images need that were found. */
+static int prepare_found(struct mmun_refusal *refusal)
 {
-	int ret = mmun_self_find_images(&self.images, refusal);
+	int ret = 0;
 
 	for (struct mmun_image *image = self.images; !ret && image; image = image->next) {
 		if (!image->used || !image->nr_sites)
@@ -342,6 +358,14 @@ static int prepare(struct mmun_refusal *refusal)
 	return ret;
 }
 
+/* Finds what is to be patched, and makes what that needs. */
+static int prepare(struct mmun_refusal *refusal)
+{
+	int ret = mmun_self_find_images(&self.images, refusal);
+
+	return ret ? ret : prepare_found(refusal);
+}
+
 /* Where nothing was ever patched nobody looks at what was made for it. */
 static void forget(void)
 {
@@ -350,6 +374,64 @@ static void forget(void)
 			return;
 	mmun_self_stacks_unmap();
 	mmun_self_free_images(&self.images);
+}
+
+/* Each as far as it goes; the first failure is told. */
+static int patch_each(struct mmun_refusal *refusal)
+{
+	struct mmun_refusal other;
+	int ret = 0;
+
+	for (struct mmun_image *image = self.images; image; image = image->next) {
+		struct mmun_refusal *why = ret ? &other : refusal;
+		int one;
+
+		if (!image->used || !image->nr_sites)
+			continue;
+		widen_text(image);
+		one = mmun_self_patch_one(image, why);
+		if (one)
+			mmun_self_name_refusal(why, image->path);
+		ret = ret ? ret : one;
+	}
+	return ret;
+}
+
+/* All at once, with a trial before; or what can be. */
+static int redirect_late(struct mmun_refusal *refusal)
+{
+	int found = mmun_self_find_images(&self.images, refusal), ret = found;
+	struct mmun_refusal other;
+
+	if (!ret)
+		ret = prepare_found(refusal);
+	if (!ret)
+		ret = mmun_self_patch_all(self.images, refusal);
+	if (!ret)
+		return 0;
+	ret = patch_each(found ? &other : refusal);
+	return found ? found : ret;
+}
+
+/* With the lock held, of a source that is started: what has come since, and what failed. */
+static int look_again(void)
+{
+	struct mmun_refusal refusal = { 0 };
+	int ret;
+
+	mmun_store_relaxed(&self.text_pending, false);
+	ret = redirect_late(&refusal);
+	if (ret) {
+		self.late.why = refusal;
+		mmun_late_note(&self.late, mmun_now());
+		mmun_store_relaxed(&self.text_pending, true);
+	} else if (self.late.failed) {
+		/* Its code has run: some calls may be under way unseen. */
+		mmun_store_full(&self.unsettled, true);
+		mmun_late_clear(&self.late);
+	}
+	watch_text();
+	return ret;
 }
 
 static void patch_late(void);
@@ -382,8 +464,10 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 {
 	int ret;
 
-	if (self.started)
-		return strict && !mmun_strict_is_started() ? start_strict(refusal) : 0;
+	if (self.started) {
+		ret = self.late.failed ? look_again() : 0;
+		return !ret && strict && !mmun_strict_is_started() ? start_strict(refusal) : ret;
+	}
 	self.strict = strict;
 	ret = check_process(refusal);
 	if (!ret && strict)
@@ -409,6 +493,8 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 		mmun_store_full(mmun_self_armed, 0);
 		return ret;
 	}
+	mmun_late_clear(&self.late);
+	watch_text();
 	/* First: who sees that it is started sees that as well. */
 	mmun_store_full(&self.unsettled, true);
 	mmun_store_full(&self.started, true);
@@ -499,6 +585,8 @@ static int stop_locked(struct mm_struct *mm)
 	mmun_strict_stop();
 	ret = mmun_self_unpatch_all(self.images);
 	mmun_store_full(mmun_self_armed, 0);
+	mmun_late_clear(&self.late);
+	watch_text();
 	return ret;
 }
 
@@ -523,7 +611,7 @@ int mmun_self_stop(void)
 static bool is_started(const struct mm_struct *mm)
 {
 	return mm == mmun_self_mm() && mmun_load_full(&self.started) &&
-	       !mmun_load_full(&self.unsettled);
+	       !mmun_load_full(&self.unsettled) && !mmun_load_full(&self.late.failed);
 }
 
 /* For a registration: nothing unseen may be under way when it returns. */
@@ -562,6 +650,9 @@ static void probe(struct mmun_probe *out)
 		if (!ret)
 			ret = mmun_self_may_patch(images, &refusal);
 		mmun_self_free_images(&images);
+	} else if (self.late.failed) {
+		refusal = self.late.why;
+		ret = refusal.error;
 	}
 	mmun_mutex_unlock(&self.lock);
 	out->available = !ret;
@@ -573,20 +664,22 @@ static void probe(struct mmun_probe *out)
  * Late text.  The linker maps a library while we run: that is our chance before its
  * first instruction runs.  It is not the last one, because the linker protects a part
  * of most libraries when it has relocated them.  And a library that had patched a
- * function before us may put the original bytes back.
+ * function before us may put the original bytes back.  What fails is counted, and tried
+ * again: there, when somebody registers, and at an munmap() or mprotect() of anything.
  */
 static void patch_late(void)
 {
-	struct mmun_refusal refusal = { 0 };
-
 	if (!mmun_mutex_trylock(&self.lock))
 		return;
-	if (self.started) {
-		mmun_store_relaxed(&self.text_pending, false);
-		if (!prepare(&refusal))
-			mmun_self_patch_all(self.images, &refusal);
-	}
+	if (self.started)
+		look_again();
 	mmun_mutex_unlock(&self.lock);
+}
+
+static bool is_late_due(void)
+{
+	return mmun_unlikely(mmun_load_relaxed(&self.late.retries)) &&
+	       mmun_late_is_due(&self.late, mmun_now());
 }
 
 void mmun_self_linker_mapped(void)
@@ -617,16 +710,21 @@ bool mmun_self_is_library_text(unsigned long address)
 bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
 			   unsigned long end)
 {
-	return (start < mmun_load_relaxed(&self.text_end) &&
-		end > mmun_load_relaxed(&self.text_start)) ||
-	       (mmun_unlikely(site->in_linker) && mmun_load_relaxed(&self.text_pending));
+	if (mmun_unlikely(site->in_linker) && mmun_load_relaxed(&self.text_pending))
+		return true;
+	/* Most often that is all. */
+	if (start >= mmun_load_relaxed(&self.watched_end) ||
+	    end <= mmun_load_relaxed(&self.watched_start))
+		return false;
+	return is_late_due() || (start < mmun_load_relaxed(&self.text_end) &&
+				 end > mmun_load_relaxed(&self.text_start));
 }
 
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,
 			 unsigned long end, unsigned long prot)
 {
 	if ((site->in_linker && mmun_load_relaxed(&self.text_pending)) ||
-	    (!(prot & PROT_WRITE) && image_at(start, end)))
+	    (!(prot & PROT_WRITE) && image_at(start, end)) || is_late_due())
 		patch_late();
 }
 
@@ -634,15 +732,20 @@ void mmun_self_unmapped(unsigned long start, unsigned long end)
 {
 	struct mmun_image *image = image_at(start, end);
 
-	if (!image || !mmun_mutex_trylock(&self.lock))
-		return;
-	image->used = false;
-	mmun_mutex_unlock(&self.lock);
+	if (image && mmun_mutex_trylock(&self.lock)) {
+		image->used = false;
+		mmun_mutex_unlock(&self.lock);
+	}
+	if (is_late_due())
+		patch_late();
 }
 
 static void stats(const struct mm_struct *mm, struct mmun_stats *out)
 {
-	out->traps = mm == mmun_self_mm() ? mmun_strict_traps() : 0;
+	bool current = mm == mmun_self_mm();
+
+	out->traps = current ? mmun_strict_traps() : 0;
+	out->late_failed = current ? mmun_load_relaxed(&self.late.failures) : 0;
 }
 
 const struct mmun_primary_ops mmun_primary_self = {

@@ -134,7 +134,8 @@ struct mmun_refusal {
 };
 void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 		      const char *reason, const char *remedy);
-/* Adds images that are not in the list yet, without touching any text. */
+/* Adds images that are not in the list yet, without touching any text.  On failure
+ * those are there that could be looked at. */
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
 /* Of a list that nobody else has seen and that has no stubs. */
 void mmun_self_free_images(struct mmun_image **images);
@@ -185,6 +186,8 @@ int mmun_self_prepare_patch(struct mmun_image *images, struct mmun_refusal *refu
  * @refusal; then some sites may be patched already.
  */
 int mmun_self_patch_all(struct mmun_image *images, struct mmun_refusal *refusal);
+/* One that was loaded later, with what that needs, as far as it goes.  Return as above. */
+int mmun_self_patch_one(struct mmun_image *image, struct mmun_refusal *refusal);
 /* Put back what is patched, as far as that is possible.  Return 0: everywhere. */
 int mmun_self_unpatch_all(struct mmun_image *images);
 bool mmun_self_is_patched(const struct mmun_image *images);
@@ -210,6 +213,8 @@ void mmun_self_linker_mapped(void);
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,
 			 unsigned long end, unsigned long prot);
 void mmun_self_unmapped(unsigned long start, unsigned long end);
+/* Begins the reason with the name of the file. */
+void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path);
 /* Text of a C library or linker? */
 bool mmun_self_is_library_text(unsigned long address);
 /* A quick look: false, or perhaps one of the calls above is needed for these addresses. */

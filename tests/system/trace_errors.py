@@ -244,6 +244,60 @@ def test_unfollowed():
     equal([line['unfollowed'] for line in lost], [1], 'a program not followed is counted')
 
 
+LATE_LIBRARY = r'''
+long own_munmap(void *at, long size)
+{
+	long result;
+
+	__asm__ volatile("mov $11, %%eax\n\tsyscall"
+			 : "=a"(result) : "D"(at), "S"(size) : "rcx", "r11", "memory");
+	return result;
+}
+'''
+
+# Loads it when written memory may no longer become executable.
+LATE_PROGRAM = r'''
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+int main(int argc, char **argv)
+{
+	void *page = mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (argc > 2 && prctl(65, 1, 0, 0, 0))
+		return 77;
+	if (!dlopen(argv[1], RTLD_NOW))
+		return 1;
+	return munmap(page, 4096);
+}
+'''
+
+
+def late_library():
+    """A program that loads a library with system calls of its own, and the library."""
+    program, library = path('late'), path('liblate.so')
+    if (run(*CC, '-shared', '-fPIC', write('liblate.c', LATE_LIBRARY), '-o', library).returncode or
+            run(*CC, write('late.c', LATE_PROGRAM), '-o', program).returncode):
+        raise OSError('no program could be compiled')
+    return program, library
+
+
+def test_unredirected():
+    program, library = late_library()
+    result, lines = trace_json(program, library, 'deny')
+    if result.returncode == 77:
+        return skip('a library that cannot be redirected', 'this kernel has no PR_SET_MDWE')
+    lost = [line for line in lines if line['type'] == 'lost']
+    ok(result.returncode == 0 and len(lost) == 1 and lost[0]['unredirected'] > 0,
+       'a library that cannot be redirected is counted', lost)
+    result = tool('trace', '--text', '-o', path('late.txt'), program, library, 'deny')
+    with open(path('late.txt'), encoding='utf-8') as file:
+        ok('a library that was loaded later failed' in file.read(), '... and the trace says so')
+    _, lines = trace_json(program, library)
+    equal([line for line in lines if line['type'] == 'lost'], [], 'one that can be is not')
+    return None
+
+
 def deny_written_code():
     """PR_SET_MDWE: memory that was written never becomes executable."""
     if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):
@@ -327,6 +381,7 @@ def main():
     test_signals()
     test_descendants()
     test_unfollowed()
+    test_unredirected()
     test_probe()
     test_refused()
     test_sanitizers()

@@ -57,7 +57,8 @@ static void fill_samples(void)
 				      .time = 123456789100000 };
 	samples[4] = (struct record){
 		.type = RECORD_LOST, .time = 123456789100001,
-		.lost = { .dropped = UINT64_MAX, .abandoned = 1, .too_deep = 2, .unfollowed = 3 },
+		.lost = { .dropped = UINT64_MAX, .abandoned = 1, .too_deep = 2, .unfollowed = 3,
+			  .unredirected = 4 },
 	};
 	samples[5] = (struct record){ .type = RECORD_END, .pid = 10, .tid = 10,
 				      .time = 123456789100002, .end = { .wait_status = 0x0300 } };

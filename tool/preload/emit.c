@@ -192,6 +192,12 @@ void emit_too_deep(void)
 		mmun_add_relaxed(&ring.header->too_deep, 1);
 }
 
+void emit_unredirected(unsigned long count)
+{
+	if (ring.header)
+		mmun_add_relaxed(&ring.header->unredirected, count);
+}
+
 static uint64_t hash_of(enum ring_blob_kind kind, const unsigned char *bytes, size_t length)
 {
 	uint64_t hash = 0xcbf29ce484222325ull ^ (uint64_t)kind << 32;

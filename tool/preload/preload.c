@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include <mmunotify/mmu_notifier.h>
+#include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
 #include "tracer.h"
@@ -57,6 +58,19 @@ static void describe(struct pending_section *section, const struct mmu_notifier_
 	section->stack = 0;
 	if (origin && emit_wants() & RING_WANT_STACKS)
 		section->stack = stack_capture(origin->pc, sp);
+}
+
+/* Attempts that the tool has not heard of. */
+static void tell_unredirected(const struct mm_struct *mm)
+{
+	static unsigned long told;
+	struct mmun_stats stats;
+	unsigned long before;
+
+	mmun_mm_stats(mm, &stats);
+	before = mmun_load_relaxed(&told);
+	if (stats.late_failed > before && mmun_cas_full(&told, &before, stats.late_failed))
+		emit_unredirected(stats.late_failed - before);
 }
 
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -112,6 +126,7 @@ static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 	struct pending_section section;
 	struct ring_event event;
 
+	tell_unredirected(range->mm);
 	if (!pop(range, &section))
 		return;
 	event = (struct ring_event){
@@ -131,6 +146,7 @@ static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 
 static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
+	tell_unredirected(mm);
 	emit_release();
 }
 

@@ -29,6 +29,8 @@ void emit_event(const struct ring_event *event, unsigned int flags, uint64_t tim
 void emit_process(unsigned int flags, int error);
 void emit_release(void);
 void emit_too_deep(void);
+/* @count more attempts to redirect a library failed. */
+void emit_unredirected(unsigned long count);
 /* Makes sure that the tool knows the blob; its hash, never 0 for one that exists. */
 uint64_t emit_blob(enum ring_blob_kind kind, const void *bytes, size_t length);
 uint64_t emit_text(const char *text);
