@@ -20,6 +20,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,6 +135,17 @@ static void lead_without_slot(greg_t *regs)
 	regs[REG_RIP] = (greg_t)mmun_self_syscall_entry;
 }
 
+/*
+ * int $0x80 has other numbers and arguments, and is not looked at.  It is made where it does
+ * not trap; of the registers that it keeps r11 is lost, which Linux before 4.17 lost too.
+ */
+static void lead_compat(greg_t *regs)
+{
+	mmun_add_relaxed(&strict.traps, 1);
+	regs[REG_R11] = regs[REG_RIP];
+	regs[REG_RIP] = (greg_t)mmun_strict_text.compat;
+}
+
 /* Where the thread goes on instead of behind its system call instruction. */
 static void lead(greg_t *regs)
 {
@@ -152,6 +164,14 @@ static void lead(greg_t *regs)
 	}
 	regs[REG_R11] = (greg_t)&slot->site;
 	regs[REG_RIP] = (greg_t)mmun_self_syscall_entry;
+}
+
+static void lead_any(const siginfo_t *info, greg_t *regs)
+{
+	if (mmun_likely(info->si_arch == AUDIT_ARCH_X86_64))
+		lead(regs);
+	else
+		lead_compat(regs);
 }
 
 /* Was this thread asked to arm or disarm itself? */
@@ -178,7 +198,7 @@ static void on_sigsys(int sig, siginfo_t *info, void *arg)
 	ucontext_t *context = arg;
 
 	if (mmun_likely(info->si_code == SYS_USER_DISPATCH))
-		lead(context->uc_mcontext.gregs);
+		lead_any(info, context->uc_mcontext.gregs);
 	else if (!is_asked(info))
 		mmun_strict_forward(info, context);
 }

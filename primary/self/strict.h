@@ -63,6 +63,8 @@ struct mmun_strict_text {
 	struct mmun_strict_area *area;
 	/* Makes any call with the registers as they are and does not come back. */
 	void *plain;
+	/* Makes a call of the 32-bit kind, and goes on at r11. */
+	void *compat;
 	/* __restore_rt() of the C library. */
 	void *restorer;
 	int nr_slots;

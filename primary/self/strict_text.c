@@ -8,6 +8,7 @@
  *	forked	the same for one that may return in a child
  *	own	syscall; jmp *%r12, for the library's own calls
  *	spare	syscall; on to the address below the red zone
+ *	compat	int $0x80; jmp *%r11, for a call by the numbers of 32-bit programs
  *	then, for each slot, one that goes on behind the trapped call and one that goes to
  *	mmun_strict_child in a new thread.
  * Where it goes on is read from the area, so the cave is written once.  A slot is
@@ -32,6 +33,7 @@
 #define CAVE_OWN 16
 #define CAVE_SPARE 24
 #define CAVE_FORKED 32
+#define CAVE_COMPAT 40
 #define CAVE_SLOTS 48
 #define CAVE_SLOT_SIZE 16
 /* With fewer there is hardly room for the threads' calls. */
@@ -176,6 +178,8 @@ static int write_cave(const struct mmun_image *image, unsigned long cave)
 	emit_call(&code, copy, cave, CAVE_FORKED, &area->forked_return);
 	code.at = copy + CAVE_OWN;
 	emit(&code, 0x0f, 0x05, 0x41, 0xff, 0xe4);
+	code.at = copy + CAVE_COMPAT;
+	emit(&code, 0xcd, 0x80, 0x41, 0xff, 0xe3);
 	emit_call(&code, copy, cave, CAVE_SPARE, &area->spare.site.resume);
 	for (int i = 0; i < mmun_strict_text.nr_slots; i++) {
 		int offset = CAVE_SLOTS + i * CAVE_SLOT_SIZE;
@@ -528,6 +532,7 @@ int mmun_strict_build(struct mmun_image *image, struct mmun_refusal *refusal)
 		return ret;
 	}
 	mmun_strict_text.plain = (void *)(cave + CAVE_PLAIN);
+	mmun_strict_text.compat = (void *)(cave + CAVE_COMPAT);
 	mmun_strict_text.start = image->text_start;
 	mmun_strict_text.length = image->text_end - image->text_start;
 	mmun_strict_told = (void *)(cave + CAVE_TOLD);

@@ -737,6 +737,54 @@ static void children(void)
 	check(unmap_told(), "the parent goes on");
 }
 
+/* int $0x80, by the numbers of 32-bit programs. */
+static long call_compat(long nr, long first, long second)
+{
+	long result;
+
+	__asm__ volatile("int $0x80"
+			 : "=a"(result)
+			 : "a"(nr), "b"(first), "c"(second), "d"(3L), "S"(4L), "D"(5L)
+			 : "memory", "r8", "r9", "r10", "r11");
+	return result;
+}
+
+#define COMPAT_FORK 2
+#define COMPAT_GETPID 20
+#define COMPAT_MUNMAP 91
+
+/* Off in some kernels, and a fault there. */
+static bool has_compat_calls(void)
+{
+	int status, child = fork();
+
+	if (!child)
+		_exit(call_compat(COMPAT_GETPID, 0, 0) == getpid() ? 0 : 1);
+	return waitpid(child, &status, 0) == child && status == 0;
+}
+
+static void compat_calls(void)
+{
+	int status, child;
+	char *at;
+
+	if (!has_compat_calls()) {
+		check(true, "this kernel makes no 32-bit calls");
+		return;
+	}
+	at = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	start_strict();
+	check(call_compat(COMPAT_GETPID, 0, 0) == getpid(), "their numbers are what they were");
+	check(call_compat(100000, 0, 0) == -ENOSYS, "and so are their errors");
+	check(call_compat(COMPAT_MUNMAP, (long)at, PAGE) == 0 && msync(at, PAGE, 0) == -1,
+	      "an unmap is made");
+	child = call_compat(COMPAT_FORK, 0, 0);
+	if (!child)
+		_exit(call_compat(COMPAT_GETPID, 0, 0) == getpid() ? 0 : 1);
+	check(waitpid(child, &status, 0) == child && status == 0, "a fork (%x)", status);
+	check(unmap_told(), "the others are seen as before");
+}
+
 static void stop_and_start(void)
 {
 	struct sigaction action = { .sa_sigaction = sys_handler, .sa_flags = SA_SIGINFO };
@@ -797,6 +845,7 @@ int main(void)
 	scene("contexts", contexts);
 	scene("own sigreturn", own_sigreturn);
 	scene("many addresses", many_addresses);
+	scene("32-bit calls", compat_calls);
 	scene("children", children);
 	scene("stop and start", stop_and_start);
 	scene("environment", by_environment);
