@@ -33,6 +33,7 @@
 #include "atomic.h"
 #include "call.h"
 #include "state.h"
+#include "strict.h"
 
 /* Ranges of a call that does not walk. */
 #define FEW 2
@@ -323,6 +324,52 @@ static inline int before_plain(struct section *section, struct mm_struct *mm)
 	return ret;
 }
 
+/*
+ * Does the call take away what it would come back to: the frame on the program's stack?  A
+ * thread that is made without the C library may end by unmapping its own stack, with
+ * instructions that need none.
+ */
+static inline bool is_on_stack(const struct section *section, unsigned long start,
+			       unsigned long end)
+{
+	const struct mmun_regs *regs = section->regs;
+
+	return start < (unsigned long)regs->stack && end > (unsigned long)section &&
+	       (section->nr != SYS_mprotect || ~regs->args[2] & (PROT_READ | PROT_WRITE));
+}
+
+static bool takes_stack(const struct section *section)
+{
+	const struct mmun_change *change = &section->change;
+	bool takes = false;
+
+	for (int i = 0; i < change->nr_ranges; i++)
+		takes |= is_on_stack(section, change->range[i].start, change->range[i].end);
+	return takes;
+}
+
+static long notify_both(void *section)
+{
+	int saved_errno = *own_errno();
+
+	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
+	end_ranges(section);
+	*own_errno() = saved_errno;
+	return 0;
+}
+
+/* The end comes early as well: afterwards there is nothing left to say it with. */
+APART int tell_beforehand(struct section *section)
+{
+	section->origin.op = section->change.op;
+	fill_origin(section);
+	notify(notify_both, section);
+	leave(section);
+	if (section->nr == SYS_munmap)
+		mmun_strict_leave_thread();
+	return MMUN_UNNOTICED;
+}
+
 /* Perhaps the whole of a library whose text is its first segment. */
 static inline bool maps_text(const struct section *section)
 {
@@ -337,6 +384,7 @@ static __attribute__((noinline)) int before_any(struct section *section, struct 
 {
 	struct mmun_regs *regs = section->regs;
 	const struct mmun_call *call = mmun_call_of(section->nr);
+	bool heard;
 	int ret;
 
 	if (mmun_unlikely(!call)) {
@@ -363,7 +411,10 @@ static __attribute__((noinline)) int before_any(struct section *section, struct 
 	section->plain = false;
 	/* Where nobody listens the read section still counts: a registration waits for
 	 * the calls under way. */
-	if (enter(section)) {
+	heard = enter(section);
+	if (mmun_unlikely(takes_stack(section)))
+		return tell_beforehand(section);
+	if (heard) {
 		ret = leaving(section, (int)notify(notify_start, section));
 	} else {
 		section->change.nr_ranges = 0;
@@ -385,7 +436,8 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	section->nr = nr;
 	section->regs = regs;
 	if (mmun_likely(site->vectors_dead && !site->in_linker && mm) &&
-	    mmun_describe_plain(nr, regs->args, &section->ranges[0], &section->origin.op))
+	    mmun_describe_plain(nr, regs->args, &section->ranges[0], &section->origin.op) &&
+	    mmun_likely(!is_on_stack(section, section->ranges[0].start, section->ranges[0].end)))
 		return before_plain(section, mm);
 	return before_any(section, mm);
 }
@@ -483,16 +535,6 @@ static long find_late_mappings(void *arg)
 	return 0;
 }
 
-static long notify_late(void *section)
-{
-	int saved_errno = *own_errno();
-
-	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
-	end_ranges(section);
-	*own_errno() = saved_errno;
-	return 0;
-}
-
 /*
  * Mappings of the file that appeared while it was shortened: whoever looked
  * one up may hold a page that is gone.  Notified before the call returns; it is too
@@ -505,7 +547,7 @@ APART void notify_late_mappings(struct section *section)
 	if (!on_own_stack(find_late_mappings, section, &ignored))
 		describe_anything(section);
 	if (section->change.nr_ranges)
-		notify(notify_late, section);
+		notify(notify_both, section);
 }
 
 static long text_changed(void *arg)

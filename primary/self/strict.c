@@ -432,6 +432,12 @@ bool mmun_strict_is_started(void)
 	return strict.started;
 }
 
+void mmun_strict_leave_thread(void)
+{
+	if (strict.started)
+		dispatch(DISPATCH_OFF);
+}
+
 void mmun_strict_forget(void)
 {
 	strict.started = false;

@@ -134,6 +134,8 @@ int mmun_strict_begin(struct mmun_image *image, struct mmun_refusal *refusal);
 /* After it: arms every thread, or none.  @pid: of this process. */
 int mmun_strict_start(long pid, struct mmun_refusal *refusal);
 bool mmun_strict_is_started(void);
+/* The calling thread will have no stack to take a SIGSYS on. */
+void mmun_strict_leave_thread(void);
 /* A process that forked has it no more. */
 void mmun_strict_forget(void);
 void mmun_strict_stop(void);

@@ -7,10 +7,12 @@
  * make memory calls with instructions of their own.  Where the number is proved the
  * call is notified; where it is not, the instruction is listed and left, and strict
  * mode sees it.  Bytes that look like a system call and are none stay as they are.
- * After the stop every byte is back.
+ * After the stop every byte is back.  A thread may take its own stack away.
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
 #include <sys/syscall.h>
 
 #include <mmunotify/self.h>
@@ -219,6 +221,51 @@ static void in_strict_mode(void)
 	check(mmun_self_stop() == 0, "stops");
 }
 
+#define STACK_BYTES (16 * PAGE_BYTES)
+
+/* The end of a thread that is nobody's: its stack, which begins at the argument, and then
+ * itself, with instructions that need no stack. */
+int leave_without_stack(void *stack);
+__asm__(".text\n"
+	".type leave_without_stack, @function\n"
+	"leave_without_stack:\n"
+	"	mov $65536, %esi\n"
+	"	mov $11, %eax\n"
+	"	syscall\n"
+	"	xor %edi, %edi\n"
+	"	mov $60, %eax\n"
+	"	syscall\n"
+	"	.size leave_without_stack, . - leave_without_stack\n");
+_Static_assert(STACK_BYTES == 65536 && SYS_munmap == 11 && SYS_exit == 60, "as it says");
+
+static void run_without_stack(const char *mode)
+{
+	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct watch_area area = { (unsigned long)stack, PAGE_BYTES, STACK_BYTES / PAGE_BYTES, 0 };
+	int alive = 1, flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			       CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
+
+	watch_arm(&watch, &area);
+	clone(leave_without_stack, stack + STACK_BYTES, flags, stack, NULL, NULL, &alive);
+	while (__atomic_load_n(&alive, __ATOMIC_SEQ_CST))
+		syscall(SYS_futex, &alive, FUTEX_WAIT, 1, NULL, NULL, 0);
+	watch_disarm(&watch);
+	check(watch_find(&watch, (unsigned long)stack, (unsigned long)stack + STACK_BYTES) >= 0,
+	      "%s: is notified", mode);
+	check(msync(stack, PAGE_BYTES, MS_ASYNC) == -1, "%s: its stack is gone", mode);
+}
+
+static void without_stack(void)
+{
+	check(watch_register(&watch) == 0, "registers");
+	run_without_stack("redirected");
+	if (mmun_self_start_strict() == 0)
+		run_without_stack("strict");
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "nothing is left open: stops");
+}
+
 static struct listed { int redirected, left, harmless, unknown_number; } listed;
 
 static int count_site(const struct mmun_site_info *info, void *arg)
@@ -257,5 +304,6 @@ int main(void)
 	scene("loaded later without relro", loaded_later_without_relro);
 	scene("loaded later with its text first", loaded_later_with_text_first);
 	scene("strict", in_strict_mode);
+	scene("a thread unmaps its stack", without_stack);
 	return tap_done();
 }
