@@ -108,6 +108,6 @@ bool mmun_sections_wait(struct mmun_itree *itree, unsigned long start, unsigned 
  */
 bool mmun_itree_write_begin(struct mmun_itree *itree);
 void mmun_itree_write_end(struct mmun_itree *itree);
-void mmun_itree_back_off(const struct mmun_itree *itree);
+void mmun_itree_back_off(struct mmun_itree *itree);
 
 #endif

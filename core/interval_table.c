@@ -19,8 +19,9 @@
  *     waits for the writer.  It opens again and gives everything up in between.
  *     It runs with every signal blocked (the chain lock).
  * I5  While a section walks its state is written by its own thread alone.
- * I6  A section whose thread has ended is over for who waits; its end, if another
- *     thread comes with it, finds the next serial and does nothing.
+ * I6  A section whose thread has ended is over for who waits, a writer too; its end, if
+ *     another thread comes with it, finds the next serial and does nothing.  (But for one
+ *     whose thread ended before it had said its range, a few instructions long.)
  * I7  A section that finds no place is counted as one of unknown range.
  *
  * Tests: tests/unit/interval_sections.c, tests/torture/interval.c,
@@ -204,6 +205,8 @@ void mmun_section_walk(struct mmun_itree *itree, unsigned long number)
 static inline unsigned long take_place(struct mmun_itree *itree, struct mmun_section_group *group,
 				       unsigned long start, unsigned long last)
 {
+	const unsigned int owner = this_thread(itree);
+
 	for (unsigned int i = 0; i < MMUN_GROUP_SECTIONS; i++) {
 		unsigned long state = mmun_load_relaxed(&group->state[i]);
 
@@ -212,9 +215,9 @@ static inline unsigned long take_place(struct mmun_itree *itree, struct mmun_sec
 		if ((state & MMUN_SECTION_FLAGS) ||
 		    !mmun_cas_full(&group->state[i], &state, state | MMUN_SECTION_WALKS))
 			continue;
+		mmun_store_relaxed(&group->owner[i], owner);
 		mmun_store_release(&group->range[i].start, start);
 		mmun_store_release(&group->range[i].last, last);
-		mmun_store_relaxed(&group->owner[i], this_thread(itree));
 		mmun_store_release(&group->state[i],
 				   state | MMUN_SECTION_OPEN | MMUN_SECTION_WALKS);
 		return mmun_number(state / MMUN_SECTION_NEXT,
@@ -286,6 +289,14 @@ void mmun_section_close(struct mmun_itree *itree, unsigned long number)
 			    serial_of(number) * MMUN_SECTION_NEXT);
 }
 
+/* The owner is that of the section, once that is open, or of a later one. */
+static void end_if_gone(const struct mmun_itree *itree, struct place place, unsigned long state)
+{
+	if ((state & MMUN_SECTION_OPEN) &&
+	    is_gone(itree, mmun_load_acquire(&place.group->owner[place.i])))
+		end_section(place, state);
+}
+
 /* V: marked as awaited in the word that the end changes: who ends it sees the mark,
  * or who waits the end; pairs with S. */
 static void sleep_for_section(const struct mmun_itree *itree, struct place place,
@@ -293,6 +304,7 @@ static void sleep_for_section(const struct mmun_itree *itree, struct place place
 {
 	if (state & MMUN_SECTION_WALKS) {
 		pause_on(futex_word(place), (unsigned int)state);
+		end_if_gone(itree, place, state);
 		return;
 	}
 	if (!(state & MMUN_SECTION_AWAITED) &&
@@ -300,8 +312,7 @@ static void sleep_for_section(const struct mmun_itree *itree, struct place place
 		return;
 	mmun_futex_wait_for(futex_word(place), (unsigned int)(state | MMUN_SECTION_AWAITED),
 			    OWNER_CHECK);
-	if (is_gone(itree, mmun_load_relaxed(&place.group->owner[place.i])))
-		end_section(place, state);
+	end_if_gone(itree, place, state);
 }
 
 static void wait_for_section(const struct mmun_itree *itree, struct place place,
@@ -393,8 +404,18 @@ void mmun_itree_write_end(struct mmun_itree *itree)
 }
 
 /* Walks do not wake: one that takes long was preempted, or interrupted by a
- * handler that can go on now. */
-void mmun_itree_back_off(const struct mmun_itree *itree)
+ * handler that can go on now; or its thread has ended. */
+void mmun_itree_back_off(struct mmun_itree *itree)
 {
+	const unsigned long places = mmun_load_full(&itree->nr_used) * (unsigned long)
+				     MMUN_GROUP_SECTIONS;
+
 	pause_on(&itree->writer, WRITER_NONE);
+	for (unsigned long i = 0; i < places; i++) {
+		struct place place = place_at(itree, i);
+		unsigned long state = mmun_load_full(state_of(place));
+
+		if (state & MMUN_SECTION_WALKS)
+			end_if_gone(itree, place, state);
+	}
 }

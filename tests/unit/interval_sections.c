@@ -250,6 +250,27 @@ static void *leave_open(void *arg)
 	return NULL;
 }
 
+static void *walk_for_ever(void *arg)
+{
+	*(unsigned long *)arg = mmun_section_open(mm, itree_of(mm), PAGE, PAGE, 0);
+	return NULL;
+}
+
+static void test_walk_gone(void)
+{
+	struct part two;
+	unsigned long walk;
+
+	begin();
+	part_insert(&two, mm, 1, 1);
+	pthread_join(spawn(walk_for_ever, &walk), NULL);
+	ok(done_by_another(read_it, &one), "a reader does not wait for one that ended while it walked");
+	pthread_join(spawn(walk_for_ever, &walk), NULL);
+	ok(done_by_another(remove_it, &two), "nor does who changes the tree");
+	mmun_section_close(itree_of(mm), walk);
+	finish();
+}
+
 static void test_thread_gone(void)
 {
 	struct mmu_notifier_range range, left_open[3];
@@ -477,6 +498,7 @@ int main(void)
 	test_insert_while_open();
 	test_remove_waits();
 	test_thread_gone();
+	test_walk_gone();
 	test_writer_backs_off();
 	test_section_waits_for_writer();
 	test_without_a_range();
