@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Starting the traced program.
+ * Starting the program of `mmunotify trace` and `mmunotify probe`.
  *
  * A program that the preloaded library would not reach (static, set-user-ID,
  * another word size, another C library) is refused with the reason instead of
@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +22,15 @@
 
 #include "command.h"
 #include "launch.h"
-#include "ring.h"
 
 #define MAX_SCRIPTS 5
 
+/* The command of mmunotify(1) that runs. */
+static const char *speaker = "trace";
+
 static int cannot(const char *path, const char *why)
 {
-	mmunotify_error("trace", "%s: %s", path, why);
+	mmunotify_error(speaker, "%s: %s", path, why);
 	return MMUNOTIFY_EXIT_CANNOT;
 }
 
@@ -84,11 +87,11 @@ static int find_program(struct launch *launch, const char *name)
 		return cannot(name, "it may not be executed");
 	}
 	if (!*name)
-		mmunotify_error("trace", "the command's name is empty");
+		mmunotify_error(speaker, "the command's name is empty");
 	else if (strchr(name, '/'))
-		mmunotify_error("trace", "%s: there is no such file", name);
+		mmunotify_error(speaker, "%s: there is no such file", name);
 	else
-		mmunotify_error("trace", "%s: command not found", name);
+		mmunotify_error(speaker, "%s: command not found", name);
 	return MMUNOTIFY_EXIT_MISSING;
 }
 
@@ -105,13 +108,13 @@ static int check_rights(const char *path)
 		return 0;
 	if (file.st_mode & S_ISUID && file.st_uid != getuid())
 		return cannot(path, "it is a set-user-ID program, into which no library can be "
-			      "preloaded; run it as its owner to trace it");
+			      "preloaded; run it as its owner");
 	if (file.st_mode & S_ISGID && file.st_mode & S_IXGRP && file.st_gid != getgid())
 		return cannot(path, "it is a set-group-ID program, into which no library can be "
 			      "preloaded");
 	if (getuid() && getxattr(path, "security.capability", NULL, 0) > 0)
 		return cannot(path, "it has file capabilities, so no library can be preloaded; "
-			      "run it as root to trace it");
+			      "run it as root");
 	return 0;
 }
 
@@ -154,7 +157,7 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header)
 			      "system calls do not pass the C library");
 	if (strstr(interpreter, "ld-musl"))
 		return cannot(path, "it uses the C library musl; only programs of the GNU C library "
-			      "can be traced");
+			      "can be watched");
 	if (access(interpreter, F_OK) < 0) {
 		snprintf(sentence, sizeof(sentence), "its dynamic linker %s is not there",
 			 interpreter);
@@ -208,10 +211,12 @@ static int check_file(const char *path, int scripts)
 	return status ? status : check_rights(path);
 }
 
-int launch_check(struct launch *launch, char **argv)
+int launch_check(struct launch *launch, const char *command, char **argv)
 {
-	int status = find_program(launch, argv[0]);
+	int status;
 
+	speaker = command;
+	status = find_program(launch, argv[0]);
 	launch->argv = argv;
 	return status ? status : check_file(launch->path, 0);
 }
@@ -231,7 +236,7 @@ int launch_find_library(struct launch *launch)
 
 	if (named) {
 		if (!realpath(named, launch->library)) {
-			mmunotify_error("trace", "MMUNOTIFY_TRACE_LIBRARY names %s: %s", named,
+			mmunotify_error(speaker, "MMUNOTIFY_TRACE_LIBRARY names %s: %s", named,
 					strerror(errno));
 			return MMUNOTIFY_EXIT_TOOL;
 		}
@@ -246,13 +251,13 @@ int launch_find_library(struct launch *launch)
 				  exe) &&
 		    !take_library(launch, "%s/mmunotify/mmunotify-trace.so",
 				  TRACE_PREFIX "/" TRACE_LIBDIR)) {
-			mmunotify_error("trace", "mmunotify-trace.so is not installed; "
+			mmunotify_error(speaker, "mmunotify-trace.so is not installed; "
 					"MMUNOTIFY_TRACE_LIBRARY can name it");
 			return MMUNOTIFY_EXIT_TOOL;
 		}
 	}
 	if (strpbrk(launch->library, " :")) {
-		mmunotify_error("trace", "%s: LD_PRELOAD cannot name a path with a space or a colon",
+		mmunotify_error(speaker, "%s: LD_PRELOAD cannot name a path with a space or a colon",
 				launch->library);
 		return MMUNOTIFY_EXIT_TOOL;
 	}
@@ -269,7 +274,7 @@ static void set_environment(const struct launch *launch)
 	else if (asprintf(&value, "%s:%s", launch->library, old) > 0)
 		setenv("LD_PRELOAD", value, 1);
 	free(value);
-	setenv(RING_ENV, launch->ring, 1);
+	setenv(launch->variable, launch->value, 1);
 }
 
 static void run_program(const struct launch *launch, const sigset_t *mask, int report)
@@ -323,10 +328,10 @@ int launch_start(const struct launch *launch, pid_t *child, void (*started)(void
 	error = exec_error(report[0]);
 	if (!error)
 		return 0;
-	mmunotify_error("trace", "%s: %s", launch->path, strerror(error));
+	mmunotify_error(speaker, "%s: %s", launch->path, strerror(error));
 	return error == ENOENT ? MMUNOTIFY_EXIT_MISSING : MMUNOTIFY_EXIT_CANNOT;
 
 failed:
-	mmunotify_error("trace", "the program cannot be started: %s", strerror(errno));
+	mmunotify_error(speaker, "the program cannot be started: %s", strerror(errno));
 	return MMUNOTIFY_EXIT_TOOL;
 }

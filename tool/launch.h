@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Starting the program to be traced, and saying beforehand why it cannot be. */
+/* Starting the program to be watched, and saying beforehand why it cannot be. */
 #ifndef MMUN_TOOL_LAUNCH_H
 #define MMUN_TOOL_LAUNCH_H
 
@@ -10,16 +10,18 @@ struct launch {
 	/* The command's file, found through PATH. */
 	char path[PATH_MAX];
 	char **argv;
-	/* The library to preload and the path of the ring. */
+	/* The library to preload, and the variable that tells it where to send what. */
 	char library[PATH_MAX];
-	char ring[64];
+	const char *variable;
+	char value[64];
 };
 
 /*
- * launch_check() - find argv[0] and look whether it can be traced.
+ * launch_check() - find argv[0] and look whether it can be watched.
+ * @command: the command of mmunotify(1) in whose name sentences are said from now on.
  * Return: 0, or the exit status after one sentence on stderr.
  */
-int launch_check(struct launch *launch, char **argv);
+int launch_check(struct launch *launch, const char *command, char **argv);
 
 /* launch_find_library() - where mmunotify-trace.so is.  Return: as above. */
 int launch_find_library(struct launch *launch);

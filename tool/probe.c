@@ -16,26 +16,30 @@
 #include <unistd.h>
 
 #include <mmunotify/primary.h>
-#include <mmunotify/self.h>
 
 #include "command.h"
 #include "json.h"
 #include "maps_query.h"
+#include "probe.h"
 
 static const char help_text[] =
-	"Usage: mmunotify probe [OPTION...]\n"
+	"Usage: mmunotify probe [OPTION...] [[--] COMMAND [ARGUMENT...]]\n"
 	"\n"
-	"List the event sources and whether each works here.\n"
+	"List the event sources and whether each works here.  With COMMAND: run it, and list\n"
+	"for each program the objects it consists of, how many of their system calls are\n"
+	"redirected, and which are left unseen.\n"
 	"\n"
 	"  -v, --verbose  also when each source tells about each operation: before the old\n"
-	"                 page can be reused, before the call returns, or never\n"
+	"                 page can be reused, before the call returns, or never; and each\n"
+	"                 system call of this process, or of COMMAND's programs\n"
 	"  -s, --sites=FILE  instead: what would be done about each system call of an ELF\n"
 	"                 file; with -v also about those that change no memory\n"
 	"      --json     one JSON object\n"
 	"  -h, --help     print this text\n"
 	"\n"
 	"Exit status: 0 if a source works that makes a process visible, or no system call\n"
-	"of FILE would be left unseen; 1 otherwise; 2 wrong usage.\n";
+	"of FILE or of COMMAND's programs is left unseen; 1 otherwise; 2 wrong usage; 125 the\n"
+	"tool failed; 126 COMMAND cannot be run or watched; 127 there is no such command.\n";
 
 static const char *const coverage_names[] = {
 	[MMUN_COVERS_NEVER] = "never",
@@ -165,10 +169,12 @@ static bool print_text(bool verbose)
 	puts("\nFacilities:");
 	for (size_t i = 0; i < NR_FACILITIES; i++)
 		print_facility(&facilities[i]);
+	if (verbose)
+		probe_print_self(verbose);
 	return any;
 }
 
-static bool print_json(void)
+static bool print_json(bool verbose)
 {
 	struct json_object *object = json_object_new_object();
 	struct json_object *sources = json_object_new_array(), *others = json_object_new_array();
@@ -185,46 +191,10 @@ static bool print_json(void)
 		json_object_array_add(others, facility_object(&facilities[i]));
 	json_object_object_add(object, "sources", sources);
 	json_object_object_add(object, "facilities", others);
+	if (verbose)
+		json_object_object_add(object, "self", probe_self_object(verbose));
 	json_print_line(stdout, object);
 	return any;
-}
-
-struct sites_look {
-	bool verbose;
-	unsigned int redirected, harmless, left;
-};
-
-static int print_site(const struct mmun_site_info *info, void *arg)
-{
-	struct sites_look *look = arg;
-
-	look->redirected += info->redirected;
-	look->harmless += info->harmless;
-	look->left += !info->redirected && !info->harmless;
-	if (info->harmless && !look->verbose)
-		return 0;
-	printf("%-12s ", info->redirected ? "redirected" : info->harmless ? "other" : "left");
-	if (info->nr < 0)
-		printf("%-8s ", "register");
-	else
-		printf("%-8d ", info->nr);
-	printf("%s+0x%lx%s%s\n", info->function ? info->function : "", info->offset,
-	       info->why ? ": " : "", info->why ? info->why : "");
-	return 0;
-}
-
-static int print_sites(const char *path, bool verbose)
-{
-	struct sites_look look = { .verbose = verbose };
-	int ret = mmun_file_sites(path, print_site, &look);
-
-	if (ret) {
-		fprintf(stderr, "mmunotify probe: %s: %s\n", path, strerror(-ret));
-		return MMUNOTIFY_EXIT_USAGE;
-	}
-	printf("%s: %u redirected, %u other, %u left\n", path, look.redirected, look.harmless,
-	       look.left);
-	return look.left ? MMUNOTIFY_EXIT_FAILED : 0;
 }
 
 int mmunotify_cmd_probe(int argc, char **argv)
@@ -241,7 +211,7 @@ int mmunotify_cmd_probe(int argc, char **argv)
 	int option;
 
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "vhs:", options, NULL)) >= 0) {
+	while ((option = getopt_long(argc, argv, "+vhs:", options, NULL)) >= 0) {
 		switch (option) {
 		case 'v':
 			verbose = true;
@@ -260,10 +230,11 @@ int mmunotify_cmd_probe(int argc, char **argv)
 			return MMUNOTIFY_EXIT_USAGE;
 		}
 	}
-	if (optind < argc)
-		return mmunotify_usage_error("probe", "'%s' is one argument too many",
-					     argv[optind]);
+	if (sites && optind < argc)
+		return mmunotify_usage_error("probe", "--sites does not go with a command");
 	if (sites)
-		return print_sites(sites, verbose);
-	return (json ? print_json() : print_text(verbose)) ? 0 : MMUNOTIFY_EXIT_FAILED;
+		return probe_file(sites, verbose);
+	if (optind < argc)
+		return probe_command(argv + optind, verbose, json);
+	return (json ? print_json(verbose) : print_text(verbose)) ? 0 : MMUNOTIFY_EXIT_FAILED;
 }

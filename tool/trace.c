@@ -186,7 +186,8 @@ static int open_ring(struct trace *trace)
 				(unsigned long long)trace->buffer, strerror(error ? -error : errno));
 		return MMUNOTIFY_EXIT_TOOL;
 	}
-	snprintf(trace->launch.ring, sizeof(trace->launch.ring), "/proc/%d/fd/%d", getpid(),
+	trace->launch.variable = RING_ENV;
+	snprintf(trace->launch.value, sizeof(trace->launch.value), "/proc/%d/fd/%d", getpid(),
 		 trace->ring_fd);
 	error = collector_init(&trace->collector, &trace->ring, file.st_ino, &trace->sink);
 	if (!error)
@@ -344,7 +345,7 @@ int mmunotify_cmd_trace(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	/* The output last: a mistyped command must not empty an old recording. */
-	if ((status = launch_check(&trace.launch, trace.command)) ||
+	if ((status = launch_check(&trace.launch, "trace", trace.command)) ||
 	    (status = open_output(&trace)) || (status = launch_find_library(&trace.launch)) || (status = check_source()) ||
 	    (status = open_ring(&trace)) || (status = open_sink(&trace)) ||
 	    (status = launch_start(&trace.launch, &trace.child, install_handlers)))

@@ -113,6 +113,21 @@ struct mmun_site_info {
 int mmun_file_sites(const char *path, int (*fn)(const struct mmun_site_info *info, void *arg),
 		    void *arg);
 
+/**
+ * mmun_self_sites() - each system call instruction of the objects of this process.
+ * @fn: called with the file of the object; ends the walk by returning other than 0
+ * @arg: handed to @fn
+ *
+ * Those that the library has marked as its own are left out.  Where the source is
+ * started, redirected means that it is: of one that is not, although it could be, ->why
+ * says so.  Where it is not started, that it would be.
+ *
+ * Context: sleeps; needs some 10 KiB of stack.  @fn must not register, start or stop.
+ * Return: 0, what @fn returned, or -errno.
+ */
+int mmun_self_sites(int (*fn)(const char *object, const struct mmun_site_info *info, void *arg),
+		    void *arg);
+
 #pragma GCC visibility pop
 
 #ifdef __cplusplus

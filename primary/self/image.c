@@ -200,14 +200,17 @@ static bool copy_segments(struct source *source)
 
 /*
  * @base: where the beginning of the file is mapped.  A file that was replaced or
- * deleted, or whose path is longer than we keep, leaves what is in memory.
+ * deleted, or whose path is longer than we keep, leaves what is in memory.  @known: it is
+ * loaded, although we may have replaced all that shows it.
  */
-static int open_source(struct source *source, const struct mmun_vma *text, unsigned long base)
+static int open_source(struct source *source, const struct mmun_vma *text, unsigned long base,
+		       bool known)
 {
 	const struct headers *headers = &source->headers;
 
 	source->map = 0;
-	if (!read_headers(&source->headers, base) || !is_loaded(headers, text->inode))
+	if (!read_headers(&source->headers, base) ||
+	    !(known || is_loaded(headers, text->inode)))
 		return -ENOEXEC;
 	if (map_file(source, text->name, text->inode) &&
 	    !mmun_object_open_file(&source->object, (unsigned char *)source->map, source->size))
@@ -594,7 +597,7 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 		image->seen = true;
 		return 0;
 	}
-	if (open_source(&source, text, base))
+	if (open_source(&source, text, base, false))
 		return 0;
 	if (must_not_be_entered(&source.object))
 		goto out;
@@ -607,7 +610,7 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 	image->base = base;
 	image->bias = source.headers.bias;
 	image->is_linker = is_named(&source.object, "ld-linux-x86-64.so");
-	image->is_c_library = image->is_linker || is_named(&source.object, "libc.so.6");
+	image->is_c_library = mmun_object_is_c_library(&source.object);
 	image->inode = text->inode;
 	image->prot = PROT_READ | PROT_EXEC;
 	memcpy(image->path, text->name, sizeof(image->path));
@@ -701,4 +704,39 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 		return -ENOTSUP;
 	}
 	return ret;
+}
+
+static struct mmun_image *image_of(struct mmun_image *images, unsigned long base)
+{
+	for (struct mmun_image *image = images; image; image = image->next)
+		if (image->used && image->base == base)
+			return image;
+	return NULL;
+}
+
+int mmun_self_each_object(struct mmun_image *images,
+			  int (*fn)(const struct mmun_loaded *loaded, void *arg), void *arg)
+{
+	struct mmun_vma_walk walk;
+	struct source source;
+	struct mmun_vma vma;
+	int ret = mmun_vma_walk_start(&walk, 0, true), error;
+
+	if (ret)
+		return ret;
+	while (!ret && mmun_vma_walk_next(&walk, &vma)) {
+		struct mmun_loaded loaded = { .object = &source.object };
+
+		if (vma.offset || !vma.inode || !(vma.prot & PROT_READ))
+			continue;
+		loaded.image = image_of(images, vma.start);
+		if (open_source(&source, &vma, vma.start, loaded.image))
+			continue;
+		loaded.path = vma.name[0] ? vma.name : mmun_object_soname(&source.object);
+		loaded.bias = source.headers.bias;
+		ret = fn(&loaded, arg);
+		close_source(&source);
+	}
+	error = mmun_vma_walk_end(&walk);
+	return ret ? ret : error;
 }

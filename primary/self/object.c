@@ -52,6 +52,13 @@ const char *mmun_object_soname(const struct mmun_object *object)
 	return name ? name : "";
 }
 
+bool mmun_object_is_c_library(const struct mmun_object *object)
+{
+	const char *name = mmun_object_soname(object);
+
+	return !strncmp(name, "libc.so.6", 9) || !strncmp(name, "ld-linux-x86-64.so", 18);
+}
+
 bool mmun_object_defines(const struct mmun_object *object, const char *name)
 {
 	for (unsigned int i = 0; i < object->nr_symbols; i++) {

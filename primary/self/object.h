@@ -56,6 +56,9 @@ const void *mmun_object_at(const struct mmun_object *object, unsigned long addre
 /* DT_SONAME, or "". */
 const char *mmun_object_soname(const struct mmun_object *object);
 
+/* Is it a GNU C library or its dynamic linker? */
+bool mmun_object_is_c_library(const struct mmun_object *object);
+
 /* Does it define the dynamic symbol @name? */
 bool mmun_object_defines(const struct mmun_object *object, const char *name);
 

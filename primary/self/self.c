@@ -740,6 +740,20 @@ void mmun_self_unmapped(unsigned long start, unsigned long end)
 		patch_late();
 }
 
+int mmun_self_sites(int (*fn)(const char *object, const struct mmun_site_info *info, void *arg),
+		    void *arg)
+{
+	int ret;
+
+	/* In a forked child the lock is another. */
+	if (!mmun_self())
+		return -errno;
+	mmun_mutex_lock(&self.lock);
+	ret = mmun_sites_of_process(self.started ? self.images : NULL, fn, arg);
+	unlock_self();
+	return ret;
+}
+
 static void stats(const struct mm_struct *mm, struct mmun_stats *out)
 {
 	bool current = mm == mmun_self_mm();

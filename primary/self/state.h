@@ -137,6 +137,19 @@ void mmun_self_refuse(struct mmun_refusal *refusal, int error,
 /* Adds images that are not in the list yet, without touching any text.  On failure
  * those are there that could be looked at. */
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
+/* An object of the process that has code. */
+struct mmun_object;
+struct mmun_loaded {
+	const struct mmun_object *object;
+	/* Its file, or what it calls itself; how far from its own addresses it lies. */
+	const char *path;
+	unsigned long bias;
+	/* What is redirected in it; NULL: nothing. */
+	struct mmun_image *image;
+};
+/* Calls @fn for each until that returns other than 0.  Return that, 0 or -errno. */
+int mmun_self_each_object(struct mmun_image *images,
+			  int (*fn)(const struct mmun_loaded *loaded, void *arg), void *arg);
 /* Of a list that nobody else has seen and that has no stubs. */
 void mmun_self_free_images(struct mmun_image **images);
 /* Is what stands in memory now something that can be patched?  An image that has been
@@ -207,6 +220,16 @@ bool mmun_self_is_covered(struct mmun_image *image);
  * threads of this process cannot be listed.
  */
 int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled);
+
+struct mmun_site_info;
+/*
+ * sites.c: as mmun_self_sites(), of a process whose images are these; NULL: nothing is
+ * redirected.
+ */
+int mmun_sites_of_process(struct mmun_image *images,
+			  int (*fn)(const char *object, const struct mmun_site_info *info,
+				    void *arg),
+			  void *arg);
 
 /* self.c: text that appears or changes while we run. */
 void mmun_self_linker_mapped(void);

@@ -282,6 +282,32 @@ static int count_site(const struct mmun_site_info *info, void *arg)
 	return 0;
 }
 
+static int count_own_site(const char *object, const struct mmun_site_info *info, void *arg)
+{
+	return strstr(object, "contract-objects") ? count_site(info, arg) : 0;
+}
+
+static int stop_at_first(const char *object, const struct mmun_site_info *info, void *arg)
+{
+	return 7;
+}
+
+/* Of this process: before the start what would be redirected, then what is. */
+static void listed_of_process(void)
+{
+	for (int started = 0; started < 2; started++) {
+		listed = (struct listed){ 0 };
+		check(mmun_self_sites(count_own_site, &listed) == 0, "the process is read");
+		check(listed.redirected == 4, "four instructions %s redirected (%d)",
+		      started ? "are" : "would be", listed.redirected);
+		check(listed.unknown_number == 1 && listed.left == 2,
+		      "the one with its number in a register is listed as left");
+		check(mmun_self_start() == 0, "starts");
+	}
+	check(mmun_self_sites(stop_at_first, NULL) == 7, "a caller that has seen enough ends it");
+	check(mmun_self_stop() == 0, "stops");
+}
+
 /* By the same code, of a file. */
 static void listed_by_file(void)
 {
@@ -299,6 +325,7 @@ int main(void)
 	if (SANITIZED)
 		skip_all("a sanitizer loads libraries and maps memory on its own");
 	scene("a file", listed_by_file);
+	scene("a process", listed_of_process);
 	scene("at the start", of_the_start);
 	scene("loaded later", loaded_later);
 	scene("loaded later without relro", loaded_later_without_relro);

@@ -51,7 +51,7 @@ def test_usage():
             (['trace', '--filter=op=munmp', 'true'], "column 4: there is no op 'munmp', only"),
             (['replay'], 'a recording to print is missing'),
             (['replay', 'a', 'b'], 'one recording at a time'),
-            (['probe', 'self'], 'one argument too many')):
+            (['probe', '--sites=x', 'y'], '--sites does not go with a command')):
         hints = fails(2, sentence, *args)
         ok(len(hints) == 1, '... with a hint where help is', hints)
     for args in (['trace', '--colour', 'true'], ['replay', '-x', 'y'], ['probe', '-x'],
@@ -343,6 +343,8 @@ def test_probe():
            'probe --sites: %s' % os.path.basename(file or '/'), result.stderr)
     result = tool('probe', '-v')
     ok(re.search(r'^  munmap +before$', result.stdout, re.M), 'probe -v shows the coverage')
+    ok(re.search(r'^    redirected   11 .*munmap', result.stdout, re.M),
+       'probe -v lists the system calls of the process itself')
     probe = json.loads(tool('probe', '--json').stdout)
     ok(probe['sources'][0]['available'] and probe['sources'][0]['coverage']['munmap'] == 'before'
        and {f['name'] for f in probe['facilities']} >= {'maps-query', 'io_uring'},
@@ -371,6 +373,45 @@ def test_sanitizers():
         ok('heap-buffer-overflow' in result.stderr, 'and AddressSanitizer still works')
 
 
+def sites(program, name):
+    """{(function, state)} of the object @name of a program of probe --json."""
+    return {(site['function'], site['state']) for one in program['objects'] for site in one['sites']
+            if os.path.basename(one['path']).startswith(name)}
+
+
+def test_probe_command():
+    program, library = late_library()
+    result = tool('probe', '-v', '--', program, library)
+    ok(result.returncode == 0 and re.search(r'^\S*late \(process \d+\):$', result.stdout, re.M) and
+       re.search(r'liblate.so: 1 redirected, 0 other, 0 left\n    redirected   11       own_munmap', result.stdout),
+       'probe -v COMMAND lists what was loaded meanwhile', result.stdout + result.stderr)
+    ok('mmunotify-trace' not in result.stdout, '... and not what it has put there itself')
+    result = tool('probe', program, library)
+    ok(result.returncode == 0 and 'liblate.so: 1 redirected' in result.stdout and
+       'own_munmap' not in result.stdout, 'without -v it counts', result.stdout)
+    result = tool('probe', '--json', '-v', program, library, 'deny')
+    shown = json.loads(result.stdout)['programs']
+    if run(program, library, 'deny').returncode == 77:
+        skip('what could not be redirected', 'this kernel has no PR_SET_MDWE')
+    else:
+        ok(result.returncode == 1 and len(shown) == 1 and shown[0]['at_end'] and
+           ('own_munmap', 'left') in sites(shown[0], 'liblate.so') and
+           sites(shown[0], 'libc.so') & {('munmap', 'redirected'), ('__munmap', 'redirected')} and
+           'liblate.so: this process may not make memory executable' in shown[0]['reason'],
+           'what could not be redirected is listed as left, with the reason', result.stdout[:500])
+    result = tool('probe', '--json', 'sh', '-c', '%s %s; %s %s; kill -9 $$' % (2 * (program, library)))
+    shown = json.loads(result.stdout)['programs']
+    equal([(os.path.basename(one['path'])[:4], one['at_end']) for one in shown[1:]],
+          [('late', True), ('late', True)], 'each program that is executed is listed')
+    ok(not shown[0]['at_end'], 'one that is killed is shown as it was at its start')
+    result = tool('probe', 'sh', '-c', 'exec %s %s' % (program, library))
+    ok(re.search(r'^/\S*sh \(process \d+\):$', result.stdout, re.M) and
+       re.search(r'^\S*late \(process \d+\):$', result.stdout, re.M), 'exec ends the one and begins the other',
+       result.stdout)
+    fails(127, 'command not found', 'probe', 'no-such-command-here')
+    fails(126, 'it is neither an ELF program', 'probe', write('text', 'hello\n'))
+
+
 def main():
     test_usage()
     test_help()
@@ -383,6 +424,7 @@ def main():
     test_unfollowed()
     test_unredirected()
     test_probe()
+    test_probe_command()
     test_refused()
     test_sanitizers()
     done()

@@ -40,6 +40,13 @@ _mmunotify()
 		return
 	fi
 	command=${words[1]}
+	local i
+	for ((i = 2; i < cword; i++)); do
+		if [ "${words[i]}" = -- ] && [[ $command = @(trace|probe) ]]; then
+			_command_offset $((i + 1))
+			return
+		fi
+	done
 	case $prev in
 	-o | --output)
 		compopt -o filenames
@@ -51,19 +58,16 @@ _mmunotify()
 	--filter)
 		_mmunotify_filter "$cur"
 		return ;;
+	-s | --sites)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return ;;
 	--buffer)
 		mapfile -t COMPREPLY < <(compgen -W '1M 4M 16M 64M' -- "$cur")
 		return ;;
 	esac
 	case $command in
 	trace)
-		local i
-		for ((i = 2; i < cword; i++)); do
-			if [ "${words[i]}" = -- ]; then
-				_command_offset $((i + 1))
-				return
-			fi
-		done
 		case $cur in
 		-*) mapfile -t COMPREPLY < <(compgen -W "$output --no-follow --strict --buffer" -- "$cur") ;;
 		*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
@@ -76,7 +80,10 @@ _mmunotify()
 			mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
 		esac ;;
 	probe)
-		mapfile -t COMPREPLY < <(compgen -W '--verbose --sites= --json --help -v -s' -- "$cur") ;;
+		case $cur in
+		-*) mapfile -t COMPREPLY < <(compgen -W '--verbose --sites= --json --help -v -s' -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+		esac ;;
 	demo)
 		mapfile -t COMPREPLY < <(compgen -W '--backend= --json --help' -- "$cur") ;;
 	soft)

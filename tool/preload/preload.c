@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * mmunotify-trace.so: preloaded by `mmunotify trace`, it subscribes to the
- * process it is in and sends each change of the address space to the ring.
+ * process it is in and sends each change of the address space to the ring.  Preloaded by
+ * `mmunotify probe` it only lists system call instructions (report.c).
  *
  * A section is remembered from its start to its end on a small stack per
  * thread; the range's address tells which end belongs to which start, so a
@@ -20,6 +21,7 @@
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
+#include "report.h"
 #include "tracer.h"
 
 /* One call opens up to 16 ranges; signal handlers may add theirs. */
@@ -231,9 +233,11 @@ static void warm_allocator(void)
 
 static void attach(void)
 {
-	const char *path = getenv(RING_ENV);
+	const char *path = getenv(RING_ENV), *report = getenv(REPORT_ENV);
 	unsigned int wants;
 
+	if (report)
+		report_attach(report);
 	if (!path || !emit_attach(path))
 		return;
 	wants = emit_wants();

@@ -35,6 +35,9 @@ void emit_unredirected(unsigned long count);
 uint64_t emit_blob(enum ring_blob_kind kind, const void *bytes, size_t length);
 uint64_t emit_text(const char *text);
 
+/* report.c: says in the file @name what the process consists of. */
+void report_attach(const char *name);
+
 /* mapping.c: what a range is. */
 
 struct mapping {
