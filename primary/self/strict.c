@@ -49,8 +49,8 @@
 #define LONG_PATIENCE 30000000000ul
 #define PAUSE 200000ul
 
-/* Threads that are asked at once. */
-#define ASKED 4096
+/* Threads that are asked at once: more than a process usually may have. */
+#define ASKED 32768
 
 long mmun_strict_pid;
 unsigned long mmun_strict_prctl[3];
@@ -70,6 +70,8 @@ const unsigned char mmun_strict_classes[512] = {
 	[SYS_rt_sigsuspend] = MMUN_STRICT_SIGNALS, [SYS_ppoll] = MMUN_STRICT_SIGNALS,
 	[SYS_pselect6] = MMUN_STRICT_SIGNALS, [SYS_epoll_pwait] = MMUN_STRICT_SIGNALS,
 	[441 /* epoll_pwait2 */] = MMUN_STRICT_SIGNALS,
+	[SYS_io_pgetevents] = MMUN_STRICT_SIGNALS,
+	[426 /* io_uring_enter */] = MMUN_STRICT_SIGNALS,
 	[SYS_clone] = MMUN_STRICT_THREAD, [SYS_clone3] = MMUN_STRICT_THREAD,
 };
 

@@ -27,6 +27,10 @@
 #include "strict.h"
 
 #define SYS_epoll_pwait2_nr 441
+/* linux/io_uring.h: the mask is in a structure. */
+#define SYS_io_uring_enter_nr 426
+#define ENTER_EXT_ARG 8UL
+#define ENTER_EXT_ARG_REG 64UL
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1
@@ -45,6 +49,9 @@ static struct {
 	unsigned long hidden;
 } sys;
 
+/* Words of the largest structure that begins with the address of a mask. */
+#define SIZED 3
+
 static __thread struct {
 	/* As the program believes. */
 	bool blocked;
@@ -52,7 +59,7 @@ static __thread struct {
 	bool pending;
 	/* What the kernel reads instead of the program's. */
 	unsigned long mask;
-	unsigned long sized[2];
+	unsigned long sized[SIZED];
 } mine __attribute__((tls_model("initial-exec")));
 
 static bool is_vfork_child(void)
@@ -252,22 +259,35 @@ static int mask_argument(int nr)
 	switch (nr) {
 	case SYS_rt_sigsuspend: return 0;
 	case SYS_ppoll: return 3;
-	case SYS_epoll_pwait: case SYS_epoll_pwait2_nr: return 4;
+	case SYS_epoll_pwait: case SYS_epoll_pwait2_nr: case SYS_io_uring_enter_nr: return 4;
 	default: return 5;
 	}
+}
+
+/* The size of the structure that it points to instead, with the address of the mask in
+ * front; 0: there is none. */
+static size_t mask_structure(int nr, const unsigned long *args)
+{
+	if (nr == SYS_pselect6 || nr == SYS_io_pgetevents)
+		return 2 * sizeof(unsigned long);
+	if (nr == SYS_io_uring_enter_nr && args[3] & ENTER_EXT_ARG)
+		return args[5];
+	return 0;
 }
 
 /* Puts a copy of the mask without SIGSYS into the arguments, where it has it. */
 static void without_sigsys(int nr, unsigned long *args, unsigned long *mask,
 			   unsigned long *sized)
 {
+	const size_t size = mask_structure(nr, args);
 	int i = mask_argument(nr);
 	unsigned long at = args[i];
 
-	if (!at || !sys.taken)
+	if (!at || !sys.taken || size > SIZED * sizeof(*sized) ||
+	    (nr == SYS_io_uring_enter_nr && args[3] & ENTER_EXT_ARG_REG))
 		return;
-	if (nr == SYS_pselect6) {
-		if (fetch(sized, at, 2 * sizeof(*sized)) || !sized[0])
+	if (size) {
+		if (fetch(sized, at, size) || !sized[0])
 			return;
 		at = sized[0];
 	}
@@ -275,7 +295,7 @@ static void without_sigsys(int nr, unsigned long *args, unsigned long *mask,
 		return;
 	*mask &= ~MMUN_SIGMASK_SYS;
 	sized[0] = (unsigned long)mask;
-	args[i] = nr == SYS_pselect6 ? (unsigned long)sized : (unsigned long)mask;
+	args[i] = size ? (unsigned long)sized : (unsigned long)mask;
 }
 
 void mmun_strict_wait(struct mmun_regs *regs)
@@ -293,7 +313,7 @@ void mmun_strict_call(struct mmun_regs *regs)
 {
 	bool trusted = regs->site->nr >= 0;
 	int nr = trusted ? regs->site->nr : (int)regs->nr;
-	unsigned long args[6], mask, sized[2];
+	unsigned long args[6], mask, sized[SIZED];
 
 	if (nr == SYS_rt_sigprocmask) {
 		regs->nr = do_sigprocmask(regs->args, trusted);

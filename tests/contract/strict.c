@@ -466,6 +466,61 @@ static void waits_with_a_mask(void)
 	}
 }
 
+/* The kernel's two queues wait with a mask, too; the C library has no functions for them. */
+#define SYS_io_uring_setup_nr 425
+#define SYS_io_uring_enter_nr 426
+#define ENTER_GETEVENTS 1L
+#define ENTER_EXT_ARG 8L
+
+static void wait_for_events(int way, long queue, sigset_t *mask)
+{
+	struct { sigset_t *mask; size_t size; } sized = { mask, 8 };
+	struct { sigset_t *mask; unsigned int size, unused; void *time; } arg = { mask, 8, 0, NULL };
+	long event[4];
+
+	switch (way) {
+	case 0: calls_inline(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized); break;
+	case 1: syscall(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized); break;
+	case 2:
+		calls_inline(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS, mask, 8L);
+		break;
+	case 3: syscall(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS, mask, 8L); break;
+	case 4:
+		calls_inline(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS | ENTER_EXT_ARG,
+			     &arg, sizeof(arg));
+		break;
+	}
+}
+
+static void waits_in_queues(void)
+{
+	static const char *const names[] = { "inline io_pgetevents", "io_pgetevents",
+		"inline io_uring_enter", "io_uring_enter", "inline io_uring_enter, extended" };
+	struct sigaction action = { .sa_handler = unmapping_handler };
+	long context = 0, parameters[15] = { 0 }, ring;
+	sigset_t all, block;
+
+	start_strict();
+	sigfillset(&all);
+	sigdelset(&all, SIGUSR1);
+	sigemptyset(&block);
+	sigaddset(&block, SIGUSR1);
+	sigaction(SIGUSR1, &action, NULL);
+	sigprocmask(SIG_BLOCK, &block, NULL);
+	syscall(SYS_io_setup, 4, &context);
+	ring = syscall(SYS_io_uring_setup_nr, 4, parameters);
+	for (int way = 0; way < 5; way++) {
+		if (way < 2 ? !context : ring < 0)
+			continue;
+		handled = handler_told = 0;
+		raise(SIGUSR1);
+		wait_for_events(way, way < 2 ? context : ring, &all);
+		check(handled == 1 && handler_told, "a handler inside %s with all others blocked",
+		      names[way]);
+		check(sigismember(&all, SIGSYS), "%s: the mask is as it was", names[way]);
+	}
+}
+
 static void *sleep_until(void *arg)
 {
 	while (!go)
@@ -838,6 +893,7 @@ int main(void)
 	scene("handler that jumps", handler_that_jumps);
 	scene("waits", waits_with_a_mask);
 	scene("waits beside a thread", waits_beside_a_thread);
+	scene("waits in queues", waits_in_queues);
 	scene("own SIGSYS handler", own_sigsys_handler);
 	scene("SIGSYS by default", sigsys_by_default);
 	scene("seccomp", seccomp_trap);
