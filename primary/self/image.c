@@ -517,13 +517,40 @@ static struct mmun_image *map_images(void)
 	return images;
 }
 
-/* One that is not used, if need be of a new page at the end of the list. */
+static bool is_mapped(unsigned long at)
+{
+	return mmun_syscall3(SYS_msync, at & MMUN_PAGE_MASK, 1, MS_ASYNC) != -ENOMEM;
+}
+
+/* Is our jump there, or text that cannot be read? */
+static bool may_lead_to_stub(struct mmun_site *site)
+{
+	int ret = mmun_self_read(site->now, (unsigned long)site->at, site->length);
+
+	if (!ret && site->pad)
+		ret = mmun_self_read(site->now_pad, (unsigned long)site->pad, site->pad_length);
+	return ret ? is_mapped((unsigned long)mmun_site_start(site)) : mmun_site_is_ours(site);
+}
+
+/*
+ * Text that was taken for unloaded may be there all the same: somebody has put it
+ * elsewhere and back (onto huge pages), or forbidden to read it.
+ */
+static bool may_lead_to_stubs(const struct mmun_image *image)
+{
+	for (int i = 0; image->stubs && i < image->nr_sites; i++)
+		if (may_lead_to_stub(&image->sites[i]))
+			return true;
+	return false;
+}
+
+/* One that nobody uses, if need be of a new page at the end of the list. */
 static struct mmun_image *free_image(struct mmun_image **images)
 {
 	struct mmun_image **end = images, *page;
 
 	for (; *end; end = &(*end)->next)
-		if (!(*end)->used)
+		if (!(*end)->used && !may_lead_to_stubs(*end))
 			return *end;
 	page = map_images();
 	if (page)

@@ -221,6 +221,60 @@ static void in_strict_mode(void)
 	check(mmun_self_stop() == 0, "stops");
 }
 
+/* The text of a library on other pages, as those do who want huge ones there. */
+static void put_elsewhere_and_back(char *text, size_t size)
+{
+	void *copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memcpy(copy, text, size);
+	munmap(text, size);
+	mmap(text, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	memcpy(text, copy, size);
+	mprotect(text, size, PROT_READ | PROT_EXEC);
+	munmap(copy, size);
+}
+
+static void forbid_to_read(char *text, size_t size)
+{
+	mprotect(text, size, PROT_EXEC);
+}
+
+/* What was made for it must stay, whoever comes after it. */
+static void play_strange_text(void (*change)(char *text, size_t size))
+{
+	void *handle = dlopen(TEST_OBJECT, RTLD_NOW | RTLD_LOCAL), *other = NULL;
+	const struct object_code *code = handle ? dlsym(handle, "loaded_code") : NULL;
+	char *at, *text;
+
+	if (!check(watch_register(&watch) == 0 && code, "registers and loads"))
+		return;
+	text = (char *)((unsigned long)code->first & ~(PAGE_BYTES - 1));
+	change(text, (size_t)((char *)code->last - text + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1));
+	for (int i = 0; i < 4; i++) {
+		other = dlmopen(LM_ID_NEWLM, TEST_OBJECT_NORELRO, RTLD_NOW);
+		if (i < 3)
+			dlclose(other);
+	}
+	at = arm();
+	check(code->munmap(at, 4 * PAGE_BYTES) == 0 && is_notified(at),
+	      "its munmap works as before when others have come and gone");
+	dlclose(other);
+	watch_unregister(&watch);
+	mmun_self_stop();
+	at = arm();
+	check(code->munmap(at, 4 * PAGE_BYTES) == 0 && !is_notified(at), "and after the stop");
+}
+
+static void text_on_other_pages(void)
+{
+	play_strange_text(put_elsewhere_and_back);
+}
+
+static void text_not_readable(void)
+{
+	play_strange_text(forbid_to_read);
+}
+
 #define STACK_BYTES (16 * PAGE_BYTES)
 
 /* The end of a thread that is nobody's: its stack, which begins at the argument, and then
@@ -331,6 +385,8 @@ int main(void)
 	scene("loaded later without relro", loaded_later_without_relro);
 	scene("loaded later with its text first", loaded_later_with_text_first);
 	scene("strict", in_strict_mode);
+	scene("text on other pages", text_on_other_pages);
+	scene("text that cannot be read", text_not_readable);
 	scene("a thread unmaps its stack", without_stack);
 	return tap_done();
 }
