@@ -268,7 +268,7 @@ static void note_bytes(struct mmun_site *site, const struct look *look,
 
 	site->at = in_process(image, finding->at);
 	switch (finding->form) {
-	case MMUN_FORM_BACK:
+	case MMUN_FORM_BACK: case MMUN_FORM_WINDOW:
 		site->length = finding->address + 2 - finding->at;
 		break;
 	case MMUN_FORM_PAD:
@@ -283,7 +283,7 @@ static void note_bytes(struct mmun_site *site, const struct look *look,
 	}
 	memcpy(site->saved, mmun_object_at(look->object, finding->at, site->length),
 	       site->length);
-	if (finding->form != MMUN_FORM_BACK && finding->form != MMUN_FORM_RUN)
+	if (finding->form == MMUN_FORM_PAD || finding->form == MMUN_FORM_CALL)
 		return;
 	site->run_length = finding->address - finding->at;
 	memcpy(site->run, mmun_object_at(look->object, finding->at, site->run_length),

@@ -523,6 +523,80 @@ static bool try_run(const struct scan *scan, unsigned int at, struct mmun_findin
 	return true;
 }
 
+/*
+ * Of those that may run in a row and then again from the first: it only loads a general
+ * register.  What it reads from memory may be another value by then, as if the thread had
+ * come later.
+ */
+static bool only_loads(const struct mmun_insn *insn)
+{
+	bool in_memory = mmun_insn_has_memory(insn);
+	int to = mmun_insn_reg(insn);
+
+	if (insn->map || insn->vector || insn->operand16 || insn->repeat)
+		return false;
+	/* No index register. */
+	if (in_memory && (insn->modrm & 7) == 4)
+		return false;
+	switch (insn->opcode) {
+	case 0xb8: case 0xb9: case 0xba: case 0xbb: case 0xbd: case 0xbe: case 0xbf:
+		return true;
+	case 0x89: case 0xc7:
+		to = mmun_insn_rm(insn);
+		return !in_memory && to != MMUN_RSP;
+	case 0x8b:
+		return to != MMUN_RSP;
+	case 0x8d:
+		return in_memory && to != MMUN_RSP;
+	}
+	return false;
+}
+
+/* The one register that it reads. */
+static int register_read(const struct mmun_insn *insn)
+{
+	if (!insn->has_modrm || insn->rip_relative || insn->opcode == 0xc7)
+		return MMUN_NO_REGISTER;
+	return insn->opcode == 0x89 ? mmun_insn_reg(insn) : mmun_insn_rm(insn);
+}
+
+/* Does an instruction from @at to @end write @reg?  Then it would be read changed. */
+static bool is_written(const struct scan *scan, unsigned int at, unsigned int end, int reg)
+{
+	for (; reg != MMUN_NO_REGISTER && at < end; at += scan->map[at] & LENGTH) {
+		struct mmun_insn insn;
+
+		decode_at(scan, at, &insn);
+		if (mmun_insn_effect(&insn, scan->code + at, reg).write != MMUN_WRITE_NONE)
+			return true;
+	}
+	return false;
+}
+
+static bool try_window(const struct scan *scan, unsigned int at, struct mmun_finding *finding)
+{
+	unsigned int start = at, before;
+
+	for (;; start = before) {
+		struct mmun_insn insn;
+
+		/* Nobody else comes there, and a jump back has its two bytes. */
+		if (is_target(scan, start) || (scan->map[start] & LENGTH) < 2)
+			return false;
+		before = previous(scan, start);
+		if (before == start || at + 2 - before > MMUN_SCAN_WINDOW)
+			return false;
+		decode_at(scan, before, &insn);
+		if (!only_loads(&insn) || is_written(scan, before, at, register_read(&insn)))
+			return false;
+		if (insn.length == 4)
+			break;
+	}
+	finding->form = MMUN_FORM_WINDOW;
+	finding->at = scan->function.start + before;
+	return true;
+}
+
 static bool is_ours(const struct mmun_finding *finding)
 {
 	for (int i = 0; i < finding->nr_numbers; i++)
@@ -663,7 +737,8 @@ static void judge(struct scan *scan, unsigned int at, struct mmun_finding *findi
 			return;
 	}
 	if (!try_back(scan, at, finding) && !try_pad(scan, finding) &&
-	    !try_run(scan, at, finding)) {
+	    !try_run(scan, at, finding) &&
+	    (scan->is_c_library || !try_window(scan, at, finding))) {
 		finding->why = "no instruction near it can become a jump";
 		return;
 	}

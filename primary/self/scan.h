@@ -32,10 +32,16 @@ enum mmun_form {
 	/* A whole instruction some way in front becomes the jump; what follows up to
 	 * the system call runs in the stub and stays for who stands there. */
 	MMUN_FORM_RUN,
+	/* Several instructions become the jump: the first has four bytes, and the last byte of
+	 * the jump, with that behind it, is a jump back for who stands between them. */
+	MMUN_FORM_WINDOW,
 	/* A call of the function that all cancellation points share is led to the
 	 * stub; the function itself stays as it is. */
 	MMUN_FORM_CALL,
 };
+
+/* Bytes from the first that is replaced to the end of the call. */
+#define MMUN_SCAN_WINDOW 24
 
 #define MMUN_SCAN_NUMBERS 8
 /* Calls of the function of cancellation points that are looked for. */

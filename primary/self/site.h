@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A site is one system call instruction that we redirect; an image is the loaded
- * file that it is in.  There are four forms (enum mmun_form in scan.h):
+ * file that it is in.  There are five forms (enum mmun_form in scan.h):
  *
  *     back   b8 NR NR NR NR   0f 05        mov $NR,%eax; syscall
  *            e9 to the stub   eb f9        jmp stub; jmp back to the jmp
@@ -12,6 +12,9 @@
  *     run    b8 NR NR NR NR   83 ce 40   0f 05    any instructions between
  *            e9 to the stub   83 ce 40   0f 05    which the stub runs as well
  *
+ *     window 48 8b 7b 50   48 8b 73 48   0f 05    several instructions, the first of
+ *            e9 .. .. .. eb fa     eb f6 eb f4    four bytes: the jump ends with eb
+ *
  *     call   e8 to the function            call __syscall_cancel_arch
  *            e8 to the stub                call stub
  *
@@ -19,7 +22,10 @@
  * never inside what changes.  A thread that stands between two instructions when
  * the page is swapped: in "back" it finds the short jump and takes the redirected
  * way, on which the first instruction may run once more; in "pad" nothing lies
- * between; in "run" it makes its call as one that began earlier.  One that is in
+ * between; in "run" it makes its call as one that began earlier.  In "window" there is a
+ * short jump back at each place where a thread may stand; behind the first instruction
+ * it consists of the last byte of the distance and the one that follows, so the stub
+ * lies where the distance ends with that byte.  One that is in
  * the kernel returns behind the site, which is untouched.
  */
 #ifndef MMUN_SELF_SITE_H

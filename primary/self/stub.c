@@ -31,21 +31,20 @@ static long map_at(unsigned long address, size_t size)
 }
 
 /*
- * The first room within reach, from the far end: next to the text is where the
+ * The first room of [low, high), from the low end: next to the text is where the
  * kernel puts the program's next mappings, which grow and shrink more cheaply
  * beside their like than beside us.
  */
-static unsigned long find_gap(unsigned long text, size_t size)
+static unsigned long find_gap(unsigned long low, unsigned long high, size_t size)
 {
-	unsigned long low = text > REACH ? text - REACH : 0x10000;
-	unsigned long high = text + REACH, gap = 0;
 	struct mmun_vma_walk walk;
+	unsigned long gap = 0;
 	struct mmun_vma vma;
 
 	if (mmun_vma_walk_start(&walk, low, false))
 		return 0;
-	low &= MMUN_PAGE_MASK;
-	while (!gap && mmun_vma_walk_next(&walk, &vma) && low < high) {
+	low = mmun_page_up(low);
+	while (!gap && mmun_vma_walk_next(&walk, &vma) && low + size <= high) {
 		if (vma.start > low && vma.start - low >= size)
 			gap = low;
 		if (vma.end > low)
@@ -55,11 +54,11 @@ static unsigned long find_gap(unsigned long text, size_t size)
 	return gap;
 }
 
-long mmun_self_map_near(unsigned long text, size_t size)
+static long map_within(unsigned long low, unsigned long high, size_t size)
 {
 	/* Another thread may take the gap: look again. */
 	for (int attempt = 0; attempt < 16; attempt++) {
-		unsigned long gap = find_gap(text, size);
+		unsigned long gap = find_gap(low, high, size);
 		long ret;
 
 		if (!gap)
@@ -73,6 +72,74 @@ long mmun_self_map_near(unsigned long text, size_t size)
 			return ret;
 	}
 	return -ENOMEM;
+}
+
+long mmun_self_map_near(unsigned long text, size_t size)
+{
+	return map_within(text > REACH ? text - REACH : 0x10000, text + REACH, size);
+}
+
+/* Of the distances whose last byte is the opcode of a short jump. */
+#define WINDOW_LOW 0x15000000UL
+#define WINDOW_HIGH 0x14000000UL
+
+/* Where the stubs of all sites of that form reach; the highest address is not above the
+ * lowest where there is none, or no such place. */
+static void window_bounds(const struct mmun_image *image, unsigned long *low,
+			  unsigned long *high)
+{
+	*low = 0;
+	*high = -1UL;
+	for (int i = 0; i < image->nr_sites; i++) {
+		unsigned long behind = (unsigned long)image->sites[i].at + 5;
+
+		if (image->sites[i].form != MMUN_FORM_WINDOW)
+			continue;
+		if (behind < WINDOW_LOW + 0x10000) {
+			*high = 0;
+			return;
+		}
+		*low = behind - WINDOW_LOW > *low ? behind - WINDOW_LOW : *low;
+		*high = behind - WINDOW_HIGH < *high ? behind - WINDOW_HIGH : *high;
+	}
+}
+
+static bool has_window(const struct mmun_image *image)
+{
+	for (int i = 0; i < image->nr_sites; i++)
+		if (image->sites[i].form == MMUN_FORM_WINDOW)
+			return true;
+	return false;
+}
+
+/* They are left as they are. */
+static void drop_windows(struct mmun_image *image)
+{
+	int kept = 0;
+
+	for (int i = 0; i < image->nr_sites; i++) {
+		if (image->sites[i].form == MMUN_FORM_WINDOW)
+			continue;
+		if (kept != i)
+			image->sites[kept] = image->sites[i];
+		kept++;
+	}
+	image->nr_sites = kept;
+}
+
+static long map_stubs(struct mmun_image *image)
+{
+	unsigned long low, high;
+	long ret;
+
+	if (has_window(image)) {
+		window_bounds(image, &low, &high);
+		ret = low < high ? map_within(low, high, image->stubs_size) : -ENOMEM;
+		if (ret > 0)
+			return ret;
+		drop_windows(image);
+	}
+	return image->nr_sites ? mmun_self_map_near(image->text_start, image->stubs_size) : 0;
 }
 
 struct code {
@@ -222,6 +289,20 @@ static void write_jump(unsigned char *bytes_at, unsigned char opcode, const unsi
 	memcpy(bytes_at + 1, &distance, sizeof(distance));
 }
 
+/* At each place of a window where a thread may stand. */
+static void write_jumps_back(struct mmun_site *site)
+{
+	struct mmun_insn insn;
+
+	for (unsigned int at = 0; at < site->run_length;) {
+		if (!mmun_insn_decode(&insn, site->run + at, site->run_length - at))
+			break;
+		at += insn.length;
+		site->bytes[at] = 0xeb;
+		site->bytes[at + 1] = -(at + 2);
+	}
+}
+
 void mmun_self_write_jump(struct mmun_site *site)
 {
 	memcpy(site->bytes, site->saved, sizeof(site->bytes));
@@ -241,6 +322,10 @@ void mmun_self_write_jump(struct mmun_site *site)
 		break;
 	case MMUN_FORM_RUN:
 		write_jump(site->bytes, 0xe9, site->at, site->stub);
+		break;
+	case MMUN_FORM_WINDOW:
+		write_jump(site->bytes, 0xe9, site->at, site->stub);
+		write_jumps_back(site);
 		break;
 	case MMUN_FORM_CALL:
 		/* A call stays one, and a jump one. */
@@ -277,9 +362,11 @@ int mmun_self_make_stubs(struct mmun_image *image)
 	if (image->stubs_ready)
 		return 0;
 	image->stubs_size = mmun_page_up((unsigned long)image->nr_sites * MMUN_STUB_SIZE);
-	ret = mmun_self_map_near(image->text_start, image->stubs_size);
-	if (ret < 0)
+	ret = map_stubs(image);
+	if (ret <= 0) {
+		image->stubs_ready = !ret;
 		return ret;
+	}
 	image->stubs = (unsigned char *)ret;
 	ret = 0;
 	for (int i = 0; !ret && i < image->nr_sites; i++)

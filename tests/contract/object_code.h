@@ -28,6 +28,10 @@ struct object_code {
 	unsigned long (*hidden)(void);
 	unsigned int (*data)(void);
 	const unsigned char *table;
+	/* munmap(args[1], args[2]); the same from one of its instructions on. */
+	long (*window)(const unsigned long *args);
+	long (*window_at)(const unsigned long *args, const void *at);
+	const void *window_places[4];
 };
 
 #endif

@@ -106,6 +106,28 @@ static void check_proved_calls(const struct text *text, bool expected)
 	check(code->munmap((void *)1, 1) == -EINVAL, "%s: its own munmap can fail", name);
 }
 
+/* By a window of instructions, from each place in it. */
+static void check_window(const struct text *text, bool expected)
+{
+	const struct object_code *code = text->code;
+	unsigned long args[3] = { 0, 0, 4 * PAGE_BYTES };
+	char *at = arm();
+
+	args[1] = (unsigned long)at;
+	check(code->window(args) == 0 && is_notified(at) == expected,
+	      "%s: a call behind short instructions works and %s notified", text->name,
+	      expected ? "is" : "is not");
+	for (int i = 0; i < 4; i++) {
+		at = arm();
+		args[1] = (unsigned long)at;
+		check(code->window_at(args, code->window_places[i]) == 0 &&
+		      is_notified(at) == expected,
+		      "%s: so it is for a thread that stands at its place %d", text->name, i);
+	}
+	args[1] = 1;
+	check(code->window(args) == -EINVAL, "%s: and it can fail", text->name);
+}
+
 static bool any_is_notified(const struct text *text)
 {
 	char *at = arm();
@@ -133,6 +155,7 @@ static void check_false_calls(const struct text *text)
 static void check_running(const struct text *text)
 {
 	check_proved_calls(text, true);
+	check_window(text, true);
 	check(!any_is_notified(text), "%s: and is not notified", text->name);
 	check_false_calls(text);
 	check(!is_unchanged(text, (const void *)text->code->munmap, 7),
@@ -144,6 +167,7 @@ static void check_stopped(const struct text *text)
 	check(is_unchanged(text, text->code->first, text_size(text)),
 	      "%s: after the stop every byte is back", text->name);
 	check_proved_calls(text, false);
+	check_window(text, false);
 }
 
 static void play(const char *const *paths, const char *const *names, int count)
@@ -352,7 +376,7 @@ static void listed_of_process(void)
 	for (int started = 0; started < 2; started++) {
 		listed = (struct listed){ 0 };
 		check(mmun_self_sites(count_own_site, &listed) == 0, "the process is read");
-		check(listed.redirected == 4, "four instructions %s redirected (%d)",
+		check(listed.redirected == 5, "five instructions %s redirected (%d)",
 		      started ? "are" : "would be", listed.redirected);
 		check(listed.unknown_number == 1 && listed.left == 2,
 		      "the one with its number in a register is listed as left");
@@ -366,12 +390,39 @@ static void listed_of_process(void)
 static void listed_by_file(void)
 {
 	check(mmun_file_sites("/proc/self/exe", count_site, &listed) == 0, "the file is read");
-	check(listed.redirected == 4, "four instructions would be redirected (%d)",
+	check(listed.redirected == 5, "five instructions would be redirected (%d)",
 	      listed.redirected);
 	check(listed.unknown_number == 1, "the one with its number in a register is listed as left");
 	/* That one, and data in a function. */
 	check(listed.left == 2 && !listed.harmless, "and of the others data only (%d left)",
 	      listed.left);
+}
+
+/* Where a window's jump would have to lead to. */
+static void take_room(const struct object_code *code)
+{
+	unsigned long text = (unsigned long)code->first, step = 1 << 16;
+	unsigned long at = (text - 0x15000000 - (1 << 20)) & -step;
+
+	for (; at < text - 0x14000000 + (1 << 20); at += step)
+		mmap((void *)at, step, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+}
+
+static void without_room(void)
+{
+	static struct text text;
+
+	note_text(&text, "program", &program_code);
+	take_room(&program_code);
+	check(watch_register(&watch) == 0, "registers without room for a window");
+	check_proved_calls(&text, true);
+	check_window(&text, false);
+	listed = (struct listed){ 0 };
+	check(mmun_self_sites(count_own_site, &listed) == 0 && listed.redirected == 4 &&
+	      listed.left == 3, "it is listed as left");
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "stops");
 }
 
 int main(void)
@@ -384,6 +435,7 @@ int main(void)
 	scene("loaded later", loaded_later);
 	scene("loaded later without relro", loaded_later_without_relro);
 	scene("loaded later with its text first", loaded_later_with_text_first);
+	scene("without room", without_room);
 	scene("strict", in_strict_mode);
 	scene("text on other pages", text_on_other_pages);
 	scene("text that cannot be read", text_not_readable);

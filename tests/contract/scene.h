@@ -16,7 +16,7 @@
 
 #include "../tap.h"
 
-#define SCENE_CHECKS 64
+#define SCENE_CHECKS 128
 
 struct scene_report {
 	unsigned int nr;
@@ -62,6 +62,8 @@ static inline void scene_replay(const char *name)
 		if (!ok(scene_report->checks[i].pass, "%s: %s", name,
 			scene_report->checks[i].name))
 			diag("checked in line %d of the scene", scene_report->checks[i].line);
+	if (scene_report->nr > SCENE_CHECKS)
+		ok(false, "%s: has more than %d checks", name, SCENE_CHECKS);
 }
 
 /*

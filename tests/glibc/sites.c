@@ -23,7 +23,7 @@ static int print(const struct mmun_finding *finding, void *arg)
 	};
 	static const char *const forms[] = {
 		[MMUN_FORM_BACK] = "back", [MMUN_FORM_PAD] = "pad", [MMUN_FORM_RUN] = "run",
-		[MMUN_FORM_CALL] = "call",
+		[MMUN_FORM_WINDOW] = "window", [MMUN_FORM_CALL] = "call",
 	};
 	unsigned long offset = finding->address;
 	const char *name = mmun_object_name(&object, finding->address, &offset);
