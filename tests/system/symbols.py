@@ -40,6 +40,9 @@ INTERPOSED = {
 # The pages of a software address space are the program's, and shall be seen.
 ZONE = {('zone.c.o', 'mmap64'), ('zone.c.o', 'mmap'), ('zone.c.o', 'munmap')}
 
+# Run between two instructions of the program, beside those of the source self.
+HOOKS = {'dispatch.c.o', 'srcu.c.o', 'interval.c.o', 'interval_table.c.o', 'notifier.c.o'}
+
 LINUX_NAMES = (r'(__)?(mm|mmap|mmu_notifier|mmu_interval)_|mm(get|put|grab|drop)'
                r'|(find_vma|vma_lookup|vm_insert_page|zap_vma_ptes)$')
 
@@ -58,6 +61,17 @@ def called():
     """(member of the archive, function): what is not defined in the member itself"""
     rows = (line.split() for line in output('nm', '-A', '-u', STATIC).splitlines())
     return {(row[0].split(':')[1], row[-1]) for row in rows if len(row) >= 3}
+
+
+def bound_at_first_call():
+    """{(member, function)} of the hooks: called through the table in which the linker looks
+    it up then, if the program is linked so."""
+    pairs = set()
+    for text in output('readelf', '-rW', STATIC).split('\nFile: ')[1:]:
+        member = text.split(')', 1)[0].rsplit('(', 1)[1]
+        if member in HOOKS or 'mmun_self' in text:
+            pairs |= {(member, name) for name in re.findall(r'R_X86_64_PLT32 +\w+ +(\w+)', text)}
+    return pairs & called()
 
 
 def map_names():
@@ -97,6 +111,9 @@ def main():
 
     equal(sorted(pair for pair in called() - ZONE if pair[1] in INTERPOSED), [],
           'no function is called that others redirect')
+
+    equal(sorted(pair for pair in bound_at_first_call() if pair[1] not in archive), [],
+          'no hook calls a function that the linker looks up then')
 
     dynamic = output('readelf', '-dW', SHARED)
     ok('[libmmunotify.so.0]' in dynamic, 'the soname is libmmunotify.so.0', dynamic)
