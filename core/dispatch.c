@@ -28,6 +28,7 @@
 #include <pthread.h>
 
 #include "bug.h"
+#include "section.h"
 
 /* A walk's read section; ends with its scope.  Within, no callback is cancelled. */
 struct walk {
@@ -64,42 +65,12 @@ static inline struct mmu_notifier_mm *listeners(struct mm_struct *mm)
 	return chain;
 }
 
-static inline struct mmu_notifier *to_notifier(struct mmun_list_node *node)
-{
-	return mmun_container_of(node, struct mmu_notifier, hlist);
-}
-
-#define for_each_notifier(mn, node, next, from) \
-	for (node = (from); \
-	     node && (next = mmun_list_next(node), mn = to_notifier(node), true); \
-	     node = next)
-
 bool mm_has_notifiers(struct mm_struct *mm)
 {
 	return mmun_load_relaxed(&mm->mmu_notifier_mm) != NULL;
 }
 
-static inline bool has_intervals(const struct mmu_notifier_mm *chain)
-{
-	return mmun_unlikely(mmun_chain_itree(chain) != NULL);
-}
-
 #define COLD static __attribute__((noinline, cold))
-
-/*
- * Ends to all from @head on: each of them saw the start or has left, which does not take it
- * out of our way, and who has joined since stands before @head.
- */
-static inline void end_list(struct mmun_list_node *head, const struct mmu_notifier_range *range)
-{
-	struct mmun_list_node *node, *next;
-	struct mmu_notifier *mn;
-
-	for_each_notifier(mn, node, next, head) {
-		if (mn->ops->invalidate_range_end)
-			mn->ops->invalidate_range_end(mn, range);
-	}
-}
 
 /* Is @node @from or behind it?  Also when @from, or what came after it, has left: then it
  * still leads to all that we can meet behind it. */
@@ -114,13 +85,12 @@ static bool is_from(const struct mmun_list_node *node, const struct mmun_list_no
  * B7: those that began before @refuser get their end, in the order in which they began.
  * The refuser may leave meanwhile, so it is not enough to look for it on the way.
  */
-static void unwind(const struct mmu_notifier_range *range, struct mmun_list_node *head,
-		   const struct mmun_list_node *refuser)
+static void unwind(const struct mmu_notifier_range *range, const struct mmun_list_node *refuser)
 {
 	struct mmun_list_node *node, *next;
 	struct mmu_notifier *mn;
 
-	for_each_notifier(mn, node, next, head) {
+	mmun_for_each_notifier(mn, node, next, range->section.head) {
 		if (is_from(node, refuser))
 			break;
 		if (!mn->ops->invalidate_range_end)
@@ -131,7 +101,7 @@ static void unwind(const struct mmu_notifier_range *range, struct mmun_list_node
 }
 
 /* 0: what the notifier answered is taken as done; else the section is over. */
-COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_node *head,
+COLD int start_failed(const struct mmu_notifier_range *range,
 		      const struct mmun_list_node *refuser)
 {
 	if (mmu_notifier_range_blockable(range)) {
@@ -143,63 +113,58 @@ COLD int start_failed(const struct mmu_notifier_range *range, struct mmun_list_n
 		return 0;
 	}
 	mmun_stat_inc(range->mm, refused);
-	unwind(range, head, refuser);
+	unwind(range, refuser);
 	return -EAGAIN;
 }
 
-static inline int start_list(struct mmun_list_node *head, const struct mmu_notifier_range *range)
+/* The refuser's section, and all others', has not come about. */
+static void give_up(struct mmu_notifier_range *range)
 {
-	struct mmun_list_node *node, *next;
-	struct mmu_notifier *mn;
+	if (range->section.interval)
+		mmun_intervals_end(mmun_load_acquire(&range->mm->mmu_notifier_mm), range);
+	if (range->section.reader.slot)
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+}
 
-	for_each_notifier(mn, node, next, head) {
-		if (mn->ops->invalidate_range_start &&
-		    mmun_unlikely(mn->ops->invalidate_range_start(mn, range)) &&
-		    start_failed(range, head, node))
+__attribute__((cold)) int mmun_start_answered(struct mmu_notifier_range *range,
+					      struct mmun_list_node *node,
+					      struct mmun_list_node *next)
+{
+	do {
+		if (start_failed(range, node)) {
+			give_up(range);
 			return -EAGAIN;
-	}
-	return 0;
+		}
+		do {
+			node = next;
+			if (!node)
+				return 0;
+			next = mmun_list_next(node);
+		} while (!mmun_call_start(mmun_to_notifier(node), range));
+	} while (true);
 }
 
-/* The head that the section keeps, loaded once: nobody who joins later is met at its end. */
-static inline int start_all(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
+static int start_intervals(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	struct mmun_list_node *head;
-	int ret;
+	int ret = mmun_intervals_start(chain, range);
 
-	if (has_intervals(chain)) {
-		ret = mmun_intervals_start(chain, range);
-		if (ret)
-			return ret;
-	}
-	range->section.head = head = mmun_list_first(&chain->list);
-	ret = start_list(head, range);
-	if (mmun_unlikely(ret) && range->section.interval)
-		mmun_intervals_end(chain, range);
-	return ret;
-}
-
-/* Neither are the callbacks cancelled, nor is what the caller holds left open. */
-#define CANCELLED_BY_NOBODY (MMUN_RANGE_READ_LOCKED | MMUN_RANGE_NOT_CANCELLED)
-
-static inline int start_heard(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
-{
-	int ret = start_all(chain, range);
-
-	if (mmun_unlikely(ret) && !(range->flags & MMUN_RANGE_READ_LOCKED))
+	if (!ret)
+		return mmun_start_list(chain, range);
+	if (range->section.reader.slot)
 		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
 	return ret;
 }
 
-/* A call: what the sections of an event source run through stays small. */
-static __attribute__((noinline)) int start_uncancelled(struct mmu_notifier_mm *chain,
-						       struct mmu_notifier_range *range)
+int mmun_start_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
+	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY);
 	int cancel, ret;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	ret = start_heard(chain, range);
-	pthread_setcancelstate(cancel, NULL);
+	if (cancellable)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	ret = mmun_has_intervals(chain) ? start_intervals(chain, range) : mmun_start_list(chain, range);
+	if (cancellable)
+		pthread_setcancelstate(cancel, NULL);
 	return ret;
 }
 
@@ -222,8 +187,7 @@ static inline int range_start(struct mmu_notifier_range *range)
 	chain = mmun_load_acquire(&mm->mmu_notifier_mm);
 	if (!chain)
 		return 0;
-	return mmun_likely(range->flags & CANCELLED_BY_NOBODY) ? start_heard(chain, range) :
-								 start_uncancelled(chain, range);
+	return mmun_start_heard(chain, range);
 }
 
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range)
@@ -252,46 +216,36 @@ COLD struct mmun_list_node *skip_detached(const struct mmu_notifier_mm *chain,
 	return head;
 }
 
-static inline void end_all(struct mmu_notifier_range *range)
+void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	struct mmu_notifier_mm *chain = mmun_load_acquire(&range->mm->mmu_notifier_mm);
+	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY);
 	struct mmun_list_node *head = range->section.head;
-
-	if (mmun_unlikely(range->section.interval != NULL))
-		mmun_intervals_end(chain, range);
-	if (mmun_unlikely(head && mmun_load_relaxed(&chain->nr_detached)))
-		head = skip_detached(chain, head);
-	end_list(head, range);
-}
-
-static inline void end_heard(struct mmu_notifier_range *range)
-{
-	end_all(range);
-	if (!(range->flags & MMUN_RANGE_READ_LOCKED))
-		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
-}
-
-static __attribute__((noinline)) void end_uncancelled(struct mmu_notifier_range *range)
-{
 	int cancel;
 
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	end_heard(range);
-	pthread_setcancelstate(cancel, NULL);
+	if (cancellable)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (range->section.interval)
+		mmun_intervals_end(chain, range);
+	if (head && mmun_load_relaxed(&chain->nr_detached))
+		head = skip_detached(chain, head);
+	mmun_end_list(head, range);
+	if (range->section.reader.slot)
+		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
+	if (cancellable)
+		pthread_setcancelstate(cancel, NULL);
 }
 
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 {
-	if (mmun_unlikely(mmun_mm_copied(range->mm)))
+	struct mm_struct *mm = range->mm;
+	struct mmu_notifier_mm *chain = mmun_load_acquire(&mm->mmu_notifier_mm);
+
+	if (mmun_unlikely(mmun_mm_copied(mm)))
 		return;
-	if (!range->section.head && !range->section.interval) {
-		if (range->section.reader.slot)
-			srcu_read_unlock(&range->mm->srcu, &range->section.reader);
-	} else if (mmun_likely(range->flags & CANCELLED_BY_NOBODY)) {
-		end_heard(range);
-	} else {
-		end_uncancelled(range);
-	}
+	if (range->section.head || range->section.interval)
+		mmun_end_heard(chain, range);
+	else if (range->section.reader.slot)
+		srcu_read_unlock(&mm->srcu, &range->section.reader);
 }
 
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
@@ -305,7 +259,7 @@ void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
 
 	WALK(walk, mm);
 
-	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->invalidate_page)
 			mn->ops->invalidate_page(mn, mm, address);
 	}
@@ -322,7 +276,7 @@ void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsign
 
 	WALK(walk, mm);
 
-	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->change_pte)
 			mn->ops->change_pte(mn, mm, address, pte);
 	}
@@ -340,7 +294,7 @@ int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, un
 
 	WALK(walk, mm);
 
-	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_flush_young)
 			young |= !!mn->ops->clear_flush_young(mn, mm, start, end);
 	}
@@ -359,7 +313,7 @@ int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned
 
 	WALK(walk, mm);
 
-	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_young)
 			young |= !!mn->ops->clear_young(mn, mm, start, end);
 	}
@@ -378,7 +332,7 @@ int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 
 	WALK(walk, mm);
 
-	for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->test_young)
 			young = !!mn->ops->test_young(mn, mm, address);
 		if (young)

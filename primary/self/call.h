@@ -76,41 +76,6 @@ static inline unsigned long mmun_untagged(unsigned long address)
 	return address >> 63 ? address : address & ((1UL << 57) - 1);
 }
 
-/*
- * The calls that programs make most, and whose range and class their arguments alone
- * say: what describe() would, in a few instructions.  False: ask that, and the
- * rest of the table.
- */
-static inline bool mmun_describe_plain(int nr, const unsigned long *args,
-				       struct mmu_notifier_range *range, enum mmun_op *op)
-{
-	unsigned long start = mmun_untagged(args[0]);
-	unsigned long end = (start + args[1] + 4095) & ~4095UL;
-
-	if (mmun_unlikely(start & 4095 || !args[1] || end <= start))
-		return false;
-	range->start = start;
-	range->end = end;
-	switch (nr) {
-	case SYS_munmap:
-		*op = MMUN_OP_MUNMAP;
-		range->event = MMU_NOTIFY_UNMAP;
-		range->flags = 0;
-		return true;
-	case SYS_madvise:
-		*op = MMUN_OP_MADV_DONTNEED;
-		range->event = MMU_NOTIFY_CLEAR;
-		range->flags = 0;
-		return args[2] == MADV_DONTNEED;
-	case SYS_mprotect:
-		*op = MMUN_OP_MPROTECT;
-		range->event = MMU_NOTIFY_PROTECTION_VMA;
-		range->flags = MMUN_RANGE_PINNED_SAFE;
-		return !(args[2] & (PROT_GROWSDOWN | PROT_GROWSUP));
-	}
-	return false;
-}
-
 /* Failures that the kernel reports before it has changed anything. */
 bool mmun_failed_cleanly(long result);
 

@@ -39,6 +39,9 @@
 	.hidden mmun_self_before
 	.hidden mmun_self_before_walk
 	.hidden mmun_self_after
+	.hidden mmun_self_plain_before
+	.hidden mmun_self_plain_refused
+	.hidden mmun_self_plain_after
 	.hidden mmun_self_fork_before
 	.hidden mmun_self_fork_after
 	.hidden mmun_self_fork_child
@@ -176,6 +179,7 @@ ENTRY mmun_self_entry
 .Lcancellable:
 	SAVE
 	subq	$MMUN_SECTION_SIZE, %rsp
+.Lsaved:
 	movq	%rsp, %rsi
 	call	mmun_self_before
 	cmpl	$MMUN_TOLD, %eax
@@ -208,6 +212,43 @@ ENTRY mmun_self_entry
 	RESTORE
 	jmp	*MMUN_SITE_RAW(%r11)
 END mmun_self_entry
+
+/* An indirect jump that is not in the same line of code as the last target of a branch is
+ * not predicted here: that costs more than all the rest. */
+	.p2align 6
+/* The same for a call of plain.c.  Strict mode has one place for both. */
+ENTRY mmun_self_plain_entry
+	cmpb	$0, mmun_strict_on(%rip)
+	jne	mmun_self_entry
+	RAW_UNLESS_ARMED
+	SAVE
+	subq	$MMUN_SECTION_SIZE, %rsp
+	movq	%rsp, %rsi
+	call	mmun_self_plain_before
+	testl	%eax, %eax
+	jnz	.Lnot_called
+.Lcall_plain:
+	LOAD_CALL
+	OWN_SYSCALL
+	movq	%rax, -FRAME_TO_RBP(%rbp)
+	leaq	-FRAME_TO_RBP(%rbp), %rdi
+	movq	%rsp, %rsi
+	call	mmun_self_plain_after
+.Lplain_answer:
+	movq	-FRAME_TO_RBP(%rbp), %rax
+	RESTORE
+	jmp	*%rcx
+.Lnot_called:
+	CFI_FRAME
+	leaq	-FRAME_TO_RBP(%rbp), %rdi
+	cmpl	$MMUN_NOT_PLAIN, %eax
+	je	.Lsaved
+	movq	%rsp, %rsi
+	call	mmun_self_plain_refused
+	cmpl	$MMUN_TOLD, %eax
+	je	.Lcall_plain
+	jmp	.Lplain_answer
+END mmun_self_plain_entry
 
 /* mmap(): most calls replace nothing and need no look from C. */
 #define MAP_FIXED 0x10

@@ -313,6 +313,7 @@ static int add_site(const struct look *look, const struct mmun_finding *finding)
 	site->nr = finding->nr;
 	site->in_linker = image->is_linker;
 	site->vectors_dead = finding->at_entry || finding->form == MMUN_FORM_CALL;
+	site->is_plain = mmun_self_is_plain(site);
 	site->resume = in_process(image, finding->address + 2);
 	site->function = in_process(image, finding->function.start);
 	note_bytes(site, look, finding);

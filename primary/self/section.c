@@ -14,10 +14,7 @@
  *     1 KiB of the program's stack, if it has one or two ranges, and 2 KiB otherwise.
  *     What takes more (walks over mappings, late patching, vector registers) has a stack
  *     of its own (stack.c); where there is none, the whole address space is notified.
- * I2  A thread inside is not cancelled: the read section would stay open for ever.  To
- *     disable cancellation is not enough: a request that was made before arrives as a
- *     signal, whose handler in some versions of glibc looks only whether the thread's
- *     cancellation is asynchronous.  So it is deferred, and disabled for callbacks.
+ * I2  A thread inside is not cancelled (cancel.h).
  * I3  A notifier that refuses (-EAGAIN) makes the call fail with EAGAIN, if the program
  *     itself has made the call: nothing changes behind a secondary MMU's back.  The C
  *     library ends the process when it cannot give memory back; so its own calls
@@ -25,13 +22,12 @@
  * Tests: tests/contract, tests/torture.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <sys/mman.h>
-#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 
 #include "atomic.h"
 #include "call.h"
+#include "cancel.h"
 #include "state.h"
 #include "strict.h"
 
@@ -45,11 +41,8 @@ struct section {
 	struct mmun_reader reader;
 	int nr;
 	int opened;
-	/* What the thread's cancellation was; the state only where it was disabled. */
-	int cancel_type, cancel_state;
-	bool heard, disabled;
-	/* One range, with the read section in it. */
-	bool plain;
+	struct mmun_cancel cancel;
+	bool heard;
 	struct mmun_origin origin;
 	struct mmun_change change;
 	/* FEW, or MMUN_MAX_RANGES where it walks. */
@@ -60,18 +53,6 @@ _Static_assert(SIZE_WITH(FEW) <= MMUN_SECTION_SIZE, "entry.S reserves the space"
 _Static_assert(SIZE_WITH(MMUN_MAX_RANGES) <= MMUN_WALK_SECTION_SIZE, "so it does here");
 
 #define APART static __attribute__((noinline, cold))
-
-/*
- * errno of the thread.  libc keeps it at one distance from the thread pointer in all
- * threads; to ask for its address is a call through a table each time.
- */
-static inline int *own_errno(void)
-{
-	unsigned long thread;
-
-	__asm__("movq %%fs:0, %0" : "=r"(thread));
-	return (int *)(thread + (unsigned long)mmun_self_errno_offset);
-}
 
 static inline bool is_error(long result)
 {
@@ -111,49 +92,21 @@ static inline void end_ranges(struct section *section)
 	}
 }
 
-/* I2.  Nobody else can cancel the only thread; and two locked instructions beside a
- * system call are most of what all this takes. */
-static inline void defer_cancellation(struct section *section)
-{
-	section->cancel_type = PTHREAD_CANCEL_DEFERRED;
-	section->disabled = false;
-	if (__libc_single_threaded)
-		return;
-	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
-}
-
-static inline void disable_cancellation(struct section *section)
-{
-	if (__libc_single_threaded)
-		return;
-	section->disabled = true;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section->cancel_state);
-}
-
-/* A pending cancellation is acted on here, with nothing held. */
-static inline void restore_cancellation(const struct section *section)
-{
-	if (section->disabled)
-		pthread_setcancelstate(section->cancel_state, NULL);
-	if (mmun_unlikely(section->cancel_type != PTHREAD_CANCEL_DEFERRED))
-		pthread_setcanceltype(section->cancel_type, NULL);
-}
-
 /* Returns whether anybody listens. */
 static inline bool enter(struct section *section)
 {
-	defer_cancellation(section);
+	mmun_cancel_defer(&section->cancel);
 	mmun_mm_read_lock(section->mm, &section->reader);
 	section->heard = mm_has_notifiers(section->mm);
 	if (section->heard)
-		disable_cancellation(section);
+		mmun_cancel_disable(&section->cancel);
 	return section->heard;
 }
 
 static inline void leave(const struct section *section)
 {
 	mmun_mm_read_unlock(section->mm, &section->reader);
-	restore_cancellation(section);
+	mmun_cancel_restore(&section->cancel);
 }
 
 /*
@@ -161,7 +114,7 @@ static inline void leave(const struct section *section)
  * all that the function does: the return address is then on top of the stack.  Not of
  * other objects' own instructions: a sanitizer's runtime dies of a failure.
  */
-static bool is_refusable(const struct mmun_regs *regs)
+bool mmun_self_is_refusable(const struct mmun_regs *regs)
 {
 	unsigned long caller = *(const unsigned long *)regs->stack;
 
@@ -177,7 +130,7 @@ APART int refused(struct section *section, int error)
 	section->origin.result = error;
 	end_ranges(section);
 	section->origin.result = 0;
-	if (is_refusable(section->regs)) {
+	if (mmun_self_is_refusable(section->regs)) {
 		section->regs->nr = section->change.refusal;
 		return MMUN_REFUSED;
 	}
@@ -200,22 +153,22 @@ static inline void fill_origin(struct section *section)
 static long notify_start(void *arg)
 {
 	struct section *section = arg;
-	int saved_errno = *own_errno(), ret;
+	int saved_errno = *mmun_self_errno(), ret;
 
 	section->origin.op = section->change.op;
 	fill_origin(section);
 	ret = start_ranges(section, 0);
 	ret = mmun_unlikely(ret) ? refused(section, ret) : MMUN_TOLD;
-	*own_errno() = saved_errno;
+	*mmun_self_errno() = saved_errno;
 	return ret;
 }
 
 static long notify_end(void *section)
 {
-	int saved_errno = *own_errno();
+	int saved_errno = *mmun_self_errno();
 
 	end_ranges(section);
-	*own_errno() = saved_errno;
+	*mmun_self_errno() = saved_errno;
 	return 0;
 }
 
@@ -281,49 +234,6 @@ static inline bool unloads(const struct section *section)
 	return section->regs->site->in_linker && section->nr == SYS_munmap;
 }
 
-/* A notifier said no to a plain call: the section is over. */
-APART int refused_plain(struct section *section)
-{
-	if (is_refusable(section->regs)) {
-		restore_cancellation(section);
-		section->regs->nr = -EAGAIN;
-		return MMUN_REFUSED;
-	}
-	section->ranges[0].flags |= MMUN_RANGE_NOT_REFUSABLE;
-	mmu_notifier_invalidate_range_start_nonblock(&section->ranges[0]);
-	return MMUN_TOLD;
-}
-
-/* One range, and what is needed of the rest: the section is the read section. */
-static inline int before_plain(struct section *section, struct mm_struct *mm)
-{
-	struct mmu_notifier_range *range = &section->ranges[0];
-	int saved_errno, ret;
-
-	section->plain = true;
-	range->mm = mm;
-	range->owner = NULL;
-	range->origin = &section->origin;
-	fill_origin(section);
-	section->cancel_type = PTHREAD_CANCEL_DEFERRED;
-	section->disabled = false;
-	if (mmun_likely(__libc_single_threaded)) {
-		range->flags |= MMUN_RANGE_NOT_CANCELLED;
-	} else {
-		pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &section->cancel_type);
-		/* Who registers first after this look finds the flag missing. */
-		if (mm_has_notifiers(mm)) {
-			disable_cancellation(section);
-			range->flags |= MMUN_RANGE_NOT_CANCELLED;
-		}
-	}
-	saved_errno = *own_errno();
-	ret = mmu_notifier_invalidate_range_start_nonblock(range);
-	ret = mmun_unlikely(ret) ? refused_plain(section) : MMUN_TOLD;
-	*own_errno() = saved_errno;
-	return ret;
-}
-
 /*
  * Does the call take away what it would come back to: the frame on the program's stack?  A
  * thread that is made without the C library may end by unmapping its own stack, with
@@ -350,11 +260,11 @@ static bool takes_stack(const struct section *section)
 
 static long notify_both(void *section)
 {
-	int saved_errno = *own_errno();
+	int saved_errno = *mmun_self_errno();
 
 	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
 	end_ranges(section);
-	*own_errno() = saved_errno;
+	*mmun_self_errno() = saved_errno;
 	return 0;
 }
 
@@ -379,14 +289,17 @@ static inline bool maps_text(const struct section *section)
 	       regs->args[2] & PROT_EXEC && (int)regs->args[4] >= 0;
 }
 
-/* The other calls. */
-static __attribute__((noinline)) int before_any(struct section *section, struct mm_struct *mm)
+int mmun_self_before(struct mmun_regs *regs, void *space)
 {
-	struct mmun_regs *regs = section->regs;
-	const struct mmun_call *call = mmun_call_of(section->nr);
+	struct section *section = space;
+	int nr = regs->site->nr >= 0 ? regs->site->nr : (int)regs->nr, ret;
+	const struct mmun_call *call = mmun_call_of(nr);
+	struct mm_struct *mm = mmun_self_mm();
 	bool heard;
-	int ret;
 
+	regs->nr = nr;
+	section->nr = nr;
+	section->regs = regs;
 	if (mmun_unlikely(!call)) {
 		if (section->nr == SYS_exit_group)
 			mmun_self_exit(regs);
@@ -408,7 +321,6 @@ static __attribute__((noinline)) int before_any(struct section *section, struct 
 	section->mm = mm;
 	section->call = call;
 	section->opened = 0;
-	section->plain = false;
 	/* Where nobody listens the read section still counts: a registration waits for
 	 * the calls under way. */
 	heard = enter(section);
@@ -423,23 +335,6 @@ static __attribute__((noinline)) int before_any(struct section *section, struct 
 	if (mmun_unlikely(unloads(section)) && ret == MMUN_TOLD)
 		mmun_self_unmap_begin();
 	return ret;
-}
-
-int mmun_self_before(struct mmun_regs *regs, void *space)
-{
-	struct section *section = space;
-	const struct mmun_site *site = regs->site;
-	int nr = site->nr >= 0 ? site->nr : (int)regs->nr;
-	struct mm_struct *mm = mmun_self_mm();
-
-	regs->nr = nr;
-	section->nr = nr;
-	section->regs = regs;
-	if (mmun_likely(site->vectors_dead && !site->in_linker && mm) &&
-	    mmun_describe_plain(nr, regs->args, &section->ranges[0], &section->origin.op) &&
-	    mmun_likely(!is_on_stack(section, section->ranges[0].start, section->ranges[0].end)))
-		return before_plain(section, mm);
-	return before_any(section, mm);
 }
 
 static long describe(void *arg)
@@ -474,7 +369,6 @@ int mmun_self_before_walk(struct mmun_regs *regs, void *space)
 	section->regs = regs;
 	section->nr = (int)regs->nr;
 	section->opened = 0;
-	section->plain = false;
 	section->change = (struct mmun_change){ .refusal = -EAGAIN };
 	if (!enter(section))
 		return MMUN_TOLD;
@@ -589,39 +483,41 @@ APART void watch_text(struct section *section)
 		text_changed(section);
 }
 
-/* As look_at_result(); what has not been described so far is now. */
-APART void look_at_failure(struct section *section)
-{
-	long ignored;
+struct failure {
+	const struct mmun_origin *origin;
+	bool unchanged;
+};
 
-	section->call = mmun_call_of(section->nr);
-	section->change = (struct mmun_change){ 0 };
-	section->call->describe(section->regs->args, &section->change);
-	section->opened = 1;
-	on_own_stack(mark_unchanged, section, &ignored);
+static long look_whether_unchanged(void *arg)
+{
+	struct failure *failure = arg;
+	const struct mmun_origin *origin = failure->origin;
+	const struct mmun_call *call = mmun_call_of(origin->nr);
+	struct mmun_change change = { 0 };
+
+	call->describe(origin->args, &change);
+	failure->unchanged = call->unchanged ?
+		call->unchanged(origin->args, origin->result, 0, &change) :
+		mmun_failed_cleanly(origin->result);
+	return 0;
 }
 
-static inline void after_plain(struct section *section)
+bool mmun_self_left_unchanged(const struct mmun_origin *origin)
 {
-	struct mmu_notifier_range *range = &section->ranges[0];
-	long result = section->regs->nr;
-	int saved_errno;
+	struct failure failure = { .origin = origin };
+	struct mmun_stack stack;
 
-	if (mmun_likely(!range->section.head && !range->section.interval)) {
-		mmu_notifier_invalidate_range_end(range);
-	} else {
-		saved_errno = *own_errno();
-		section->origin.result = result;
-		if (mmun_unlikely(result))
-			look_at_failure(section);
-		mmu_notifier_invalidate_range_end(range);
-		*own_errno() = saved_errno;
-	}
-	restore_cancellation(section);
+	if (!mmun_self_stack_get(&stack))
+		return false;
+	mmun_self_stack_run(&stack, look_whether_unchanged, &failure);
+	mmun_self_stack_put(&stack);
+	return failure.unchanged;
 }
 
-static __attribute__((noinline)) void after_any(struct section *section)
+void mmun_self_after(struct mmun_regs *regs, void *space)
 {
+	struct section *section = space;
+
 	if (mmun_unlikely(unloads(section)))
 		mmun_self_unmap_end();
 	if (section->change.nr_ranges || section->change.by_file) {
@@ -631,16 +527,6 @@ static __attribute__((noinline)) void after_any(struct section *section)
 			notify_late_mappings(section);
 	}
 	leave(section);
-}
-
-void mmun_self_after(struct mmun_regs *regs, void *space)
-{
-	struct section *section = space;
-
-	if (mmun_likely(section->plain))
-		after_plain(section);
-	else
-		after_any(section);
 	if (mmun_unlikely(may_change_text(section)))
 		watch_text(section);
 }

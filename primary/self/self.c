@@ -47,7 +47,6 @@ struct wiped {
 static unsigned int never_armed;
 unsigned int *mmun_self_armed = &never_armed;
 unsigned long mmun_self_xsave_size;
-long mmun_self_errno_offset;
 unsigned int mmun_self_xsave_mask;
 
 static struct {
@@ -59,8 +58,7 @@ static struct {
 	unsigned int *word;
 	unsigned int epoch;
 	long pid;
-	struct mm_struct *mm;
-	/* The same, and kept when it is renewed. */
+	/* Kept when it is renewed. */
 	struct mm_struct *last;
 
 	/* Protected by lock. */
@@ -73,8 +71,6 @@ static struct {
 	struct mmun_image *images;
 	/* Around the text of all images that there ever were. */
 	unsigned long text_start, text_end;
-	/* Changes here are looked at: the same, or all while a late patch is to be tried again. */
-	unsigned long watched_start, watched_end;
 
 	/* Set by the linker's mmap() of any library: see it at the next chance. */
 	bool text_pending;
@@ -83,15 +79,7 @@ static struct {
 
 extern const struct mmun_primary_ops mmun_primary_self;
 
-struct mm_struct *mmun_self_mm(void)
-{
-	struct mm_struct *mm = mmun_load_acquire(&self.mm);
-
-#if MMUN_CORE_IS_INSTRUMENTED
-	mmun_self_acquired(mm);
-#endif
-	return mm;
-}
+struct mmun_self_shared mmun_self_shared __attribute__((aligned(MMUN_CACHE_LINE)));
 
 bool mmun_self_is_owner(void)
 {
@@ -144,8 +132,8 @@ static void watch_text(void)
 {
 	bool all = self.late.failed && self.late.retries;
 
-	mmun_store_relaxed(&self.watched_start, all ? 0 : self.text_start);
-	mmun_store_relaxed(&self.watched_end, all ? -1ul : self.text_end);
+	mmun_store_relaxed(&mmun_self_shared.watched_start, all ? 0 : self.text_start);
+	mmun_store_relaxed(&mmun_self_shared.watched_end, all ? -1ul : self.text_end);
 }
 
 /*
@@ -182,13 +170,13 @@ static int begin_epoch(void)
 		mmun_strict_forget();
 	}
 	/* No other thread may take the parent's mm for one of this epoch. */
-	mmun_store_release(&self.mm, NULL);
+	mmun_store_release(&mmun_self_shared.mm, NULL);
 	mmun_store_release(&self.epoch, self.epoch + 1);
 	self.word = word;
 	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
 	self.last = mm;
 	mmun_self_releases(mm);
-	mmun_store_release(&self.mm, mm);
+	mmun_store_release(&mmun_self_shared.mm, mm);
 	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
 	return 0;
 }
@@ -288,7 +276,7 @@ struct mm_struct *mmun_self(void)
 void mmun_self_renew(void)
 {
 	/* Sections of other threads may still hold the old one: it stays. */
-	mmun_store_release(&self.mm, NULL);
+	mmun_store_release(&mmun_self_shared.mm, NULL);
 }
 
 static void measure_errno(void)
@@ -296,7 +284,7 @@ static void measure_errno(void)
 	unsigned long thread;
 
 	__asm__("movq %%fs:0, %0" : "=r"(thread));
-	mmun_self_errno_offset = (char *)&errno - (char *)thread;
+	mmun_self_shared.errno_offset = (char *)&errno - (char *)thread;
 }
 
 /* The size and parts of the vector state that callbacks may clobber. */
@@ -707,17 +695,14 @@ bool mmun_self_is_library_text(unsigned long address)
 	return image && image->is_c_library;
 }
 
-bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
-			   unsigned long end)
+bool mmun_self_is_text(unsigned long start, unsigned long end)
 {
-	if (mmun_unlikely(site->in_linker) && mmun_load_relaxed(&self.text_pending))
-		return true;
-	/* Most often that is all. */
-	if (start >= mmun_load_relaxed(&self.watched_end) ||
-	    end <= mmun_load_relaxed(&self.watched_start))
-		return false;
-	return is_late_due() || (start < mmun_load_relaxed(&self.text_end) &&
-				 end > mmun_load_relaxed(&self.text_start));
+	return is_late_due() || image_at(start, end);
+}
+
+bool mmun_self_text_is_pending(void)
+{
+	return mmun_load_relaxed(&self.text_pending);
 }
 
 void mmun_self_protected(const struct mmun_site *site, unsigned long start,

@@ -47,6 +47,8 @@
 #define MMUN_UNNOTICED 0
 #define MMUN_TOLD 1
 #define MMUN_REFUSED 2
+/* mmun_self_before() has to look. */
+#define MMUN_NOT_PLAIN 1
 /* mmun_self_before_walk() has to look. */
 #define MMUN_WALKS 3
 
@@ -99,6 +101,16 @@ struct mmun_site {
 	bool vectors_dead;
 	/* In the dynamic linker. */
 	bool in_linker;
+	/* The short way may be taken (plain.c). */
+	bool is_plain;
+	struct mmun_plain_call {
+		/* enum mmun_op, and the number. */
+		int op, nr;
+		/* Of the range: the flags, and enum mmu_notifier_event. */
+		unsigned int flags, event;
+		/* It goes that way if (args[2] & mask) == value. */
+		unsigned long mask, value;
+	} plain;
 	/* The function that it is in. */
 	unsigned char *function;
 

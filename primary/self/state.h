@@ -24,8 +24,6 @@ static inline unsigned long mmun_page_up(unsigned long address)
 
 /* Points to a word that is not 0 while the hooks act; 0 in a forked child. */
 extern unsigned int *mmun_self_armed;
-/* The mm that sections are opened on, or NULL. */
-struct mm_struct *mmun_self_mm(void);
 /* The process id of the owner of the mm: a vfork child shares our memory. */
 bool mmun_self_is_owner(void);
 /* The mm has been released before an execve() that then failed. */
@@ -50,13 +48,45 @@ static inline void mmun_self_releases(void *object)
 		__tsan_release(object);
 }
 
-/* Where errno lies from the thread pointer on; set before the hooks are armed. */
-extern long mmun_self_errno_offset;
+/* What every hook reads, in one cache line; self.c changes it. */
+extern struct mmun_self_shared {
+	/* That sections are opened on, or NULL. */
+	struct mm_struct *mm;
+	/* Changes here are looked at: around the text of all images that there ever were, or
+	 * everywhere while a late patch is to be tried again. */
+	unsigned long watched_start, watched_end;
+	/* Where errno lies from the thread pointer on; set before the hooks are armed. */
+	long errno_offset;
+} mmun_self_shared;
+
+/*
+ * errno of the thread.  libc keeps it at one distance from the thread pointer in all
+ * threads; to ask for its address is a call through a table each time.
+ */
+static inline int *mmun_self_errno(void)
+{
+	unsigned long thread;
+
+	__asm__("movq %%fs:0, %0" : "=r"(thread));
+	return (int *)(thread + (unsigned long)mmun_self_shared.errno_offset);
+}
+
+static inline struct mm_struct *mmun_self_mm(void)
+{
+	struct mm_struct *mm = mmun_load_acquire(&mmun_self_shared.mm);
+
+#if MMUN_CORE_IS_INSTRUMENTED
+	mmun_self_acquired(mm);
+#endif
+	return mm;
+}
+
 
 /* entry.S */
 void mmun_self_entry(void);
 void mmun_self_raw(void);
 void mmun_self_mmap_entry(void);
+void mmun_self_plain_entry(void);
 void mmun_self_clone_entry(void);
 void mmun_self_syscall_entry(void);
 void mmun_self_cancel_entry(void);
@@ -114,6 +144,21 @@ int mmun_self_before(struct mmun_regs *regs, void *space);
 /* After MMUN_WALKS, with MMUN_WALK_SECTION_SIZE bytes. */
 int mmun_self_before_walk(struct mmun_regs *regs, void *space);
 void mmun_self_after(struct mmun_regs *regs, void *space);
+/* Has the program itself made the call, so that it can fail? */
+bool mmun_self_is_refusable(const struct mmun_regs *regs);
+/* Has the call changed nothing, its result being in @origin? */
+bool mmun_self_left_unchanged(const struct mmun_origin *origin);
+
+/*
+ * plain.c: the same for the calls of a site that is plain.  mmun_self_plain_before()
+ * returns 0: as after MMUN_TOLD; MMUN_NOT_PLAIN: nothing is done, go the other way; or
+ * the -EAGAIN of a notifier: mmun_self_plain_refused() says MMUN_TOLD or MMUN_REFUSED.
+ */
+int mmun_self_plain_before(struct mmun_regs *regs, void *space);
+int mmun_self_plain_refused(struct mmun_regs *regs, void *space);
+void mmun_self_plain_after(struct mmun_regs *regs, void *space);
+/* Is it?  Fills in site->plain. */
+bool mmun_self_is_plain(struct mmun_site *site);
 
 /* @space: MMUN_FORK_SECTION_SIZE bytes that stay, and of which the child has a copy. */
 long mmun_self_fork_before(struct mmun_regs *regs, void *space);
@@ -240,8 +285,23 @@ void mmun_self_unmapped(unsigned long start, unsigned long end);
 void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path);
 /* Text of a C library or linker? */
 bool mmun_self_is_library_text(unsigned long address);
-/* A quick look: false, or perhaps one of the calls above is needed for these addresses. */
-bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
-			   unsigned long end);
+/* Text of ours, or is a late patch to be tried again anyway? */
+bool mmun_self_is_text(unsigned long start, unsigned long end);
+/* Has the linker mapped some that has not been seen in whole? */
+bool mmun_self_text_is_pending(void);
+static inline bool mmun_self_is_watched(unsigned long start, unsigned long end)
+{
+	return start < mmun_load_relaxed(&mmun_self_shared.watched_end) &&
+	       end > mmun_load_relaxed(&mmun_self_shared.watched_start);
+}
+
+/* Perhaps one of the calls above is needed for these addresses. */
+static inline bool mmun_self_may_be_text(const struct mmun_site *site, unsigned long start,
+					 unsigned long end)
+{
+	if (mmun_unlikely(mmun_self_is_watched(start, end)) && mmun_self_is_text(start, end))
+		return true;
+	return mmun_unlikely(site->in_linker) && mmun_self_text_is_pending();
+}
 
 #endif

@@ -251,6 +251,8 @@ static void (*entry_of(const struct mmun_site *site))(void)
 	case MMUN_SITE_CANCEL: return mmun_self_cancel_entry;
 	case MMUN_SITE_FIXED: break;
 	}
+	if (site->is_plain)
+		return mmun_self_plain_entry;
 	return site->nr == SYS_mmap && !site->in_linker ?
 		mmun_self_mmap_entry : mmun_self_entry;
 }
