@@ -31,6 +31,7 @@ static void ignore_end(struct mmu_notifier *mn, const struct mmu_notifier_range 
 static const struct mmu_notifier_ops ignore_ops = {
 	.invalidate_range_start = ignore_start,
 	.invalidate_range_end = ignore_end,
+	.flags = MMUN_OPS_NO_CANCELLATION_POINT,
 };
 
 static int add_notifiers(unsigned long count, struct mm_struct *mm)

@@ -157,7 +157,8 @@ static int start_intervals(struct mmu_notifier_mm *chain, struct mmu_notifier_ra
 
 int mmun_start_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY);
+	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY) &&
+			   mmun_load_relaxed(&range->mm->cancellable);
 	int cancel, ret;
 
 	if (cancellable)
@@ -218,7 +219,8 @@ COLD struct mmun_list_node *skip_detached(const struct mmu_notifier_mm *chain,
 
 void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
-	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY);
+	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY) &&
+			   mmun_load_relaxed(&range->mm->cancellable);
 	struct mmun_list_node *head = range->section.head;
 	int cancel;
 

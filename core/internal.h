@@ -48,6 +48,8 @@ struct mm_struct {
 	/* Read by every section, hardly ever written. */
 	struct mmu_notifier_mm *mmu_notifier_mm;
 	const unsigned int *fork_word;
+	/* Somebody has been registered whose callbacks may call a cancellation point; for good. */
+	bool cancellable;
 	struct srcu_struct srcu;
 
 	/* Counts, in a line of their own: users come and go. */

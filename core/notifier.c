@@ -176,6 +176,9 @@ static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *sp
 
 	if (ret)
 		return ret;
+	/* Before the first grace period: every section that meets @mn sees it. */
+	if (!mn || !(mn->ops->flags & MMUN_OPS_NO_CANCELLATION_POINT))
+		mmun_store_full(&mm->cancellable, true);
 	if (!mmun_srcu_synchronize_until(&mm->srcu, deadline)) {
 		mmun_stat_inc(mm, timed_out);
 		return -ETIMEDOUT;

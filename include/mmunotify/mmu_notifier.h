@@ -182,7 +182,18 @@ struct mmu_notifier_ops {
 	struct mmu_notifier *(*alloc_notifier)(struct mm_struct *mm);
 	/** For mmu_notifier_put(): nobody can reach @mn any more, free it.  Must not sleep. */
 	void (*free_notifier)(struct mmu_notifier *mn);
+
+	/** MMUN_OPS_*, or 0. */
+	unsigned int flags;
 };
+
+/**
+ * No member calls a cancellation point (pthreads(7)): a section of a thread that can be
+ * cancelled need not disable that, which costs two locked instructions beside each
+ * system call of a program with threads.  Holds as long as nobody without the flag, and no
+ * interval notifier, has ever been registered on the mm.
+ */
+#define MMUN_OPS_NO_CANCELLATION_POINT (1u << 0)
 
 struct mmun_list_node {
 	struct mmun_list_node *next, **pprev;

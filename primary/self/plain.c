@@ -101,7 +101,8 @@ static __attribute__((noinline)) int before_carefully(struct mmun_regs *regs, st
 	if (!chain || mmun_mm_copied(mm))
 		return 0;
 	describe(plain, regs);
-	mmun_cancel_disable(&plain->cancel);
+	if (mmun_load_relaxed(&mm->cancellable))
+		mmun_cancel_disable(&plain->cancel);
 	return mmun_start_heard(chain, &plain->range);
 }
 

@@ -279,6 +279,52 @@ static void cancel_in_loops(void)
 	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch), "registration works afterwards");
 }
 
+/* Callbacks without a cancellation point: nobody need disable cancellation for them. */
+
+static int state_seen = -1;
+
+static int see_state(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
+{
+	int ignored;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state_seen);
+	pthread_setcancelstate(state_seen, &ignored);
+	return 0;
+}
+
+static const struct mmu_notifier_ops see_state_ops = {
+	.invalidate_range_start = see_state,
+	.flags = MMUN_OPS_NO_CANCELLATION_POINT,
+};
+static struct mmu_notifier see_state_notifier = { .ops = &see_state_ops };
+
+static void *unmap_twice(void *arg)
+{
+	int before, after, type;
+
+	munmap(map_pages(1), PAGE_BYTES);
+	before = state_seen;
+	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0, "one that says nothing registers");
+	munmap(map_pages(1), PAGE_BYTES);
+	after = state_seen;
+	check(before == PTHREAD_CANCEL_ENABLE, "not disabled for callbacks that need it not");
+	check(after == PTHREAD_CANCEL_DISABLE, "disabled once there are others");
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &after);
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+	check(after == PTHREAD_CANCEL_ENABLE && type == PTHREAD_CANCEL_DEFERRED,
+	      "and as it was afterwards");
+	return NULL;
+}
+
+static void no_cancellation_point(void)
+{
+	pthread_t thread;
+
+	check(mmu_notifier_register(&see_state_notifier, mmun_self()) == 0, "it registers");
+	pthread_create(&thread, NULL, unmap_twice, NULL);
+	pthread_join(thread, NULL);
+}
+
 /* A callback that takes long. */
 
 static struct {
@@ -584,6 +630,7 @@ int main(void)
 	scene("free with arenas locked", free_with_arenas_locked);
 	scene("cancel inside a section", cancel_inside_section);
 	scene("cancelled loops", cancel_in_loops);
+	scene("no cancellation point", no_cancellation_point);
 	scene("long callback", long_callback);
 	scene("smallest stack", smallest_stack);
 	scene("alternate signal stack", alternate_stack);
