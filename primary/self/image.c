@@ -621,10 +621,13 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text,
 	struct source source;
 	int ret = 0;
 
-	if (image) {
+	if (image && image->base == base && image->inode == text->inode) {
 		image->seen = true;
 		return 0;
 	}
+	/* Another has taken its place. */
+	if (image)
+		image->used = false;
 	if (open_source(&source, text, base, false))
 		return 0;
 	if (must_not_be_entered(&source.object))

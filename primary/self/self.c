@@ -539,6 +539,22 @@ int mmun_self_start_strict(void)
 	return start_in_mode(true);
 }
 
+/* Has somebody else written over a site?  An image that is unloaded between the two looks
+ * leaves its place to others, and is not found again. */
+static bool is_covered(void)
+{
+	struct mmun_refusal refusal = { 0 };
+	bool is = true;
+
+	for (int look = 0; is && look < 3; look++) {
+		mmun_self_find_images(&self.images, &refusal);
+		is = false;
+		for (struct mmun_image *image = self.images; !is && image; image = image->next)
+			is = image->used && mmun_self_is_covered(image);
+	}
+	return is;
+}
+
 static int may_stop(struct mm_struct *mm)
 {
 	struct mmun_stats stats;
@@ -546,24 +562,18 @@ static int may_stop(struct mm_struct *mm)
 	mmun_mm_stats(mm, &stats);
 	if (stats.registered > stats.unregistered || stats.inserted > stats.removed)
 		return -EBUSY;
-	for (struct mmun_image *image = self.images; image; image = image->next)
-		if (image->used && mmun_self_is_covered(image))
-			return -EBUSY;
-	return 0;
+	return is_covered() ? -EBUSY : 0;
 }
 
 /* Insertions do not take the mmap lock: they count themselves and then ask whether the
  * source is started; here it is said not to be, and then the count is looked at. */
 static int stop_locked(struct mm_struct *mm)
 {
-	struct mmun_refusal refusal = { 0 };
 	bool started = self.started;
 	int ret;
 
 	if (!started && !mmun_self_is_patched(self.images))
 		return 0;
-	/* What was unloaded meanwhile is not looked at. */
-	mmun_self_find_images(&self.images, &refusal);
 	mmun_store_full(&self.started, false);
 	ret = may_stop(mm);
 	if (ret) {

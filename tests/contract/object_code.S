@@ -22,6 +22,11 @@
 	.hidden OBJECT_FIRST
 OBJECT_FIRST:
 
+/* The same at other places. */
+#ifdef OBJECT_SHIFT
+	.skip OBJECT_SHIFT, 0xcc
+#endif
+
 /* The number right in front. */
 	begin own_munmap
 	mov $SYS_munmap, %eax

@@ -227,6 +227,39 @@ static void loaded_later_with_text_first(void)
 	play(&path, &name, 1);
 }
 
+/* Loaded from @path; *@base: where. */
+static void *load(const char *path, struct text *text, void **base)
+{
+	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	Dl_info info = { 0 };
+
+	text->code = handle ? dlsym(handle, "loaded_code") : NULL;
+	if (!check(text->code && dladdr(text->code, &info), "%s loads", text->name))
+		_exit(1);
+	*base = info.dli_fbase;
+	return handle;
+}
+
+/* While nothing is heard of it one library goes and another comes to its place. */
+static void replaced_while_stopped(void)
+{
+	struct text first = { .name = "first library" }, second = { .name = "second library" };
+	void *base, *handle, *second_base;
+
+	check(watch_register(&watch) == 0, "registers");
+	handle = load(TEST_OBJECT, &first, &base);
+	check_proved_calls(&first, true);
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "stops");
+	dlclose(handle);
+	load(TEST_OBJECT_SHIFTED, &second, &second_base);
+	check(second_base == base, "it lies where the first one was");
+	check(watch_register(&watch) == 0, "registers again");
+	check_proved_calls(&second, true);
+	watch_unregister(&watch);
+	check(mmun_self_stop() == 0, "stops again");
+}
+
 static void in_strict_mode(void)
 {
 	static struct text text;
@@ -436,6 +469,7 @@ int main(void)
 	scene("loaded later without relro", loaded_later_without_relro);
 	scene("loaded later with its text first", loaded_later_with_text_first);
 	scene("without room", without_room);
+	scene("replaced while stopped", replaced_while_stopped);
 	scene("strict", in_strict_mode);
 	scene("text on other pages", text_on_other_pages);
 	scene("text that cannot be read", text_not_readable);
