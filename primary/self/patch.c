@@ -49,7 +49,11 @@ struct run {
 	unsigned long start, end;
 };
 
-typedef void (*edit_fn)(unsigned char *copy, struct run run, struct mmun_image *image);
+/* What is to be done to the sites of a run, and to which. */
+struct edit {
+	bool (*wants)(const struct mmun_site *site);
+	void (*write)(unsigned char *copy, struct run run, struct mmun_image *image);
+};
 
 static unsigned long first_page(const struct mmun_site *site)
 {
@@ -79,6 +83,15 @@ static bool wants_unpatch(const struct mmun_site *site)
 	return site->patched && mmun_site_is_ours(site);
 }
 
+static bool any_in(const struct mmun_image *image, struct run run,
+		   bool (*wanted)(const struct mmun_site *))
+{
+	for (int i = 0; i < image->nr_sites; i++)
+		if (lies_in(&image->sites[i], run) && wanted(&image->sites[i]))
+			return true;
+	return false;
+}
+
 static void edit_patch(unsigned char *copy, struct run run, struct mmun_image *image)
 {
 	for (int i = 0; i < image->nr_sites; i++) {
@@ -106,6 +119,9 @@ static void edit_unpatch(unsigned char *copy, struct run run, struct mmun_image 
 			       site->pad_length);
 	}
 }
+
+static const struct edit patching = { wants_patch, edit_patch };
+static const struct edit unpatching = { wants_unpatch, edit_unpatch };
 
 /* What failed, for the sentence. */
 enum step { MAKE_COPY, PROTECT_COPY, MOVE_COPY };
@@ -281,8 +297,12 @@ static int move_over(struct run run, unsigned long copy, const unsigned char *be
 	return ret < 0 ? (int)ret : 0;
 }
 
-/* Copies @run, edits it and moves it over; the original must not change meanwhile. */
-static int swap_once(struct mmun_image *image, struct run run, edit_fn edit, enum step *step)
+/*
+ * Copies @run, edits it and moves it over; the original must not change meanwhile.  Where
+ * none of the sites is to be edited any more, something else may lie there by now.
+ */
+static int swap_once(struct mmun_image *image, struct run run, const struct edit *edit,
+		     enum step *step)
 {
 	unsigned long length = run.end - run.start;
 	/* The edited copy, behind it one as it was, and room for another look. */
@@ -299,7 +319,9 @@ static int swap_once(struct mmun_image *image, struct run run, edit_fn edit, enu
 		goto unmap;
 	memcpy((void *)copy, before, length);
 	note_run(image, run, before);
-	edit((unsigned char *)copy, run, image);
+	if (!any_in(image, run, edit->wants))
+		goto unmap;
+	edit->write((unsigned char *)copy, run, image);
 	*step = PROTECT_COPY;
 	ret = mmun_syscall3(SYS_mprotect, copy, length, image->prot);
 	if (ret)
@@ -315,7 +337,8 @@ unmap:
 	return (int)ret;
 }
 
-static int swap(struct mmun_image *image, struct run run, edit_fn edit, enum step *step)
+static int swap(struct mmun_image *image, struct run run, const struct edit *edit,
+		enum step *step)
 {
 	int ret = -ESTALE;
 
@@ -381,15 +404,6 @@ static bool next_run(const struct mmun_image *image, unsigned long from, struct 
 		}
 	}
 	return run->start != -1ul;
-}
-
-static bool any_in(const struct mmun_image *image, struct run run,
-		   bool (*wanted)(const struct mmun_site *))
-{
-	for (int i = 0; i < image->nr_sites; i++)
-		if (lies_in(&image->sites[i], run) && wanted(&image->sites[i]))
-			return true;
-	return false;
 }
 
 /* The image's file, if it is still what was loaded; -1. */
@@ -567,7 +581,7 @@ static int patch_image(struct mmun_image *image, struct mmun_refusal *refusal)
 		check_sites(image);
 	while (!ret && next_run(image, run.end, &run))
 		if (any_in(image, run, wants_patch))
-			ret = swap(image, run, edit_patch, &step);
+			ret = swap(image, run, &patching, &step);
 
 	/* Some may be, even if it failed. */
 	if (ret != -EFAULT && mmun_self_look(image))
@@ -800,7 +814,7 @@ static int unpatch_image(struct mmun_image *image)
 			continue;
 		ret = map_file_again(image, fd, run);
 		if (ret && ret != -EFAULT)
-			ret = swap(image, run, edit_unpatch, &step);
+			ret = swap(image, run, &unpatching, &step);
 	}
 	close_file(fd);
 	if (!ret)
