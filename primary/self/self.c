@@ -523,7 +523,9 @@ static int start_in_mode(bool strict)
 		return -errno;
 	mmun_mutex_lock(&self.lock);
 	fd = self.started && !strict ? -1 : lock_out_copies();
+	mmun_self_move_may_wait(true);
 	ret = start_locked(strict, &refusal);
+	mmun_self_move_may_wait(false);
 	let_copies_in(fd);
 	unlock_self();
 	return ret;
@@ -599,7 +601,9 @@ int mmun_self_stop(void)
 	mmap_write_lock(mm);
 	mmun_mutex_lock(&self.lock);
 	fd = lock_out_copies();
+	mmun_self_move_may_wait(true);
 	ret = stop_locked(mm);
+	mmun_self_move_may_wait(false);
 	let_copies_in(fd);
 	mmun_mutex_unlock(&self.lock);
 	mmap_write_unlock(mm);

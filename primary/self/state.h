@@ -211,6 +211,8 @@ int mmun_self_look(struct mmun_image *image);
 /* Around the move of a page over text, after which nothing of the linker's is unmapped
  * until the end.  Return 0, or -EBUSY: the linker unmaps all the time. */
 int mmun_self_move_begin(void);
+/* Two seconds from now for all moves, and not 20 ms for each, until it is said otherwise. */
+void mmun_self_move_may_wait(bool may);
 void mmun_self_move_end(void);
 /* Around an munmap() of the linker. */
 void mmun_self_unmap_begin(void);

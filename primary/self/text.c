@@ -20,14 +20,18 @@
 #include <sys/uio.h>
 
 #include "atomic.h"
+#include "clock.h"
 #include "state.h"
 
-/* Of the linker's thread: first it yields, then it sleeps. */
+/* Of the linker's thread: first it yields, then it sleeps, ten seconds in all: so long may a
+ * mover be kept from a processor. */
 #define YIELDS 64
-#define NAPS 1000
+#define NAPS 100000
 #define NAP 100000UL
-/* Of the mover. */
+/* Of a mover in a hook, where the program waits; and of one that registers, starts or stops,
+ * in all, ns. */
 #define ROUNDS 200
+#define PATIENCE (2 * MMUN_NSEC_PER_SEC)
 
 /* Calls of munmap() by the linker that are under way, and movers. */
 static unsigned int unmaps, movers;
@@ -97,9 +101,17 @@ static void nap(void)
 	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
 }
 
+/* Under the source's lock, as every move; 0: in a hook. */
+static uint64_t deadline;
+
+void mmun_self_move_may_wait(bool may)
+{
+	deadline = may ? mmun_now() + PATIENCE : 0;
+}
+
 int mmun_self_move_begin(void)
 {
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < ROUNDS || (deadline && !mmun_is_past(deadline)); round++) {
 		mmun_add_full(&movers, 1);
 		if (!mmun_load_full(&unmaps))
 			return 0;
@@ -134,4 +146,5 @@ void mmun_self_move_forget(void)
 {
 	mmun_store_full(&unmaps, 0);
 	mmun_store_full(&movers, 0);
+	deadline = 0;
 }
