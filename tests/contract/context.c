@@ -8,6 +8,7 @@
  * that takes long and a registration that waits for it.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -600,15 +601,32 @@ static int early_main(void)
 	return early_registered && early_told ? 0 : 1;
 }
 
+/*
+ * This program again, as it was started: by a dynamic linker that was given it as an
+ * argument, perhaps, which is what /proc/self/exe is then.
+ */
+static void exec_again(void)
+{
+	char line[4096], *argv[16] = { 0 };
+	int fd = open("/proc/self/cmdline", O_RDONLY), count = 0;
+	ssize_t size = read(fd, line, sizeof(line) - 1);
+
+	if (size <= 0)
+		return;
+	line[size] = 0;
+	for (char *at = line; at < line + size && count < 15; at += strlen(at) + 1)
+		argv[count++] = at;
+	execv("/proc/self/exe", argv);
+}
+
 static void early(void)
 {
-	char *argv[] = { "contract-context", NULL };
 	int status = 1;
 	pid_t child = fork();
 
 	if (!child) {
 		setenv("CONTRACT_EARLY", "1", 1);
-		execv("/proc/self/exe", argv);
+		exec_again();
 		_exit(1);
 	}
 	waitpid(child, &status, 0);

@@ -76,13 +76,15 @@ static long attach_unknown(struct region *r)
 	return r->c->shmat(-1, r->base, SHM_REMAP) == (void *)-1 ? -1 : 0;
 }
 
+/* Where the kernel places nothing of its own: one case makes a hole in it. */
 static const char *attached(struct region *r)
 {
 	const char *why = segment(r);
+	char *room = region_room(AREA_BYTES, PAGE_BYTES);
 
-	if (why)
-		return why;
-	r->base = shmat(r->shm, NULL, 0);
+	if (why || !room)
+		return why ? why : "no room";
+	r->base = shmat(r->shm, room, 0);
 	forget_segment(r);
 	if (r->base == (void *)-1)
 		return "shmat failed";
