@@ -121,8 +121,9 @@ int mmun_self_plain_before(struct mmun_regs *regs, void *space)
 	if (mmun_unlikely(!mm || start & NOT_OF_A_PAGE || (size - 1) >> 56 ||
 			  (regs->args[2] & call->mask) != call->value))
 		return MMUN_NOT_PLAIN;
-	/* It may take away what it would come back to: section.c. */
-	if (mmun_unlikely(start < (unsigned long)regs->stack && start + size > (unsigned long)space))
+	/* It may take away what it would come back to: section.c.  (The size is in bytes.) */
+	if (mmun_unlikely(start < (unsigned long)regs->stack &&
+			  start + size > (unsigned long)space - MMUN_PAGE_SIZE))
 		return MMUN_NOT_PLAIN;
 	if (mmun_unlikely(!__libc_single_threaded || mmun_self_is_watched(start, start + size)))
 		return before_carefully(regs, plain);

@@ -11,8 +11,11 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <linux/futex.h>
+#include <linux/seccomp.h>
 #include <sched.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include <mmunotify/self.h>
@@ -278,6 +281,34 @@ static void in_strict_mode(void)
 	check(mmun_self_stop() == 0, "stops");
 }
 
+/* Whoever asks for a stack of the library's own ends here. */
+static void forbid_own_stack(void)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_sigaltstack, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof(filter) / sizeof(*filter), filter };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	check(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0, "filters");
+}
+
+/* Memory is mostly there, where the program has sites. */
+static void between_texts(void)
+{
+	char *at;
+
+	check(watch_register(&watch) == 0, "registers");
+	at = arm();
+	forbid_own_stack();
+	check(at > (char *)program_code.last && at < (char *)dlsym(RTLD_DEFAULT, "malloc") &&
+	      munmap(at, 4 * PAGE_BYTES) == 0 && is_notified(at),
+	      "an unmap between two texts asks the kernel for nothing else");
+}
+
 /* The text of a library on other pages, as those do who want huge ones there. */
 static void put_elsewhere_and_back(char *text, size_t size)
 {
@@ -340,14 +371,20 @@ int leave_without_stack(void *stack);
 __asm__(".text\n"
 	".type leave_without_stack, @function\n"
 	"leave_without_stack:\n"
-	"	mov $65536, %esi\n"
+	"	mov $61441, %esi\n"
+	"	jmp unmap_and_leave\n"
+	"	.size leave_without_stack, . - leave_without_stack\n"
+	"	.balign 16\n"
+	"	.type unmap_and_leave, @function\n"
+	"unmap_and_leave:\n"
 	"	mov $11, %eax\n"
 	"	syscall\n"
 	"	xor %edi, %edi\n"
 	"	mov $60, %eax\n"
 	"	syscall\n"
-	"	.size leave_without_stack, . - leave_without_stack\n");
-_Static_assert(STACK_BYTES == 65536 && SYS_munmap == 11 && SYS_exit == 60, "as it says");
+	"	.size unmap_and_leave, . - unmap_and_leave\n");
+/* The kernel rounds the size up. */
+_Static_assert(STACK_BYTES - PAGE_BYTES + 1 == 61441 && SYS_munmap == 11 && SYS_exit == 60, "as it says");
 
 static void run_without_stack(const char *mode)
 {
@@ -471,6 +508,7 @@ int main(void)
 	scene("without room", without_room);
 	scene("replaced while stopped", replaced_while_stopped);
 	scene("strict", in_strict_mode);
+	scene("between texts", between_texts);
 	scene("text on other pages", text_on_other_pages);
 	scene("text that cannot be read", text_not_readable);
 	scene("a thread unmaps its stack", without_stack);
