@@ -48,8 +48,10 @@ struct scan {
 	bool is_c_library;
 	/* For each byte of the functions with system calls, how many far branches lead
 	 * there from the whole segment, up to 255: what only looks like one makes a
-	 * number unknown that could have been known, no worse. */
-	unsigned char *far_targets;
+	 * number unknown that could have been known, no worse.  Block number N of these
+	 * functions is at N - 1; @numbers says which block of the segment has which. */
+	unsigned char (*far_targets)[MMUN_SEARCH_BLOCK];
+	unsigned int *numbers, nr_numbers;
 
 	struct mmun_function function;
 	const unsigned char *code;
@@ -145,7 +147,9 @@ static unsigned int count_far_branches(const struct scan *scan, unsigned int at)
 /* Ways from other functions are more far branches than ours account for. */
 static bool is_outside(const struct scan *scan, unsigned int at)
 {
-	unsigned int far = scan->far_targets[scan->function.start - scan->part->start + at];
+	unsigned long place = scan->function.start - scan->part->start + at;
+	unsigned int number = scan->numbers[place / MMUN_SEARCH_BLOCK];
+	unsigned int far = number ? scan->far_targets[number - 1][place % MMUN_SEARCH_BLOCK] : 0;
 
 	return scan->map[at] & OUTSIDE || (far && far > count_far_branches(scan, at));
 }
@@ -900,24 +904,21 @@ unsigned int mmun_scan_count(const struct mmun_object *object)
 	return count;
 }
 
-static void mark_function(const struct scan *scan, const struct mmun_function *function,
-			  unsigned char *wanted)
+static void mark_function(struct scan *scan, const struct mmun_function *function)
 {
 	unsigned long block = (function->start - scan->part->start) / MMUN_SEARCH_BLOCK;
 	unsigned long end = (function->end - scan->part->start) / MMUN_SEARCH_BLOCK;
 
 	for (; block <= end; block++)
-		wanted[block] = 1;
+		if (!scan->numbers[block])
+			scan->numbers[block] = ++scan->nr_numbers;
 }
 
-/*
- * Marks in @blocks where system calls begin, in @wanted the functions whose numbers
- * will be asked for.  Return: how many of these.
- */
-static unsigned int mark(const struct scan *scan, unsigned char *blocks, unsigned char *wanted)
+/* Marks in @blocks where system calls begin, and numbers the blocks of the functions whose
+ * numbers will be asked for. */
+static void mark(struct scan *scan, unsigned char *blocks)
 {
 	struct mmun_function function = { 0 };
-	unsigned int count = 0;
 
 	FOR_EACH_SYSCALL(p, scan->part) {
 		unsigned long address = scan->part->start + (p - scan->part->bytes);
@@ -926,14 +927,11 @@ static unsigned int mark(const struct scan *scan, unsigned char *blocks, unsigne
 		if ((address >= function.start && address < function.end) ||
 		    is_own(scan, address))
 			continue;
-		if (find_function(scan, address, &function)) {
-			mark_function(scan, &function, wanted);
-			count++;
-		} else {
+		if (find_function(scan, address, &function))
+			mark_function(scan, &function);
+		else
 			function.end = 0;
-		}
 	}
-	return count;
 }
 
 /* Working memory in one mapping: pages that are not needed are never touched. */
@@ -942,7 +940,8 @@ static int scan_part(struct scan *scan, mmun_finding_fn fn, void *arg)
 	unsigned long size = mmun_page_up(scan->part->end - scan->part->start);
 	unsigned long branches = MAX_FUNCTION / 2 * sizeof(struct branch);
 	unsigned long blocks = size_of_blocks(scan->part);
-	unsigned long all = branches + MAX_FUNCTION + size + blocks + 8 * blocks;
+	unsigned long numbers = 8 * blocks * sizeof(*scan->numbers);
+	unsigned long all = branches + MAX_FUNCTION + numbers + size + MMUN_SEARCH_BLOCK + blocks;
 	unsigned char *memory;
 	int ret;
 
@@ -953,12 +952,15 @@ static int scan_part(struct scan *scan, mmun_finding_fn fn, void *arg)
 		return -ENOMEM;
 	scan->branches = (struct branch *)memory;
 	scan->map = memory + branches;
-	scan->far_targets = scan->map + MAX_FUNCTION;
+	scan->numbers = (unsigned int *)(scan->map + MAX_FUNCTION);
+	scan->nr_numbers = 0;
+	scan->far_targets = (void *)((unsigned char *)scan->numbers + numbers);
 	scan->decoded = false;
-	memory = scan->far_targets + size;
-	if (mark(scan, memory, memory + blocks))
+	memory = (unsigned char *)scan->far_targets + size + MMUN_SEARCH_BLOCK;
+	mark(scan, memory);
+	if (scan->nr_numbers)
 		mmun_search_branches(scan->part->bytes, scan->part->end - scan->part->start,
-				     memory + blocks, scan->far_targets);
+				     scan->numbers, scan->far_targets);
 	ret = scan_blocks(scan, memory, fn, arg);
 	unmap_memory(scan->branches, all);
 	return ret;

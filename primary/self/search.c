@@ -1,14 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * 16 bytes at a time with what every x86-64 processor has; the last ones of a segment
- * one at a time, since nothing behind it may be read.
- * Tests: tests/glibc.
+ * 32 bytes at a time where the processor has AVX2, else 16; the last ones of a segment one
+ * at a time, since nothing behind it may be read.
+ * Tests: tests/glibc, tests/unit/self_search.c.
  */
 #include "search.h"
 
-#include <emmintrin.h>
+#include <immintrin.h>
+#include <stdbool.h>
+#include <sys/platform/x86.h>
 
-#define STEP 16
+#include "atomic.h"
+
+#define STEP 64
+#define AVX2 __attribute__((target("avx2")))
+
+bool mmun_search_narrow;
+
+/* The C library has asked the processor: in a virtual machine that takes long. */
+static bool have_avx2(void)
+{
+	return CPU_FEATURE_ACTIVE(AVX2) && !mmun_search_narrow;
+}
 
 static __m128i load(const unsigned char *p)
 {
@@ -25,6 +38,55 @@ static __m128i syscalls_in(const unsigned char *p)
 	return _mm_and_si128(equals(load(p), 0x0f), equals(load(p + 1), 0x05));
 }
 
+/* A bit for each of 64 bytes: does a system call begin there? */
+static unsigned long syscalls(const unsigned char *p)
+{
+	unsigned long found = 0;
+
+	for (int i = 0; i < STEP; i += 16)
+		found |= (unsigned long)(unsigned int)_mm_movemask_epi8(syscalls_in(p + i)) << i;
+	return found;
+}
+
+static const unsigned char *pass_narrow(const unsigned char *p, const unsigned char *end)
+{
+	while (end - p > STEP && !_mm_movemask_epi8(_mm_or_si128(
+			_mm_or_si128(syscalls_in(p), syscalls_in(p + 16)),
+			_mm_or_si128(syscalls_in(p + 32), syscalls_in(p + 48)))))
+		p += STEP;
+	return p;
+}
+
+AVX2 static inline __m256i load_wide(const unsigned char *p)
+{
+	return _mm256_loadu_si256((const __m256i *)p);
+}
+
+AVX2 static inline __m256i equals_wide(__m256i bytes, unsigned char value)
+{
+	return _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8((char)value));
+}
+
+AVX2 static inline __m256i syscalls_in_wide(const unsigned char *p)
+{
+	return _mm256_and_si256(equals_wide(load_wide(p), 0x0f),
+				equals_wide(load_wide(p + 1), 0x05));
+}
+
+AVX2 static const unsigned char *pass_wide(const unsigned char *p, const unsigned char *end)
+{
+	while (end - p > 2 * STEP) {
+		__m256i any = _mm256_or_si256(
+			_mm256_or_si256(syscalls_in_wide(p), syscalls_in_wide(p + 32)),
+			_mm256_or_si256(syscalls_in_wide(p + 64), syscalls_in_wide(p + 96)));
+
+		if (_mm256_movemask_epi8(any))
+			break;
+		p += 2 * STEP;
+	}
+	return p;
+}
+
 static bool is_syscall(const unsigned char *p)
 {
 	return p[0] == 0x0f && p[1] == 0x05;
@@ -33,21 +95,12 @@ static bool is_syscall(const unsigned char *p)
 const unsigned char *mmun_search_syscall(const unsigned char *p, const unsigned char *end)
 {
 	/* Most often there is none in many steps. */
-	while (end - p > 4 * STEP) {
-		__m128i any = _mm_or_si128(
-			_mm_or_si128(syscalls_in(p), syscalls_in(p + STEP)),
-			_mm_or_si128(syscalls_in(p + 2 * STEP), syscalls_in(p + 3 * STEP)));
-
-		if (_mm_movemask_epi8(any))
-			break;
-		p += 4 * STEP;
-	}
-	while (end - p > STEP) {
-		unsigned int found = _mm_movemask_epi8(syscalls_in(p));
+	p = have_avx2() ? pass_wide(p, end) : pass_narrow(p, end);
+	for (; end - p > STEP; p += STEP) {
+		unsigned long found = syscalls(p);
 
 		if (found)
-			return p + __builtin_ctz(found);
-		p += STEP;
+			return p + __builtin_ctzl(found);
 	}
 	for (; end - p >= 2; p++)
 		if (is_syscall(p))
@@ -56,21 +109,36 @@ const unsigned char *mmun_search_syscall(const unsigned char *p, const unsigned 
 }
 
 struct search {
-	const unsigned char *code, *wanted;
+	const unsigned char *code;
 	size_t size;
-	unsigned char *counts;
+	const unsigned int *wanted;
+	unsigned char (*counts)[MMUN_SEARCH_BLOCK];
 };
 
 /* jmp, or a conditional jump behind its escape byte. */
-static void note(const struct search *search, const unsigned char *p)
+static inline void note(const struct search *search, const unsigned char *p)
 {
 	const unsigned char *distance = p + 2 - (*p == 0xe9);
 	size_t target = (size_t)(distance + 4 - search->code) +
 			(size_t)(long)mmun_search_distance(distance);
 
-	if (target < search->size && search->wanted[target / MMUN_SEARCH_BLOCK] &&
-	    search->counts[target] < 255)
-		search->counts[target]++;
+	unsigned int number;
+	unsigned char *count;
+
+	if (target >= search->size)
+		return;
+	number = search->wanted[target / MMUN_SEARCH_BLOCK];
+	if (mmun_likely(!number))
+		return;
+	count = &search->counts[number - 1][target % MMUN_SEARCH_BLOCK];
+	*count += *count < 255;
+}
+
+static inline void note_all(const struct search *search, const unsigned char *p,
+			    unsigned long found)
+{
+	for (; found; found &= found - 1)
+		note(search, p + __builtin_ctzl(found));
 }
 
 static unsigned long branches_in(const unsigned char *p)
@@ -78,7 +146,38 @@ static unsigned long branches_in(const unsigned char *p)
 	__m128i second = _mm_and_si128(load(p + 1), _mm_set1_epi8((char)0xf0));
 	__m128i conditional = _mm_and_si128(equals(load(p), 0x0f), equals(second, 0x80));
 
-	return _mm_movemask_epi8(_mm_or_si128(conditional, equals(load(p), 0xe9)));
+	return (unsigned int)_mm_movemask_epi8(_mm_or_si128(conditional, equals(load(p), 0xe9)));
+}
+
+AVX2 static inline unsigned long branches_in_wide(const unsigned char *p)
+{
+	__m256i second = _mm256_and_si256(load_wide(p + 1), _mm256_set1_epi8((char)0xf0));
+	__m256i conditional = _mm256_and_si256(equals_wide(load_wide(p), 0x0f),
+					       equals_wide(second, 0x80));
+
+	return (unsigned int)_mm256_movemask_epi8(
+		_mm256_or_si256(conditional, equals_wide(load_wide(p), 0xe9)));
+}
+
+/* Each has its six bytes. */
+#define FOR_EACH_STEP(p, end) for (; end - p > STEP + 6; p += STEP)
+
+static const unsigned char *note_steps(const struct search *search, const unsigned char *p,
+				       const unsigned char *end)
+{
+	FOR_EACH_STEP(p, end)
+		note_all(search, p, branches_in(p) | branches_in(p + 16) << 16 |
+				    branches_in(p + 32) << 32 | branches_in(p + 48) << 48);
+	return p;
+}
+
+AVX2 static const unsigned char *note_steps_wide(const struct search *search,
+						 const unsigned char *p,
+						 const unsigned char *end)
+{
+	FOR_EACH_STEP(p, end)
+		note_all(search, p, branches_in_wide(p) | branches_in_wide(p + 32) << 32);
+	return p;
 }
 
 static bool is_branch(const unsigned char *p)
@@ -86,21 +185,14 @@ static bool is_branch(const unsigned char *p)
 	return *p == 0xe9 || (*p == 0x0f && (p[1] & 0xf0) == 0x80);
 }
 
-void mmun_search_branches(const unsigned char *code, size_t size, const unsigned char *wanted,
-			  unsigned char *counts)
+void mmun_search_branches(const unsigned char *code, size_t size, const unsigned int *wanted,
+			  unsigned char (*counts)[MMUN_SEARCH_BLOCK])
 {
-	const struct search search = { code, wanted, size, counts };
-	const unsigned char *p = code, *end = code + size;
+	const struct search search = { code, size, wanted, counts };
+	const unsigned char *end = code + size;
+	const unsigned char *p = have_avx2() ? note_steps_wide(&search, code, end) :
+					       note_steps(&search, code, end);
 
-	/* Each has its six bytes. */
-	for (; end - p > 4 * STEP + 6; p += 4 * STEP) {
-		unsigned long found = branches_in(p) | branches_in(p + STEP) << STEP |
-				      branches_in(p + 2 * STEP) << 2 * STEP |
-				      branches_in(p + 3 * STEP) << 3 * STEP;
-
-		for (; found; found &= found - 1)
-			note(&search, p + __builtin_ctzl(found));
-	}
 	for (; end - p > 6; p++)
 		if (is_branch(p))
 			note(&search, p);

@@ -18,12 +18,15 @@ const unsigned char *mmun_search_syscall(const unsigned char *p, const unsigned 
 #define MMUN_SEARCH_BLOCK 64
 
 /*
- * Branches with a distance of four bytes, found at every byte, that lead into a block
- * of @size bytes of @code whose byte in @wanted is set: @counts, a byte for each of
- * @code, is how many lead there, up to 255.
+ * Branches with a distance of four bytes, found at every byte of @size bytes of @code, that
+ * lead into a block whose number in @wanted is not 0: counts[number - 1] is how many lead
+ * to each of its bytes, up to 255.
  */
-void mmun_search_branches(const unsigned char *code, size_t size, const unsigned char *wanted,
-			  unsigned char *counts);
+void mmun_search_branches(const unsigned char *code, size_t size, const unsigned int *wanted,
+			  unsigned char (*counts)[MMUN_SEARCH_BLOCK]);
+
+/* For tests: as on a processor without AVX2. */
+extern bool mmun_search_narrow;
 
 static inline int mmun_search_distance(const unsigned char *at)
 {

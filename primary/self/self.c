@@ -15,13 +15,13 @@
  */
 #include "mmunotify/self.h"
 
-#include <cpuid.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <link.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/platform/x86.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -290,21 +290,20 @@ static void measure_errno(void)
 /* The size and parts of the vector state that callbacks may clobber. */
 static void measure_vectors(void)
 {
-	unsigned int a, b, c, d;
+	unsigned int enabled, high;
 
-	__cpuid_count(13, 0, a, b, c, d);
+	__asm__("xgetbv" : "=a"(enabled), "=d"(high) : "c"(0));
 	/* x87, SSE, AVX, AVX-512.  Tile registers are dead across calls, and
 	 * larger than many a stack. */
-	mmun_self_xsave_mask = a & 0xe7;
+	mmun_self_xsave_mask = enabled & 0xe7;
 	/* Sizes of the standard format, and room to align. */
-	mmun_self_xsave_size = (a & 0xe0 ? 2688 : 832) + 64;
+	mmun_self_xsave_size = (enabled & 0xe0 ? 2688 : 832) + 64;
 }
 
 static bool has_xsave(void)
 {
-	unsigned int a, b, c, d;
-
-	return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
+	/* The C library has asked the processor, which takes long in a virtual machine. */
+	return CPU_FEATURE_ACTIVE(OSXSAVE);
 }
 
 static int check_process(struct mmun_refusal *refusal)
