@@ -17,7 +17,7 @@ Any other outcome fails the mutant: also a patch that does not apply exactly, a 
 TEXT that the unmutated program does not have, and an unmutated program that fails.
 
 The patched files are compiled apart and linked before an archive of everything else; a
-patched header is seen by the program alone.  The working tree is only read.  TAP on stdout.
+patched header, or a source that the program includes, is seen by the program alone.  The working tree is only read.  TAP on stdout.
 """
 import argparse
 import concurrent.futures
@@ -210,6 +210,12 @@ def make_including(patch, build, folder):
     return build.link(program, [], os.path.join(folder, 'mutant'))
 
 
+def includes(program, path):
+    """Does the program include that source as a whole?"""
+    with open(os.path.join(ROOT, program), encoding='utf-8') as file:
+        return '#include "../%s"' % path in file.read()
+
+
 def make_mutant(patch, build):
     """The path of the program."""
     folder = os.path.join(build.folder, patch.name)
@@ -221,7 +227,7 @@ def make_mutant(patch, build):
         os.makedirs(os.path.dirname(source), exist_ok=True)
         with open(source, 'w', encoding='utf-8') as file:
             file.write(patch.apply(path, hunks))
-        if path.endswith('.h'):
+        if path.endswith('.h') or includes(patch.program, path):
             headers.append(os.path.join(folder, path.split('/')[0]))
         else:
             objects.append(compile_file(source, source + '.o', path))
