@@ -127,6 +127,57 @@ static void test_dies_meanwhile(void)
 	mmput(mm);
 }
 
+/* Somebody who changes the tree is stopped there. */
+
+static const struct mmun_primary_ops hurried_ops = { .name = "hurried", .exit_wait_ms = 50,
+						     .exit = fake_exit, .destroy = fake_destroy };
+static long writing, may_finish;
+
+static void *write_for_long(void *arg)
+{
+	mmun_sigmask saved;
+
+	mmun_chain_lock(mmun_chain(mm), &saved);
+	while (!mmun_itree_write_begin(itree_of(mm)))
+		;
+	count(&writing);
+	/* Half a minute is long enough. */
+	for (int i = 0; i < 20000 && !counted(&may_finish); i++)
+		usleep(1000);
+	if (!counted(&may_finish))
+		count((long *)arg);
+	mmun_itree_write_end(itree_of(mm));
+	mmun_chain_unlock(mmun_chain(mm), &saved);
+	return NULL;
+}
+
+static void test_exit_beside_writer(void)
+{
+	struct mmun_mm_params params = { .ops = &hurried_ops, .priv = &fake };
+	struct mmun_stats stats;
+	struct part part;
+	pthread_t thread;
+	long waited = 0;
+
+	memset(&fake, 0, sizeof(fake));
+	if (mmun_mm_create(&params, &mm))
+		bail_out("no memory for an mm");
+	part_insert(&part, mm, 1, 1);
+	thread = spawn(write_for_long, &waited);
+	wait_until_set(&writing);
+	mmun_mm_exit(mm);
+	count(&may_finish);
+	pthread_join(thread, NULL);
+	ok(!waited, "U3 the end of a process does not wait for who changes the tree");
+	mmun_mm_stats(mm, &stats);
+	is(stats.exit_timed_out, 1, "and that is counted");
+	is(part.calls, 0, "the interval has not been told");
+	is(nr_open(mm), 0, "no section is left open");
+	mmu_interval_notifier_remove(&part.ni);
+	mmput(mm);
+	is(fake.destroys, 1, "R6 the struct goes all the same");
+}
+
 static struct part late;
 
 /* Legal although it runs in a callback: removal from the list's ->release. */
@@ -245,6 +296,7 @@ int main(void)
 	test_exit();
 	test_dying();
 	test_dies_meanwhile();
+	test_exit_beside_writer();
 	test_remove_in_release();
 	test_fork();
 	return tap_done();

@@ -293,6 +293,103 @@ static void test_thread_gone(void)
 	finish();
 }
 
+/*
+ * The first thread ends before the others: it stays, a zombie that signals still find, until
+ * they have gone.
+ */
+static void *outlive_leader(void *arg)
+{
+	alarm(20);
+	while (!mmun_thread_is_zombie(getpid()))
+		usleep(1000);
+	(void)mmu_interval_read_begin(&one.ni);
+	mmu_interval_notifier_remove(&one.ni);
+	save_coverage();
+	_exit(0);
+}
+
+static void end_leader_inside(void *arg)
+{
+	begin();
+	(void)start_on(mm, 1, 1);
+	spawn(outlive_leader, NULL);
+	mmun_syscall3(SYS_exit, 0, 0, 0);
+}
+
+static void test_leader_gone(void)
+{
+	char text[256];
+
+	ok(exited_well(run_in_child(end_leader_inside, NULL, text, sizeof(text))),
+	   "B11 a first thread that has ended inside a section is not waited for");
+}
+
+/* Two threads that run at once with one thread-local storage. */
+
+#ifdef __SANITIZE_THREAD__
+#define OWN_TLS_ONLY 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define OWN_TLS_ONLY 1
+#endif
+#endif
+#ifndef OWN_TLS_ONLY
+#define OWN_TLS_ONLY 0
+#endif
+
+static long shared_inside, shared_may_end;
+
+static int section_of_twin(void *arg)
+{
+	struct mmu_notifier_range range = start_on(mm, 1, 1);
+
+	count(&shared_inside);
+	while (!counted(&shared_may_end))
+		sched_yield();
+	end_of(&range);
+	mmun_syscall3(SYS_exit, 0, 0, 0);
+	return 0;
+}
+
+static void *let_twin_end(void *arg)
+{
+	let_others_run();
+	count(&shared_may_end);
+	return NULL;
+}
+
+/* The storage knows this thread already when the other one comes. */
+static void remove_beside_twin(void *arg)
+{
+	static char stack[256 << 10] __attribute__((aligned(64)));
+
+	alarm(20);
+	begin();
+	section_on(mm, 9, 1);
+	mmun_thread_shares_tls();
+	if (clone(section_of_twin, stack + sizeof(stack),
+		  CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM,
+		  NULL) < 0)
+		_exit(2);
+	while (!counted(&shared_inside))
+		sched_yield();
+	spawn(let_twin_end, NULL);
+	mmu_interval_notifier_remove(&one.ni);
+	_exit(counted(&shared_may_end) ? 0 : 4);
+}
+
+static void test_shared_storage(void)
+{
+	char text[256];
+
+	if (OWN_TLS_ONLY) {
+		skip("two threads with one storage", "ThreadSanitizer keeps its own there");
+		return;
+	}
+	is(run_in_child(remove_beside_twin, NULL, text, sizeof(text)), 0,
+	   "B9 a section of another thread with the same storage is waited for");
+}
+
 /* Walks keep a writer out: it gives up, lets go, and tries again. */
 static void *insert_two(void *arg)
 {
@@ -499,6 +596,8 @@ int main(void)
 	test_remove_waits();
 	test_thread_gone();
 	test_walk_gone();
+	test_leader_gone();
+	test_shared_storage();
 	test_writer_backs_off();
 	test_section_waits_for_writer();
 	test_without_a_range();

@@ -838,6 +838,39 @@ static void test_bounded_exit(void *(*holder)(void *), const char *what)
 	mmdrop(mm);
 }
 
+/* Exit gets no lock after ->release has run: the notifier is still on the list. */
+
+static long *lock_go;
+static pthread_t locker;
+
+static void let_chain_be_locked(struct watcher *watcher)
+{
+	locker = spawn(hold_chain_lock, lock_go);
+	wait_until_set(&lock_go[0]);
+}
+
+static void test_unregister_after_locked_exit(void)
+{
+	struct watcher watcher;
+	long go[2] = { 0 };
+
+	mm = bounded_mm();
+	mmgrab(mm);
+	watch(&watcher, mm);
+	lock_go = go;
+	watcher.in_release = let_chain_be_locked;
+	ok(exits_in_time(), "U3 the end of a process does not wait for a lock that is taken in ->release");
+	count(&go[1]);
+	pthread_join(locker, NULL);
+	mmu_notifier_unregister(&watcher.mn, mm);
+	is(watcher.releases, 1, "U5 ->release has run once");
+	ok(mmun_list_empty(&mm->mmu_notifier_mm->list), "U2 unregister takes it off the list");
+	fake_section(mm);
+	is(watcher.starts, 0, "U2 and sections do not find it");
+	mmput(mm);
+	mmdrop(mm);
+}
+
 int main(void)
 {
 	static const unsigned int word = 1;
@@ -868,6 +901,7 @@ int main(void)
 	test_bounded_exit(hold_chain_lock, "the lock of the chain");
 	test_bounded_exit(hold_grace_lock, "another grace period");
 	test_bounded_exit(exit_and_stay, "another thread in the release step");
+	test_unregister_after_locked_exit();
 	test_time_out(&word);
 	return tap_done();
 }
