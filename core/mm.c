@@ -20,6 +20,7 @@
 #include "bug.h"
 #include "clock.h"
 #include "futex.h"
+#include "raw_syscall.h"
 
 __thread struct mmun_task mmun_task
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
@@ -159,6 +160,14 @@ void mmun_mm_exit(struct mm_struct *mm)
 	mmun_notifiers_release(mm, deadline);
 	mmun_store_full(&mm->dead, MMUN_MM_DEAD);
 	mmun_futex_wake_all(&mm->dead);
+}
+
+void mmun_mm_shrink_copy(struct mm_struct *mm)
+{
+	/* A thread that the child has made cannot know what the one that forked is inside. */
+	if (mmun_mm_is_stale(mm) &&
+	    mmun_syscall3(SYS_gettid, 0, 0, 0) == mmun_syscall3(SYS_getpid, 0, 0, 0))
+		(void)mmun_srcu_drop_cells(&mm->srcu);
 }
 
 void mmun_mm_read_lock(struct mm_struct *mm, struct mmun_reader *reader)

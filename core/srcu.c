@@ -126,20 +126,21 @@ static void barrier_everywhere(struct srcu_struct *ssp)
 
 /* Cells. */
 
+#define CELLS_BYTES ((sizeof(struct srcu_cells) + 4095) & ~4095ul)
+
 bool mmun_srcu_use_cells(struct srcu_struct *ssp)
 {
-	const unsigned long size = (sizeof(struct srcu_cells) + 4095) & ~4095ul;
 	struct srcu_cells *cells;
 	long ret;
 
 	if (!have_membarrier())
 		return false;
-	ret = mmun_syscall6(SYS_mmap, 0, size + 4096, PROT_READ | PROT_WRITE,
+	ret = mmun_syscall6(SYS_mmap, 0, CELLS_BYTES + 4096, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, (unsigned long)-1, 0);
 	if (ret < 0)
 		return false;
 	cells = (struct srcu_cells *)ret;
-	cells->page = (char *)cells + size;
+	cells->page = (char *)cells + CELLS_BYTES;
 	ssp->pid = (int)mmun_syscall3(SYS_getpid, 0, 0, 0);
 	ssp->cells = cells;
 	ssp->cells_size = sizeof(cells->cell);
@@ -451,6 +452,21 @@ unsigned long mmun_srcu_open_here(struct srcu_struct *ssp)
 	if (i >= 0 && mmun_task.held[i].ssp == ssp && mmun_task.held[i].open && !slots_idle(ssp))
 		open += mmun_task.held[i].open;
 	return open;
+}
+
+bool mmun_srcu_drop_cells(struct srcu_struct *ssp)
+{
+	struct srcu_cells *cells = ssp->cells;
+
+	if (!cells || mmun_srcu_open_here(ssp))
+		return !cells;
+	for (int i = 0; i < MMUN_TASK_CELLS; i++)
+		if (mmun_srcu_is_cell(ssp, mmun_task.cell[i].slot))
+			mmun_store_relaxed(&mmun_task.cell[i].slot, NULL);
+	ssp->cells_size = 0;
+	ssp->cells = NULL;
+	mmun_syscall3(SYS_munmap, (unsigned long)cells, CELLS_BYTES + 4096, 0);
+	return true;
 }
 
 bool mmun_srcu_open_anywhere(void)

@@ -55,7 +55,7 @@ struct srcu_slot {
 /* Threads that can have a cell at once. */
 #define MMUN_SRCU_CELLS 1024
 
-/* Stays mapped for good: threads remember their cells. */
+/* Stays mapped as long as there is a thread that may remember its cell. */
 struct srcu_cells {
 	struct srcu_slot cell[MMUN_SRCU_CELLS];
 	/* Low half: thread ids, 0: nobody yet; high half: how often an id came back for it. */
@@ -120,6 +120,13 @@ void mmun_srcu_destroy(struct srcu_struct *ssp);
  * is not waited for.  Return: whether it does.
  */
 bool mmun_srcu_use_cells(struct srcu_struct *ssp);
+
+/*
+ * mmun_srcu_drop_cells() - give back the cells of a copy that fork has left, which only
+ * the calling thread can use: the one that forked.  It counts in slots from then on.
+ * Return: false, and nothing is done, if the thread has a section open there.
+ */
+bool mmun_srcu_drop_cells(struct srcu_struct *ssp);
 
 /*
  * mmun_srcu_share() - the calling thread's thread-local storage is going to be that of

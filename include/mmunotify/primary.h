@@ -103,6 +103,16 @@ struct mmun_mm_params {
  */
 int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **mm);
 
+/**
+ * mmun_mm_shrink_copy() - give back most memory of the copy that fork left of an mm.
+ *
+ * For a source that makes the mm of a forked child.  The struct stays, for whoever has its
+ * address, and answers as before.  Does nothing if the thread was inside a section
+ * of @mm when it forked, nor in another thread than the one that forked.
+ * Context: any, in the child.
+ */
+void mmun_mm_shrink_copy(struct mm_struct *mm);
+
 /** mmun_mm_priv() - the private pointer given to mmun_mm_create().  Any context. */
 void *mmun_mm_priv(const struct mm_struct *mm);
 

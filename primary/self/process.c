@@ -187,13 +187,14 @@ void mmun_self_fork_after(struct mmun_regs *regs, void *space)
 /* Undoes what the child has inherited from us. */
 void mmun_self_fork_child(void *space)
 {
-	const struct fork *fork = space;
+	struct fork *fork = space;
 
 	/* Else they are those of the parent, which closes them itself. */
 	if (fork->other_files)
 		mmun_self_close_inherited(fork->descriptors);
+	/* The section is open in the copy, too; whose thread-local storage it is counts. */
 	if (!fork->other_tls)
-		restore_cancellation(fork);
+		leave(fork);
 }
 
 static long release(void *mm)

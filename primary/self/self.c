@@ -162,6 +162,7 @@ static int begin_epoch(void)
 		return ret;
 	}
 	if (self.word && !mmun_load_acquire(self.word)) {
+		mmun_mm_shrink_copy(self.last);
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
 		mmun_self_move_forget();
 		self.started = false;

@@ -499,6 +499,73 @@ __attribute__((noinline)) static int vfork_exec(const char *path)
 	return status;
 }
 
+#define GENERATIONS 60
+
+/* Mappings of this process. */
+static long count_mappings(void)
+{
+	static char text[1 << 16];
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	long count = 0;
+	ssize_t got;
+
+	while ((got = read(fd, text, sizeof(text))) > 0)
+		for (ssize_t i = 0; i < got; i++)
+			count += text[i] == '\n';
+	close(fd);
+	return count;
+}
+
+/* One that hears of its own unmap, and leaves again. */
+static bool lives(struct watch *own)
+{
+	bool hears;
+
+	memset(own, 0, sizeof(*own));
+	if (watch_register(own))
+		return false;
+	hears = watch_sees_unmap(own);
+	watch_unregister(own);
+	return hears;
+}
+
+/* Each child forks the next, and registers for itself. */
+static void generations(void)
+{
+	static struct watch own;
+	volatile long *words = scene_report->words;
+	int status;
+
+	for (int i = 0; i < GENERATIONS; i++) {
+		pid_t child;
+
+		words[0] += lives(&own);
+		if (i == 5)
+			words[1] = count_mappings();
+		if (i == GENERATIONS - 1)
+			words[2] = count_mappings();
+		child = fork_way();
+		if (!child)
+			continue;
+		waitpid(child, &status, 0);
+		if (i)
+			_exit(WEXITSTATUS(status));
+		break;
+	}
+	if (getppid() != words[3])
+		_exit(0);
+	check(words[0] == GENERATIONS, "each of %d generations registers and hears (%ld)", GENERATIONS,
+	      words[0]);
+	check(words[2] <= words[1] + 8, "what they inherit does not grow with them (%ld mappings, %ld)",
+	      words[1], words[2]);
+}
+
+static void all_generations(void)
+{
+	scene_report->words[3] = getppid();
+	generations();
+}
+
 static void shared_children(void)
 {
 	char *argv[] = { "true", NULL };
@@ -565,6 +632,11 @@ static void fork_scenes(void)
 		newer.mn.ops = &newer_ops;
 		scene(name, no_descriptor_leaks);
 	}
+	fork_way = fork;
+	scene("generations", all_generations);
+	fork_way = _Fork;
+	if (!SANITIZED)
+		scene("generations by _Fork", all_generations);
 	scene("clone that fails", fork_refused);
 	scene("child without interest", child_without_interest);
 	scene("fork amid sections", fork_amid_sections);

@@ -122,6 +122,49 @@ static void child_has_its_own(void *arg)
 	check(watcher.releases == 1);
 }
 
+static struct mmun_reader opened;
+
+/* Most of its memory goes, the struct stays. */
+static void copy_shrinks(void *arg)
+{
+	struct mmun_reader reader;
+
+	mmun_mm_shrink_copy(mm);
+	check(!mm->srcu.cells);
+	check(mmun_mm_is_stale(mm));
+	reader = srcu_read_lock(&mm->srcu);
+	srcu_read_unlock(&mm->srcu, &reader);
+	mmun_mm_shrink_copy(mm);
+	mmu_notifier_unregister(&watcher.mn, mm);
+}
+
+/* By a fork inside a callback, say. */
+static void open_copy_does_not(void *arg)
+{
+	void *cells = mm->srcu.cells;
+
+	mmun_mm_shrink_copy(mm);
+	check(mm->srcu.cells == cells);
+	srcu_read_unlock(&mm->srcu, &opened);
+	mmun_mm_shrink_copy(mm);
+	check(!mm->srcu.cells);
+}
+
+static void *shrink(void *unused)
+{
+	mmun_mm_shrink_copy(mm);
+	return NULL;
+}
+
+static void other_threads_do_not(void *arg)
+{
+	void *cells = mm->srcu.cells;
+
+	pthread_join(spawn(shrink, NULL), NULL);
+	check(mm->srcu.cells == cells);
+	srcu_read_unlock(&mm->srcu, &opened);
+}
+
 static void in_child(void (*fn)(void *), const char *what)
 {
 	char text[1024];
@@ -152,6 +195,13 @@ int main(void)
 	in_child(unregister_forgets, "B15 unregister and put on the copy only forget, and wait for nobody");
 	in_child(exit_is_silent, "B15 exit of the copy releases nobody");
 	in_child(child_has_its_own, "S11 the child has an address space of its own");
+	in_child(copy_shrinks, "a copy that nobody is inside gives its memory back");
+	opened = srcu_read_lock(&mm->srcu);
+	in_child(open_copy_does_not, "B15 not inside a section that was open at the fork");
+	in_child(other_threads_do_not, "B15 nor in a thread that the child has made");
+	srcu_read_unlock(&mm->srcu, &opened);
+	shrink(NULL);
+	ok(!mmun_mm_is_stale(mm), "the original does not shrink");
 
 	count(&let_go);
 	pthread_join(thread, NULL);
