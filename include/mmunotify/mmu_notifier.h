@@ -125,7 +125,8 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
  * process, any lock of the program (the call may come out of free()), so a
  * member takes only locks of its own that are never held across a memory
  * operation.  No member may call mmu_notifier_unregister().  Cancellation of the
- * thread is disabled; a member returns, it does not jump out or end its thread.
+ * thread is disabled (but see MMUN_OPS_NO_CANCELLATION_POINT); a member returns, it does
+ * not jump out or end its thread.
  */
 struct mmu_notifier_ops {
 	/**
