@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <mmunotify/interval.h>
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
@@ -433,6 +434,30 @@ static void descriptors_stay(void)
 	check(WIFEXITED(status) && WEXITSTATUS(status) == 1, "the program's own stay open");
 }
 
+/* A child that shares the table of descriptors: those of the hooks are its parent's, who
+ * closes them himself.  The flags are what they are known by (descriptor.c). */
+static void descriptors_of_parent(void)
+{
+	int fd = memfd_create("shortened", 0), like_ours;
+	int children = 0;
+	pthread_t thread;
+
+	like_ours = open("/proc/self/maps", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_APPEND | O_DSYNC);
+	mmap(NULL, 2 * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	newer.mn.ops = &newer_ops;
+	check(like_ours >= 0 && mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+	pthread_create(&thread, NULL, shorten_for_ever, (void *)(long)fd);
+	for (; children < 1000 && fcntl(like_ours, F_GETFD) >= 0; children++) {
+		pid_t child = (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, NULL, NULL, NULL, 0);
+
+		if (!child)
+			_exit(0);
+		waitpid(child, NULL, 0);
+	}
+	check(children == 1000, "a child that shares descriptors closes none of its parent (%d)",
+	      children);
+}
+
 static char fork_stack[256 << 10] __attribute__((aligned(64)));
 
 static int on_other_stack(void *arg)
@@ -611,6 +636,100 @@ static void clone_vm(void)
 	check(watch.released == 0, "the end of that process releases nothing");
 }
 
+/*
+ * Two threads that run at once with one thread-local storage: the section of one is not to
+ * be taken for the other's own.
+ */
+
+#define TWIN_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+
+static struct {
+	char *page;
+	int inside, may_end, ended;
+} twins;
+
+static bool hold_twin(struct mmu_interval_notifier *ni, const struct mmu_notifier_range *range,
+		      unsigned long seq)
+{
+	mmu_interval_set_seq(ni, seq);
+	if (range->start != (unsigned long)twins.page)
+		return true;
+	__atomic_store_n(&twins.inside, 1, __ATOMIC_SEQ_CST);
+	while (!__atomic_load_n(&twins.may_end, __ATOMIC_SEQ_CST))
+		sched_yield();
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops twin_ops = { .invalidate = hold_twin };
+
+__attribute__((noreturn)) static void twin(void)
+{
+	madvise(twins.page, PAGE_BYTES, MADV_DONTNEED);
+	__atomic_store_n(&twins.ended, 1, __ATOMIC_SEQ_CST);
+	for (;;)
+		syscall(SYS_exit, 0);
+}
+
+static int twin_by_clone(void *arg)
+{
+	twin();
+}
+
+static void *let_twin_end(void *arg)
+{
+	usleep(50000);
+	__atomic_store_n(&twins.may_end, 1, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static struct mmu_interval_notifier twin_interval;
+
+static void begin_twin(void)
+{
+	twins.page = map_pages(2);
+	check(mmu_interval_notifier_insert(&twin_interval, mmun_self(), (unsigned long)twins.page,
+					   2 * PAGE_BYTES, &twin_ops) == 0, "an interval");
+	/* This thread is known by what lies in the storage. */
+	madvise(twins.page + PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
+}
+
+static void remove_beside_twin(bool made)
+{
+	pthread_t thread;
+
+	if (!check(made, "a thread with the storage of another"))
+		return;
+	while (!__atomic_load_n(&twins.inside, __ATOMIC_SEQ_CST))
+		sched_yield();
+	pthread_create(&thread, NULL, let_twin_end, NULL);
+	mmu_interval_notifier_remove(&twin_interval);
+	check(__atomic_load_n(&twins.may_end, __ATOMIC_SEQ_CST),
+	      "a removal waits for that one's section");
+	while (!__atomic_load_n(&twins.ended, __ATOMIC_SEQ_CST))
+		sched_yield();
+	pthread_join(thread, NULL);
+}
+
+static void shared_storage(void)
+{
+	begin_twin();
+	remove_beside_twin(clone(twin_by_clone, clone_stack + sizeof(clone_stack), TWIN_FLAGS,
+				 NULL) > 0);
+}
+
+/* The new thread returns from syscall() to what lies on its stack. */
+static void shared_storage_by_clone3(void)
+{
+	struct clone3_arguments arguments = { .flags = TWIN_FLAGS };
+	void **top = (void **)(clone_stack + sizeof(clone_stack) - 64);
+
+	begin_twin();
+	*top = (void *)twin;
+	arguments.stack = (uint64_t)clone_stack;
+	arguments.stack_size = (uint64_t)((char *)top - clone_stack);
+	remove_beside_twin(syscall(SYS_clone3, &arguments, sizeof(arguments)) > 0);
+}
+
 static void fork_scenes(void)
 {
 	static const struct { const char *name; pid_t (*way)(void); } ways[] = {
@@ -643,6 +762,7 @@ static void fork_scenes(void)
 	scene("fork amid registrations", fork_amid_registrations);
 	scene("fork inside fork", fork_inside_fork);
 	scene("descriptors of the program", descriptors_stay);
+	scene("descriptors of the parent", descriptors_of_parent);
 	scene("child on another stack", fork_to_other_stack);
 	scene("clone3", fork_by_clone3);
 }
@@ -656,6 +776,8 @@ int main(void)
 	fork_scenes();
 	scene("children that share the memory", shared_children);
 	scene("CLONE_VM process", clone_vm);
+	scene("shared storage", shared_storage);
+	scene("shared storage by clone3", shared_storage_by_clone3);
 	is(mmun_source_at(0)->coverage[MMUN_OP_FORK], MMUN_COVERS_BEFORE,
 	   "what was observed is declared");
 	return tap_done();

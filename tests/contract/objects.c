@@ -230,6 +230,14 @@ static void loaded_later_with_text_first(void)
 	play(&path, &name, 1);
 }
 
+static void loaded_later_from_high(void)
+{
+	static const char *const path = TEST_OBJECT_HIGH,
+		*const name = "loaded library with high addresses";
+
+	play(&path, &name, 1);
+}
+
 /* Loaded from @path; *@base: where. */
 static void *load(const char *path, struct text *text, void **base)
 {
@@ -506,6 +514,7 @@ int main(void)
 	scene("loaded later without relro", loaded_later_without_relro);
 	scene("loaded later with its text first", loaded_later_with_text_first);
 	scene("without room", without_room);
+	scene("loaded later with high addresses", loaded_later_from_high);
 	scene("replaced while stopped", replaced_while_stopped);
 	scene("strict", in_strict_mode);
 	scene("between texts", between_texts);

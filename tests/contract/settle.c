@@ -13,6 +13,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include <mmunotify/interval.h>
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
@@ -148,25 +149,79 @@ static void *shorten(void *arg)
 	return fd < 0 ? arg : NULL;
 }
 
-static void beside_an_old_call(void)
+static int lease;
+
+static pthread_t begin_old_call(void)
 {
 	pthread_t thread;
-	double took;
-	int fd;
 
 	signal(SIGIO, SIG_IGN);
 	snprintf(file, sizeof(file), "settle-%d.file", (int)getpid());
 	close(open(file, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-	fd = open(file, O_RDONLY | O_CLOEXEC);
-	check(fcntl(fd, F_SETLEASE, F_RDLCK) == 0, "a lease");
+	lease = open(file, O_RDONLY | O_CLOEXEC);
+	check(fcntl(lease, F_SETLEASE, F_RDLCK) == 0, "a lease");
 	pthread_create(&thread, NULL, shorten, NULL);
 	usleep(100000);
-	took = register_now();
-	check(took > 1.9 && took < 10, "a thread in an old call is given time (%.3f s)", took);
-	check(unsettled() == 1, "and counted (%lu)", unsettled());
-	fcntl(fd, F_SETLEASE, F_UNLCK);
+	return thread;
+}
+
+static void end_old_call(pthread_t thread)
+{
+	fcntl(lease, F_SETLEASE, F_UNLCK);
 	check(pthread_join(thread, NULL) == 0, "it goes on undisturbed");
 	unlink(file);
+}
+
+static void beside_an_old_call(void)
+{
+	pthread_t thread = begin_old_call();
+	double took = register_now();
+
+	check(took > 1.9 && took < 10, "a thread in an old call is given time (%.3f s)", took);
+	check(unsettled() == 1, "and counted (%lu)", unsettled());
+	end_old_call(thread);
+}
+
+/* The call begins while the source is stopped; then it is started, and nobody registers. */
+static bool invalidate(struct mmu_interval_notifier *ni, const struct mmu_notifier_range *range,
+		       unsigned long seq)
+{
+	mmu_interval_set_seq(ni, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops interval_ops = { .invalidate = invalidate };
+
+/* Seconds that an insertion takes. */
+static double insert_now(struct mmu_interval_notifier *ni)
+{
+	double from = now();
+
+	check(mmu_interval_notifier_insert(ni, mmun_self(), 1 << 20, 4096, &interval_ops) == 0,
+	      "an interval is inserted");
+	return now() - from;
+}
+
+static void after_a_restart(void)
+{
+	struct mmu_interval_notifier ni;
+	pthread_t thread;
+	double took;
+
+	insert_now(&ni);
+	mmu_interval_notifier_remove(&ni);
+	check(mmun_self_stop() == 0, "stops");
+	thread = begin_old_call();
+	check(mmun_self_start() == 0, "starts again");
+	took = insert_now(&ni);
+	check(took > 1.9 && took < 10, "an insertion gives a thread in an old call time (%.3f s)",
+	      took);
+	check(unsettled() == 1, "and counts it (%lu)", unsettled());
+	mmu_interval_notifier_remove(&ni);
+	took = insert_now(&ni);
+	check(took < 1, "the next one does not wait (%.3f s)", took);
+	mmu_interval_notifier_remove(&ni);
+	end_old_call(thread);
 }
 
 int main(void)
@@ -177,5 +232,6 @@ int main(void)
 	scene("real-time thread", as_real_time_thread);
 	scene("sleeping threads", beside_sleeping_threads);
 	scene("old call", beside_an_old_call);
+	scene("old call after a restart", after_a_restart);
 	return tap_done();
 }

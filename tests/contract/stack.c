@@ -390,6 +390,35 @@ static void no_memory_for_one(void)
 	clean_up();
 }
 
+/* Neither it nor its parent sees the other's threads: who has a stack, and who is gone. */
+__attribute__((noinline)) static void truncate_in_vfork_child(void)
+{
+	pid_t child = vfork();
+
+	if (!child) {
+		call_ftruncate();
+		_exit(0);
+	}
+	waitpid(child, NULL, 0);
+}
+
+static void none_for_vfork_child(void)
+{
+	struct rlimit none = { 0, RLIM_INFINITY }, before;
+
+	notifier.ops = &holding;
+	check(mmu_notifier_register(&notifier, mmun_self()) == 0, "registers");
+	start_holders(8);
+	set_up();
+	getrlimit(RLIMIT_AS, &before);
+	setrlimit(RLIMIT_AS, &none);
+	truncate_in_vfork_child();
+	setrlimit(RLIMIT_AS, &before);
+	check(held.whole > 0, "a child of vfork() takes no stack of its parent's threads");
+	join_holders(8);
+	clean_up();
+}
+
 int main(void)
 {
 	if (SANITIZED)
@@ -400,5 +429,6 @@ int main(void)
 	scene("small signal stack", small_signal_stack);
 	scene("more stacks than there are", more_than_there_are);
 	scene("no memory for a stack", no_memory_for_one);
+	scene("vfork child", none_for_vfork_child);
 	return tap_done();
 }
