@@ -299,13 +299,31 @@ static enum mmun_site_kind kind_of(const struct mmun_finding *finding)
 	return finding->nr == SYS_clone ? MMUN_SITE_CLONES : MMUN_SITE_FIXED;
 }
 
+/* Twice the room; nobody has the address of a site yet. */
+static int grow(struct mmun_image *image)
+{
+	unsigned long old = mmun_page_up(image->room * sizeof(struct mmun_site));
+	unsigned long size = old ? 2 * old : 4 * MMUN_PAGE_SIZE;
+	long map = old ? mmun_syscall6(SYS_mremap, (unsigned long)image->sites, old, size,
+				       MREMAP_MAYMOVE, 0, 0) :
+			 mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (map < 0 && map > -4096)
+		return (int)map;
+	image->sites = (struct mmun_site *)map;
+	image->room = (int)(size / sizeof(struct mmun_site));
+	return 0;
+}
+
 static int add_site(const struct look *look, const struct mmun_finding *finding)
 {
 	struct mmun_image *image = look->image;
 	struct mmun_site *site;
+	int ret = image->nr_sites == image->room ? grow(image) : 0;
 
-	if (image->nr_sites == image->room)
-		return -ENOSPC;
+	if (ret)
+		return ret;
 	site = &image->sites[image->nr_sites++];
 	memset(site, 0, sizeof(*site));
 	site->kind = kind_of(finding);
@@ -462,35 +480,18 @@ static void forget_sites(struct mmun_image *image)
 	image->nr_sites = image->room = 0;
 }
 
-/* A table as large as it can be, cut to what was needed. */
+/* Finds its sites. */
 static int scan_image(struct mmun_image *image, struct source *source,
 		      struct mmun_refusal *refusal)
 {
 	struct look look = { image, &source->object, refusal };
-	unsigned long room = mmun_scan_count(&source->object) + MMUN_SCAN_CALLERS;
-	unsigned long size = mmun_page_up(room * sizeof(struct mmun_site)), used;
-	long map;
 	int ret;
 
 	mmun_self_free_stubs(image);
 	forget_sites(image);
-	if (room == MMUN_SCAN_CALLERS)
-		return 0;
-	map = mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map < 0 && map > -4096)
-		return map;
-	image->sites = (struct mmun_site *)map;
-	image->room = room;
 	ret = mmun_scan(&source->object, image->is_c_library, take_finding, &look);
-	used = ret ? 0 : mmun_page_up(image->nr_sites * sizeof(struct mmun_site));
-	if (used < size)
-		mmun_syscall3(SYS_munmap, map + used, size - used, 0);
-	image->room = used / sizeof(struct mmun_site);
-	if (!used) {
-		image->sites = NULL;
-		image->nr_sites = 0;
-	}
+	if (ret)
+		forget_sites(image);
 	return ret;
 }
 

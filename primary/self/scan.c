@@ -893,17 +893,6 @@ static int scan_blocks(struct scan *scan, const unsigned char *blocks, mmun_find
 	return shared.address ? find_callers(scan, &shared, fn, arg) : 0;
 }
 
-unsigned int mmun_scan_count(const struct mmun_object *object)
-{
-	unsigned int count = 0;
-
-	for (int i = 0; i < object->nr_parts; i++)
-		if (object->parts[i].executable)
-			FOR_EACH_SYSCALL(p, &object->parts[i])
-				count++;
-	return count;
-}
-
 static void mark_function(struct scan *scan, const struct mmun_function *function)
 {
 	unsigned long block = (function->start - scan->part->start) / MMUN_SEARCH_BLOCK;

@@ -77,7 +77,5 @@ typedef int (*mmun_finding_fn)(const struct mmun_finding *finding, void *arg);
  * Return: 0, what @fn returned, or -errno.
  */
 int mmun_scan(const struct mmun_object *object, bool is_c_library, mmun_finding_fn fn, void *arg);
-/* How many there can be: a bound that is cheap to have. */
-unsigned int mmun_scan_count(const struct mmun_object *object);
 
 #endif

@@ -61,7 +61,6 @@ static void look(const unsigned char *bytes, size_t size)
 	if (mmun_object_open_file(&object, bytes, size))
 		return;
 	mmun_object_soname(&object);
-	mmun_scan_count(&object);
 	mmun_scan(&object, false, count_finding, &object);
 	mmun_scan(&object, true, count_finding, &object);
 }
