@@ -159,7 +159,7 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 		.origin = &fork->origin,
 	};
 	/* Over the call as well: the read section of a cancelled thread would stay.  Why
-	 * both: section.c, I2. */
+	 * both: cancel.h. */
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &fork->cancel_type);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &fork->cancel_state);
 	mmun_mm_read_lock(mm, &fork->reader);
