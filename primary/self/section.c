@@ -479,8 +479,9 @@ APART void watch_text(struct section *section)
 {
 	long ignored;
 
+	/* Better deep on the program's stack than not at all. */
 	if (!on_own_stack(text_changed, section, &ignored))
-		text_changed(section);
+		notify(text_changed, section);
 }
 
 struct failure {
