@@ -155,6 +155,48 @@ static void report_advice(struct bench_subject *subjects, size_t count, bool has
 	}
 }
 
+static struct bench_subject strict[] = {
+	SUBJECT("getppid() of the C library, plain", PLAIN, "parent", "plain"),
+	SUBJECT("the same, plain in another process", PLAIN, "parent", "plain"),
+	SUBJECT("the same, hooks in", OURS, "parent", "0"),
+	SUBJECT("the same, strict mode", OURS, "parent", "strict"),
+};
+
+static void report_strict(void)
+{
+	static struct bench_samples bare;
+	const struct bench_samples *figures = strict[3].figures;
+
+	for (size_t i = 0; i < 4; i++) {
+		struct bench_row row = { .what = strict[i].label, .unit = "ns" };
+		double more;
+
+		if (strict[i].absent[0]) {
+			bench_report_absent(strict[i].label, strict[i].absent);
+			continue;
+		}
+		row.measured = bench_spread(&strict[i].figures[0]);
+		row.ratio = ratio_of(&strict[i], &strict[0]);
+		more = row.measured.median - bench_spread(&strict[0].figures[0]).median;
+		if (i == 3) {
+			row.goal = "<= 5 ns more";
+			row.verdict = bench_judge(more <= 5);
+		}
+		bench_report(&row);
+	}
+	if (strict[3].absent[0])
+		return;
+	/* What libc's call does not take more than the bare one. */
+	bench_differences(&figures[0], &figures[1], &bare);
+	bench_report(&(struct bench_row){
+		.what = "an instruction of the program's own, trapped",
+		.unit = "ns",
+		.measured = bench_spread(&bare),
+		.goal = "<= 1500 ns",
+		.verdict = bench_judge(bench_spread(&bare).median <= 1500),
+	});
+}
+
 /*
  * The slope is measured on sections alone, without the kernel's part of the
  * cycle, which varies by more than eight notifiers cost.
@@ -202,6 +244,9 @@ void bench_cycle(void)
 	bench_take_turns(two_advise, sizeof(two_advise) / sizeof(two_advise[0]),
 			 bench_effort.generations, bench_effort.rounds);
 	report_advice(two_advise, sizeof(two_advise) / sizeof(two_advise[0]), false);
+	bench_title("strict mode: calls that change no memory");
+	bench_take_turns(strict, 4, 3, bench_effort.rounds);
+	report_strict();
 	bench_title("one section by itself");
 	bench_take_turns(sections, 3, 3, bench_effort.rounds);
 	for (size_t i = 0; i < 3; i++)

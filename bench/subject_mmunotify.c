@@ -63,6 +63,11 @@ static int start_0(void)
 	return start_notifiers(0);
 }
 
+static int start_strict(void)
+{
+	return mmun_self_start_strict();
+}
+
 static int start_1(void)
 {
 	return start_notifiers(1);
@@ -86,6 +91,7 @@ static int start_8(void)
 const struct bench_mode bench_modes[] = {
 	{ .name = "loaded", .start = start_loaded },
 	{ .name = "0", .start = start_0 },
+	{ .name = "strict", .start = start_strict },
 	{ .name = "1", .start = start_1 },
 	{ .name = "2", .start = start_2 },
 	{ .name = "4", .start = start_4 },

@@ -39,6 +39,8 @@ static const struct bench_workload *find_workload(const char *name)
 		return &bench_cycle_workload;
 	if (!strcmp(name, bench_advice_workload.name))
 		return &bench_advice_workload;
+	if (!strcmp(name, bench_parent_workload.name))
+		return &bench_parent_workload;
 	for (const struct bench_workload *w = bench_workloads; w->name; w++)
 		if (!strcmp(name, w->name))
 			return w;

@@ -39,7 +39,8 @@ extern const struct bench_mode bench_modes[];
 extern const struct bench_workload bench_workloads[];
 
 /* worker_cycle.c */
-extern const struct bench_workload bench_cycle_workload, bench_advice_workload;
+extern const struct bench_workload bench_cycle_workload, bench_advice_workload,
+	bench_parent_workload;
 
 static inline uint64_t bench_now(void)
 {

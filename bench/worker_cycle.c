@@ -14,6 +14,8 @@
  * MADV_DONTNEED of a page that nobody touched.  It takes less than processes differ by, so
  * each measures beside the C library's function the bare instruction, in turns.
  *
+ * And a call that is none of anybody's business, getppid(): what strict mode makes of it.
+ *
  * Figure 0: nanoseconds per cycle (or call) and thread.
  * Figure 1: how many of them more than the bare instruction takes.
  */
@@ -23,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "worker.h"
 
@@ -72,23 +75,33 @@ static void *make_hole(void)
 	return area + guard;
 }
 
-/* One of the two below, in the place @at. */
+/* One of the three below, in the place @at. */
 static struct measured (*run)(void *at, unsigned long count);
 
 #define CHUNK 64
 #define MAX_CHUNKS 4096
 
 /* Nobody can redirect an instruction whose number he does not know. */
-static volatile long advice_nr = SYS_madvise;
+static volatile long bare_nr;
 
-static __attribute__((noinline)) long advise_bare(void *at)
+static __attribute__((noinline)) long bare_call(void *at)
 {
 	long ret;
 
 	__asm__ volatile("syscall" : "=a"(ret)
-			 : "0"(advice_nr), "D"(at), "S"(4096), "d"(MADV_DONTNEED)
+			 : "0"(bare_nr), "D"(at), "S"(4096), "d"(MADV_DONTNEED)
 			 : "rcx", "r11", "memory");
 	return ret;
+}
+
+static __attribute__((noinline)) long advise(void *at)
+{
+	return madvise(at, 4096, MADV_DONTNEED);
+}
+
+static __attribute__((noinline)) long ask_parent(void *at)
+{
+	return getppid();
 }
 
 static int compare(const void *a, const void *b)
@@ -105,7 +118,8 @@ static double median(double *values, unsigned long count)
 }
 
 /* The calls go through libc's entry points, as a program's do. */
-static struct measured run_advice(void *at, unsigned long count)
+static inline __attribute__((always_inline)) struct measured
+run_beside_bare(long (*call)(void *), void *at, unsigned long count)
 {
 	static __thread double each[MAX_CHUNKS], more[MAX_CHUNKS];
 	unsigned long chunks = count / CHUNK + 1;
@@ -116,14 +130,24 @@ static struct measured run_advice(void *at, unsigned long count)
 		uint64_t start = bench_now(), middle;
 
 		for (int j = 0; j < CHUNK; j++)
-			advise_bare(at);
+			bare_call(at);
 		middle = bench_now();
 		for (int j = 0; j < CHUNK; j++)
-			madvise(at, 4096, MADV_DONTNEED);
+			call(at);
 		each[i] = (double)(bench_now() - middle) / CHUNK;
 		more[i] = each[i] - (double)(middle - start) / CHUNK;
 	}
 	return (struct measured){ median(each, chunks), median(more, chunks) };
+}
+
+static struct measured run_advice(void *at, unsigned long count)
+{
+	return run_beside_bare(advise, at, count);
+}
+
+static struct measured run_parent(void *at, unsigned long count)
+{
+	return run_beside_bare(ask_parent, at, count);
 }
 
 static struct measured run_cycles(void *hole, unsigned long count)
@@ -215,6 +239,15 @@ static void *make_page(void)
 static int advice_setup(char **args)
 {
 	run = run_advice;
+	bare_nr = SYS_madvise;
+	make_place = make_page;
+	return setup(args);
+}
+
+static int parent_setup(char **args)
+{
+	run = run_parent;
+	bare_nr = SYS_getppid;
 	make_place = make_page;
 	return setup(args);
 }
@@ -242,5 +275,11 @@ const struct bench_workload bench_cycle_workload = {
 const struct bench_workload bench_advice_workload = {
 	.name = "advice",
 	.setup = advice_setup,
+	.batch = cycle_batch,
+};
+
+const struct bench_workload bench_parent_workload = {
+	.name = "parent",
+	.setup = parent_setup,
 	.batch = cycle_batch,
 };
