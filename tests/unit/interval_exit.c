@@ -2,6 +2,7 @@
 /* core/interval.c: what exit tells intervals and what may follow it; the copy of fork. */
 #include <limits.h>
 
+#include "clock.h"
 #include "part.h"
 
 static struct fake fake;
@@ -135,14 +136,14 @@ static long writing, may_finish;
 
 static void *write_for_long(void *arg)
 {
+	const uint64_t long_enough = mmun_now() + 20 * MMUN_NSEC_PER_SEC;
 	mmun_sigmask saved;
 
 	mmun_chain_lock(mmun_chain(mm), &saved);
 	while (!mmun_itree_write_begin(itree_of(mm)))
 		;
 	count(&writing);
-	/* Half a minute is long enough. */
-	for (int i = 0; i < 20000 && !counted(&may_finish); i++)
+	while (!counted(&may_finish) && !mmun_is_past(long_enough))
 		usleep(1000);
 	if (!counted(&may_finish))
 		count((long *)arg);
