@@ -142,10 +142,14 @@ static bool was_told(const struct worker *w, unsigned long number)
 static const char *one_round(unsigned long *looked_at, unsigned long *untold)
 {
 	static struct mmu_notifier mn = { .ops = &ops };
+	static char failure[80];
 	unsigned long suspects[THREADS];
+	int ret = mmu_notifier_register(&mn, mmun_self());
 
-	if (mmu_notifier_register(&mn, mmun_self()))
-		return "registration failed";
+	if (ret) {
+		snprintf(failure, sizeof(failure), "registration failed: %s", strerror(-ret));
+		return failure;
+	}
 	for (int i = 0; i < THREADS; i++)
 		suspects[i] = under_way(&workers[i]);
 	for (int i = 0; i < THREADS; i++) {
