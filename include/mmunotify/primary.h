@@ -28,7 +28,8 @@ enum mmun_coverage {
 	MMUN_COVERS_BEFORE,
 };
 
-/** Can a source work here?  All strings are static or live in @text. */
+/** Can a source work here; and where it has been started: is everything that is loaded
+ *  redirected, or would a registration fail?  All strings are static or live in @text. */
 struct mmun_probe {
 	bool available;
 	/** One sentence: what is missing.  Empty when available. */

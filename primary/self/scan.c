@@ -581,6 +581,9 @@ static bool try_window(const struct scan *scan, unsigned int at, struct mmun_fin
 {
 	unsigned int start = at, before;
 
+	/* A table that we do not know may lead anywhere. */
+	if (scan->jumps_by_table)
+		return false;
 	for (;; start = before) {
 		struct mmun_insn insn;
 
