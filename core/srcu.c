@@ -51,6 +51,8 @@ extern const unsigned int __rseq_size __attribute__((weak));
 #define MANY_TRIES 32
 #define TRY_AGAIN 10000
 
+#define CELLS_BYTES ((sizeof(struct srcu_cells) + 4095) & ~4095ul)
+
 /* Neither knows membarrier nor sees additions in assembly. */
 #if defined(__SANITIZE_THREAD__)
 #define NO_CELLS 1
@@ -81,6 +83,9 @@ void mmun_srcu_init(struct srcu_struct *ssp, struct srcu_slot *slots, unsigned i
 
 void mmun_srcu_destroy(struct srcu_struct *ssp)
 {
+	/* Whoever has had one may remember it. */
+	if (ssp->cells && !mmun_load_full(&ssp->cells->nr))
+		mmun_syscall3(SYS_munmap, (unsigned long)ssp->cells, CELLS_BYTES + 4096, 0);
 	mmun_mutex_destroy(&ssp->grace_lock);
 }
 
@@ -125,8 +130,6 @@ static void barrier_everywhere(struct srcu_struct *ssp)
 }
 
 /* Cells. */
-
-#define CELLS_BYTES ((sizeof(struct srcu_cells) + 4095) & ~4095ul)
 
 bool mmun_srcu_use_cells(struct srcu_struct *ssp)
 {

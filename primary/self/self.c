@@ -128,6 +128,15 @@ static unsigned int *new_word(void)
 	return &self.page->words[self.words_used++];
 }
 
+/* One that none has had after all. */
+static void give_word_back(struct wiped *wiped, unsigned int *word)
+{
+	mmun_store_release(word, 0);
+	mmun_mutex_lock(&wiped->beginning);
+	self.words_used -= word == &self.page->words[self.words_used - 1];
+	mmun_mutex_unlock(&wiped->beginning);
+}
+
 static void watch_text(void)
 {
 	bool all = self.late.failed && self.late.retries;
@@ -142,25 +151,8 @@ static void watch_text(void)
  * do not exist here, and the text may be patched, not, or in part: the fork may
  * have come in the middle of a start or stop, so the child's start looks again.
  */
-static int begin_epoch(void)
+static void begin_epoch(struct mm_struct *mm, unsigned int *word)
 {
-	/* What a fork or a failed exec leaves behind may still be in use, and stays: within
-	 * reach, so that nobody takes it for lost memory. */
-	struct mmun_mm_params params = { .ops = &mmun_primary_self, .priv = self.last };
-	unsigned int *word = new_word();
-	struct mm_struct *mm;
-	int ret;
-
-	if (!word)
-		return -ENOMEM;
-	params.fork_word = word;
-	mmun_store_release(word, 1);
-	ret = mmun_mm_create(&params, &mm);
-	if (ret) {
-		mmun_store_release(word, 0);
-		self.words_used--;
-		return ret;
-	}
 	if (self.word && !mmun_load_acquire(self.word)) {
 		mmun_mm_shrink_copy(self.last);
 		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
@@ -179,7 +171,6 @@ static int begin_epoch(void)
 	mmun_self_releases(mm);
 	mmun_store_release(&mmun_self_shared.mm, mm);
 	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
-	return 0;
 }
 
 extern void *dlopen(const char *file, int mode) __attribute__((weak));
@@ -239,22 +230,51 @@ static void stay_loaded(void)
 	mmun_store_relaxed(&done, true);
 }
 
-/* Of those that ask at the same time one begins; the others sleep meanwhile. */
+static bool is_begun(void)
+{
+	const struct mm_struct *mm = mmun_self_mm();
+
+	return mm && !mmun_mm_is_stale(mm);
+}
+
+/*
+ * Makes an mm, with none of our locks held: the allocator, or whoever has redirected what
+ * it calls, may ask for the mm as well.  Of those that do so at the same time one begins.
+ */
 static int begin(struct mm_struct **mm)
 {
+	struct mmun_mm_params params = { .ops = &mmun_primary_self };
 	struct wiped *wiped = get_wiped();
-	int ret = 0;
+	unsigned int *word;
+	int ret;
 
 	if (!wiped)
 		return -ENOMEM;
 	stay_loaded();
 	mmun_mutex_lock(&wiped->beginning);
-	*mm = mmun_self_mm();
-	if (!*mm || mmun_mm_is_stale(*mm))
-		ret = begin_epoch();
-	*mm = mmun_self_mm();
+	params.fork_word = word = new_word();
+	/* What a fork or a failed exec leaves behind may still be in use, and stays: within
+	 * reach, so that nobody takes it for lost memory. */
+	params.priv = self.last;
 	mmun_mutex_unlock(&wiped->beginning);
-	return ret;
+	if (!word)
+		return -ENOMEM;
+	mmun_store_release(word, 1);
+	ret = mmun_mm_create(&params, mm);
+	if (ret) {
+		give_word_back(wiped, word);
+		return ret;
+	}
+	mmun_mutex_lock(&wiped->beginning);
+	if (!is_begun()) {
+		begin_epoch(*mm, word);
+		mmun_mutex_unlock(&wiped->beginning);
+		return 0;
+	}
+	mmun_mutex_unlock(&wiped->beginning);
+	mmput(*mm);
+	*mm = mmun_self_mm();
+	return 0;
 }
 
 struct mm_struct *mmun_self(void)

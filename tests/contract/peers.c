@@ -177,6 +177,32 @@ static void our_own_way(void)
 	check(is_low_free(), "nothing is mapped at address 0");
 }
 
+/* The program's allocator, which is ours as well; what it calls may be redirected. */
+static bool asks;
+
+int posix_memalign(void **out, size_t alignment, size_t size)
+{
+	if (asks) {
+		asks = false;
+		check(mmun_self() != NULL, "an allocator may ask for the mm");
+	}
+	*out = memalign(alignment, size);
+	return *out ? 0 : ENOMEM;
+}
+
+static void allocator_asks(void)
+{
+	struct mm_struct *mm;
+
+	pagemap_open();
+	asks = true;
+	mm = mmun_self();
+	check(!asks && mm && mm == mmun_self(), "and there is one");
+	check(watch_register(&watch) == 0, "registers");
+	check(watch_sees_unmap(&watch), "and hears");
+	watch_unregister(&watch);
+}
+
 /* By sbrk(), and by libc for itself; the other's replacement makes calls of its own. */
 static void the_break(void)
 {
@@ -251,6 +277,7 @@ int main(void)
 {
 	if (SANITIZED)
 		skip_all("a sanitizer patches the same functions in its own way");
+	scene("the allocator", allocator_asks);
 	play_all(&peer_ucx);
 	play_all(&peer_prologue);
 #ifdef HAVE_LIBFABRIC
