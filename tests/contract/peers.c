@@ -267,6 +267,9 @@ static void play_all(const struct peer *p)
 	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
 		snprintf(name, sizeof(name), "%s, %s", p->name, scenes[i].name);
 		scene(name, scenes[i].fn);
+		/* libfabric looks for devices as whoever asks, and may be long about it. */
+		if (!p->calls)
+			continue;
 		snprintf(name, sizeof(name), "%s, %s, ordinary user", p->name, scenes[i].name);
 		as_nobody = scenes[i].fn;
 		scene(name, play_as_nobody);
