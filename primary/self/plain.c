@@ -67,6 +67,18 @@ static inline void open_section(struct plain *plain, struct mm_struct *mm)
 	plain->range.section.interval = NULL;
 }
 
+/* This file is not instrumented, so ThreadSanitizer does not see what it loads. */
+static inline struct mmu_notifier_mm *find_chain(struct mm_struct *mm)
+{
+	struct mmu_notifier_mm *chain = mmun_load_acquire(&mm->mmu_notifier_mm);
+
+#if MMUN_CORE_IS_INSTRUMENTED
+	if (chain)
+		mmun_self_acquired(&chain->list);
+#endif
+	return chain;
+}
+
 static inline void describe(struct plain *plain, const struct mmun_regs *regs)
 {
 	const struct mmun_plain_call *call = &regs->site->plain;
@@ -97,7 +109,7 @@ static __attribute__((noinline)) int before_carefully(struct mmun_regs *regs, st
 		return MMUN_NOT_PLAIN;
 	mmun_cancel_defer(&plain->cancel);
 	open_section(plain, mm);
-	chain = mmun_load_acquire(&mm->mmu_notifier_mm);
+	chain = find_chain(mm);
 	if (!chain || mmun_mm_copied(mm))
 		return 0;
 	describe(plain, regs);
@@ -129,7 +141,7 @@ int mmun_self_plain_before(struct mmun_regs *regs, void *space)
 		return before_carefully(regs, plain);
 	plain->cancel.alone = true;
 	open_section(plain, mm);
-	chain = mmun_load_acquire(&mm->mmu_notifier_mm);
+	chain = find_chain(mm);
 	if (!chain || mmun_unlikely(mmun_mm_copied(mm)))
 		return 0;
 	describe(plain, regs);
