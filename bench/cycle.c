@@ -52,15 +52,6 @@ static struct bench_subject advice[] = {
 	SUBJECT("libfabric memhooks, nothing cached", LIBFABRIC, "advice", "memhooks"),
 };
 
-static struct bench_subject two_advise[] = {
-	SUBJECT("plain libc", PLAIN, "advice", "plain", "2"),
-	SUBJECT("plain libc, another process", PLAIN, "advice", "plain", "2"),
-	SUBJECT("mmunotify hooks in, no notifier", OURS, "advice", "0", "2"),
-	SUBJECT("mmunotify, one no-op notifier", OURS, "advice", "1", "2"),
-	SUBJECT("UCX hooks, no-op handler", UCX, "advice", "handler", "2"),
-	SUBJECT("libfabric memhooks, nothing cached", LIBFABRIC, "advice", "memhooks", "2"),
-};
-
 /* Of what one's peers pay in the same run: all of libfabric's excess, half of UCX's. */
 struct limits {
 	double libfabric, ucx;
@@ -130,11 +121,12 @@ static void report_all(const struct bench_subject *subjects, size_t count, bool 
  * Here the difference counts: the call takes less than a microsecond.  Each process has
  * measured it against the bare instruction; what plain libc takes more is its function.
  */
-static void report_advice(struct bench_subject *subjects, size_t count, bool has_goal)
+static void report_advice(void)
 {
+	const struct bench_subject *subjects = advice;
 	const double function = bench_spread(&subjects[0].figures[1]).median;
 
-	for (size_t i = 0; i < count; i++) {
+	for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
 		struct bench_row row = { .what = subjects[i].label, .unit = "ns" };
 		double more = bench_spread(&subjects[i].figures[1]).median - function;
 		char note[40];
@@ -147,7 +139,7 @@ static void report_advice(struct bench_subject *subjects, size_t count, bool has
 		row.measured = bench_spread(&subjects[i].figures[0]);
 		row.ratio = ratio_of(&subjects[i], &subjects[0]);
 		row.note = note;
-		if (has_goal && !strcmp(subjects[i].label, "mmunotify, one no-op notifier")) {
+		if (!strcmp(subjects[i].label, "mmunotify, one no-op notifier")) {
 			row.goal = "<= 15 ns more";
 			row.verdict = bench_judge(more <= 15);
 		}
@@ -239,11 +231,7 @@ void bench_cycle(void)
 	bench_title("madvise(MADV_DONTNEED) of an untouched page, one thread");
 	bench_take_turns(advice, sizeof(advice) / sizeof(advice[0]), bench_effort.generations,
 			 bench_effort.rounds);
-	report_advice(advice, sizeof(advice) / sizeof(advice[0]), true);
-	bench_title("the same, two threads on two processors");
-	bench_take_turns(two_advise, sizeof(two_advise) / sizeof(two_advise[0]),
-			 bench_effort.generations, bench_effort.rounds);
-	report_advice(two_advise, sizeof(two_advise) / sizeof(two_advise[0]), false);
+	report_advice();
 	bench_title("strict mode: calls that change no memory");
 	bench_take_turns(strict, 4, 3, bench_effort.rounds);
 	report_strict();
