@@ -17,7 +17,7 @@
 #define DEAD 0
 #define CHAIN 1
 
-#include "tso.h"
+#include "tso.pml"
 
 bool locked, added, released;
 byte finished;

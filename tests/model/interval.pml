@@ -30,7 +30,7 @@
 #define STATE(place) (place)
 #define WRITER 2
 
-#include "tso.h"
+#include "tso.pml"
 
 #define OPEN 1
 #define WALKS 2

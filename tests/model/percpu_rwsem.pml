@@ -19,7 +19,7 @@
 #define WRITING 4
 #define DEPARTURES 5
 #define CELLS 6
-#include "tso.h"
+#include "tso.pml"
 
 #define ROUNDS 2
 

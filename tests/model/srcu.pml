@@ -28,7 +28,7 @@
 #define ELSEWHERE(slot, bank) (11 + 2 * (slot) + (bank))
 #define FREED(element) (15 + (element))
 
-#include "tso.h"
+#include "tso.pml"
 
 bool cells, asleep;
 byte finished;
