@@ -11,27 +11,27 @@
 #ifndef MMUN_BASE_ATOMIC_H
 #define MMUN_BASE_ATOMIC_H
 
-#define mmun_load_relaxed(p)     __atomic_load_n((p), __ATOMIC_RELAXED)
-#define mmun_load_acquire(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define mmun_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define mmun_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 /* Takes part in the single order of all full operations. */
-#define mmun_load_full(p)        __atomic_load_n((p), __ATOMIC_SEQ_CST)
+#define mmun_load_full(p) __atomic_load_n((p), __ATOMIC_SEQ_CST)
 
 #define mmun_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
 #define mmun_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define mmun_store_full(p, v)    __atomic_store_n((p), (v), __ATOMIC_SEQ_CST)
 
 /* Return the new value. */
-#define mmun_add_full(p, v)      __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define mmun_sub_full(p, v)      __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
-#define mmun_add_relaxed(p, v)   __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
+#define mmun_add_full(p, v)    __atomic_add_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define mmun_sub_full(p, v)    __atomic_sub_fetch((p), (v), __ATOMIC_SEQ_CST)
+#define mmun_add_relaxed(p, v) __atomic_add_fetch((p), (v), __ATOMIC_RELAXED)
 
 /* Return the old value. */
-#define mmun_swap_full(p, v)     __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
+#define mmun_swap_full(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 
 /* On failure *expected is updated; returns whether the swap happened. */
 #define mmun_cas_full(p, expected, desired) \
-	__atomic_compare_exchange_n((p), (expected), (desired), 0, \
-				    __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+	__atomic_compare_exchange_n((p), (expected), (desired), 0, __ATOMIC_SEQ_CST, \
+				    __ATOMIC_SEQ_CST)
 
 #define mmun_likely(x)   __builtin_expect(!!(x), 1)
 #define mmun_unlikely(x) __builtin_expect(!!(x), 0)

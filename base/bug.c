@@ -48,8 +48,13 @@ void mmun_bug(const char *condition, const char *file, int line)
 	for (; line > 0 && p > digits; line /= 10)
 		*--p = (char)('0' + line % 10);
 
-	struct iovec report[] = { text("mmunotify: bug: "), text(condition), text(" at "),
-				  text(file), text(":"), text(p), text("\n") };
+	struct iovec report[] = { text("mmunotify: bug: "),
+				  text(condition),
+				  text(" at "),
+				  text(file),
+				  text(":"),
+				  text(p),
+				  text("\n") };
 
 	write_stderr(report, 7);
 	abort();

@@ -18,12 +18,16 @@ void mmun_misuse(const char *sentence);
 __attribute__((noreturn)) void mmun_bug(const char *condition, const char *file, int line);
 
 #ifdef MMUN_DEBUG
-#define MMUN_BUG_ON(condition) do { \
-	if (__builtin_expect(!!(condition), 0)) \
-		mmun_bug(#condition, __FILE__, __LINE__); \
-} while (0)
+#define MMUN_BUG_ON(condition) \
+	do { \
+		if (__builtin_expect(!!(condition), 0)) \
+			mmun_bug(#condition, __FILE__, __LINE__); \
+	} while (0)
 #else
-#define MMUN_BUG_ON(condition) do { (void)sizeof(condition); } while (0)
+#define MMUN_BUG_ON(condition) \
+	do { \
+		(void)sizeof(condition); \
+	} while (0)
 #endif
 
 #endif

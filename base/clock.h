@@ -10,7 +10,7 @@
 #include "raw_syscall.h"
 
 #define MMUN_NSEC_PER_MSEC 1000000ul
-#define MMUN_NSEC_PER_SEC 1000000000ul
+#define MMUN_NSEC_PER_SEC  1000000000ul
 
 static inline uint64_t mmun_now(void)
 {

@@ -20,7 +20,9 @@ static inline void mmun_futex_wait(const unsigned int *word, unsigned int value)
 /* The same for at most @nsec, below a second. */
 static inline void mmun_futex_wait_for(const unsigned int *word, unsigned int value, long nsec)
 {
-	const struct { long sec, nsec; } time = { 0, nsec };
+	const struct {
+		long sec, nsec;
+	} time = { 0, nsec };
 
 	if (mmun_sched_blocked("sleep for a time", word))
 		return;

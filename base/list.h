@@ -13,8 +13,7 @@
 
 #include "atomic.h"
 
-#define mmun_container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define mmun_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 struct mmun_list_head {
 	struct mmun_list_node *first;

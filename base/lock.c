@@ -91,8 +91,8 @@ static char *append_order(char *to, const char *end)
 	return to;
 }
 
-__attribute__((noreturn)) static void
-violation(const char *what, enum mmun_lock_rank wanted, enum mmun_lock_rank held)
+__attribute__((noreturn)) static void violation(const char *what, enum mmun_lock_rank wanted,
+						enum mmun_lock_rank held)
 {
 	const struct witness *w = &witnesses[wanted][held];
 	char line[1024];

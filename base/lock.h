@@ -37,32 +37,33 @@ bool mmun_lock_held(const void *lock);
 /* What the calling thread holds, outermost first, on stderr. */
 void mmun_lock_report_held(const char *wants);
 #define mmun_lock_set_rank(lock, value) ((lock)->rank = (value))
-#define mmun_lock_rank_of(lock) ((lock)->rank)
+#define mmun_lock_rank_of(lock)         ((lock)->rank)
 #else
 #define MMUN_RANK_FIELD
-#define mmun_lock_check(lock, rank) ((void)0)
-#define mmun_lock_push(lock, rank) ((void)0)
-#define mmun_lock_pop(lock) ((void)0)
+#define mmun_lock_check(lock, rank)                   ((void)0)
+#define mmun_lock_push(lock, rank)                    ((void)0)
+#define mmun_lock_pop(lock)                           ((void)0)
 #define mmun_lock_check_many(lock, rank, mine, outer) ((void)(outer))
-#define mmun_lock_push_many(lock, rank) ((void)0)
-#define mmun_lock_pop_many(rank) ((void)0)
-#define mmun_lock_held(lock) true
-#define mmun_lock_set_rank(lock, value) ((void)(value))
-#define mmun_lock_rank_of(lock) 0
+#define mmun_lock_push_many(lock, rank)               ((void)0)
+#define mmun_lock_pop_many(rank)                      ((void)0)
+#define mmun_lock_held(lock)                          true
+#define mmun_lock_set_rank(lock, value)               ((void)(value))
+#define mmun_lock_rank_of(lock)                       0
 #endif
 
 /* To take a lock with one of pthread's functions; under a test's scheduler by trying. */
 #ifdef MMUN_SCHED
-#define mmun_take(lock, how) do { \
-	mmun_sched_point(#how, (lock)); \
-	while (pthread_##how##_try(lock)) { \
-		if (!mmun_sched_blocked(#how, (lock))) { \
-			pthread_##how(lock); \
-			break; \
+#define mmun_take(lock, how) \
+	do { \
+		mmun_sched_point(#how, (lock)); \
+		while (pthread_##how##_try(lock)) { \
+			if (!mmun_sched_blocked(#how, (lock))) { \
+				pthread_##how(lock); \
+				break; \
+			} \
 		} \
-	} \
-} while (0)
-#define pthread_mutex_lock_try pthread_mutex_trylock
+	} while (0)
+#define pthread_mutex_lock_try    pthread_mutex_trylock
 #define pthread_rwlock_wrlock_try pthread_rwlock_trywrlock
 #define pthread_rwlock_rdlock_try pthread_rwlock_tryrdlock
 #else
@@ -75,9 +76,15 @@ struct mmun_mutex {
 };
 
 #ifdef MMUN_DEBUG
-#define MMUN_MUTEX_INIT(r) { PTHREAD_MUTEX_INITIALIZER, (r) }
+#define MMUN_MUTEX_INIT(r) \
+	{ \
+		PTHREAD_MUTEX_INITIALIZER, (r) \
+	}
 #else
-#define MMUN_MUTEX_INIT(r) { PTHREAD_MUTEX_INITIALIZER }
+#define MMUN_MUTEX_INIT(r) \
+	{ \
+		PTHREAD_MUTEX_INITIALIZER \
+	}
 #endif
 
 static inline void mmun_mutex_init(struct mmun_mutex *m, enum mmun_lock_rank rank)

@@ -35,7 +35,7 @@ enum mmun_lock_rank {
 #define MMUN_LOCK_RANK_ENUM(name, text) MMUN_RANK_##name,
 	MMUN_LOCK_RANKS(MMUN_LOCK_RANK_ENUM)
 #undef MMUN_LOCK_RANK_ENUM
-	MMUN_NR_RANKS
+		MMUN_NR_RANKS
 };
 
 #endif

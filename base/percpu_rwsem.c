@@ -66,7 +66,7 @@ static void no_longer_waiting(struct mmun_percpu_rwsem *sem)
 
 /* Counted in, and a writer is there. */
 __attribute__((noinline, cold)) static void enter_later(struct mmun_percpu_rwsem *sem,
-						       struct mmun_rwsem_slot *slot)
+							struct mmun_rwsem_slot *slot)
 {
 	(void)mmun_add_full(&sem->waiting, 1);
 	do {

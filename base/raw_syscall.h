@@ -23,13 +23,15 @@ __attribute__((weak, visibility("hidden"))) void *mmun_syscall_gadget;
  * A nop behind each of our own system call instructions: whoever redirects those
  * of a process, this copy of the library or another, leaves ours alone.
  */
-#define MMUN_SYSCALL_MARK { 0x0f, 0x1f, 0x80, 'm', 'm', 'u', 'n' }
+#define MMUN_SYSCALL_MARK \
+	{ \
+		0x0f, 0x1f, 0x80, 'm', 'm', 'u', 'n' \
+	}
 #define MMUN_SYSCALL_MARKED "syscall\n\t.byte 0x0f, 0x1f, 0x80, 0x6d, 0x6d, 0x75, 0x6e"
 
 /* Returns the result or -errno. */
-static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
-				 unsigned long c, unsigned long d,
-				 unsigned long e, unsigned long f)
+static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b, unsigned long c,
+				 unsigned long d, unsigned long e, unsigned long f)
 {
 	/* Loaded first: ThreadSanitizer makes a call of it, which may use the registers. */
 	void *gadget = mmun_syscall_gadget;
@@ -43,8 +45,8 @@ static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 				 "jmp *%[gadget]\n"
 				 "1:"
 				 : "=a"(result)
-				 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9),
-				   [gadget] "r"(gadget)
+				 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),
+				   "r"(r9), [gadget] "r"(gadget)
 				 : "rcx", "r11", "r12", "memory");
 		return result;
 	}
@@ -55,8 +57,8 @@ static inline long mmun_syscall6(long nr, unsigned long a, unsigned long b,
 	return result;
 }
 
-static inline long mmun_syscall4(long nr, unsigned long a, unsigned long b,
-				 unsigned long c, unsigned long d)
+static inline long mmun_syscall4(long nr, unsigned long a, unsigned long b, unsigned long c,
+				 unsigned long d)
 {
 	return mmun_syscall6(nr, a, b, c, d, 0, 0);
 }

@@ -16,7 +16,7 @@ void mmun_sched_point(const char *where, const void *what);
  * sleep.  False: this thread is not scheduled, wait as usual. */
 bool mmun_sched_blocked(const char *where, const void *what);
 #else
-#define mmun_sched_point(where, what) ((void)0)
+#define mmun_sched_point(where, what)   ((void)0)
 #define mmun_sched_blocked(where, what) false
 #endif
 

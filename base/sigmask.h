@@ -25,8 +25,8 @@ static inline void mmun_signals_block(mmun_sigmask *saved)
 {
 	const mmun_sigmask all = ~MMUN_SIGMASK_SYS;
 
-	mmun_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (unsigned long)&all,
-		      (unsigned long)saved, sizeof(all));
+	mmun_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (unsigned long)&all, (unsigned long)saved,
+		      sizeof(all));
 }
 
 static inline void mmun_signals_restore(const mmun_sigmask *saved)

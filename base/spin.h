@@ -17,11 +17,12 @@
 #endif
 
 /* Does @condition become true within that time? */
-#define mmun_spin_until(condition) (MMUN_SPINS && ({ \
-	int mmun_left = MMUN_SPINS; \
-	while (!(condition) && --mmun_left) \
-		mmun_cpu_relax(); \
-	mmun_left; \
-}))
+#define mmun_spin_until(condition) \
+	(MMUN_SPINS && ({ \
+		 int mmun_left = MMUN_SPINS; \
+		 while (!(condition) && --mmun_left) \
+			 mmun_cpu_relax(); \
+		 mmun_left; \
+	 }))
 
 #endif

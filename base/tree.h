@@ -56,7 +56,8 @@ MMUN_TREE_INLINE struct mmun_tree_node **mmun_tree_link(struct mmun_tree *tree,
 MMUN_TREE_INLINE void mmun_tree_rotate_up(struct mmun_tree *tree, struct mmun_tree_node *child,
 					  mmun_tree_update update)
 {
-	struct mmun_tree_node *parent = child->parent, **link = mmun_tree_link(tree, parent), *moved;
+	struct mmun_tree_node *parent = child->parent, **link = mmun_tree_link(tree, parent),
+			      *moved;
 
 	if (parent->left == child) {
 		moved = child->right;

@@ -17,10 +17,10 @@
 
 /* How much to measure; set from the command line. */
 struct bench_effort {
-	unsigned int generations;	/* sets of fresh processes */
-	unsigned int rounds;		/* turns per generation */
+	unsigned int generations; /* sets of fresh processes */
+	unsigned int rounds;      /* turns per generation */
 	unsigned int patch_rounds;
-	unsigned int stall_rounds;	/* of one second each, in one generation */
+	unsigned int stall_rounds; /* of one second each, in one generation */
 	bool json;
 };
 
@@ -72,8 +72,8 @@ struct bench_subject {
 
 /* Each generation starts all subjects anew; each round asks every one of them
  * once, starting with another one each time. */
-void bench_take_turns(struct bench_subject *subjects, size_t count,
-		      unsigned int generations, unsigned int rounds);
+void bench_take_turns(struct bench_subject *subjects, size_t count, unsigned int generations,
+		      unsigned int rounds);
 
 /* report.c: one line of the table. */
 enum bench_verdict { BENCH_INFO, BENCH_PASS, BENCH_MISS };

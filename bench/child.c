@@ -50,8 +50,7 @@ void bench_spawn(struct bench_child *child, char *const *argv)
 	if (error) {
 		close(ends[0]);
 		child->pid = 0;
-		snprintf(child->ended, sizeof(child->ended), "cannot start: %s",
-			 strerror(error));
+		snprintf(child->ended, sizeof(child->ended), "cannot start: %s", strerror(error));
 		return;
 	}
 	child->fd = ends[0];
@@ -88,8 +87,7 @@ bool bench_ask(struct bench_child *child, double *figures, unsigned int seconds)
 
 	if (child->fd < 0)
 		return false;
-	if (send(child->fd, "b", 1, MSG_NOSIGNAL) == 1 &&
-	    poll(&pfd, 1, (int)seconds * 1000) == 0) {
+	if (send(child->fd, "b", 1, MSG_NOSIGNAL) == 1 && poll(&pfd, 1, (int)seconds * 1000) == 0) {
 		bench_reap(child);
 		snprintf(child->ended, sizeof(child->ended), "hung for %u s", seconds);
 		return false;

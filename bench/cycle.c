@@ -9,12 +9,15 @@
 
 #include "bench.h"
 
-#define PLAIN "bench-plain"
-#define OURS "bench-mmunotify"
-#define UCX "bench-ucx"
+#define PLAIN     "bench-plain"
+#define OURS      "bench-mmunotify"
+#define UCX       "bench-ucx"
 #define LIBFABRIC "bench-libfabric"
 
-#define SUBJECT(text, ...) { .label = text, .argv = { __VA_ARGS__, NULL } }
+#define SUBJECT(text, ...) \
+	{ \
+		.label = text, .argv = { __VA_ARGS__, NULL } \
+	}
 
 static struct bench_subject one_thread[] = {
 	SUBJECT("plain libc", PLAIN, "cycle", "plain"),
@@ -30,8 +33,7 @@ static struct bench_subject one_thread[] = {
 	SUBJECT("UCX, range cached in each cycle", UCX, "cycle", "rcache-used"),
 	SUBJECT("libfabric memhooks, nothing cached", LIBFABRIC, "cycle", "memhooks"),
 	SUBJECT("libfabric uffd, nothing subscribed", LIBFABRIC, "cycle", "uffd"),
-	SUBJECT("libfabric uffd, subscribed in each cycle", LIBFABRIC, "cycle",
-		"uffd-subscribed"),
+	SUBJECT("libfabric uffd, subscribed in each cycle", LIBFABRIC, "cycle", "uffd-subscribed"),
 };
 
 static struct bench_subject two_threads[] = {
@@ -80,8 +82,8 @@ static bool is_limited(const struct bench_subject *subject)
 	       !strcmp(subject->label, "mmunotify, one no-op notifier");
 }
 
-static void report_one(const struct bench_subject *subject,
-		       const struct bench_subject *base, const struct limits *limits)
+static void report_one(const struct bench_subject *subject, const struct bench_subject *base,
+		       const struct limits *limits)
 {
 	char goal[48];
 	struct bench_row row = {
@@ -221,12 +223,10 @@ void bench_cycle(void)
 	const size_t two = sizeof(two_threads) / sizeof(two_threads[0]);
 
 	bench_title("mmap + munmap of 64 KiB, untouched, one thread");
-	bench_take_turns(one_thread, one, bench_effort.generations,
-			 bench_effort.rounds);
+	bench_take_turns(one_thread, one, bench_effort.generations, bench_effort.rounds);
 	report_all(one_thread, one, true);
 	bench_title("the same, two threads on two processors");
-	bench_take_turns(two_threads, two, bench_effort.generations,
-			 bench_effort.rounds);
+	bench_take_turns(two_threads, two, bench_effort.generations, bench_effort.rounds);
 	report_all(two_threads, two, false);
 	bench_title("madvise(MADV_DONTNEED) of an untouched page, one thread");
 	bench_take_turns(advice, sizeof(advice) / sizeof(advice[0]), bench_effort.generations,

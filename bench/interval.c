@@ -18,13 +18,14 @@ enum { CHANGES, ONE, TWO, PER_SIZE };
 static void describe(struct bench_subject *subjects, const struct size *size)
 {
 	subjects[CHANGES] = (struct bench_subject){
-		.label = size->label, .argv = { "bench-interval", "changes", size->count, NULL } };
-	subjects[ONE] = (struct bench_subject){
-		.label = size->label,
-		.argv = { "bench-interval", "sections", size->count, "1", NULL } };
-	subjects[TWO] = (struct bench_subject){
-		.label = size->label,
-		.argv = { "bench-interval", "sections", size->count, "2", NULL } };
+		.label = size->label, .argv = { "bench-interval", "changes", size->count, NULL }
+	};
+	subjects[ONE] = (struct bench_subject){ .label = size->label,
+						.argv = { "bench-interval", "sections", size->count,
+							  "1", NULL } };
+	subjects[TWO] = (struct bench_subject){ .label = size->label,
+						.argv = { "bench-interval", "sections", size->count,
+							  "2", NULL } };
 }
 
 /* @limit: 0: no goal. */

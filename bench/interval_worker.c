@@ -18,12 +18,12 @@
 
 #include "worker.h"
 
-#define PAGE 4096ul
-#define STRIDE (2 * PAGE)
+#define PAGE        4096ul
+#define STRIDE      (2 * PAGE)
 #define MAX_THREADS 2
-#define SECTIONS 20000ul
-#define CHANGES 2000ul
-#define MANY 16ul
+#define SECTIONS    20000ul
+#define CHANGES     2000ul
+#define MANY        16ul
 
 const struct bench_mode bench_modes[] = { { .name = NULL } };
 
@@ -47,9 +47,7 @@ static bool drop(struct mmu_interval_notifier *notifier, const struct mmu_notifi
 
 static const struct mmu_interval_notifier_ops ops = { .invalidate = drop };
 
-static const struct mmun_primary_ops primary = {
-	.name = "bench"
-};
+static const struct mmun_primary_ops primary = { .name = "bench" };
 
 static unsigned long next_random(uint64_t *state)
 {
@@ -105,7 +103,10 @@ static int interval_setup(char **args)
 static void section(unsigned long start, unsigned long end)
 {
 	struct mmu_notifier_range range = {
-		.mm = mm, .start = start, .end = end, .flags = MMUN_RANGE_READ_LOCKED,
+		.mm = mm,
+		.start = start,
+		.end = end,
+		.flags = MMUN_RANGE_READ_LOCKED,
 	};
 	struct mmun_reader reader;
 

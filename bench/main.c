@@ -26,20 +26,16 @@ static const struct question {
 	const char *name;
 	void (*ask)(void);
 } questions[] = {
-	{ "cycle", bench_cycle },
-	{ "srcu", bench_srcu },
-	{ "interval", bench_interval },
-	{ "registration", bench_registration },
-	{ "stall", bench_stall },
-	{ "startup", bench_startup },
-	{ "patching", bench_patching },
-	{ "mm_lock", bench_mm_lock },
+	{ "cycle", bench_cycle },       { "srcu", bench_srcu },
+	{ "interval", bench_interval }, { "registration", bench_registration },
+	{ "stall", bench_stall },       { "startup", bench_startup },
+	{ "patching", bench_patching }, { "mm_lock", bench_mm_lock },
 };
 
 static void usage(FILE *out)
 {
 	fprintf(out, "usage: mmunotify-bench [--quick] [--json] [--rounds N]"
-		" [--generations N] [QUESTION...]\nquestions:");
+		     " [--generations N] [QUESTION...]\nquestions:");
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)
 		fprintf(out, " %s", questions[i].name);
 	fprintf(out, "\n");
@@ -67,9 +63,9 @@ static void print_machine(void)
 
 	if (bench_effort.json || uname(&name))
 		return;
-	printf("%s %s, %ld processors; %u generations of %u rounds, in turns\n",
-	       name.sysname, name.release, sysconf(_SC_NPROCESSORS_ONLN),
-	       bench_effort.generations, bench_effort.rounds);
+	printf("%s %s, %ld processors; %u generations of %u rounds, in turns\n", name.sysname,
+	       name.release, sysconf(_SC_NPROCESSORS_ONLN), bench_effort.generations,
+	       bench_effort.rounds);
 }
 
 /* Returns the first argument that is a question, or 0 for a wrong option. */

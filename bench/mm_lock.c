@@ -9,8 +9,8 @@
 
 #include "bench.h"
 
-#define WAYS 3
-#define SIZES 3
+#define WAYS    3
+#define SIZES   3
 #define LAYOUTS 3
 
 static const char *const ways[WAYS] = { "percpu_rwsem", "sort", "mark" };
@@ -39,9 +39,8 @@ static void set_subject(unsigned int i, const char *label, const char *workload,
 
 	subjects[i] = (struct bench_subject){
 		.label = label,
-		.argv = { "bench-soft", (char *)(unsigned long)workload,
-			  (char *)(unsigned long)way, (char *)(unsigned long)layout,
-			  (char *)(unsigned long)size, NULL },
+		.argv = { "bench-soft", (char *)(unsigned long)workload, (char *)(unsigned long)way,
+			  (char *)(unsigned long)layout, (char *)(unsigned long)size, NULL },
 	};
 }
 
@@ -89,7 +88,8 @@ static void report(const struct bench_subject *subject, const struct layout *lay
 
 static void bench_costs(void)
 {
-	bench_title("registering on a software address space: semaphore, sorted locks, marked locks");
+	bench_title(
+		"registering on a software address space: semaphore, sorted locks, marked locks");
 	for (unsigned int l = 0; l < LAYOUTS; l++)
 		for (unsigned int s = 0; s < SIZES; s++) {
 			measure_costs(layouts[l].name, sizes[s]);
@@ -112,7 +112,8 @@ static void report_stall(unsigned int i, unsigned int size, double idle)
 	char what[80], note[120];
 
 	snprintf(what, sizeof(what), "longest fault, %s, %s mappings", subject->label, sizes[size]);
-	snprintf(note, sizeof(note), "%.1f us in the mean, %.0f registrations a second; Linux %s ms",
+	snprintf(note, sizeof(note),
+		 "%.1f us in the mean, %.0f registrations a second; Linux %s ms",
 		 bench_spread(&subject->figures[1]).median,
 		 bench_spread(&subject->figures[3]).median, linux_stalls[size]);
 	row.what = what;
@@ -126,7 +127,8 @@ static void report_stall(unsigned int i, unsigned int size, double idle)
 
 static void bench_stalls(void)
 {
-	bench_title("longest fault of another thread while one registers all the time, own anon_vmas");
+	bench_title(
+		"longest fault of another thread while one registers all the time, own anon_vmas");
 	for (unsigned int s = 0; s < SIZES; s++) {
 		measure_stalls(sizes[s]);
 		for (unsigned int n = 0; n <= WAYS; n++) {

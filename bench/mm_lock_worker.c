@@ -14,12 +14,12 @@
 
 #include "worker.h"
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
-#define BASE 0x10000000ul
-#define TOUCHED 0x7f0000000000ul
+#define PAGE          MMUN_SOFT_PAGE_SIZE
+#define BASE          0x10000000ul
+#define TOUCHED       0x7f0000000000ul
 #define TOUCHED_PAGES 512
-#define SAMPLES 50
-#define STALL_NS 1000000000u
+#define SAMPLES       50
+#define STALL_NS      1000000000u
 
 static struct mmun_soft *machine;
 static struct mm_struct *mm;

@@ -8,10 +8,10 @@
 
 #include "bench.h"
 
-#define BUSY "8"
-#define PEER_RUNS 5
+#define BUSY        "8"
+#define PEER_RUNS   5
 #define PEER_ROUNDS "500"
-#define UCX_LOADS 20
+#define UCX_LOADS   20
 
 static void measure_ours(void)
 {
@@ -26,8 +26,8 @@ static void measure_ours(void)
 	alive = bench_ask(&child, figures, 600);
 	bench_reap(&child);
 	if (alive)
-		snprintf(note, sizeof(note), "%.0f calls, %.0f checked, %.0f missed",
-			 figures[1], figures[2], figures[3]);
+		snprintf(note, sizeof(note), "%.0f calls, %.0f checked, %.0f missed", figures[1],
+			 figures[2], figures[3]);
 	else
 		snprintf(note, sizeof(note), "%s", child.ended);
 	bench_report(&(struct bench_row){
@@ -77,7 +77,6 @@ void bench_patching(void)
 	measure_ours();
 	if (!BENCH_HAVE_PEERS)
 		return;
-	measure_losses("libfabric memhooks, 500 rounds: processes lost", memhooks, PEER_RUNS,
-		       60);
+	measure_losses("libfabric memhooks, 500 rounds: processes lost", memhooks, PEER_RUNS, 60);
 	measure_losses("UCX, loads under 4 busy threads: processes lost", ucx, UCX_LOADS, 10);
 }

@@ -33,8 +33,7 @@ static __thread unsigned long seen;
 
 void bench_patching_seen(void)
 {
-	__atomic_store_n(&seen, __atomic_load_n(&seen, __ATOMIC_RELAXED) + 1,
-			 __ATOMIC_SEQ_CST);
+	__atomic_store_n(&seen, __atomic_load_n(&seen, __ATOMIC_RELAXED) + 1, __ATOMIC_SEQ_CST);
 }
 
 static unsigned long seen_so_far(void)
@@ -56,8 +55,8 @@ static void *busy(void *arg)
 	unsigned long done = 0;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 		unsigned long seen_before, before;
 
 		madvise(p, 65536, MADV_DONTNEED);

@@ -8,7 +8,10 @@
 
 #include "bench.h"
 
-#define SUBJECT(text, ...) { .label = text, .argv = { "bench-mmunotify", __VA_ARGS__, NULL } }
+#define SUBJECT(text, ...) \
+	{ \
+		.label = text, .argv = { "bench-mmunotify", __VA_ARGS__, NULL } \
+	}
 
 static struct bench_subject registrations[] = {
 	SUBJECT("about 24 mappings", "registration", "0"),
@@ -57,9 +60,8 @@ static struct bench_subject stalls[] = {
 	SUBJECT("registering, 60,000 mappings", "stall", "60000", "1"),
 };
 
-static void report_stall(const struct bench_subject *idle,
-			 const struct bench_subject *busy, unsigned int figure,
-			 const char *what)
+static void report_stall(const struct bench_subject *idle, const struct bench_subject *busy,
+			 unsigned int figure, const char *what)
 {
 	struct bench_spread base = bench_spread(&idle->figures[figure]);
 	struct bench_row row = {
@@ -85,7 +87,8 @@ void bench_stall(void)
 {
 	const size_t count = sizeof(stalls) / sizeof(stalls[0]);
 
-	bench_title("longest stall of another thread in one second (preemptions by other programs aside)");
+	bench_title(
+		"longest stall of another thread in one second (preemptions by other programs aside)");
 	bench_take_turns(stalls, count, 1, bench_effort.stall_rounds);
 	for (size_t i = 0; i + 1 < count; i += 2) {
 		if (stalls[i].absent[0] || stalls[i + 1].absent[0]) {

@@ -12,7 +12,7 @@
 #include "registration.h"
 #include "worker.h"
 
-#define SAMPLES 200
+#define SAMPLES  200
 #define STALL_NS 1000000000u
 /* Pages that the faulting thread touches before it drops them and starts anew. */
 #define TOUCHED_PAGES 512
@@ -65,8 +65,7 @@ static int setup(char **args, int (*register_one)(void), void (*unregister_one)(
 	return error;
 }
 
-int bench_registration_setup(char **args, int (*register_one)(void),
-			     void (*unregister_one)(void))
+int bench_registration_setup(char **args, int (*register_one)(void), void (*unregister_one)(void))
 {
 	bench_pin(1);
 	return setup(args, register_one, unregister_one);
@@ -184,8 +183,7 @@ static void *fault(void *arg)
 	return NULL;
 }
 
-int bench_stall_setup(char **args, int (*register_one)(void),
-		      void (*unregister_one)(void))
+int bench_stall_setup(char **args, int (*register_one)(void), void (*unregister_one)(void))
 {
 	registering = bench_number(args, 1, 0);
 	return setup(args, register_one, unregister_one);

@@ -26,8 +26,7 @@ void bench_title(const char *title)
 static void print_json(const struct bench_row *row)
 {
 	printf("{\"what\":\"%s\",\"unit\":\"%s\",\"median\":%.4g,\"min\":%.4g,\"max\":%.4g",
-	       row->what, row->unit, row->measured.median, row->measured.min,
-	       row->measured.max);
+	       row->what, row->unit, row->measured.median, row->measured.min, row->measured.max);
 	if (row->ratio > 0)
 		printf(",\"ratio\":%.4f", row->ratio);
 	if (row->goal)
@@ -52,8 +51,7 @@ static void print_line(const struct bench_row *row)
 {
 	char median[16], min[16], max[16], spread[40], ratio[16] = "";
 
-	snprintf(spread, sizeof(spread), "[%s - %s]",
-		 show(min, sizeof(min), row->measured.min),
+	snprintf(spread, sizeof(spread), "[%s - %s]", show(min, sizeof(min), row->measured.min),
 		 show(max, sizeof(max), row->measured.max));
 	if (row->ratio > 0)
 		snprintf(ratio, sizeof(ratio), "%.3f", row->ratio);

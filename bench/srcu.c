@@ -3,7 +3,9 @@
 #include "bench.h"
 
 #define SUBJECT(text, what, threads) \
-	{ .label = text, .argv = { "bench-srcu", "srcu", what, threads, NULL } }
+	{ \
+		.label = text, .argv = { "bench-srcu", "srcu", what, threads, NULL } \
+	}
 
 static struct bench_subject subjects[] = {
 	SUBJECT("srcu_read_lock + unlock, 1 thread", "srcu", "1"),

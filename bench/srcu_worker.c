@@ -13,7 +13,7 @@
 #include "srcu.h"
 #include "worker.h"
 
-#define PAIRS 2000000u
+#define PAIRS       2000000u
 #define MAX_THREADS 8
 
 const struct bench_mode bench_modes[] = { { .name = NULL } };
@@ -76,7 +76,7 @@ static void srcu_batch(double *figures)
 	for (started = 0; started < nr_threads; started++)
 		if (pthread_create(&threads[started], NULL, run, (void *)started))
 			break;
-	for (count = started; started; ) {
+	for (count = started; started;) {
 		void *spent;
 
 		pthread_join(threads[--started], &spent);

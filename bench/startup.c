@@ -12,7 +12,7 @@
 
 #include "bench.h"
 
-#define SPAWNS 10
+#define SPAWNS       10
 #define FIRST_ROUNDS 15
 
 /* Milliseconds of one start and end of /bin/true, mean of a few. */
@@ -23,8 +23,8 @@ static double time_true(const char *preload)
 	char *argv[] = { "true", NULL };
 	uint64_t start = bench_now();
 
-	snprintf(variable, sizeof(variable), "%s%s", preload ? "LD_PRELOAD=" : "NOTHING=",
-		 preload ? preload : "");
+	snprintf(variable, sizeof(variable), "%s%s",
+		 preload ? "LD_PRELOAD=" : "NOTHING=", preload ? preload : "");
 	for (unsigned int i = 0; i < SPAWNS; i++) {
 		pid_t pid;
 		int status;
@@ -43,8 +43,7 @@ struct preload {
 	struct bench_samples samples;
 };
 
-static void report_preload(const struct preload *preload, const struct preload *base,
-			   bool has_goal)
+static void report_preload(const struct preload *preload, const struct preload *base, bool has_goal)
 {
 	static struct bench_samples extra;
 	struct bench_row row = { .what = preload->label, .unit = "ms", .note = "more" };
@@ -85,8 +84,8 @@ static void measure_preloads(void)
 }
 
 /* Each sample is a new process: a first time comes once. */
-static void report_first(const char *what, char *const *argv, const char *unit,
-			 double limit, const char *goal)
+static void report_first(const char *what, char *const *argv, const char *unit, double limit,
+			 const char *goal)
 {
 	struct bench_samples samples = { .count = 0 };
 	struct bench_row row = { .what = what, .unit = unit, .goal = goal };
@@ -105,8 +104,7 @@ static void report_first(const char *what, char *const *argv, const char *unit,
 	}
 	row.measured = bench_spread(&samples);
 	if (goal)
-		row.verdict = bench_judge(row.measured.min >= 0 &&
-					  row.measured.median <= limit);
+		row.verdict = bench_judge(row.measured.min >= 0 && row.measured.median <= limit);
 	bench_report(&row);
 }
 

@@ -28,8 +28,7 @@ struct ofi_mem_monitor {
 			 void *hmem);
 	void (*unsubscribe)(struct ofi_mem_monitor *monitor, const void *start, size_t size,
 			    void *hmem);
-	_Bool (*valid)(struct ofi_mem_monitor *monitor, const void *start, size_t size,
-		       void *hmem);
+	_Bool (*valid)(struct ofi_mem_monitor *monitor, const void *start, size_t size, void *hmem);
 };
 
 extern struct ofi_mem_monitor *memhooks_monitor;

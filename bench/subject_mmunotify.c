@@ -15,7 +15,7 @@
 #include "worker.h"
 
 #define MAX_NOTIFIERS 8
-#define SECTIONS 500000u
+#define SECTIONS      500000u
 
 static int ignore_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
@@ -89,14 +89,10 @@ static int start_8(void)
 }
 
 const struct bench_mode bench_modes[] = {
-	{ .name = "loaded", .start = start_loaded },
-	{ .name = "0", .start = start_0 },
-	{ .name = "strict", .start = start_strict },
-	{ .name = "1", .start = start_1 },
-	{ .name = "2", .start = start_2 },
-	{ .name = "4", .start = start_4 },
-	{ .name = "8", .start = start_8 },
-	{ .name = NULL },
+	{ .name = "loaded", .start = start_loaded }, { .name = "0", .start = start_0 },
+	{ .name = "strict", .start = start_strict }, { .name = "1", .start = start_1 },
+	{ .name = "2", .start = start_2 },           { .name = "4", .start = start_4 },
+	{ .name = "8", .start = start_8 },           { .name = NULL },
 };
 
 static struct mmu_notifier measured = { .ops = &ignore_ops };
@@ -158,8 +154,7 @@ static int registration_setup(char **args)
 {
 	int error = mmun_self_start();
 
-	return error ? error : bench_registration_setup(args, registration_in,
-							registration_out);
+	return error ? error : bench_registration_setup(args, registration_in, registration_out);
 }
 
 static int stall_setup(char **args)
@@ -211,8 +206,7 @@ const struct bench_workload bench_workloads[] = {
 	{ .name = "section", .setup = section_setup, .batch = section_batch },
 	{ .name = "first", .setup = nothing_to_set_up, .batch = first_batch },
 	{ .name = "patching", .setup = patch_setup, .batch = bench_patching_batch },
-	{ .name = "registration", .setup = registration_setup,
-	  .batch = bench_registration_batch },
+	{ .name = "registration", .setup = registration_setup, .batch = bench_registration_batch },
 	{ .name = "stall", .setup = stall_setup, .batch = bench_stall_batch },
 	{ .name = NULL },
 };

@@ -22,8 +22,8 @@ static const char *library;
 static void *map_and_unmap(void *arg)
 {
 	for (;;) {
-		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 
 		madvise(p, 65536, MADV_DONTNEED);
 		munmap(p, 65536);

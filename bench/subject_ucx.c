@@ -22,12 +22,12 @@ static void ignore(ucm_event_type_t type, ucm_event_t *event, void *arg)
 
 static int start_handler(void)
 {
-	return ucm_set_event_handler(UCM_EVENT_VM_UNMAPPED, 0, ignore, NULL) == UCS_OK ?
-	       0 : -ENOTSUP;
+	return ucm_set_event_handler(UCM_EVENT_VM_UNMAPPED, 0, ignore, NULL) == UCS_OK ? 0
+										       : -ENOTSUP;
 }
 
-static ucs_status_t reg(void *context, ucs_rcache_t *cache, void *arg,
-			ucs_rcache_region_t *region, uint16_t flags)
+static ucs_status_t reg(void *context, ucs_rcache_t *cache, void *arg, ucs_rcache_region_t *region,
+			uint16_t flags)
 {
 	(void)context, (void)cache, (void)arg, (void)region, (void)flags;
 	return UCS_OK;
@@ -60,8 +60,7 @@ static void use_rcache(void *start, size_t size)
 {
 	ucs_rcache_region_t *region;
 
-	if (ucs_rcache_get(rcache, start, size, PROT_READ | PROT_WRITE, NULL,
-			   &region) == UCS_OK)
+	if (ucs_rcache_get(rcache, start, size, PROT_READ | PROT_WRITE, NULL, &region) == UCS_OK)
 		ucs_rcache_region_put(rcache, region);
 }
 

@@ -14,8 +14,7 @@
 /* Seconds after which a worker counts as hung; setting one up included. */
 #define BATCH_LIMIT 60
 
-static bool start_all(struct bench_subject *subjects, struct bench_child *children,
-		      size_t count)
+static bool start_all(struct bench_subject *subjects, struct bench_child *children, size_t count)
 {
 	bool any = false;
 
@@ -54,8 +53,8 @@ static void run_generation(struct bench_subject *subjects, struct bench_child *c
 		}
 }
 
-void bench_take_turns(struct bench_subject *subjects, size_t count,
-		      unsigned int generations, unsigned int rounds)
+void bench_take_turns(struct bench_subject *subjects, size_t count, unsigned int generations,
+		      unsigned int rounds)
 {
 	struct bench_child *children = calloc(count, sizeof(*children));
 

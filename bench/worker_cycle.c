@@ -30,9 +30,9 @@
 #include "worker.h"
 
 #define CYCLE_SIZE (64u * 1024)
-#define BATCH_NS 20000000u
+#define BATCH_NS   20000000u
 /* More than entries in a node of the kernel's tree of mappings. */
-#define NEIGHBOURS 17
+#define NEIGHBOURS  17
 #define MAX_THREADS 8
 
 static const struct bench_mode *mode;
@@ -59,15 +59,14 @@ static void add_neighbours(void)
 	unsigned long count = generation ? strtoul(generation, NULL, 10) % NEIGHBOURS : 0;
 
 	for (unsigned long i = 0; i < count; i++)
-		mmap(NULL, 4096, i & 1 ? PROT_NONE : PROT_READ,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, 4096, i & 1 ? PROT_NONE : PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 }
 
 static void *make_hole(void)
 {
 	static const size_t guard = 4096;
-	char *area = mmap(NULL, CYCLE_SIZE + 2 * guard, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *area =
+		mmap(NULL, CYCLE_SIZE + 2 * guard, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (area == MAP_FAILED)
 		return NULL;
@@ -78,7 +77,7 @@ static void *make_hole(void)
 /* One of the three below, in the place @at. */
 static struct measured (*run)(void *at, unsigned long count);
 
-#define CHUNK 64
+#define CHUNK      64
 #define MAX_CHUNKS 4096
 
 /* Nobody can redirect an instruction whose number he does not know. */
@@ -88,7 +87,8 @@ static __attribute__((noinline)) long bare_call(void *at)
 {
 	long ret;
 
-	__asm__ volatile("syscall" : "=a"(ret)
+	__asm__ volatile("syscall"
+			 : "=a"(ret)
 			 : "0"(bare_nr), "D"(at), "S"(4096), "d"(MADV_DONTNEED)
 			 : "rcx", "r11", "memory");
 	return ret;
@@ -232,8 +232,8 @@ static void *make_page(void)
 {
 	char *area = make_hole();
 
-	return mmap(area, 4096, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	return mmap(area, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		    0);
 }
 
 static int advice_setup(char **args)

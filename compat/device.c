@@ -292,7 +292,8 @@ static bool find_misc(const char *name, struct target *out)
 
 	list_for_each_entry(misc, &miscs, list) {
 		if (!strcmp(misc->name, name)) {
-			*out = (struct target){ .fops = misc->fops, .misc = misc,
+			*out = (struct target){ .fops = misc->fops,
+						.misc = misc,
 						.dev = misc->this_device->devt };
 			return true;
 		}
@@ -311,8 +312,7 @@ static bool find_cdev(const char *name, struct target *out)
 		return false;
 	list_for_each_entry(cdev, &cdevs, list) {
 		if (dev->devt >= cdev->dev && dev->devt - cdev->dev < cdev->count) {
-			*out = (struct target){ .fops = cdev->ops, .cdev = cdev,
-						.dev = dev->devt };
+			*out = (struct target){ .fops = cdev->ops, .cdev = cdev, .dev = dev->devt };
 			return true;
 		}
 	}

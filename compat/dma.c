@@ -68,9 +68,8 @@ void dma_unmap_page_attrs(struct device *dev, dma_addr_t address, size_t size,
 	struct mapping *found, **link = chain(address);
 
 	pthread_mutex_lock(&lock);
-	while ((found = *link) != NULL &&
-	       !(found->dev == dev && found->address == address && found->size == size &&
-		 found->direction == direction))
+	while ((found = *link) != NULL && !(found->dev == dev && found->address == address &&
+					    found->size == size && found->direction == direction))
 		link = &found->next;
 	if (found)
 		*link = found->next;
@@ -140,7 +139,8 @@ void dma_unmap_sg_attrs(struct device *dev, struct scatterlist *sgl, int nents,
 int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
 		    unsigned long attrs)
 {
-	unsigned int nents = dma_map_sg_attrs(dev, sgt->sgl, (int)sgt->orig_nents, direction, attrs);
+	unsigned int nents =
+		dma_map_sg_attrs(dev, sgt->sgl, (int)sgt->orig_nents, direction, attrs);
 
 	if (!nents)
 		return -ENOMEM;
@@ -148,8 +148,8 @@ int dma_map_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_dire
 	return 0;
 }
 
-void dma_unmap_sgtable(struct device *dev, struct sg_table *sgt,
-		       enum dma_data_direction direction, unsigned long attrs)
+void dma_unmap_sgtable(struct device *dev, struct sg_table *sgt, enum dma_data_direction direction,
+		       unsigned long attrs)
 {
 	dma_unmap_sg_attrs(dev, sgt->sgl, (int)sgt->orig_nents, direction, attrs);
 }

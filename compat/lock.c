@@ -27,7 +27,8 @@ void mmun_compat_atomic(int change)
 {
 	atomic_depth += change;
 	if (atomic_depth < 0)
-		mmun_compat_broken("a spin lock, RCU section or disabled preemption ends that never began");
+		mmun_compat_broken(
+			"a spin lock, RCU section or disabled preemption ends that never began");
 }
 
 bool mmun_compat_in_atomic(void)
@@ -43,8 +44,9 @@ void mmun_compat_non_block(int change)
 void mmun_compat_might_sleep(const char *file, int line)
 {
 	if (atomic_depth)
-		mmun_compat_bug("may sleep with a spin lock held, preemption disabled or in an RCU section",
-				file, line);
+		mmun_compat_bug(
+			"may sleep with a spin lock held, preemption disabled or in an RCU section",
+			file, line);
 	if (non_block_depth)
 		mmun_compat_bug("may sleep in a section whose callbacks must not", file, line);
 }

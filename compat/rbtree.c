@@ -77,7 +77,8 @@ void mmun_compat_rb_erase(struct rb_node *node, struct rb_root *root,
 
 	while (node->rb_left && node->rb_right)
 		rotate_up(rank(node->rb_left) > rank(node->rb_right) ? node->rb_left
-								     : node->rb_right, root);
+								     : node->rb_right,
+			  root);
 	child = node->rb_left ? node->rb_left : node->rb_right;
 	*link_of(node, root) = child;
 	if (child)
@@ -174,5 +175,5 @@ static unsigned long last_of(const struct interval_tree_node *node)
 	return node->last;
 }
 
-INTERVAL_TREE_DEFINE(struct interval_tree_node, rb, unsigned long, __subtree_last, start_of, last_of,
-		     , interval_tree);
+INTERVAL_TREE_DEFINE(struct interval_tree_node, rb, unsigned long, __subtree_last, start_of,
+		     last_of, , interval_tree);

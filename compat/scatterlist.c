@@ -55,8 +55,8 @@ static unsigned int run(struct page **pages, unsigned int nr, unsigned int max)
 	return length;
 }
 
-int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
-				      unsigned int nr, unsigned int offset, unsigned long size,
+int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages, unsigned int nr,
+				      unsigned int offset, unsigned long size,
 				      unsigned int max_segment, gfp_t gfp)
 {
 	unsigned int max = max_segment >> PAGE_SHIFT, entries = 0;
@@ -86,7 +86,8 @@ int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **page
 void __sg_page_iter_start(struct sg_page_iter *iter, struct scatterlist *sgl, unsigned int nents,
 			  unsigned long pgoffset)
 {
-	*iter = (struct sg_page_iter){ .sg = sgl, .sg_pgoffset = (unsigned int)pgoffset,
+	*iter = (struct sg_page_iter){ .sg = sgl,
+				       .sg_pgoffset = (unsigned int)pgoffset,
 				       .nents = nents };
 }
 
@@ -97,9 +98,9 @@ static bool next(struct sg_page_iter *iter, bool dma)
 	iter->step = 1;
 	while (iter->nents && iter->sg) {
 		struct scatterlist *sg = iter->sg;
-		unsigned int pages = (unsigned int)PFN_UP(
-			dma ? offset_in_page(sg->dma_address) + sg->dma_length :
-			      sg->offset + (unsigned long)sg->length);
+		unsigned int pages =
+			(unsigned int)PFN_UP(dma ? offset_in_page(sg->dma_address) + sg->dma_length
+						 : sg->offset + (unsigned long)sg->length);
 
 		if (iter->sg_pgoffset < pages)
 			return true;

@@ -28,7 +28,7 @@
 #include <linux/workqueue.h>
 
 struct task {
-	struct task_struct task;	/* first */
+	struct task_struct task; /* first */
 	struct list_head link;
 	/* A kernel thread's. */
 	int (*fn)(void *data);

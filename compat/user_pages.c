@@ -41,14 +41,14 @@ static long unlocked(unsigned long start, unsigned long nr, unsigned int gup_fla
 	return ret;
 }
 
-long (get_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
-		    struct page **pages)
+long(get_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
+		     struct page **pages)
 {
 	return locked(current->mm, start, nr, gup_flags, pages);
 }
 
-long (get_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
-			   unsigned int gup_flags, struct page **pages, int *still_locked)
+long(get_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
+			    unsigned int gup_flags, struct page **pages, int *still_locked)
 {
 	return locked(mm, start, nr, gup_flags, pages);
 }
@@ -64,14 +64,14 @@ long get_user_pages_unlocked(unsigned long start, unsigned long nr, struct page 
 	return unlocked(start, nr, gup_flags, pages);
 }
 
-long (pin_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
-		    struct page **pages)
+long(pin_user_pages)(unsigned long start, unsigned long nr, unsigned int gup_flags,
+		     struct page **pages)
 {
 	return locked(current->mm, start, nr, gup_flags | FOLL_PIN, pages);
 }
 
-long (pin_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
-			   unsigned int gup_flags, struct page **pages, int *still_locked)
+long(pin_user_pages_remote)(struct mm_struct *mm, unsigned long start, unsigned long nr,
+			    unsigned int gup_flags, struct page **pages, int *still_locked)
 {
 	return locked(mm, start, nr, gup_flags | FOLL_PIN, pages);
 }

@@ -202,6 +202,5 @@ unsigned long wait_for_completion_timeout(struct completion *x, unsigned long ti
 
 long wait_for_completion_interruptible_timeout(struct completion *x, unsigned long timeout)
 {
-	return wait_event_interruptible_timeout(x->wait, try_wait_for_completion(x),
-						(long)timeout);
+	return wait_event_interruptible_timeout(x->wait, try_wait_for_completion(x), (long)timeout);
 }

@@ -206,8 +206,7 @@ bool queue_work(struct workqueue_struct *wq, struct work_struct *work)
 	return queue(wq, work, 0);
 }
 
-bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
-			unsigned long delay)
+bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned long delay)
 {
 	return queue(wq, &work->work, delay);
 }

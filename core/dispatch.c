@@ -101,8 +101,7 @@ static void unwind(const struct mmu_notifier_range *range, const struct mmun_lis
 }
 
 /* 0: what the notifier answered is taken as done; else the section is over. */
-COLD int start_failed(const struct mmu_notifier_range *range,
-		      const struct mmun_list_node *refuser)
+COLD int start_failed(const struct mmu_notifier_range *range, const struct mmun_list_node *refuser)
 {
 	if (mmu_notifier_range_blockable(range)) {
 		mmun_misuse("invalidate_range_start failed although it may sleep; taken as done");
@@ -163,7 +162,8 @@ int mmun_start_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *ran
 
 	if (cancellable)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	ret = mmun_has_intervals(chain) ? start_intervals(chain, range) : mmun_start_list(chain, range);
+	ret = mmun_has_intervals(chain) ? start_intervals(chain, range)
+					: mmun_start_list(chain, range);
 	if (cancellable)
 		pthread_setcancelstate(cancel, NULL);
 	return ret;

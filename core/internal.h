@@ -174,8 +174,8 @@ static inline bool mmun_may_wait(struct mm_struct *mm)
  * @mn: NULL to switch @mm to interval mode only.
  * @users: 1 for mmu_notifier_get(), 0 otherwise.
  */
-int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
-			     bool take_mmap_lock, unsigned int users);
+int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock,
+			     unsigned int users);
 
 /* The release step of exit: every ->release once, then a grace period; for others until
  * @deadline (0: no limit). */
@@ -203,7 +203,6 @@ void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range
 void mmun_section_share(void);
 
 /* Exit tells them all, once.  False: the tree was being changed until @deadline. */
-bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-			    uint64_t deadline);
+bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline);
 
 #endif

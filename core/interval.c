@@ -205,8 +205,8 @@ static int start_until(struct mmu_notifier_mm *chain, struct mmu_notifier_range 
 	unsigned long number = 0;
 
 	if (mmun_likely(range->start < range->end)) {
-		number = mmun_section_open(range->mm, itree, range->start, last_of(range),
-					   deadline);
+		number =
+			mmun_section_open(range->mm, itree, range->start, last_of(range), deadline);
 		if (mmun_unlikely(!number))
 			return -ETIMEDOUT;
 		if (!call_all(itree, range, last_of(range), number)) {
@@ -235,8 +235,7 @@ void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range
 }
 
 /* At exit, before any ->release of the list. */
-bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-			    uint64_t deadline)
+bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline)
 {
 	struct mmu_notifier_range range = {
 		.mm = mm,

@@ -67,8 +67,8 @@ struct mmun_itree {
  * A section's number names it (where it is, and its serial there): never 0, odd, and
  * never the same twice.  Insertions have numbers of their own from the same set.
  */
-#define MMUN_NUMBER_PLACES 0x8000ul
-#define MMUN_PLACE_OTHER (MMUN_NUMBER_PLACES - 1)
+#define MMUN_NUMBER_PLACES   0x8000ul
+#define MMUN_PLACE_OTHER     (MMUN_NUMBER_PLACES - 1)
 #define MMUN_PLACE_INSERTION (MMUN_NUMBER_PLACES - 2)
 
 static inline unsigned long mmun_number(unsigned long serial, unsigned long place)
@@ -87,8 +87,8 @@ static inline unsigned long mmun_interval_inserted(const struct mmu_interval_not
  * the tree until mmun_section_walked().  Returns its number; 0: the tree was being
  * changed until @deadline (0: no limit), nothing is open.
  */
-unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
-				unsigned long start, unsigned long last, uint64_t deadline);
+unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree, unsigned long start,
+				unsigned long last, uint64_t deadline);
 /* Between the two the tree stays as it is.  Nobody is called and nothing is waited
  * for in between: a writer waits. */
 void mmun_section_walk(struct mmun_itree *itree, unsigned long number);

@@ -221,7 +221,8 @@ static inline unsigned long take_place(struct mmun_itree *itree, struct mmun_sec
 		mmun_store_release(&group->state[i],
 				   state | MMUN_SECTION_OPEN | MMUN_SECTION_WALKS);
 		return mmun_number(state / MMUN_SECTION_NEXT,
-				   (unsigned long)(group - itree->groups) * MMUN_GROUP_SECTIONS + i);
+				   (unsigned long)(group - itree->groups) * MMUN_GROUP_SECTIONS +
+					   i);
 	}
 	return 0;
 }
@@ -247,8 +248,8 @@ take_spare(struct mm_struct *mm, struct mmun_itree *itree, unsigned long start, 
 	return mmun_number(mmun_add_full(&itree->others.serial, 1), MMUN_PLACE_OTHER);
 }
 
-unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree,
-				unsigned long start, unsigned long last, uint64_t deadline)
+unsigned long mmun_section_open(struct mm_struct *mm, struct mmun_itree *itree, unsigned long start,
+				unsigned long last, uint64_t deadline)
 {
 	struct mmun_section_group *group =
 		&itree->groups[mmun_srcu_slot(&mm->srcu) - mm->srcu.slots];
@@ -274,8 +275,7 @@ static void end_section(struct place place, unsigned long state)
 		if (!same_section(now, state))
 			return;
 		/* S: what the section did comes before it; pairs with V. */
-	} while (!mmun_cas_full(state_of(place), &now,
-				(now | MMUN_SECTION_FLAGS) + 1));
+	} while (!mmun_cas_full(state_of(place), &now, (now | MMUN_SECTION_FLAGS) + 1));
 	if (mmun_unlikely(now & MMUN_SECTION_AWAITED))
 		mmun_futex_wake_all(futex_word(place));
 }
@@ -352,8 +352,8 @@ static bool wait_if_overlaps(const struct mmun_itree *itree, struct place place,
 
 bool mmun_sections_wait(struct mmun_itree *itree, unsigned long start, unsigned long last)
 {
-	const unsigned long places = mmun_load_full(&itree->nr_used) * (unsigned long)
-				     MMUN_GROUP_SECTIONS;
+	const unsigned long places =
+		mmun_load_full(&itree->nr_used) * (unsigned long)MMUN_GROUP_SECTIONS;
 	bool own = false;
 	unsigned int open;
 
@@ -407,8 +407,8 @@ void mmun_itree_write_end(struct mmun_itree *itree)
  * handler that can go on now; or its thread has ended. */
 void mmun_itree_back_off(struct mmun_itree *itree)
 {
-	const unsigned long places = mmun_load_full(&itree->nr_used) * (unsigned long)
-				     MMUN_GROUP_SECTIONS;
+	const unsigned long places =
+		mmun_load_full(&itree->nr_used) * (unsigned long)MMUN_GROUP_SECTIONS;
 
 	pause_on(&itree->writer, WRITER_NONE);
 	for (unsigned long i = 0; i < places; i++) {

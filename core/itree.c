@@ -115,8 +115,7 @@ void mmun_itree_add_chunk(struct mmun_itree_root *root, struct mmun_itree_chunk 
 static void put(struct mmun_itree_node *node, unsigned long slot,
 		const struct mmun_itree_entry *entry)
 {
-	memmove(&node->entry[slot + 1], &node->entry[slot],
-		(node->nr - slot) * sizeof(*entry));
+	memmove(&node->entry[slot + 1], &node->entry[slot], (node->nr - slot) * sizeof(*entry));
 	node->entry[slot] = *entry;
 	node->nr++;
 }
@@ -209,8 +208,7 @@ static void add_level(struct mmun_itree_root *root, struct path *path)
 
 void mmun_itree_insert(struct mmun_itree_root *root, struct mmun_interval_node *node)
 {
-	struct mmun_itree_entry entry = {
-		.start = node->start, .last = node->last, .below = node };
+	struct mmun_itree_entry entry = { .start = node->start, .last = node->last, .below = node };
 	struct mmun_itree_node *at, *right;
 	unsigned long slot;
 	struct path path;
@@ -368,9 +366,8 @@ static struct mmun_interval_node *settle(struct mmun_itree_cursor *cursor, unsig
 	}
 }
 
-struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root,
-					    unsigned long start, unsigned long last,
-					    struct mmun_itree_cursor *cursor)
+struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root, unsigned long start,
+					    unsigned long last, struct mmun_itree_cursor *cursor)
 {
 	if (!root->node || last < start)
 		return NULL;

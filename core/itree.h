@@ -78,9 +78,8 @@ void mmun_itree_insert(struct mmun_itree_root *root, struct mmun_interval_node *
 void mmun_itree_remove(struct mmun_itree_root *root, struct mmun_interval_node *node);
 
 /* The first one that overlaps [start, last], and the next; NULL: none. */
-struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root,
-					    unsigned long start, unsigned long last,
-					    struct mmun_itree_cursor *cursor);
+struct mmun_interval_node *mmun_itree_first(const struct mmun_itree_root *root, unsigned long start,
+					    unsigned long last, struct mmun_itree_cursor *cursor);
 struct mmun_interval_node *mmun_itree_next(struct mmun_itree_cursor *cursor);
 /* The first one that does and comes behind @node, which need not be in the tree any
  * more. */

@@ -145,8 +145,8 @@ static void wait_for_other_exit(struct mm_struct *mm, uint64_t deadline)
 
 void mmun_mm_exit(struct mm_struct *mm)
 {
-	const uint64_t deadline = mm->ops->exit_wait_ms ?
-		mmun_now() + mm->ops->exit_wait_ms * MMUN_NSEC_PER_MSEC : 0;
+	const uint64_t deadline =
+		mm->ops->exit_wait_ms ? mmun_now() + mm->ops->exit_wait_ms * MMUN_NSEC_PER_MSEC : 0;
 	unsigned int alive = MMUN_MM_ALIVE;
 
 	if (mmun_mm_is_stale(mm))

@@ -86,8 +86,7 @@ static int alloc_spares(struct spares *spares, struct mm_struct *mm, bool interv
 	return 0;
 }
 
-static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm,
-			  bool take_mmap_lock)
+static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
 {
 	if (mn && !mn->ops)
 		return -EINVAL;
@@ -211,8 +210,8 @@ static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_
 	return ret;
 }
 
-int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm,
-			     bool take_mmap_lock, unsigned int users)
+int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock,
+			     unsigned int users)
 {
 	unsigned int idle = 0;
 	int ret = mm ? check_register(mn, mm, take_mmap_lock) : -ESRCH;
@@ -291,8 +290,7 @@ static bool release(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_no
 
 /* Claims one notifier that nobody has claimed; NULL when there is none, or no lock. */
 static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-				       struct mmun_reader *reader, uint64_t deadline,
-				       bool *locked)
+				       struct mmun_reader *reader, uint64_t deadline, bool *locked)
 {
 	struct mmun_list_node *node;
 	struct mmu_notifier *mn = NULL;

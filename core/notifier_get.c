@@ -20,8 +20,8 @@
 #include "bug.h"
 
 /* The callback lives in the notifier: put has no memory to allocate. */
-_Static_assert(sizeof(struct mmun_callback) <=
-	       sizeof(((struct mmu_notifier *)0)->reserved), "callback does not fit");
+_Static_assert(sizeof(struct mmun_callback) <= sizeof(((struct mmu_notifier *)0)->reserved),
+	       "callback does not fit");
 
 static struct mmun_callback *callback_of(struct mmu_notifier *mn)
 {
@@ -84,8 +84,7 @@ static int check_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm, b
 	return 0;
 }
 
-static struct mmu_notifier *find_or_create(const struct mmu_notifier_ops *ops,
-					   struct mm_struct *mm)
+static struct mmu_notifier *find_or_create(const struct mmu_notifier_ops *ops, struct mm_struct *mm)
 {
 	struct mmu_notifier_mm *chain = mmun_chain(mm);
 	struct mmu_notifier *mn = chain ? find_get(ops, chain) : NULL;
@@ -116,8 +115,8 @@ struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops, struct
 
 static void free_after_grace_period(struct mmun_callback *callback)
 {
-	struct mmu_notifier *mn = mmun_container_of((void **)callback, struct mmu_notifier,
-						    reserved);
+	struct mmu_notifier *mn =
+		mmun_container_of((void **)callback, struct mmu_notifier, reserved);
 	struct mm_struct *mm = mn->mm;
 
 	if (mn->ops->free_notifier)

@@ -60,7 +60,8 @@ static inline int mmun_start_list(struct mmu_notifier_mm *chain, struct mmu_noti
  * Ends to all from @head on: each of them saw the start or has left, which does not take it
  * out of our way, and who has joined since stands before @head.
  */
-static inline void mmun_end_list(struct mmun_list_node *head, const struct mmu_notifier_range *range)
+static inline void mmun_end_list(struct mmun_list_node *head,
+				 const struct mmu_notifier_range *range)
 {
 	struct mmun_list_node *node, *next;
 	struct mmu_notifier *mn;
@@ -72,8 +73,7 @@ static inline void mmun_end_list(struct mmun_list_node *head, const struct mmu_n
 }
 
 /* @range->section is NULL but for the reader. */
-static inline int mmun_start_heard(struct mmu_notifier_mm *chain,
-				   struct mmu_notifier_range *range)
+static inline int mmun_start_heard(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	if (mmun_likely(range->flags & MMUN_CANCELLED_BY_NOBODY && !mmun_has_intervals(chain)))
 		return mmun_start_list(chain, range);

@@ -47,9 +47,9 @@ extern const unsigned int __rseq_size __attribute__((weak));
 
 /* Cells that a claim looks at for an owner who is gone, before it takes a new one and
  * when there is none; and the sections before a thread without a cell tries again. */
-#define FEW_TRIES 2
+#define FEW_TRIES  2
 #define MANY_TRIES 32
-#define TRY_AGAIN 10000
+#define TRY_AGAIN  10000
 
 #define CELLS_BYTES ((sizeof(struct srcu_cells) + 4095) & ~4095ul)
 
@@ -109,7 +109,9 @@ static bool have_membarrier(void)
  */
 static void barrier_by_rights(struct srcu_struct *ssp)
 {
-	const struct { long sec, nsec; } while_stores_drain = { 0, 1000000 };
+	const struct {
+		long sec, nsec;
+	} while_stores_drain = { 0, 1000000 };
 	char *page = ssp->cells->page;
 
 	(void)mmun_add_relaxed(&ssp->fallbacks, 1);
@@ -124,8 +126,7 @@ static void barrier_everywhere(struct srcu_struct *ssp)
 {
 	/* Full, for readers in shared slots. */
 	(void)mmun_add_full(&ssp->grace_periods, 0);
-	if (ssp->cells &&
-	    mmun_syscall3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
+	if (ssp->cells && mmun_syscall3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0))
 		barrier_by_rights(ssp);
 }
 
@@ -210,8 +211,8 @@ static unsigned long nr_open(const struct srcu_slot *slot, unsigned int bank)
 static unsigned long next_generation(const struct srcu_slot *slot, unsigned int bank,
 				     unsigned long elsewhere)
 {
-	unsigned long left = (mmun_load_full(&slot->opened[bank]) -
-			      mmun_load_full(&slot->closed[bank])) & HALF;
+	unsigned long left =
+		(mmun_load_full(&slot->opened[bank]) - mmun_load_full(&slot->closed[bank])) & HALF;
 
 	return ((elsewhere & ~HALF) + HALF + 1) | left;
 }

@@ -22,7 +22,7 @@
 #include <mmunotify/self.h>
 #include <mmunotify/seq.h>
 
-#define PAGE 4096UL
+#define PAGE   4096UL
 #define ROUNDS 20000UL
 
 struct cache {
@@ -45,7 +45,7 @@ static int covers(const struct cache *c, const struct mmu_notifier_range *range)
 
 static int on_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	struct cache *c = (struct cache *)mn;	/* mn is its first member */
+	struct cache *c = (struct cache *)mn; /* mn is its first member */
 
 	if (covers(c, range))
 		mmun_seq_start(&c->seq);
@@ -90,7 +90,7 @@ static unsigned long lookup(struct cache *c)
 		int may_cache = mmun_seq_begin(&c->seq, &seq);
 
 		value = walk(c);
-		if (!may_cache) {	/* a section is open: use once, keep nothing */
+		if (!may_cache) { /* a section is open: use once, keep nothing */
 			c->filled = 0;
 			c->misses++;
 			return value;

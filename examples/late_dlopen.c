@@ -19,7 +19,7 @@
 #include <mmunotify/self.h>
 
 #define NR_THREADS 3
-#define ENOUGH 100UL
+#define ENOUGH     100UL
 
 static unsigned long seen[NR_THREADS];
 static unsigned long areas[NR_THREADS];
@@ -41,8 +41,8 @@ static void *map_and_unmap(void *arg)
 	int self = (int)(long)arg;
 
 	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE,
-			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *p = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			       0);
 
 		if (p == MAP_FAILED)
 			break;

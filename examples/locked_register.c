@@ -57,7 +57,7 @@ static int driver_mmap_locked(struct driver *driver, struct mm_struct *mm)
 	driver->mn.ops = &driver_ops;
 	error = __mmu_notifier_register(&driver->mn, mm);
 	driver->subscribed = !error;
-	return error;	/* the lock is still held, on failure too */
+	return error; /* the lock is still held, on failure too */
 }
 
 int main(void)
@@ -72,7 +72,7 @@ int main(void)
 	mmap_write_lock(mm);
 	error = driver_mmap_locked(&driver, mm);
 	if (!error)
-		error = driver_mmap_locked(&driver, mm);	/* the second time it is there */
+		error = driver_mmap_locked(&driver, mm); /* the second time it is there */
 	mmap_write_unlock(mm);
 	if (error) {
 		fprintf(stderr, "cannot register: %s ('mmunotify probe' says why)\n",

@@ -25,14 +25,14 @@ static struct {
 static unsigned int nr_seen;
 
 static const char *const classes[MMUN_NR_EVENTS] = {
-	"unmap", "clear", "protection-vma", "protection-page", "soft-dirty", "release", "migrate",
-	"exclusive",
+	"unmap",      "clear",   "protection-vma", "protection-page",
+	"soft-dirty", "release", "migrate",        "exclusive",
 };
 
 static int on_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	(void)mn;
-	(void)range;	/* here a secondary MMU stops using its translations of the range */
+	(void)range; /* here a secondary MMU stops using its translations of the range */
 	return 0;
 }
 
@@ -59,7 +59,7 @@ static void change_some_memory(void)
 {
 	char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	void *volatile big;	/* or the compiler leaves malloc and free out */
+	void *volatile big; /* or the compiler leaves malloc and free out */
 
 	if (p == MAP_FAILED)
 		return;
@@ -67,7 +67,7 @@ static void change_some_memory(void)
 	mprotect(p, 8192, PROT_READ);
 	munmap(p, 1 << 20);
 	big = malloc(64 << 20);
-	free(big);	/* the C library unmaps it inside free() */
+	free(big); /* the C library unmaps it inside free() */
 }
 
 int main(void)

@@ -30,13 +30,13 @@ static struct mmu_notifier *context_alloc(struct mm_struct *mm)
 	if (!context)
 		return mmun_err_ptr(-12 /* -ENOMEM */);
 	nr_allocated++;
-	return &context->mn;	/* ops are set by mmu_notifier_get() */
+	return &context->mn; /* ops are set by mmu_notifier_get() */
 }
 
 /* Runs after a grace period, perhaps in another thread; must not sleep. */
 static void context_free(struct mmu_notifier *mn)
 {
-	free(mn);	/* the context's first member */
+	free(mn); /* the context's first member */
 	__atomic_add_fetch(&nr_freed, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -73,7 +73,7 @@ int main(void)
 	}
 	mmu_notifier_put(second);
 	mmu_notifier_put(first);
-	mmu_notifier_synchronize();	/* every ->free_notifier has run */
+	mmu_notifier_synchronize(); /* every ->free_notifier has run */
 
 	printf("%d allocated, %d freed\n", nr_allocated, nr_freed);
 	return nr_allocated == 1 && nr_freed == 1 ? 0 : 1;

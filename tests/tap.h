@@ -26,8 +26,8 @@ __attribute__((format(printf, 1, 2), unused)) static void diag(const char *forma
 	fflush(stdout);
 }
 
-__attribute__((format(printf, 4, 5), unused)) static bool
-tap_ok(bool pass, const char *file, int line, const char *format, ...)
+__attribute__((format(printf, 4, 5), unused)) static bool tap_ok(bool pass, const char *file,
+								 int line, const char *format, ...)
 {
 	char name[512];
 	va_list args;
@@ -49,17 +49,18 @@ tap_ok(bool pass, const char *file, int line, const char *format, ...)
 #define ok(condition, ...) tap_ok((condition), __FILE__, __LINE__, __VA_ARGS__)
 
 /* is(got, expected, "name", ...): integers, shows both when they differ. */
-#define is(got, expected, ...) do { \
-	long tap_got = (long)(got), tap_expected = (long)(expected); \
-	if (!ok(tap_got == tap_expected, __VA_ARGS__)) \
-		diag("got %ld, expected %ld", tap_got, tap_expected); \
-} while (0)
+#define is(got, expected, ...) \
+	do { \
+		long tap_got = (long)(got), tap_expected = (long)(expected); \
+		if (!ok(tap_got == tap_expected, __VA_ARGS__)) \
+			diag("got %ld, expected %ld", tap_got, tap_expected); \
+	} while (0)
 
 /* One test that cannot run here, with the reason. */
 __attribute__((unused)) static void skip(const char *name, const char *reason)
 {
-	printf("ok %d - %s # SKIP %s\n",
-	       __atomic_add_fetch(&tap_count, 1, __ATOMIC_SEQ_CST), name, reason);
+	printf("ok %d - %s # SKIP %s\n", __atomic_add_fetch(&tap_count, 1, __ATOMIC_SEQ_CST), name,
+	       reason);
 	fflush(stdout);
 }
 

@@ -66,17 +66,16 @@ static void emit(struct collector *collector, const struct record *record)
 
 static bool piece_is_sound(const struct ring_blob *piece)
 {
-	uint32_t limit = piece->kind == RING_BLOB_STACK ?
-			 RING_MAX_FRAMES * sizeof(struct ring_frame) : RING_MAX_TEXT;
+	uint32_t limit = piece->kind == RING_BLOB_STACK
+				 ? RING_MAX_FRAMES * sizeof(struct ring_frame)
+				 : RING_MAX_TEXT;
 
-	return piece->total && piece->total <= limit && piece->offset < piece->total &&
-	       piece->hash;
+	return piece->total && piece->total <= limit && piece->offset < piece->total && piece->hash;
 }
 
 static void take_blob(struct collector *collector, const struct ring_blob *piece)
 {
-	void **place = piece_is_sound(piece) ?
-		       key_map_place(&collector->blobs, piece->hash) : NULL;
+	void **place = piece_is_sound(piece) ? key_map_place(&collector->blobs, piece->hash) : NULL;
 	uint32_t length = piece->total - piece->offset;
 	struct blob *blob;
 
@@ -193,7 +192,9 @@ static void take_release(struct collector *collector, struct record *record)
 static void take(struct collector *collector, const struct ring_message *message)
 {
 	struct record record = {
-		.pid = message->pid, .tid = message->tid, .time = message->time,
+		.pid = message->pid,
+		.tid = message->tid,
+		.time = message->time,
 		.flags = message->flags,
 	};
 
@@ -279,9 +280,8 @@ bool collector_is_anybody_alive(struct collector *collector, uint64_t now)
 		state = state_of(collector, (pid_t)entry->key);
 		/* Released and there: exec, and the new program has not come
 		 * forward yet. */
-		if (state == PROCESS_TRACED ||
-		    (state == PROCESS_UNTRACED && process->released &&
-		     now < process->released + RELEASED_PATIENCE_NS))
+		if (state == PROCESS_TRACED || (state == PROCESS_UNTRACED && process->released &&
+						now < process->released + RELEASED_PATIENCE_NS))
 			alive = true;
 		else if (!process->released)
 			process->gone = true;
@@ -292,8 +292,9 @@ bool collector_is_anybody_alive(struct collector *collector, uint64_t now)
 void collector_finish(struct collector *collector, pid_t child, int wait_status, uint64_t now)
 {
 	const struct ring_header *header = collector->reader.ring->header;
-	struct record record = { .type = RECORD_LOST, .time = now, .pid = (uint32_t)child,
-				 .tid = (uint32_t)child };
+	struct record record = {
+		.type = RECORD_LOST, .time = now, .pid = (uint32_t)child, .tid = (uint32_t)child
+	};
 
 	record.lost.dropped = header->dropped;
 	record.lost.abandoned = header->abandoned;

@@ -47,8 +47,10 @@ static int choose_backend(const char *name, struct options *options)
 	else if (!strcmp(name, demo_vmsplice_device.name))
 		options->device = &demo_vmsplice_device;
 	else
-		return mmunotify_usage_error("demo", "there is no backend '%s', only io_uring, "
-					     "vmsplice and auto", name);
+		return mmunotify_usage_error("demo",
+					     "there is no backend '%s', only io_uring, "
+					     "vmsplice and auto",
+					     name);
 	return 0;
 }
 

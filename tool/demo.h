@@ -12,14 +12,14 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#define DEMO_PAGES 4
+#define DEMO_PAGES         4
 #define DEMO_NR_OPERATIONS 5
 
 /* What a device saw after the operation, in one direction. */
 enum demo_view {
-	DEMO_UNTESTED,	/* this device has no such direction, or the cell failed */
-	DEMO_FRESH,	/* the memory that the program sees */
-	DEMO_STALE,	/* the orphaned pages */
+	DEMO_UNTESTED, /* this device has no such direction, or the cell failed */
+	DEMO_FRESH,    /* the memory that the program sees */
+	DEMO_STALE,    /* the orphaned pages */
 };
 
 /* One sentence for a person; empty: nothing went wrong. */
@@ -27,8 +27,8 @@ struct demo_error {
 	char text[320];
 };
 
-__attribute__((format(printf, 3, 4)))
-int demo_fail(struct demo_error *error, int errnum, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int demo_fail(struct demo_error *error, int errnum,
+						    const char *format, ...);
 
 struct demo_device;
 
@@ -71,13 +71,13 @@ void demo_device_detach(struct demo_device *dev);
 struct demo_buffer {
 	unsigned char *start;
 	size_t size;
-	int memfd;	/* or -1: anonymous */
+	int memfd; /* or -1: anonymous */
 };
 
 struct demo_operation {
-	const char *name;	/* in JSON */
-	const char *title;	/* in the table */
-	bool of_file;		/* the buffer maps a memfd */
+	const char *name;  /* in JSON */
+	const char *title; /* in the table */
+	bool of_file;      /* the buffer maps a memfd */
 	/* Replace the pages behind the buffer; its addresses stay usable. */
 	int (*change)(struct demo_buffer *buffer, struct demo_error *error);
 };

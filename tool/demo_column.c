@@ -213,7 +213,8 @@ static int check_control(struct demo_device *dev, unsigned char *scratch)
 	int result = dev->ops->fetch(dev, scratch);
 
 	if (!result && !holds(scratch, dev->size, OLD))
-		result = demo_fail(dev->error, 0, "the device does not see the buffer even before "
+		result = demo_fail(dev->error, 0,
+				   "the device does not see the buffer even before "
 				   "the operation");
 	return result;
 }

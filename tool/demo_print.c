@@ -85,7 +85,8 @@ static void print_headings(FILE *out, bool delivers)
 
 	fprintf(out, "%-33s| %-22s| %s\n", "", "without a notifier", "with mmunotify");
 	fprintf(out, "%-33s| %-22s| %s\n", "what the program does", sub, sub);
-	fputs("---------------------------------+-----------------------+----------------------\n", out);
+	fputs("---------------------------------+-----------------------+----------------------\n",
+	      out);
 }
 
 static void print_failures(FILE *out, const struct demo_report *report)
@@ -113,13 +114,14 @@ static unsigned int count_tried(const struct demo_report *report, int column)
 
 static void print_verdict(FILE *out, const struct demo_report *report)
 {
-	fprintf(out, "Without a notifier %u of %u operations corrupted data silently; "
+	fprintf(out,
+		"Without a notifier %u of %u operations corrupted data silently; "
 		"with one, %u of %u.\n",
 		demo_count(report, 0, DEMO_STALE, false), count_tried(report, 0),
 		demo_count(report, 1, DEMO_STALE, false), count_tried(report, 1));
 	if (!demo_passed(report))
 		fprintf(out, "This is not the expected result (every cell STALE without, "
-			"every cell ok with).\n");
+			     "every cell ok with).\n");
 }
 
 void demo_print_table(const struct demo_report *report, FILE *out)
@@ -172,7 +174,9 @@ static void json_error(FILE *out, const char *key, const struct demo_error *erro
 static void json_cell(FILE *out, const struct demo_cell *cell, bool with_notifier)
 {
 	static const char *const views[] = {
-		[DEMO_UNTESTED] = "null", [DEMO_FRESH] = "\"fresh\"", [DEMO_STALE] = "\"stale\"",
+		[DEMO_UNTESTED] = "null",
+		[DEMO_FRESH] = "\"fresh\"",
+		[DEMO_STALE] = "\"stale\"",
 	};
 
 	fprintf(out, "{\"device_reads\":%s,\"device_writes\":%s,", views[cell->fetched],

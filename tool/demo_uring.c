@@ -67,8 +67,10 @@ static unsigned long raise_memlock(void)
 static int fail_setup(struct demo_error *error, int errnum, unsigned long limit)
 {
 	if (errnum == ENOMEM)
-		return demo_fail(error, 0, "io_uring may not lock enough memory here, the hard "
-				 "limit is %lu bytes (ulimit -H -l)", limit);
+		return demo_fail(error, 0,
+				 "io_uring may not lock enough memory here, the hard "
+				 "limit is %lu bytes (ulimit -H -l)",
+				 limit);
 	if (errnum == EPERM || errnum == EACCES || errnum == ENOSYS)
 		return demo_fail(error, errnum, "io_uring is not permitted here");
 	return demo_fail(error, errnum, "io_uring cannot be set up here");
@@ -171,7 +173,7 @@ static int uring_deliver(struct demo_device *dev, const unsigned char *in)
 	return transfer(dev, false);
 }
 
-#else	/* built without liburing: say so when asked */
+#else /* built without liburing: say so when asked */
 
 struct uring {
 	int unused;
@@ -182,19 +184,20 @@ static int uring_open(struct demo_device *dev)
 	return demo_fail(dev->error, 0, "this build is without io_uring (liburing was not found)");
 }
 
-#define uring_close NULL
-#define uring_attach NULL
-#define uring_detach NULL
-#define uring_fetch NULL
+#define uring_close   NULL
+#define uring_attach  NULL
+#define uring_detach  NULL
+#define uring_fetch   NULL
 #define uring_deliver NULL
 
 #endif
 
 const struct demo_device_ops demo_uring_device = {
 	.name = "io_uring",
-	.story = "io_uring (IORING_REGISTER_BUFFERS).  Then the\n"
-		 "program puts other pages behind the same addresses, and the device writes the buffer\n"
-		 "to a file (WRITE_FIXED) and reads a file into the buffer (READ_FIXED).",
+	.story =
+		"io_uring (IORING_REGISTER_BUFFERS).  Then the\n"
+		"program puts other pages behind the same addresses, and the device writes the buffer\n"
+		"to a file (WRITE_FIXED) and reads a file into the buffer (READ_FIXED).",
 	.delivers = true,
 	.state_size = sizeof(struct uring),
 	.open = uring_open,

@@ -16,7 +16,7 @@
 #include "demo.h"
 
 struct vmsplice {
-	int pipe[2];	/* holds the pages while attached */
+	int pipe[2]; /* holds the pages while attached */
 };
 
 static int open_pipe(int ends[2], size_t size, struct demo_error *error)
@@ -107,9 +107,10 @@ static int vmsplice_fetch(struct demo_device *dev, unsigned char *out)
 
 const struct demo_device_ops demo_vmsplice_device = {
 	.name = "vmsplice",
-	.story = "a pipe that holds its pages by reference (vmsplice).\n"
-		 "Then the program puts other pages behind the same addresses, and the pipe is read.\n"
-		 "A pipe only reads memory: the other direction is not tested.",
+	.story =
+		"a pipe that holds its pages by reference (vmsplice).\n"
+		"Then the program puts other pages behind the same addresses, and the pipe is read.\n"
+		"A pipe only reads memory: the other direction is not tested.",
 	.delivers = false,
 	.state_size = sizeof(struct vmsplice),
 	.open = vmsplice_open,

@@ -51,7 +51,7 @@ static const struct {
 } relations[] = {
 	/* The longer ones first. */
 	{ "!=", FILTER_NE }, { "<=", FILTER_LE }, { ">=", FILTER_GE },
-	{ "=", FILTER_EQ }, { "<", FILTER_LT }, { ">", FILTER_GT },
+	{ "=", FILTER_EQ },  { "<", FILTER_LT },  { ">", FILTER_GT },
 };
 
 struct parser {
@@ -92,8 +92,10 @@ static int parse_key(struct parser *parser, struct filter_term *term)
 			return 0;
 		}
 	}
-	return fail(parser, parser->at, "'%.*s' is none of op, class, range, name, size, addr, "
-		    "pid, tid, outcome", (int)length, parser->at);
+	return fail(parser, parser->at,
+		    "'%.*s' is none of op, class, range, name, size, addr, "
+		    "pid, tid, outcome",
+		    (int)length, parser->at);
 }
 
 static int parse_relation(struct parser *parser, struct filter_term *term)

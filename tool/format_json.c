@@ -126,7 +126,8 @@ static int json_record(struct sink *sink, const struct record *record)
 {
 	static const char *const types[] = {
 		[RECORD_PROCESS] = "process", [RECORD_EVENT] = "event",
-		[RECORD_RELEASE] = "release", [RECORD_LOST] = "lost", [RECORD_END] = "end",
+		[RECORD_RELEASE] = "release", [RECORD_LOST] = "lost",
+		[RECORD_END] = "end",
 	};
 	struct json_object *line;
 

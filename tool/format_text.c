@@ -35,8 +35,7 @@ static void print_stack(struct sink *sink, const struct record *record)
 	char place[2048];
 
 	for (unsigned int i = 0; i < record->event.nr_frames; i++) {
-		symbolizer_describe(sink->state, &record->event.frames[i], place,
-				    sizeof(place));
+		symbolizer_describe(sink->state, &record->event.frames[i], place, sizeof(place));
 		fprintf(sink->out, "    > %s\n", place);
 	}
 }

@@ -20,7 +20,10 @@ const char *intern_text(struct intern *intern, const char *text, size_t length);
  * hashes that processes send, pointers that a file numbers.
  */
 struct key_map {
-	struct key_entry { uint64_t key; void *value; } *entries;
+	struct key_entry {
+		uint64_t key;
+		void *value;
+	} * entries;
 	size_t nr, size;
 };
 

@@ -12,8 +12,11 @@
 /* Length of the valid UTF-8 sequence at @text, 0 if it is none. */
 static size_t utf8_sequence(const unsigned char *text)
 {
-	size_t length = *text < 0x80 ? 1 : *text >> 5 == 6 ? 2 : *text >> 4 == 14 ? 3 :
-			*text >> 3 == 30 ? 4 : 0;
+	size_t length = *text < 0x80       ? 1
+			: *text >> 5 == 6  ? 2
+			: *text >> 4 == 14 ? 3
+			: *text >> 3 == 30 ? 4
+					   : 0;
 	uint32_t c;
 
 	if (length <= 1)
@@ -25,7 +28,9 @@ static size_t utf8_sequence(const unsigned char *text)
 		c = c << 6 | (text[i] & 0x3f);
 	}
 	/* Longer than needed, a surrogate, or beyond the last character. */
-	if (c < (length == 2 ? 0x80u : length == 3 ? 0x800u : 0x10000u) ||
+	if (c < (length == 2   ? 0x80u
+		 : length == 3 ? 0x800u
+			       : 0x10000u) ||
 	    (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
 		return 0;
 	return length;
@@ -56,8 +61,7 @@ void json_add_text(struct json_object *object, const char *key, const char *text
 			at++;
 		}
 	}
-	json_object_object_add(object, key,
-			       json_object_new_string_len(valid, (int)(to - valid)));
+	json_object_object_add(object, key, json_object_new_string_len(valid, (int)(to - valid)));
 	free(valid);
 }
 
@@ -79,7 +83,7 @@ int json_print_line(FILE *out, struct json_object *object)
 	const char *text;
 
 	text = json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN |
-					      JSON_C_TO_STRING_NOSLASHESCAPE);
+							      JSON_C_TO_STRING_NOSLASHESCAPE);
 	if (text) {
 		fputs(text, out);
 		putc('\n', out);

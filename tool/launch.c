@@ -63,8 +63,8 @@ static int search_path(struct launch *launch, const char *name)
 	for (;; at = end + 1) {
 		end = strchrnul(at, ':');
 		/* An empty element is the current directory. */
-		result = end == at ? try_path(launch, ".", 1, name) :
-				     try_path(launch, at, (size_t)(end - at), name);
+		result = end == at ? try_path(launch, ".", 1, name)
+				   : try_path(launch, at, (size_t)(end - at), name);
 		if (!result)
 			return 0;
 		if (result == EACCES)
@@ -108,13 +108,13 @@ static int check_rights(const char *path)
 		return 0;
 	if (file.st_mode & S_ISUID && file.st_uid != getuid())
 		return cannot(path, "it is a set-user-ID program, into which no library can be "
-			      "preloaded; run it as its owner");
+				    "preloaded; run it as its owner");
 	if (file.st_mode & S_ISGID && file.st_mode & S_IXGRP && file.st_gid != getgid())
 		return cannot(path, "it is a set-group-ID program, into which no library can be "
-			      "preloaded");
+				    "preloaded");
 	if (getuid() && getxattr(path, "security.capability", NULL, 0) > 0)
 		return cannot(path, "it has file capabilities, so no library can be preloaded; "
-			      "run it as root");
+				    "run it as root");
 	return 0;
 }
 
@@ -133,7 +133,7 @@ static int read_interpreter(int fd, const Elf64_Ehdr *header, char *out, size_t 
 			continue;
 		if (!segment.p_filesz || segment.p_filesz >= size ||
 		    pread(fd, out, segment.p_filesz, (off_t)segment.p_offset) !=
-		    (ssize_t)segment.p_filesz)
+			    (ssize_t)segment.p_filesz)
 			return -EINVAL;
 		out[segment.p_filesz] = '\0';
 		return 0;
@@ -146,7 +146,8 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header)
 	char interpreter[PATH_MAX], sentence[PATH_MAX + 128];
 
 	if (header->e_ident[EI_CLASS] != ELFCLASS64)
-		return cannot(path, "it is a 32-bit program, and mmunotify is built for 64-bit ones");
+		return cannot(path,
+			      "it is a 32-bit program, and mmunotify is built for 64-bit ones");
 	if (header->e_machine != EM_X86_64)
 		return cannot(path, "it is built for another processor");
 	if (header->e_phentsize != sizeof(Elf64_Phdr) ||
@@ -154,9 +155,10 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header)
 		return cannot(path, "its program headers are damaged");
 	if (!*interpreter)
 		return cannot(path, "it is statically linked: no library can be preloaded, and its "
-			      "system calls do not pass the C library");
+				    "system calls do not pass the C library");
 	if (strstr(interpreter, "ld-musl"))
-		return cannot(path, "it uses the C library musl; only programs of the GNU C library "
+		return cannot(path,
+			      "it uses the C library musl; only programs of the GNU C library "
 			      "can be watched");
 	if (access(interpreter, F_OK) < 0) {
 		snprintf(sentence, sizeof(sentence), "its dynamic linker %s is not there",
@@ -164,8 +166,10 @@ static int check_elf(const char *path, int fd, const Elf64_Ehdr *header)
 		return cannot(path, sentence);
 	}
 	if (!strstr(interpreter, "ld-linux-x86-64.so")) {
-		snprintf(sentence, sizeof(sentence), "its dynamic linker %s is not that of the GNU "
-			 "C library", interpreter);
+		snprintf(sentence, sizeof(sentence),
+			 "its dynamic linker %s is not that of the GNU "
+			 "C library",
+			 interpreter);
 		return cannot(path, sentence);
 	}
 	return 0;
@@ -252,12 +256,13 @@ int launch_find_library(struct launch *launch)
 		    !take_library(launch, "%s/mmunotify/mmunotify-trace.so",
 				  TRACE_PREFIX "/" TRACE_LIBDIR)) {
 			mmunotify_error(speaker, "mmunotify-trace.so is not installed; "
-					"MMUNOTIFY_TRACE_LIBRARY can name it");
+						 "MMUNOTIFY_TRACE_LIBRARY can name it");
 			return MMUNOTIFY_EXIT_TOOL;
 		}
 	}
 	if (strpbrk(launch->library, " :")) {
-		mmunotify_error(speaker, "%s: LD_PRELOAD cannot name a path with a space or a colon",
+		mmunotify_error(speaker,
+				"%s: LD_PRELOAD cannot name a path with a space or a colon",
 				launch->library);
 		return MMUNOTIFY_EXIT_TOOL;
 	}

@@ -20,7 +20,8 @@ struct command {
 };
 
 static const struct command commands[] = {
-	{ "trace", mmunotify_cmd_trace, "run a program and print each change of its address space" },
+	{ "trace", mmunotify_cmd_trace,
+	  "run a program and print each change of its address space" },
 	{ "replay", mmunotify_cmd_replay, "print a recording made by trace -o" },
 	{ "probe", mmunotify_cmd_probe, "list the event sources and whether they work here" },
 	{ "demo", mmunotify_cmd_demo, "show stale registrations on the real kernel, and the cure" },
@@ -36,7 +37,8 @@ static void print_help(FILE *out)
 		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
 	fputs("  help     explain a command: mmunotify help COMMAND\n\n"
 	      "      --help     print this text\n"
-	      "      --version  print the version\n", out);
+	      "      --version  print the version\n",
+	      out);
 }
 
 static const struct command *find_command(const char *name)
@@ -74,7 +76,8 @@ int mmunotify_usage_error(const char *command, const char *format, ...)
 	va_start(args, format);
 	report(command, format, args);
 	va_end(args);
-	fprintf(stderr, "Try 'mmunotify %s%s--help'.\n", command ? command : "", command ? " " : "");
+	fprintf(stderr, "Try 'mmunotify %s%s--help'.\n", command ? command : "",
+		command ? " " : "");
 	return MMUNOTIFY_EXIT_USAGE;
 }
 
@@ -91,7 +94,7 @@ static int help(int argc, char **argv)
 	if (!command)
 		return mmunotify_usage_error(NULL, "there is no command '%s'", argv[1]);
 	help_argv[0] = argv[1];
-	help_argv[1] = (char []){ "--help" };
+	help_argv[1] = (char[]){ "--help" };
 	help_argv[2] = NULL;
 	return command->run(2, help_argv);
 }

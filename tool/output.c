@@ -28,7 +28,9 @@ static int take_filter(struct output_options *options, const char *command)
 static int take_time(struct output_options *options, const char *command)
 {
 	static const char *const styles[] = {
-		[TIME_RELATIVE] = "relative", [TIME_ABSOLUTE] = "absolute", [TIME_NONE] = "none",
+		[TIME_RELATIVE] = "relative",
+		[TIME_ABSOLUTE] = "absolute",
+		[TIME_NONE] = "none",
 	};
 
 	for (int style = 0; style < 3; style++) {
@@ -100,7 +102,10 @@ int sink_open(struct sink *sink, enum output_format format, const struct output_
 	};
 
 	*sink = (struct sink){
-		.ops = formats[format], .options = options, .out = out, .header = *header,
+		.ops = formats[format],
+		.options = options,
+		.out = out,
+		.header = *header,
 	};
 	return sink->ops->open(sink, header);
 }
@@ -124,7 +129,7 @@ int sink_close(struct sink *sink)
 void output_time(const struct sink *sink, uint64_t time, int digits, char *out, size_t size)
 {
 	static const uint64_t units[] = { 1000000000, 100000000, 10000000, 1000000, 100000,
-					  10000, 1000, 100, 10, 1 };
+					  10000,      1000,      100,      10,      1 };
 	uint64_t since = time - sink->header.start_monotonic;
 	const char *sign = "";
 
@@ -137,8 +142,8 @@ void output_time(const struct sink *sink, uint64_t time, int digits, char *out, 
 		sign = "-";
 		since = -since;
 	}
-	snprintf(out, size, "%s%llu.%0*llu", sign, (unsigned long long)(since / 1000000000),
-		 digits, (unsigned long long)(since % 1000000000 / units[digits]));
+	snprintf(out, size, "%s%llu.%0*llu", sign, (unsigned long long)(since / 1000000000), digits,
+		 (unsigned long long)(since % 1000000000 / units[digits]));
 }
 
 void output_size(uint64_t bytes, char *out, size_t size)

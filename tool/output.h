@@ -34,16 +34,21 @@ struct output_options {
 #define OUTPUT_SHORT_OPTIONS "ko:qh"
 #define OUTPUT_LONG_OPTIONS \
 	{ "output", required_argument, NULL, 'o' }, \
-	{ "text", no_argument, NULL, OUTPUT_OPTION_TEXT }, \
-	{ "json", no_argument, NULL, OUTPUT_OPTION_JSON }, \
-	{ "summary", no_argument, NULL, OUTPUT_OPTION_SUMMARY }, \
-	{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER }, \
-	{ "time", required_argument, NULL, OUTPUT_OPTION_TIME }, \
-	{ "stacks", no_argument, NULL, 'k' }, \
-	{ "quiet", no_argument, NULL, 'q' }
+		{ "text", no_argument, NULL, OUTPUT_OPTION_TEXT }, \
+		{ "json", no_argument, NULL, OUTPUT_OPTION_JSON }, \
+		{ "summary", no_argument, NULL, OUTPUT_OPTION_SUMMARY }, \
+		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER }, \
+		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME }, \
+		{ "stacks", no_argument, NULL, 'k' }, \
+	{ \
+		"quiet", no_argument, NULL, 'q' \
+	}
 
 enum {
-	OUTPUT_OPTION_TEXT = 256, OUTPUT_OPTION_JSON, OUTPUT_OPTION_SUMMARY, OUTPUT_OPTION_FILTER,
+	OUTPUT_OPTION_TEXT = 256,
+	OUTPUT_OPTION_JSON,
+	OUTPUT_OPTION_SUMMARY,
+	OUTPUT_OPTION_FILTER,
 	OUTPUT_OPTION_TIME,
 	/* The first one free for a command's own. */
 	OUTPUT_OPTION_NEXT

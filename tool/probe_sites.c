@@ -26,7 +26,9 @@
 enum state { REDIRECTED, OTHER, LEFT, NR_STATES };
 
 static const char *const states[] = {
-	[REDIRECTED] = "redirected", [OTHER] = "other", [LEFT] = "left",
+	[REDIRECTED] = "redirected",
+	[OTHER] = "other",
+	[LEFT] = "left",
 };
 
 struct site {
@@ -136,8 +138,8 @@ static void print_site(const struct site *site, const char *indent)
 
 static void print_object(const struct object *object, bool verbose)
 {
-	printf("  %s: %u redirected, %u other, %u left\n", object->path,
-	       object->counts[REDIRECTED], object->counts[OTHER], object->counts[LEFT]);
+	printf("  %s: %u redirected, %u other, %u left\n", object->path, object->counts[REDIRECTED],
+	       object->counts[OTHER], object->counts[LEFT]);
 	for (size_t i = 0; i < object->nr_sites; i++)
 		if (verbose || object->sites[i].state == LEFT)
 			print_site(&object->sites[i], "    ");
@@ -208,7 +210,9 @@ static struct json_object *program_object(const struct program *program, bool ve
 static struct site site_of(const struct mmun_site_info *info)
 {
 	return (struct site){
-		.state = info->redirected ? REDIRECTED : info->harmless ? OTHER : LEFT,
+		.state = info->redirected ? REDIRECTED
+			 : info->harmless ? OTHER
+					  : LEFT,
 		.nr = info->nr,
 		.offset = info->offset,
 		.function = copy(info->function),
@@ -228,8 +232,8 @@ static int take_own_site(const char *path, const struct mmun_site_info *info, vo
 {
 	struct program *program = arg;
 	struct site site = site_of(info);
-	struct object *object = program->nr_objects ?
-		&program->objects[program->nr_objects - 1] : NULL;
+	struct object *object = program->nr_objects ? &program->objects[program->nr_objects - 1]
+						    : NULL;
 
 	if (!object || strcmp(object->path, path))
 		object = add_object(program, path);

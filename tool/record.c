@@ -23,7 +23,7 @@ static const unsigned char magic[8] = { 0x89, 'M', 'M', 'U', 'N', '\r', '\n', 0x
 #define FRAME_HEADER 0
 #define FRAME_STRING 64
 
-#define MAX_BODY 8192
+#define MAX_BODY   8192
 #define MAX_STRING (MAX_BODY - 64)
 
 static const char *const event_names[] = {
@@ -38,18 +38,12 @@ static const char *const event_names[] = {
 };
 
 static const char *const kind_names[NR_MAPPING_KINDS] = {
-	[MAPPING_UNKNOWN] = "unknown",
-	[MAPPING_NONE] = "nothing",
-	[MAPPING_ANONYMOUS] = "anonymous",
-	[MAPPING_HEAP] = "heap",
-	[MAPPING_STACK] = "stack",
-	[MAPPING_THREAD_STACK] = "thread-stack",
-	[MAPPING_FILE] = "file",
-	[MAPPING_MEMFD] = "memfd",
-	[MAPPING_SYSV] = "sysv",
-	[MAPPING_SHARED_ANONYMOUS] = "shared-anonymous",
-	[MAPPING_SPECIAL] = "special",
-	[MAPPING_ALL] = "all",
+	[MAPPING_UNKNOWN] = "unknown",     [MAPPING_NONE] = "nothing",
+	[MAPPING_ANONYMOUS] = "anonymous", [MAPPING_HEAP] = "heap",
+	[MAPPING_STACK] = "stack",         [MAPPING_THREAD_STACK] = "thread-stack",
+	[MAPPING_FILE] = "file",           [MAPPING_MEMFD] = "memfd",
+	[MAPPING_SYSV] = "sysv",           [MAPPING_SHARED_ANONYMOUS] = "shared-anonymous",
+	[MAPPING_SPECIAL] = "special",     [MAPPING_ALL] = "all",
 };
 
 const char *record_event_name(unsigned int event)

@@ -38,7 +38,7 @@ struct record {
 	uint32_t pid, tid;
 	/* CLOCK_MONOTONIC of the traced machine, ns. */
 	uint64_t time;
-	unsigned int flags;		/* RING_* */
+	unsigned int flags; /* RING_* */
 	union {
 		struct {
 			uint32_t ppid;

@@ -18,9 +18,7 @@ static const char help_text[] =
 	"Usage: mmunotify replay [OPTION...] FILE\n"
 	"\n"
 	"Print a recording made by mmunotify trace -o; - is standard input.\n"
-	"\n"
-	OUTPUT_HELP
-	"  -h, --help          print this text\n"
+	"\n" OUTPUT_HELP "  -h, --help          print this text\n"
 	"\n"
 	"Exit status: 0; 1 the recording is damaged (what is readable is printed first);\n"
 	"2 wrong usage, or a file that cannot be read or written.\n";
@@ -82,8 +80,8 @@ static int copy(struct record_reader *reader, struct sink *sink, const char *pat
 	return MMUNOTIFY_EXIT_FAILED;
 }
 
-static int replay(const struct output_options *options, enum output_format format,
-		  const char *path, FILE *in, FILE *out)
+static int replay(const struct output_options *options, enum output_format format, const char *path,
+		  FILE *in, FILE *out)
 {
 	struct intern *intern = intern_new();
 	struct record_reader reader;

@@ -114,9 +114,8 @@ bool ring_read(struct ring_reader *reader, struct ring_message *out)
 
 		if (state == ring_state(pos, RING_PHASE_FULL, 0)) {
 			*out = slot->message;
-			mmun_store_release(&slot->state,
-					   ring_state(ring_pos(pos + ring->mask + 1),
-						      RING_PHASE_FREE, 0));
+			mmun_store_release(&slot->state, ring_state(ring_pos(pos + ring->mask + 1),
+								    RING_PHASE_FREE, 0));
 			advance(ring);
 			return true;
 		}

@@ -30,16 +30,16 @@
 
 #include <atomic.h>
 
-#define RING_MAGIC 0x676e697272756d6dull
+#define RING_MAGIC   0x676e697272756d6dull
 #define RING_VERSION 1u
 
 /* The memory's name; producers check it before they open what the environment names. */
 #define RING_NAME "mmunotify-ring"
-#define RING_ENV "MMUNOTIFY_TRACE_RING"
+#define RING_ENV  "MMUNOTIFY_TRACE_RING"
 
-#define RING_MIN_SLOTS 8u
+#define RING_MIN_SLOTS     8u
 #define RING_DEFAULT_BYTES (4ul << 20)
-#define RING_MAX_BYTES (1ul << 30)
+#define RING_MAX_BYTES     (1ul << 30)
 
 enum ring_message_type {
 	RING_EVENT = 1,
@@ -70,13 +70,13 @@ enum mapping_kind {
 enum ring_blob_kind { RING_BLOB_TEXT = 1, RING_BLOB_STACK };
 
 #define RING_MAX_FRAMES 24
-#define RING_MAX_TEXT 1024
+#define RING_MAX_TEXT   1024
 
 /* Flags of events. */
 #define RING_UNCHANGED (1u << 0)
 /* More than one mapping lay in the range; the first one is named. */
 #define RING_MORE_MAPPINGS (1u << 1)
-#define RING_PINNED_SAFE (1u << 2)
+#define RING_PINNED_SAFE   (1u << 2)
 /* The operation's result is known. */
 #define RING_HAS_RESULT (1u << 3)
 /* Of processes: the start of a program, not of a fork. */
@@ -144,8 +144,8 @@ _Static_assert(sizeof(struct ring_slot) == 128, "two cache lines");
 
 /* What the tool wants of the traced processes. */
 #define RING_WANT_STACKS (1u << 0)
-#define RING_FOLLOW (1u << 1)
-#define RING_STRICT (1u << 2)
+#define RING_FOLLOW      (1u << 1)
+#define RING_STRICT      (1u << 2)
 
 struct ring_header {
 	uint64_t magic;

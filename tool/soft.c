@@ -109,7 +109,8 @@ static void parse_option(struct arguments *arguments, int option)
 	switch (option) {
 	case 'e':
 		if (arguments->commands)
-			arguments->status = mmunotify_usage_error("soft",
+			arguments->status = mmunotify_usage_error(
+				"soft",
 				"--execute is given twice; separate commands with semicolons");
 		arguments->commands = optarg;
 		break;
@@ -127,8 +128,8 @@ static void parse_option(struct arguments *arguments, int option)
 		break;
 	case 't':
 		if (!parse_timeout(optarg, &arguments->options.timeout))
-			arguments->status = mmunotify_usage_error("soft",
-				"'%s' is no number of seconds from 1 to 86400", optarg);
+			arguments->status = mmunotify_usage_error(
+				"soft", "'%s' is no number of seconds from 1 to 86400", optarg);
 		break;
 	case 'l':
 		list_commands();
@@ -168,8 +169,8 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 	if (!arguments->commands && optind == argc)
 		arguments->status = mmunotify_usage_error("soft", "a script is missing");
 	else if (optind + !arguments->commands < argc)
-		arguments->status = mmunotify_usage_error("soft",
-			"'%s' is one argument too many", argv[optind + !arguments->commands]);
+		arguments->status = mmunotify_usage_error("soft", "'%s' is one argument too many",
+							  argv[optind + !arguments->commands]);
 }
 
 static int play(const struct arguments *arguments, const char *name)

@@ -37,8 +37,8 @@ static int compare(struct soft_call *call, const char *data, const struct soft_b
 		describe(bytes->data, bytes, wanted, sizeof(wanted));
 		return soft_fail(call, "%s was expected, but %s is there", wanted, got);
 	}
-	soft_say(call->world, SOFT_SAY_EVENT, "value", SOFT_FIELDS(SOFT_TEXT("value", got)),
-		 "= %s", got);
+	soft_say(call->world, SOFT_SAY_EVENT, "value", SOFT_FIELDS(SOFT_TEXT("value", got)), "= %s",
+		 got);
 	return 0;
 }
 
@@ -94,8 +94,7 @@ static int read_with(struct soft_call *call, reader *operation)
 	}
 	ret = operation(task->mm, address, buffer, bytes.length, &fault);
 	soft_task_leave(call, task);
-	ret = ret ? faulted(call, ret, &fault)
-		  : compare(call, buffer, &bytes, call->arg[2].given);
+	ret = ret ? faulted(call, ret, &fault) : compare(call, buffer, &bytes, call->arg[2].given);
 	free(buffer);
 	return ret;
 }
@@ -300,8 +299,8 @@ int soft_run_fsync(struct soft_call *call)
 
 /* Devices of every kind. */
 
-static int access_device(struct soft_call *call, struct soft_symbol *symbol,
-			 unsigned long address, char *data, size_t length, bool write)
+static int access_device(struct soft_call *call, struct soft_symbol *symbol, unsigned long address,
+			 char *data, size_t length, bool write)
 {
 	int ret;
 
@@ -341,9 +340,8 @@ int soft_run_store(struct soft_call *call)
 	struct soft_bytes bytes;
 	unsigned long address;
 
-	if (!soft_value(call, &call->arg[1], &address) ||
-	    !soft_bytes(call, &call->arg[2], &bytes))
+	if (!soft_value(call, &call->arg[1], &address) || !soft_bytes(call, &call->arg[2], &bytes))
 		return SOFT_OUTCOME_FAILED;
-	return access_device(call, call->arg[0].symbol, address,
-			     (char *)(uintptr_t)bytes.data, bytes.length, true);
+	return access_device(call, call->arg[0].symbol, address, (char *)(uintptr_t)bytes.data,
+			     bytes.length, true);
 }

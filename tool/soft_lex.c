@@ -59,8 +59,8 @@ void soft_complain(const struct soft_script *script, unsigned int line, unsigned
 
 static int peek(const struct soft_lexer *lexer)
 {
-	return lexer->at < lexer->script->length ?
-	       (unsigned char)lexer->script->source[lexer->at] : EOF;
+	return lexer->at < lexer->script->length ? (unsigned char)lexer->script->source[lexer->at]
+						 : EOF;
 }
 
 static void skip_blanks(struct soft_lexer *lexer)

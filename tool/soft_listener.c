@@ -47,11 +47,14 @@ unsigned long soft_listener_counter(const struct soft_symbol *symbol, unsigned l
 static const char *class_name(enum mmu_notifier_event event)
 {
 	static const char *const names[MMUN_NR_EVENTS] = {
-		[MMU_NOTIFY_UNMAP] = "unmap", [MMU_NOTIFY_CLEAR] = "clear",
+		[MMU_NOTIFY_UNMAP] = "unmap",
+		[MMU_NOTIFY_CLEAR] = "clear",
 		[MMU_NOTIFY_PROTECTION_VMA] = "protect",
 		[MMU_NOTIFY_PROTECTION_PAGE] = "protect-page",
-		[MMU_NOTIFY_SOFT_DIRTY] = "soft-dirty", [MMU_NOTIFY_RELEASE] = "release",
-		[MMU_NOTIFY_MIGRATE] = "migrate", [MMU_NOTIFY_EXCLUSIVE] = "exclusive",
+		[MMU_NOTIFY_SOFT_DIRTY] = "soft-dirty",
+		[MMU_NOTIFY_RELEASE] = "release",
+		[MMU_NOTIFY_MIGRATE] = "migrate",
+		[MMU_NOTIFY_EXCLUSIVE] = "exclusive",
 	};
 
 	return names[event];
@@ -66,12 +69,11 @@ static void say_section(struct soft_listener *listener, const char *type,
 
 	soft_say(listener->world, SOFT_SAY_EVENT, type,
 		 SOFT_FIELDS(SOFT_TEXT("notifier", listener->name),
-			     SOFT_TEXT("task", listener->task),
-			     SOFT_ADDRESS("start", range->start), SOFT_ADDRESS("end", range->end),
+			     SOFT_TEXT("task", listener->task), SOFT_ADDRESS("start", range->start),
+			     SOFT_ADDRESS("end", range->end),
 			     SOFT_TEXT("class", class_name(range->event)),
 			     SOFT_TEXT("operation", operation), SOFT_BOOL("blockable", blockable),
-			     SOFT_BOOL("unchanged", unchanged),
-			     SOFT_BOOL("refused", more[0] != 0)),
+			     SOFT_BOOL("unchanged", unchanged), SOFT_BOOL("refused", more[0] != 0)),
 		 "%s on %s: %-5s 0x%lx-0x%lx %s by %s%s%s%s", listener->name, listener->task, type,
 		 range->start, range->end, class_name(range->event), operation,
 		 blockable ? "" : ", must not sleep", unchanged ? ", nothing changed" : "", more);

@@ -49,10 +49,12 @@ static int leave_with_address(struct soft_call *call, struct soft_task *task,
 
 static int map_flags(const struct soft_call *call)
 {
-	static const struct { int keyword, flag; } flags[] = {
-		{ SOFT_MAP_FIXED, MAP_FIXED }, { SOFT_MAP_NOREPLACE, MAP_FIXED_NOREPLACE },
+	static const struct {
+		int keyword, flag;
+	} flags[] = {
+		{ SOFT_MAP_FIXED, MAP_FIXED },         { SOFT_MAP_NOREPLACE, MAP_FIXED_NOREPLACE },
 		{ SOFT_MAP_GROWSDOWN, MAP_GROWSDOWN }, { SOFT_MAP_POPULATE, MAP_POPULATE },
-		{ SOFT_MAP_LOCKED, MAP_LOCKED }, { SOFT_MAP_NORESERVE, MAP_NORESERVE },
+		{ SOFT_MAP_LOCKED, MAP_LOCKED },       { SOFT_MAP_NORESERVE, MAP_NORESERVE },
 	};
 	int ret = call->keyword[SOFT_MAP_SHARED].given ? MAP_SHARED : MAP_PRIVATE;
 
@@ -164,8 +166,8 @@ int soft_run_protect(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_mprotect(task->mm, value[0], value[1],
-						    (int)call->arg[3].number));
+	return leave(call, task,
+		     mmun_soft_mprotect(task->mm, value[0], value[1], (int)call->arg[3].number));
 }
 
 int soft_run_advise(struct soft_call *call)
@@ -175,8 +177,8 @@ int soft_run_advise(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_madvise(task->mm, value[0], value[1],
-						   (int)call->arg[3].number));
+	return leave(call, task,
+		     mmun_soft_madvise(task->mm, value[0], value[1], (int)call->arg[3].number));
 }
 
 int soft_run_remap_file_pages(struct soft_call *call)
@@ -186,8 +188,8 @@ int soft_run_remap_file_pages(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_remap_file_pages(task->mm, value[0], value[1], 0,
-							    value[2], 0));
+	return leave(call, task,
+		     mmun_soft_remap_file_pages(task->mm, value[0], value[1], 0, value[2], 0));
 }
 
 int soft_run_heap(struct soft_call *call)

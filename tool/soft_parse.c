@@ -101,8 +101,9 @@ static bool is_name(const char *text)
 
 static bool is_reserved(const char *name)
 {
-	static const char *const words[] = { "any", "stats", "maps", "locks", "pagemap",
-					     "waiting" };
+	static const char *const words[] = {
+		"any", "stats", "maps", "locks", "pagemap", "waiting"
+	};
 	int outcome;
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -120,8 +121,10 @@ static int declare(struct parser *p, enum soft_kind kind, struct soft_arg *arg)
 		return complain(p, arg->column, "here a name for a %s is expected, not '%s'",
 				soft_kind_name(kind), token_name(p));
 	if (!is_name(name) || is_reserved(name))
-		return complain(p, arg->column, "'%s' cannot be a name: letters, digits and _, "
-				"and no word of the language", name);
+		return complain(p, arg->column,
+				"'%s' cannot be a name: letters, digits and _, "
+				"and no word of the language",
+				name);
 	symbol = find_symbol(p, name, p->token.length);
 	if (symbol)
 		return complain(p, arg->column, "'%s' is a %s since line %u already", name,
@@ -181,7 +184,10 @@ static int parse_symbol(struct parser *p, char letter, struct soft_arg *arg)
 
 static int scale(const char *suffix, unsigned int *shift)
 {
-	static const struct { const char *suffix; unsigned int shift; } scales[] = {
+	static const struct {
+		const char *suffix;
+		unsigned int shift;
+	} scales[] = {
 		{ "", 0 }, { "p", 12 }, { "k", 10 }, { "K", 10 }, { "M", 20 }, { "G", 30 },
 	};
 
@@ -203,8 +209,10 @@ static int parse_number(struct parser *p, const char *text, unsigned int column,
 	errno = 0;
 	*number = strtoul(text, &end, text[0] == '0' && text[1] == 'x' ? 16 : 10);
 	if (end == text || scale(end, &shift))
-		return complain(p, column, "'%s' is no number: 4096, 0x1000, 4k, 2M, 1G, or 3p "
-				"for three pages", text);
+		return complain(p, column,
+				"'%s' is no number: 4096, 0x1000, 4k, 2M, 1G, or 3p "
+				"for three pages",
+				text);
 	if (errno || (*number << shift) >> shift != *number)
 		return complain(p, column, "'%s' does not fit into 64 bits", text);
 	*number <<= shift;
@@ -220,8 +228,10 @@ static int parse_term(struct parser *p, const char *text, unsigned int column,
 		return 0;
 	term->symbol = find_symbol(p, text, strlen(text));
 	if (!term->symbol)
-		return complain(p, column, is_name(text) ? "there is no '%s' yet" :
-				"'%s' is neither a number nor a name", text);
+		return complain(p, column,
+				is_name(text) ? "there is no '%s' yet"
+					      : "'%s' is neither a number nor a name",
+				text);
 	if (term->symbol->kind != SOFT_VALUE && term->symbol->kind != SOFT_CONTEXT)
 		return complain(p, column, "'%s' is a %s (line %u) and has no value", text,
 				soft_kind_name(term->symbol->kind), term->symbol->line);
@@ -256,7 +266,8 @@ static int parse_sum(struct parser *p, struct soft_arg *arg)
 static int parse_text(struct parser *p, struct soft_arg *arg)
 {
 	if (p->token.type != SOFT_STRING)
-		return complain(p, arg->column, "here a text in double quotes is expected, not '%s'",
+		return complain(p, arg->column,
+				"here a text in double quotes is expected, not '%s'",
 				token_name(p));
 	arg->length = p->token.length;
 	arg->bytes = malloc(arg->length + 1);
@@ -369,7 +380,7 @@ static const char *parse_literal(struct parser *p, const struct soft_syntax *syn
 
 	if (p->token.type == SOFT_STRING || strlen(is) != length || strncmp(is, word, length)) {
 		(void)complain(p, p->token.column, "here '%.*s' is expected, not '%s': %s %s",
-			 (int)length, word, is, syntax->name, syntax->usage);
+			       (int)length, word, is, syntax->name, syntax->usage);
 		return NULL;
 	}
 	return advance(p) ? NULL : end + 1;
@@ -377,8 +388,8 @@ static const char *parse_literal(struct parser *p, const struct soft_syntax *syn
 
 static bool may_stop(const struct parser *p, const struct soft_statement *statement)
 {
-	return at_end(p) || (p->token.type == SOFT_WORD &&
-			     keyword_index(statement->syntax, p->token.text) >= 0);
+	return at_end(p) ||
+	       (p->token.type == SOFT_WORD && keyword_index(statement->syntax, p->token.text) >= 0);
 }
 
 static int parse_pattern(struct parser *p, struct soft_statement *statement)
@@ -413,7 +424,8 @@ static const struct soft_syntax *find_command(const char *first, const char *sec
 	for (const struct soft_syntax *syntax = soft_commands; syntax->name; syntax++) {
 		if (strncmp(syntax->name, first, length))
 			continue;
-		if (second ? syntax->name[length] == ' ' && !strcmp(syntax->name + length + 1, second)
+		if (second ? syntax->name[length] == ' ' &&
+				     !strcmp(syntax->name + length + 1, second)
 			   : !syntax->name[length])
 			return syntax;
 	}
@@ -424,8 +436,10 @@ static const struct soft_syntax *find_command(const char *first, const char *sec
 static int parse_expect(struct parser *p, struct soft_statement *statement)
 {
 	if (p->token.type != SOFT_WORD)
-		return complain(p, p->token.column, "here an outcome (SIGSEGV, ENOMEM, again...) "
-				"or what is to be looked at is expected, not '%s'", token_name(p));
+		return complain(p, p->token.column,
+				"here an outcome (SIGSEGV, ENOMEM, again...) "
+				"or what is to be looked at is expected, not '%s'",
+				token_name(p));
 	if (soft_outcome_find(p->token.text, &statement->expected)) {
 		statement->expects = true;
 		return advance(p);

@@ -131,13 +131,15 @@ static void maps_after(struct soft_world *world)
 static int make_machine(struct soft_call *call)
 {
 	struct mmun_soft_params params = {
-		.violation = soft_violation, .violation_arg = call->world,
+		.violation = soft_violation,
+		.violation_arg = call->world,
 	};
 
 	if (call->world->soft || call->statement->syntax->run == soft_run_machine)
 		return 0;
-	return mmun_soft_create(&params, &call->world->soft) ?
-	       soft_break(call, "the machine cannot be made: out of memory") : 0;
+	return mmun_soft_create(&params, &call->world->soft)
+		       ? soft_break(call, "the machine cannot be made: out of memory")
+		       : 0;
 }
 
 static int run_statement(struct soft_thread *thread, const struct soft_statement *statement)
@@ -342,7 +344,8 @@ int soft_run_expect_waiting(struct soft_call *call)
 	pthread_mutex_lock(&call->world->lock);
 	ended = thread->ended;
 	pthread_mutex_unlock(&call->world->lock);
-	return ended ? soft_fail(call, "'%s' was expected to wait, but has ended", thread->name) : 0;
+	return ended ? soft_fail(call, "'%s' was expected to wait, but has ended", thread->name)
+		     : 0;
 }
 
 static void complain_stuck(struct soft_world *world)

@@ -88,7 +88,8 @@ void soft_say(struct soft_world *world, enum soft_level level, const char *type,
 void soft_say_command(struct soft_world *world, const struct soft_statement *statement)
 {
 	const struct soft_field fields[] = {
-		SOFT_TEXT("text", statement->text), { SOFT_FIELDS_END, NULL, NULL, 0 },
+		SOFT_TEXT("text", statement->text),
+		{ SOFT_FIELDS_END, NULL, NULL, 0 },
 	};
 
 	if (world->options->quiet)

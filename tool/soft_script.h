@@ -58,7 +58,7 @@ struct soft_arg {
 	struct soft_block *block;
 };
 
-#define SOFT_MAX_ARGS 5
+#define SOFT_MAX_ARGS     5
 #define SOFT_MAX_KEYWORDS 20
 
 struct soft_call;
@@ -134,8 +134,7 @@ void soft_script_free(struct soft_script *script);
 
 /* "file:line:column: WORD: ..." with the line and a caret below it, on stderr. */
 void soft_complain(const struct soft_script *script, unsigned int line, unsigned int column,
-		   const char *word, const char *format, ...)
-	__attribute__((format(printf, 5, 6)));
+		   const char *word, const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 /* Tokens. */
 enum soft_token_type {

@@ -18,7 +18,10 @@ static const char *const stat_names[] = {
 #define STAT_NAME(name, text) #name,
 	MMUN_SOFT_STATS(STAT_NAME)
 #undef STAT_NAME
-	"frames", "frames_free", "swap_slots", "swap_free",
+		"frames",
+	"frames_free",
+	"swap_slots",
+	"swap_free",
 };
 
 #define NR_STATS (sizeof(stat_names) / sizeof(stat_names[0]))
@@ -41,7 +44,10 @@ static unsigned long stat_value(struct soft_world *world, unsigned long index)
 #define STAT_VALUE(name, text) stats.name,
 		MMUN_SOFT_STATS(STAT_VALUE)
 #undef STAT_VALUE
-		stats.frames, stats.frames_free, stats.swap_slots, stats.swap_free,
+			stats.frames,
+		stats.frames_free,
+		stats.swap_slots,
+		stats.swap_free,
 	};
 
 	return values[index];
@@ -76,12 +82,20 @@ static const char *rights_of(unsigned long flags, char *text)
 
 static const char *flags_of(const struct mmun_soft_map *map, char *text, size_t size)
 {
-	static const struct { unsigned long flag; const char *name; } names[] = {
-		{ VM_LOCKED, "locked" }, { VM_GROWSDOWN, "growsdown" },
-		{ VM_NONLINEAR, "nonlinear" }, { VM_DONTCOPY, "dontfork" },
-		{ VM_WIPEONFORK, "wipeonfork" }, { VM_MERGEABLE, "mergeable" },
-		{ VM_HUGEPAGE, "hugepage" }, { VM_NOHUGEPAGE, "nohugepage" },
-		{ VM_IO, "io" }, { VM_PFNMAP, "pfnmap" },
+	static const struct {
+		unsigned long flag;
+		const char *name;
+	} names[] = {
+		{ VM_LOCKED, "locked" },
+		{ VM_GROWSDOWN, "growsdown" },
+		{ VM_NONLINEAR, "nonlinear" },
+		{ VM_DONTCOPY, "dontfork" },
+		{ VM_WIPEONFORK, "wipeonfork" },
+		{ VM_MERGEABLE, "mergeable" },
+		{ VM_HUGEPAGE, "hugepage" },
+		{ VM_NOHUGEPAGE, "nohugepage" },
+		{ VM_IO, "io" },
+		{ VM_PFNMAP, "pfnmap" },
 	};
 	size_t used = 0;
 
@@ -110,8 +124,8 @@ static int visit_map(const struct mmun_soft_map *map, void *arg)
 			     SOFT_ADDRESS("offset", map->offset), SOFT_TEXT("name", map->name),
 			     SOFT_TEXT("flags", flags[0] ? flags + 1 : "")),
 		 "%s %012lx-%012lx %s %08lx%s%s%s", visit->task, map->start, map->end,
-		 rights_of(map->flags, rights), (unsigned long)map->offset,
-		 map->name[0] ? " " : "", map->name, flags);
+		 rights_of(map->flags, rights), (unsigned long)map->offset, map->name[0] ? " " : "",
+		 map->name, flags);
 	return 0;
 }
 
@@ -142,8 +156,9 @@ static int expect_number(struct soft_call *call, const struct soft_arg *arg, con
 
 	if (!soft_value(call, arg, &expected))
 		return SOFT_OUTCOME_FAILED;
-	return is == expected ? 0 : soft_fail(call, "%s was expected to be %lu, but is %lu", what,
-					      expected, is);
+	return is == expected ? 0
+			      : soft_fail(call, "%s was expected to be %lu, but is %lu", what,
+					  expected, is);
 }
 
 int soft_run_expect_maps(struct soft_call *call)
@@ -200,18 +215,18 @@ int soft_run_expect_locks(struct soft_call *call)
 }
 
 static const char *const entry_names[SOFT_NR_ENTRY] = {
-	"present", "swapped", "writable", "young", "dirty", "soft_dirty", "zero", "huge", "file",
-	"ksm",
+	"present",    "swapped", "writable", "young", "dirty",
+	"soft_dirty", "zero",    "huge",     "file",  "ksm",
 };
 
-static void entry_bits(struct soft_task *task, unsigned long address,
-		       struct mmun_soft_entry *entry, bool *bit)
+static void entry_bits(struct soft_task *task, unsigned long address, struct mmun_soft_entry *entry,
+		       bool *bit)
 {
 	mmun_soft_pagemap(soft_task_mm(task), address, entry);
 
 	const bool bits[SOFT_NR_ENTRY] = {
-		entry->present, entry->swapped, entry->writable, entry->young, entry->dirty,
-		entry->soft_dirty, entry->zero, entry->huge, entry->file, entry->ksm,
+		entry->present,    entry->swapped, entry->writable, entry->young, entry->dirty,
+		entry->soft_dirty, entry->zero,    entry->huge,     entry->file,  entry->ksm,
 	};
 
 	memcpy(bit, bits, sizeof(bits));
@@ -233,16 +248,15 @@ static void show_entry(struct soft_call *call, struct soft_task *task, unsigned 
 		snprintf(words + used, sizeof(words) - used, " frame %lu refs %ld maps %ld",
 			 entry.pfn, entry.refcount, entry.mapcount);
 	soft_say(call->world, SOFT_SAY_ANSWER, "entry",
-		 SOFT_FIELDS(SOFT_TEXT("task", task->name), SOFT_ADDRESS("address", address),
-			     SOFT_BOOL("present", entry.present),
-			     SOFT_BOOL("swapped", entry.swapped),
-			     SOFT_BOOL("writable", entry.writable), SOFT_BOOL("young", entry.young),
-			     SOFT_BOOL("dirty", entry.dirty),
-			     SOFT_BOOL("soft_dirty", entry.soft_dirty),
-			     SOFT_BOOL("zero", entry.zero), SOFT_BOOL("huge", entry.huge),
-			     SOFT_BOOL("file", entry.file), SOFT_BOOL("ksm", entry.ksm),
-			     SOFT_NUMBER("frame", entry.pfn), SOFT_NUMBER("refs", entry.refcount),
-			     SOFT_NUMBER("maps", entry.mapcount)),
+		 SOFT_FIELDS(
+			 SOFT_TEXT("task", task->name), SOFT_ADDRESS("address", address),
+			 SOFT_BOOL("present", entry.present), SOFT_BOOL("swapped", entry.swapped),
+			 SOFT_BOOL("writable", entry.writable), SOFT_BOOL("young", entry.young),
+			 SOFT_BOOL("dirty", entry.dirty), SOFT_BOOL("soft_dirty", entry.soft_dirty),
+			 SOFT_BOOL("zero", entry.zero), SOFT_BOOL("huge", entry.huge),
+			 SOFT_BOOL("file", entry.file), SOFT_BOOL("ksm", entry.ksm),
+			 SOFT_NUMBER("frame", entry.pfn), SOFT_NUMBER("refs", entry.refcount),
+			 SOFT_NUMBER("maps", entry.mapcount)),
 		 "%s 0x%lx:%s", task->name, address, words[0] ? words : " empty");
 }
 
@@ -330,8 +344,8 @@ int soft_run_print(struct soft_call *call)
 {
 	const char *text = call->arg[0].bytes;
 
-	soft_say(call->world, SOFT_SAY_ANSWER, "print", SOFT_FIELDS(SOFT_TEXT("text", text)),
-		 "%s", text);
+	soft_say(call->world, SOFT_SAY_ANSWER, "print", SOFT_FIELDS(SOFT_TEXT("text", text)), "%s",
+		 text);
 	return 0;
 }
 

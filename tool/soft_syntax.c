@@ -23,7 +23,7 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -33,51 +33,91 @@ struct word {
 };
 
 static const struct word rights[] = {
-	{ "none", PROT_NONE }, { "r", PROT_READ }, { "w", PROT_WRITE },
-	{ "rw", PROT_READ | PROT_WRITE }, { "rx", PROT_READ | PROT_EXEC },
-	{ "rwx", PROT_READ | PROT_WRITE | PROT_EXEC }, { "x", PROT_EXEC }, { NULL, 0 },
+	{ "none", PROT_NONE },
+	{ "r", PROT_READ },
+	{ "w", PROT_WRITE },
+	{ "rw", PROT_READ | PROT_WRITE },
+	{ "rx", PROT_READ | PROT_EXEC },
+	{ "rwx", PROT_READ | PROT_WRITE | PROT_EXEC },
+	{ "x", PROT_EXEC },
+	{ NULL, 0 },
 };
 
 static const struct word advice[] = {
-	{ "normal", MADV_NORMAL }, { "random", MADV_RANDOM }, { "sequential", MADV_SEQUENTIAL },
-	{ "willneed", MADV_WILLNEED }, { "dontneed", MADV_DONTNEED }, { "free", MADV_FREE },
-	{ "remove", MADV_REMOVE }, { "dontfork", MADV_DONTFORK }, { "dofork", MADV_DOFORK },
-	{ "wipeonfork", MADV_WIPEONFORK }, { "keeponfork", MADV_KEEPONFORK },
-	{ "mergeable", MADV_MERGEABLE }, { "unmergeable", MADV_UNMERGEABLE },
-	{ "hugepage", MADV_HUGEPAGE }, { "nohugepage", MADV_NOHUGEPAGE },
-	{ "dontdump", MADV_DONTDUMP }, { "dodump", MADV_DODUMP }, { "cold", MADV_COLD },
-	{ "pageout", MADV_PAGEOUT }, { "populate_read", MADV_POPULATE_READ },
-	{ "populate_write", MADV_POPULATE_WRITE }, { "dontneed_locked", MADV_DONTNEED_LOCKED },
-	{ "collapse", MADV_COLLAPSE }, { NULL, 0 },
+	{ "normal", MADV_NORMAL },
+	{ "random", MADV_RANDOM },
+	{ "sequential", MADV_SEQUENTIAL },
+	{ "willneed", MADV_WILLNEED },
+	{ "dontneed", MADV_DONTNEED },
+	{ "free", MADV_FREE },
+	{ "remove", MADV_REMOVE },
+	{ "dontfork", MADV_DONTFORK },
+	{ "dofork", MADV_DOFORK },
+	{ "wipeonfork", MADV_WIPEONFORK },
+	{ "keeponfork", MADV_KEEPONFORK },
+	{ "mergeable", MADV_MERGEABLE },
+	{ "unmergeable", MADV_UNMERGEABLE },
+	{ "hugepage", MADV_HUGEPAGE },
+	{ "nohugepage", MADV_NOHUGEPAGE },
+	{ "dontdump", MADV_DONTDUMP },
+	{ "dodump", MADV_DODUMP },
+	{ "cold", MADV_COLD },
+	{ "pageout", MADV_PAGEOUT },
+	{ "populate_read", MADV_POPULATE_READ },
+	{ "populate_write", MADV_POPULATE_WRITE },
+	{ "dontneed_locked", MADV_DONTNEED_LOCKED },
+	{ "collapse", MADV_COLLAPSE },
+	{ NULL, 0 },
 };
 
 static const struct word points[] = {
-	{ "start", SOFT_AT_START }, { "end", SOFT_AT_END }, { "release", SOFT_AT_RELEASE },
+	{ "start", SOFT_AT_START },
+	{ "end", SOFT_AT_END },
+	{ "release", SOFT_AT_RELEASE },
 	{ NULL, 0 },
 };
 
 static const struct word mm_locks[] = {
-	{ "percpu_rwsem", MMUN_SOFT_MM_LOCK_PERCPU_RWSEM }, { "sort", MMUN_SOFT_MM_LOCK_SORT },
-	{ "mark", MMUN_SOFT_MM_LOCK_MARK }, { NULL, 0 },
+	{ "percpu_rwsem", MMUN_SOFT_MM_LOCK_PERCPU_RWSEM },
+	{ "sort", MMUN_SOFT_MM_LOCK_SORT },
+	{ "mark", MMUN_SOFT_MM_LOCK_MARK },
+	{ NULL, 0 },
 };
 
 static const struct word releases[] = { { "release", 1 }, { NULL, 0 } };
 
 static const struct word outcomes[] = {
-	{ "EPERM", EPERM }, { "ENOENT", ENOENT }, { "ESRCH", ESRCH }, { "EINTR", EINTR },
-	{ "EIO", EIO }, { "ENXIO", ENXIO }, { "EAGAIN", EAGAIN }, { "ENOMEM", ENOMEM },
-	{ "EACCES", EACCES }, { "EFAULT", EFAULT }, { "EBUSY", EBUSY }, { "EEXIST", EEXIST },
-	{ "ENODEV", ENODEV }, { "EINVAL", EINVAL }, { "EFBIG", EFBIG }, { "ENOSPC", ENOSPC },
-	{ "EDEADLK", EDEADLK }, { "EOVERFLOW", EOVERFLOW }, { "ENOTSUP", ENOTSUP },
-	{ "EBADF", EBADF }, { "EMFILE", EMFILE },
-	{ "SIGSEGV", SOFT_OUTCOME_SIGNAL + SIGSEGV }, { "SIGBUS", SOFT_OUTCOME_SIGNAL + SIGBUS },
+	{ "EPERM", EPERM },
+	{ "ENOENT", ENOENT },
+	{ "ESRCH", ESRCH },
+	{ "EINTR", EINTR },
+	{ "EIO", EIO },
+	{ "ENXIO", ENXIO },
+	{ "EAGAIN", EAGAIN },
+	{ "ENOMEM", ENOMEM },
+	{ "EACCES", EACCES },
+	{ "EFAULT", EFAULT },
+	{ "EBUSY", EBUSY },
+	{ "EEXIST", EEXIST },
+	{ "ENODEV", ENODEV },
+	{ "EINVAL", EINVAL },
+	{ "EFBIG", EFBIG },
+	{ "ENOSPC", ENOSPC },
+	{ "EDEADLK", EDEADLK },
+	{ "EOVERFLOW", EOVERFLOW },
+	{ "ENOTSUP", ENOTSUP },
+	{ "EBADF", EBADF },
+	{ "EMFILE", EMFILE },
+	{ "SIGSEGV", SOFT_OUTCOME_SIGNAL + SIGSEGV },
+	{ "SIGBUS", SOFT_OUTCOME_SIGNAL + SIGBUS },
 	{ "SIGKILL", SOFT_OUTCOME_SIGNAL + SIGKILL },
 	{ "freed", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_FREED },
 	{ "replaced", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_REPLACED },
 	{ "write_protected", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_WRITE_PROTECTED },
 	{ "after_exit", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_AFTER_EXIT },
 	{ "no_access", SOFT_OUTCOME_VIOLATION + MMUN_SOFT_NO_ACCESS },
-	{ "again", SOFT_OUTCOME_RETRY }, { NULL, 0 },
+	{ "again", SOFT_OUTCOME_RETRY },
+	{ NULL, 0 },
 };
 
 const char *soft_outcome_name(int outcome)
@@ -143,18 +183,19 @@ const char *soft_words(char pattern)
 	if (pattern == 'X')
 		return "the counters that the command stats prints";
 	for (const struct word *word = words_of(pattern); word->word; word++)
-		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s",
-					 used ? " " : "", word->word);
+		used += (size_t)snprintf(list + used, sizeof(list) - used, "%s%s", used ? " " : "",
+					 word->word);
 	return list;
 }
 
 const char *soft_kind_name(enum soft_kind kind)
 {
 	static const char *const names[SOFT_NR_KINDS] = {
-		[SOFT_TASK] = "task", [SOFT_FILE] = "file", [SOFT_NOTIFIER] = "notifier",
-		[SOFT_INTERVAL] = "interval", [SOFT_DEVICE] = "device", [SOFT_GRU] = "gru",
-		[SOFT_CONTEXT] = "context", [SOFT_KVM] = "kvm", [SOFT_THREAD] = "thread",
-		[SOFT_VALUE] = "value",
+		[SOFT_TASK] = "task",         [SOFT_FILE] = "file",
+		[SOFT_NOTIFIER] = "notifier", [SOFT_INTERVAL] = "interval",
+		[SOFT_DEVICE] = "device",     [SOFT_GRU] = "gru",
+		[SOFT_CONTEXT] = "context",   [SOFT_KVM] = "kvm",
+		[SOFT_THREAD] = "thread",     [SOFT_VALUE] = "value",
 	};
 
 	return names[kind];
@@ -182,17 +223,19 @@ bool soft_counter_find(enum soft_kind kind, const char *name, unsigned long *ind
 #define KEYWORDS(...) ((const struct soft_keyword[]){ __VA_ARGS__, { NULL, 0 } })
 
 static const struct soft_keyword entry_keywords[] = {
-	{ "present", 0 }, { "swapped", 0 }, { "writable", 0 }, { "young", 0 }, { "dirty", 0 },
-	{ "soft_dirty", 0 }, { "zero", 0 }, { "huge", 0 }, { "file", 0 }, { "ksm", 0 },
-	{ "not_present", 0 }, { "not_swapped", 0 }, { "not_writable", 0 }, { "not_young", 0 },
-	{ "not_dirty", 0 }, { "not_soft_dirty", 0 }, { "not_zero", 0 }, { "not_huge", 0 },
-	{ "not_file", 0 }, { "not_ksm", 0 }, { NULL, 0 },
+	{ "present", 0 },      { "swapped", 0 },    { "writable", 0 },    { "young", 0 },
+	{ "dirty", 0 },        { "soft_dirty", 0 }, { "zero", 0 },        { "huge", 0 },
+	{ "file", 0 },         { "ksm", 0 },        { "not_present", 0 }, { "not_swapped", 0 },
+	{ "not_writable", 0 }, { "not_young", 0 },  { "not_dirty", 0 },   { "not_soft_dirty", 0 },
+	{ "not_zero", 0 },     { "not_huge", 0 },   { "not_file", 0 },    { "not_ksm", 0 },
+	{ NULL, 0 },
 };
 
 const struct soft_syntax soft_commands[] = {
-	{ "machine", "", KEYWORDS({ "memory", '@' }, { "swap", '@' }, { "mm_lock", 'm' },
-				  { "huge_always", 0 }, { "map_count", '@' },
-				  { "address_space", '@' }), soft_run_machine,
+	{ "machine", "",
+	  KEYWORDS({ "memory", '@' }, { "swap", '@' }, { "mm_lock", 'm' }, { "huge_always", 0 },
+		   { "map_count", '@' }, { "address_space", '@' }),
+	  soft_run_machine,
 	  "[memory SIZE] [swap SIZE] [mm_lock percpu_rwsem|sort|mark] [huge_always] [map_count N] "
 	  "[address_space SIZE]" },
 	{ "task", "t", NULL, soft_run_task, "NAME" },
@@ -204,16 +247,18 @@ const struct soft_syntax soft_commands[] = {
 	  "NAME SIZE [regular|shmem]" },
 	{ "close", "F", NULL, soft_run_close, "FILE" },
 	{ "let", "v=@", NULL, soft_run_let, "NAME = SUM" },
-	{ "map", "T@@P", KEYWORDS({ "shared", 0 }, { "private", 0 }, { "file", 'F' },
-				  { "offset", '@' }, { "fixed", 0 }, { "noreplace", 0 },
-				  { "growsdown", 0 }, { "populate", 0 }, { "locked", 0 },
-				  { "noreserve", 0 }, { "as", 'v' }), soft_run_map,
+	{ "map", "T@@P",
+	  KEYWORDS({ "shared", 0 }, { "private", 0 }, { "file", 'F' }, { "offset", '@' },
+		   { "fixed", 0 }, { "noreplace", 0 }, { "growsdown", 0 }, { "populate", 0 },
+		   { "locked", 0 }, { "noreserve", 0 }, { "as", 'v' }),
+	  soft_run_map,
 	  "TASK ADDRESS|any SIZE RIGHTS [shared|private] [file FILE] [offset N] [fixed|noreplace] "
 	  "[growsdown] [populate] [locked] [noreserve] [as NAME]" },
 	{ "unmap", "T@@", NULL, soft_run_unmap, "TASK ADDRESS SIZE" },
 	{ "protect", "T@@P", NULL, soft_run_protect, "TASK ADDRESS SIZE RIGHTS" },
-	{ "remap", "T@@@", KEYWORDS({ "to", '@' }, { "maymove", 0 }, { "dontunmap", 0 },
-				    { "as", 'v' }), soft_run_remap,
+	{ "remap", "T@@@",
+	  KEYWORDS({ "to", '@' }, { "maymove", 0 }, { "dontunmap", 0 }, { "as", 'v' }),
+	  soft_run_remap,
 	  "TASK ADDRESS OLD-SIZE NEW-SIZE [to ADDRESS] [maymove] [dontunmap] [as NAME]" },
 	{ "advise", "T@@A", NULL, soft_run_advise, "TASK ADDRESS SIZE ADVICE" },
 	{ "remap_file_pages", "T@@@", NULL, soft_run_remap_file_pages,
@@ -233,8 +278,9 @@ const struct soft_syntax soft_commands[] = {
 	{ "truncate", "F@", NULL, soft_run_truncate, "FILE SIZE" },
 	{ "punch", "F@@", NULL, soft_run_punch, "FILE OFFSET SIZE" },
 	{ "fsync", "F", NULL, soft_run_fsync, "FILE" },
-	{ "notifier", "n<on>T", KEYWORDS({ "without", 'r' }, { "refusing", 0 }, { "young", 0 },
-					 { "locked", 0 }, { "mislocked", 0 }, { "unlocked", 0 }),
+	{ "notifier", "n<on>T",
+	  KEYWORDS({ "without", 'r' }, { "refusing", 0 }, { "young", 0 }, { "locked", 0 },
+		   { "mislocked", 0 }, { "unlocked", 0 }),
 	  soft_run_notifier,
 	  "NAME on TASK [without release] [refusing] [young] [locked|mislocked|unlocked]" },
 	{ "unregister", "U", NULL, soft_run_unregister, "NOTIFIER|DEVICE" },
@@ -271,8 +317,7 @@ const struct soft_syntax soft_commands[] = {
 	{ "print", "S", NULL, soft_run_print, "\"TEXT\"" },
 	{ "start", "hB", NULL, soft_run_start, "NAME { ... }" },
 	{ "join", "H", NULL, soft_run_join, "NAME" },
-	{ "parallel", "B<and>B?<and>B?<and>B", NULL, soft_run_parallel,
-	  "{ ... } and { ... }" },
+	{ "parallel", "B<and>B?<and>B?<and>B", NULL, soft_run_parallel, "{ ... } and { ... }" },
 	{ "settle", "", NULL, soft_run_settle, "" },
 	{ "expect waiting", "H", NULL, soft_run_expect_waiting, "THREAD" },
 	{ "expect stats", "X=@", NULL, soft_run_expect_stats, "COUNTER = N" },

@@ -87,7 +87,8 @@ bool soft_bytes(struct soft_call *call, const struct soft_arg *arg, struct soft_
 	unsigned long value;
 
 	if (arg->bytes) {
-		*bytes = (struct soft_bytes){ .data = arg->bytes, .length = arg->length,
+		*bytes = (struct soft_bytes){ .data = arg->bytes,
+					      .length = arg->length,
 					      .text = true };
 		return true;
 	}

@@ -131,10 +131,12 @@ struct soft_field {
 	uint64_t number;
 };
 
+/* clang-format off */
 #define SOFT_TEXT(k, v) { SOFT_FIELD_TEXT, k, v, 0 }
 #define SOFT_NUMBER(k, v) { SOFT_FIELD_NUMBER, k, NULL, (uint64_t)(v) }
 #define SOFT_ADDRESS(k, v) { SOFT_FIELD_ADDRESS, k, NULL, v }
 #define SOFT_BOOL(k, v) { SOFT_FIELD_BOOL, k, NULL, v }
+/* clang-format on */
 #define SOFT_FIELDS(...) \
 	((const struct soft_field[]){ __VA_ARGS__, { SOFT_FIELDS_END, NULL, NULL, 0 } })
 
@@ -253,6 +255,7 @@ void soft_maps_of(struct soft_world *world, struct soft_task *task, enum soft_le
 void soft_violation(const struct mmun_soft_violation *what, void *arg);
 
 /* The commands. */
+/* clang-format off */
 #define SOFT_RUNS(X) \
 	X(machine) X(task) X(clone) X(fork) X(exec) X(exit) \
 	X(file) X(close) X(let) X(map) X(unmap) X(protect) X(remap) X(advise) \
@@ -267,24 +270,57 @@ void soft_violation(const struct mmun_soft_violation *what, void *arg);
 	X(start) X(join) X(parallel) X(settle) \
 	X(expect_waiting) X(expect_stats) X(expect_maps) X(expect_locks) X(expect_pagemap) \
 	X(expect_counter)
+/* clang-format on */
 #define SOFT_RUN_DECLARE(name) int soft_run_##name(struct soft_call *call);
 SOFT_RUNS(SOFT_RUN_DECLARE)
 #undef SOFT_RUN_DECLARE
 
 /* Places of the keywords in the commands' lists (soft_syntax.c). */
-enum { SOFT_MACHINE_MEMORY, SOFT_MACHINE_SWAP, SOFT_MACHINE_MM_LOCK, SOFT_MACHINE_HUGE,
-       SOFT_MACHINE_MAP_COUNT, SOFT_MACHINE_ADDRESS_SPACE };
+enum {
+	SOFT_MACHINE_MEMORY,
+	SOFT_MACHINE_SWAP,
+	SOFT_MACHINE_MM_LOCK,
+	SOFT_MACHINE_HUGE,
+	SOFT_MACHINE_MAP_COUNT,
+	SOFT_MACHINE_ADDRESS_SPACE
+};
 enum { SOFT_FILE_AS_REGULAR, SOFT_FILE_AS_SHMEM };
-enum { SOFT_MAP_SHARED, SOFT_MAP_PRIVATE, SOFT_MAP_FILE, SOFT_MAP_OFFSET, SOFT_MAP_FIXED,
-       SOFT_MAP_NOREPLACE, SOFT_MAP_GROWSDOWN, SOFT_MAP_POPULATE, SOFT_MAP_LOCKED,
-       SOFT_MAP_NORESERVE, SOFT_MAP_AS };
+enum {
+	SOFT_MAP_SHARED,
+	SOFT_MAP_PRIVATE,
+	SOFT_MAP_FILE,
+	SOFT_MAP_OFFSET,
+	SOFT_MAP_FIXED,
+	SOFT_MAP_NOREPLACE,
+	SOFT_MAP_GROWSDOWN,
+	SOFT_MAP_POPULATE,
+	SOFT_MAP_LOCKED,
+	SOFT_MAP_NORESERVE,
+	SOFT_MAP_AS
+};
 enum { SOFT_REMAP_TO, SOFT_REMAP_MAYMOVE, SOFT_REMAP_DONTUNMAP, SOFT_REMAP_AS };
-enum { SOFT_NOTIFIER_WITHOUT, SOFT_NOTIFIER_REFUSING, SOFT_NOTIFIER_YOUNG, SOFT_NOTIFIER_LOCKED,
-       SOFT_NOTIFIER_MISLOCKED, SOFT_NOTIFIER_UNLOCKED };
+enum {
+	SOFT_NOTIFIER_WITHOUT,
+	SOFT_NOTIFIER_REFUSING,
+	SOFT_NOTIFIER_YOUNG,
+	SOFT_NOTIFIER_LOCKED,
+	SOFT_NOTIFIER_MISLOCKED,
+	SOFT_NOTIFIER_UNLOCKED
+};
 enum { SOFT_INTERVAL_REFUSING, SOFT_INTERVAL_LOCKED };
 enum { SOFT_DEVICE_WITHOUT, SOFT_DEVICE_CARELESS };
-enum { SOFT_ENTRY_PRESENT, SOFT_ENTRY_SWAPPED, SOFT_ENTRY_WRITABLE, SOFT_ENTRY_YOUNG,
-       SOFT_ENTRY_DIRTY, SOFT_ENTRY_SOFT_DIRTY, SOFT_ENTRY_ZERO, SOFT_ENTRY_HUGE,
-       SOFT_ENTRY_FILE, SOFT_ENTRY_KSM, SOFT_NR_ENTRY };
+enum {
+	SOFT_ENTRY_PRESENT,
+	SOFT_ENTRY_SWAPPED,
+	SOFT_ENTRY_WRITABLE,
+	SOFT_ENTRY_YOUNG,
+	SOFT_ENTRY_DIRTY,
+	SOFT_ENTRY_SOFT_DIRTY,
+	SOFT_ENTRY_ZERO,
+	SOFT_ENTRY_HUGE,
+	SOFT_ENTRY_FILE,
+	SOFT_ENTRY_KSM,
+	SOFT_NR_ENTRY
+};
 
 #endif

@@ -87,8 +87,8 @@ static int summary_record(struct sink *sink, const struct record *record)
 
 	switch (record->type) {
 	case RECORD_EVENT:
-		error = add_to_table(summary, &summary->operations,
-				     mmun_op_name(record->event.op), record);
+		error = add_to_table(summary, &summary->operations, mmun_op_name(record->event.op),
+				     record);
 		output_mapping(record, false, mapping, sizeof(mapping));
 		return error ? error : add_to_table(summary, &summary->mappings, mapping, record);
 	case RECORD_PROCESS:

@@ -20,8 +20,8 @@ static void describe_module(const struct record_frame *frame, char *out, size_t 
 		snprintf(out, size, "0x%llx", (unsigned long long)frame->offset);
 }
 
-void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame,
-			 char *out, size_t size)
+void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
+			 size_t size)
 {
 	struct symbol symbol;
 	char module[1200], source[600] = "";
@@ -130,8 +130,8 @@ static void look_up(struct symbolizer *symbolizer, const struct record_frame *fr
 		return;
 	/* The address behind a call may belong to the next function already. */
 	address = frame->offset + module->bias - 1;
-	out->function = dwfl_module_addrinfo(module->module, address, &offset, &symbol, NULL, NULL,
-					     NULL);
+	out->function =
+		dwfl_module_addrinfo(module->module, address, &offset, &symbol, NULL, NULL, NULL);
 	out->offset = offset + 1;
 	line = dwfl_module_getsrc(module->module, address);
 	if (line)
@@ -150,8 +150,7 @@ void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *f
 		return;
 	at = key_map_place(&symbolizer->places, key);
 	place = at ? *at : NULL;
-	if (place && place->frame.module == frame->module &&
-	    place->frame.offset == frame->offset) {
+	if (place && place->frame.module == frame->module && place->frame.offset == frame->offset) {
 		*out = place->symbol;
 		return;
 	}

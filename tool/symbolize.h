@@ -32,7 +32,7 @@ void symbolizer_free(struct symbolizer *symbolizer);
 void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
 		     struct symbol *out);
 /* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234". */
-void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame,
-			 char *out, size_t size);
+void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
+			 size_t size);
 
 #endif

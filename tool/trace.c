@@ -33,9 +33,7 @@ static const char help_text[] =
 	"Usage: mmunotify trace [OPTION...] [--] COMMAND [ARGUMENT...]\n"
 	"\n"
 	"Run COMMAND and print each change of its address space, its children's included.\n"
-	"\n"
-	OUTPUT_HELP
-	"      --no-follow     do not trace children\n"
+	"\n" OUTPUT_HELP "      --no-follow     do not trace children\n"
 	"      --strict        see system calls that no C library makes, too; they cost more\n"
 	"      --buffer=SIZE   size of the ring between program and tool (default 4M)\n"
 	"  -h, --help          print this text\n"
@@ -175,15 +173,15 @@ static int check_source(void)
 static int open_ring(struct trace *trace)
 {
 	unsigned int wants = (trace->options.stacks ? RING_WANT_STACKS : 0) |
-			     (trace->follow ? RING_FOLLOW : 0) |
-			     (trace->strict ? RING_STRICT : 0);
+			     (trace->follow ? RING_FOLLOW : 0) | (trace->strict ? RING_STRICT : 0);
 	struct stat file;
 	int error;
 
 	error = ring_create(&trace->ring, trace->buffer, wants, &trace->ring_fd);
 	if (error || fstat(trace->ring_fd, &file) < 0) {
 		mmunotify_error("trace", "the ring of %llu bytes cannot be made: %s",
-				(unsigned long long)trace->buffer, strerror(error ? -error : errno));
+				(unsigned long long)trace->buffer,
+				strerror(error ? -error : errno));
 		return MMUNOTIFY_EXIT_TOOL;
 	}
 	trace->launch.variable = RING_ENV;
@@ -203,8 +201,10 @@ static void join_command(char **words, char *out, size_t size)
 
 	out[0] = '\0';
 	for (; *words && used < size; words++) {
-		bool plain = **words && !(*words)[strspn(*words, "abcdefghijklmnopqrstuvwxyz"
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_")];
+		bool plain =
+			**words &&
+			!(*words)[strspn(*words, "abcdefghijklmnopqrstuvwxyz"
+						 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_")];
 		const char *quote = plain ? "" : "'";
 
 		used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", used ? " " : "",
@@ -280,15 +280,15 @@ static void drain_until_end(struct trace *trace)
 		forward = 0;
 		if (!ended && child_has_ended(trace)) {
 			ended = true;
-			trace->ended_at = child_signal_at ? child_signal_at :
-					  clock_ns(CLOCK_MONOTONIC);
+			trace->ended_at = child_signal_at ? child_signal_at
+							  : clock_ns(CLOCK_MONOTONIC);
 			interrupted = 0;
 		}
 		collector_drain(&trace->collector);
 		collector_check_released(&trace->collector, clock_ns(CLOCK_MONOTONIC));
-		if (ended && (!trace->follow || interrupted ||
-			      !collector_is_anybody_alive(&trace->collector,
-							  clock_ns(CLOCK_MONOTONIC))))
+		if (ended &&
+		    (!trace->follow || interrupted ||
+		     !collector_is_anybody_alive(&trace->collector, clock_ns(CLOCK_MONOTONIC))))
 			break;
 		ring_wait(&trace->ring, TICK_NS);
 	}
@@ -319,8 +319,7 @@ static int finish(struct trace *trace)
 {
 	int error;
 
-	collector_finish(&trace->collector, trace->child, trace->wait_status,
-			 trace->ended_at);
+	collector_finish(&trace->collector, trace->child, trace->wait_status, trace->ended_at);
 	error = sink_close(&trace->sink);
 	if (!error)
 		error = trace->collector.error;
@@ -346,8 +345,9 @@ int mmunotify_cmd_trace(int argc, char **argv)
 		return status;
 	/* The output last: a mistyped command must not empty an old recording. */
 	if ((status = launch_check(&trace.launch, "trace", trace.command)) ||
-	    (status = open_output(&trace)) || (status = launch_find_library(&trace.launch)) || (status = check_source()) ||
-	    (status = open_ring(&trace)) || (status = open_sink(&trace)) ||
+	    (status = open_output(&trace)) || (status = launch_find_library(&trace.launch)) ||
+	    (status = check_source()) || (status = open_ring(&trace)) ||
+	    (status = open_sink(&trace)) ||
 	    (status = launch_start(&trace.launch, &trace.child, install_handlers)))
 		return status;
 	drain_until_end(&trace);

@@ -27,11 +27,11 @@
 #include "mirror_uapi.h"
 
 #define MIRROR_MAX_PINNED 64
-#define MIRROR_WRITABLE 1ul
+#define MIRROR_WRITABLE   1ul
 
 struct mirror {
-	struct mutex ioctl_lock;	/* one system call at a time */
-	struct mutex lock;		/* pages, status; taken by the notifier */
+	struct mutex ioctl_lock; /* one system call at a time */
+	struct mutex lock;       /* pages, status; taken by the notifier */
 	struct mmu_interval_notifier notifier;
 	struct mm_struct *mm;
 	bool watching;

@@ -13,9 +13,9 @@
 #include "../../tests/tap.h"
 #include "mirror_uapi.h"
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
+#define PAGE   MMUN_SOFT_PAGE_SIZE
 #define MEMORY 0x10000000ul
-#define PAGES 16ul
+#define PAGES  16ul
 
 static struct mmun_soft *soft;
 static struct mmun_soft_task *task;

@@ -28,12 +28,12 @@ struct mirror_status {
 	__u64 reports;
 };
 
-#define MIRROR_WATCH _IOW('M', 1, struct mirror_range)
+#define MIRROR_WATCH  _IOW('M', 1, struct mirror_range)
 #define MIRROR_FORGET _IO('M', 2)
-#define MIRROR_READ _IOW('M', 3, struct mirror_copy)
-#define MIRROR_WRITE _IOW('M', 4, struct mirror_copy)
-#define MIRROR_PIN _IOW('M', 5, struct mirror_range)
-#define MIRROR_UNPIN _IO('M', 6)
+#define MIRROR_READ   _IOW('M', 3, struct mirror_copy)
+#define MIRROR_WRITE  _IOW('M', 4, struct mirror_copy)
+#define MIRROR_PIN    _IOW('M', 5, struct mirror_range)
+#define MIRROR_UNPIN  _IO('M', 6)
 /* Fills what is pinned with the low byte of the argument. */
 #define MIRROR_FILL _IO('M', 7)
 

@@ -61,16 +61,14 @@ struct mmu_interval_notifier_ops {
 	 * sleep: the operation is then not performed.
 	 */
 	bool (*invalidate)(struct mmu_interval_notifier *interval_sub,
-			   const struct mmu_notifier_range *range,
-			   unsigned long cur_seq);
+			   const struct mmu_notifier_range *range, unsigned long cur_seq);
 	/**
 	 * The same in two passes: begin here what takes long, set *@finish, and
 	 * wait for it in ->invalidate_finish.  With *@finish left NULL everything
 	 * is done at once.  What is set is ignored when false is returned.
 	 */
 	bool (*invalidate_start)(struct mmu_interval_notifier *interval_sub,
-				 const struct mmu_notifier_range *range,
-				 unsigned long cur_seq,
+				 const struct mmu_notifier_range *range, unsigned long cur_seq,
 				 struct mmu_interval_notifier_finish **finish);
 	/** Called in order after every ->invalidate_start of the section, also when
 	 *  one of them refused; before the section's start returns. */
@@ -114,9 +112,8 @@ struct mmu_interval_notifier {
  * Lifetime: @mm's struct is held until remove.  mm_users must be above zero
  * throughout, and again whenever a translation is established.
  */
-int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub,
-				 struct mm_struct *mm, unsigned long start,
-				 unsigned long length,
+int mmu_interval_notifier_insert(struct mmu_interval_notifier *interval_sub, struct mm_struct *mm,
+				 unsigned long start, unsigned long length,
 				 const struct mmu_interval_notifier_ops *ops);
 int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_sub,
 					struct mm_struct *mm, unsigned long start,

@@ -110,8 +110,7 @@ struct mmu_notifier_range {
 	} section;
 };
 
-static inline bool
-mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
+static inline bool mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 {
 	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
 }
@@ -140,17 +139,16 @@ struct mmu_notifier_ops {
 	void (*release)(struct mmu_notifier *mn, struct mm_struct *mm);
 
 	/** Clear the young bits of [start,end) and flush; 1 if any was set.  Must not sleep. */
-	int (*clear_flush_young)(struct mmu_notifier *mn, struct mm_struct *mm,
-				 unsigned long start, unsigned long end);
+	int (*clear_flush_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+				 unsigned long end);
 	/** Like clear_flush_young, the flush may be left out. */
-	int (*clear_young)(struct mmu_notifier *mn, struct mm_struct *mm,
-			   unsigned long start, unsigned long end);
+	int (*clear_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+			   unsigned long end);
 	/** Is the young bit at @address set?  Changes nothing. */
-	int (*test_young)(struct mmu_notifier *mn, struct mm_struct *mm,
-			  unsigned long address);
+	int (*test_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address);
 	/** The pte at @address is being replaced by @pte (the primary's format). */
-	void (*change_pte)(struct mmu_notifier *mn, struct mm_struct *mm,
-			   unsigned long address, unsigned long pte);
+	void (*change_pte)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address,
+			   unsigned long pte);
 	/** The page at @address was unmapped; it is freed after the return (S6). */
 	void (*invalidate_page)(struct mmu_notifier *mn, struct mm_struct *mm,
 				unsigned long address);
@@ -274,8 +272,7 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm);
  * Return: the notifier, or an error pointer: -EOVERFLOW, what ->alloc_notifier
  * returned, or what registration returned (->free_notifier was called then).
  */
-struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops,
-				      struct mm_struct *mm);
+struct mmu_notifier *mmu_notifier_get(const struct mmu_notifier_ops *ops, struct mm_struct *mm);
 struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
 					     struct mm_struct *mm);
 
@@ -318,14 +315,11 @@ int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *rang
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address);
 /* Results are OR-ed over all notifiers, each one is asked (S9). */
-int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start,
-				   unsigned long end);
-int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start,
-			     unsigned long end);
+int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, unsigned long end);
+int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned long end);
 /* Stops at the first young answer (S9). */
 int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
-void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address,
-			     unsigned long pte);
+void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsigned long pte);
 
 /** Error pointers, as the kernel's ERR_PTR() family: -4095...-1 are errors. */
 static inline void *mmun_err_ptr(long error)

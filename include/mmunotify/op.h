@@ -51,7 +51,7 @@ enum mmun_op {
 #define MMUN_OP_ENUM(name, text) MMUN_OP_##name,
 	MMUN_OPS(MMUN_OP_ENUM)
 #undef MMUN_OP_ENUM
-	MMUN_NR_OPS
+		MMUN_NR_OPS
 };
 
 /** mmun_op_name() - the operation's printed name; "unknown" outside the enum.  Any context. */

@@ -34,11 +34,11 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define MMUN_SOFT_PAGE_SHIFT 12
-#define MMUN_SOFT_PAGE_SIZE (1ul << MMUN_SOFT_PAGE_SHIFT)
-#define MMUN_SOFT_PAGE_MASK (~(MMUN_SOFT_PAGE_SIZE - 1))
+#define MMUN_SOFT_PAGE_SIZE  (1ul << MMUN_SOFT_PAGE_SHIFT)
+#define MMUN_SOFT_PAGE_MASK  (~(MMUN_SOFT_PAGE_SIZE - 1))
 /** A huge page: 2 MiB. */
 #define MMUN_SOFT_HUGE_SHIFT 21
-#define MMUN_SOFT_HUGE_SIZE (1ul << MMUN_SOFT_HUGE_SHIFT)
+#define MMUN_SOFT_HUGE_SIZE  (1ul << MMUN_SOFT_HUGE_SHIFT)
 #define MMUN_SOFT_HUGE_PAGES (1ul << (MMUN_SOFT_HUGE_SHIFT - MMUN_SOFT_PAGE_SHIFT))
 /** Addresses are below this. */
 #define MMUN_SOFT_TASK_SIZE 0x7ffffffff000ul
@@ -227,8 +227,8 @@ mmun_soft_address mmun_soft_mremap(struct mm_struct *mm, unsigned long old_addre
 int mmun_soft_madvise(struct mm_struct *mm, unsigned long address, size_t length, int advice);
 /** mmun_soft_remap_file_pages() - a truly nonlinear mapping, as before Linux 4.0: the pages of
  *  a shared file mapping from @address get the file's pages from @pgoff, the VMA stays one. */
-int mmun_soft_remap_file_pages(struct mm_struct *mm, unsigned long address, size_t length,
-			       int prot, unsigned long pgoff, int flags);
+int mmun_soft_remap_file_pages(struct mm_struct *mm, unsigned long address, size_t length, int prot,
+			       unsigned long pgoff, int flags);
 /** mmun_soft_brk() - as brk(2) in the kernel: the new break, or the old one when refused.
  *  mmun_soft_set_brk_base() says where the heap starts; before it brk is refused. */
 unsigned long mmun_soft_brk(struct mm_struct *mm, unsigned long brk);

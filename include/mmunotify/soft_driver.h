@@ -23,9 +23,9 @@ struct inode;
 struct poll_table_struct;
 struct vm_fault {
 	struct vm_area_struct *vma;
-	unsigned int flags;		/* FAULT_FLAG_* */
+	unsigned int flags; /* FAULT_FLAG_* */
 	unsigned long pgoff;
-	unsigned long address;		/* page aligned */
+	unsigned long address; /* page aligned */
 	/** A ->fault that returns 0 leaves here a page with a reference for the mapping. */
 	struct page *page;
 };
@@ -35,11 +35,11 @@ struct vm_fault {
  *  answer to such a fault, which is not asked again; its caller gets -EBUSY. */
 #define FAULT_FLAG_ALLOW_RETRY 0x04u
 typedef unsigned int vm_fault_t;
-#define VM_FAULT_OOM 0x0001u
-#define VM_FAULT_SIGBUS 0x0002u
+#define VM_FAULT_OOM     0x0001u
+#define VM_FAULT_SIGBUS  0x0002u
 #define VM_FAULT_SIGSEGV 0x0040u
-#define VM_FAULT_NOPAGE 0x0100u
-#define VM_FAULT_RETRY 0x0400u
+#define VM_FAULT_NOPAGE  0x0100u
+#define VM_FAULT_RETRY   0x0400u
 
 struct vm_operations_struct {
 	/** A VMA came to be by split, move or fork / goes away.  mmap lock held for write. */
@@ -84,32 +84,32 @@ int mmun_soft_device_create(struct mmun_soft *soft, const char *name,
 			    const struct file_operations *fops, void *private_data,
 			    struct file **out);
 
-#define VM_READ		0x00000001ul
-#define VM_WRITE	0x00000002ul
-#define VM_EXEC		0x00000004ul
-#define VM_SHARED	0x00000008ul
-#define VM_MAYREAD	0x00000010ul
-#define VM_MAYWRITE	0x00000020ul
-#define VM_MAYEXEC	0x00000040ul
-#define VM_MAYSHARE	0x00000080ul
-#define VM_GROWSDOWN	0x00000100ul
-#define VM_PFNMAP	0x00000400ul
-#define VM_LOCKED	0x00002000ul
-#define VM_IO		0x00004000ul
-#define VM_SEQ_READ	0x00008000ul
-#define VM_RAND_READ	0x00010000ul
-#define VM_DONTCOPY	0x00020000ul
-#define VM_DONTEXPAND	0x00040000ul
-#define VM_ACCOUNT	0x00100000ul
-#define VM_NORESERVE	0x00200000ul
-#define VM_NONLINEAR	0x00800000ul
-#define VM_WIPEONFORK	0x02000000ul
-#define VM_DONTDUMP	0x04000000ul
-#define VM_SOFTDIRTY	0x08000000ul
-#define VM_MIXEDMAP	0x10000000ul
-#define VM_HUGEPAGE	0x20000000ul
-#define VM_NOHUGEPAGE	0x40000000ul
-#define VM_MERGEABLE	0x80000000ul
+#define VM_READ       0x00000001ul
+#define VM_WRITE      0x00000002ul
+#define VM_EXEC       0x00000004ul
+#define VM_SHARED     0x00000008ul
+#define VM_MAYREAD    0x00000010ul
+#define VM_MAYWRITE   0x00000020ul
+#define VM_MAYEXEC    0x00000040ul
+#define VM_MAYSHARE   0x00000080ul
+#define VM_GROWSDOWN  0x00000100ul
+#define VM_PFNMAP     0x00000400ul
+#define VM_LOCKED     0x00002000ul
+#define VM_IO         0x00004000ul
+#define VM_SEQ_READ   0x00008000ul
+#define VM_RAND_READ  0x00010000ul
+#define VM_DONTCOPY   0x00020000ul
+#define VM_DONTEXPAND 0x00040000ul
+#define VM_ACCOUNT    0x00100000ul
+#define VM_NORESERVE  0x00200000ul
+#define VM_NONLINEAR  0x00800000ul
+#define VM_WIPEONFORK 0x02000000ul
+#define VM_DONTDUMP   0x04000000ul
+#define VM_SOFTDIRTY  0x08000000ul
+#define VM_MIXEDMAP   0x10000000ul
+#define VM_HUGEPAGE   0x20000000ul
+#define VM_NOHUGEPAGE 0x40000000ul
+#define VM_MERGEABLE  0x80000000ul
 
 typedef struct {
 	unsigned long pgprot;
@@ -141,10 +141,10 @@ void zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned lo
 
 /* Pages, for drivers. */
 
-#define FOLL_WRITE 0x01u
-#define FOLL_FORCE 0x02u
+#define FOLL_WRITE    0x01u
+#define FOLL_FORCE    0x02u
 #define FOLL_LONGTERM 0x100u
-#define FOLL_PIN 0x200u
+#define FOLL_PIN      0x200u
 
 /** mmun_soft_get_user_pages() - fault @nr pages from @start in, with a reference each in @pages.
  *  FOLL_PIN: the pages also stay with this mm over fork, and are neither reclaimed nor migrated.
@@ -198,7 +198,8 @@ int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 int mmun_soft_device_read(struct mm_struct *mm, unsigned long address,
 			  const struct mmun_soft_translation *t, void *buffer, size_t length);
 int mmun_soft_device_write(struct mm_struct *mm, unsigned long address,
-			   const struct mmun_soft_translation *t, const void *buffer, size_t length);
+			   const struct mmun_soft_translation *t, const void *buffer,
+			   size_t length);
 
 #pragma GCC visibility pop
 

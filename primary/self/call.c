@@ -52,10 +52,24 @@ _Static_assert(sizeof(struct pidfd_info) == 64, "the first version of it");
 bool mmun_failed_cleanly(long result)
 {
 	switch (result) {
-	case -EINVAL: case -EBADF: case -EPERM: case -EACCES: case -EEXIST:
-	case -EOPNOTSUPP: case -ENOSYS: case -ENOENT: case -ENOTDIR: case -EISDIR:
-	case -ESRCH: case -EFBIG: case -EROFS: case -ETXTBSY: case -ENODEV:
-	case -ESPIPE: case -ELOOP: case -ENAMETOOLONG:
+	case -EINVAL:
+	case -EBADF:
+	case -EPERM:
+	case -EACCES:
+	case -EEXIST:
+	case -EOPNOTSUPP:
+	case -ENOSYS:
+	case -ENOENT:
+	case -ENOTDIR:
+	case -EISDIR:
+	case -ESRCH:
+	case -EFBIG:
+	case -EROFS:
+	case -ETXTBSY:
+	case -ENODEV:
+	case -ESPIPE:
+	case -ELOOP:
+	case -ENAMETOOLONG:
 		return true;
 	}
 	return false;
@@ -81,8 +95,7 @@ void mmun_change_add(struct mmun_change *change, unsigned long start, unsigned l
 	}
 }
 
-bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
-			unsigned long end)
+bool mmun_change_covers(const struct mmun_change *change, unsigned long start, unsigned long end)
 {
 	for (int i = 0; i < change->nr_ranges; i++)
 		if (change->range[i].start <= start && end <= change->range[i].end)
@@ -91,9 +104,8 @@ bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
 }
 
 /* The kernel refuses an address that is not a page's. */
-static bool one_range(struct mmun_change *change, enum mmun_op op,
-		      enum mmu_notifier_event event, unsigned long start,
-		      unsigned long length)
+static bool one_range(struct mmun_change *change, enum mmun_op op, enum mmu_notifier_event event,
+		      unsigned long start, unsigned long length)
 {
 	unsigned long end;
 
@@ -203,8 +215,7 @@ static bool unchanged_remap_file_pages(const unsigned long *args, long result, i
 static bool unchanged_file_part(const unsigned long *args, long result, int index,
 				const struct mmun_change *change)
 {
-	return result == -EBADF || result == -ENOTTY || result == -EOPNOTSUPP ||
-	       result == -EXDEV;
+	return result == -EBADF || result == -ENOTTY || result == -EOPNOTSUPP || result == -EXDEV;
 }
 
 /* Pages of hugetlbfs at @start?  Where nobody knows: yes. */
@@ -266,8 +277,8 @@ static bool is_bad_mremap(const unsigned long *args)
 	unsigned long old_end = args[0] + mmun_page_up(args[1]);
 	unsigned long new_end = args[4] + mmun_page_up(args[2]);
 
-	return (args[3] & ~7UL) || !(args[3] & MREMAP_MAYMOVE) ||
-	       (args[4] & ~MMUN_PAGE_MASK) || (args[4] < old_end && args[0] < new_end);
+	return (args[3] & ~7UL) || !(args[3] & MREMAP_MAYMOVE) || (args[4] & ~MMUN_PAGE_MASK) ||
+	       (args[4] < old_end && args[0] < new_end);
 }
 
 static bool unchanged_mremap(const unsigned long *args, long result, int index,
@@ -277,14 +288,12 @@ static bool unchanged_mremap(const unsigned long *args, long result, int index,
 	bool is_target = args[3] & MREMAP_FIXED && change->range[index].start == args[4];
 
 	if (result >= 0 || result < -4095)
-		return (unsigned long)result == args[0] && !shrinks &&
-		       !(args[3] & MREMAP_FIXED);
+		return (unsigned long)result == args[0] && !shrinks && !(args[3] & MREMAP_FIXED);
 	/* Failures may come after the new place was cleared, and after the tail
 	 * of the old one was cut off. */
 	if (is_target)
 		return is_bad_mremap(args);
-	return !shrinks && mmun_vma_is_one(change->range[index].start,
-					   change->range[index].end);
+	return !shrinks && mmun_vma_is_one(change->range[index].start, change->range[index].end);
 }
 
 static bool describe_brk(const unsigned long *args, struct mmun_change *change)
@@ -369,7 +378,9 @@ static unsigned long unit_in_all_mappings(int advice)
 	switch (advice) {
 	case MADV_REMOVE:
 		return MMUN_PAGE_SIZE;
-	case MADV_COLLAPSE: case MADV_HWPOISON: case MADV_SOFT_OFFLINE:
+	case MADV_COLLAPSE:
+	case MADV_HWPOISON:
+	case MADV_SOFT_OFFLINE:
 		/* The page cache keeps several pages together, up to a huge page. */
 		return HUGE_2M;
 	}
@@ -413,8 +424,8 @@ static long read_memory(void *to, unsigned long from, unsigned long size)
 {
 	struct iovec local = { to, size }, remote = { (void *)from, size };
 
-	return mmun_syscall6(SYS_process_vm_readv, mmun_syscall3(SYS_getpid, 0, 0, 0),
-			     (long)&local, 1, (long)&remote, 1, 0);
+	return mmun_syscall6(SYS_process_vm_readv, mmun_syscall3(SYS_getpid, 0, 0, 0), (long)&local,
+			     1, (long)&remote, 1, 0);
 }
 
 /* Where memory that is there cannot be read either, the answer says nothing. */
@@ -534,39 +545,56 @@ static bool unchanged_process_madvise(const unsigned long *args, long result, in
 static const struct mmun_call calls[] = {
 	[SYS_munmap] = { .describe = describe_munmap },
 	[SYS_mmap] = { .describe = describe_mmap, .unchanged = unchanged_mmap },
-	[SYS_mremap] = { .op = MMUN_OP_MREMAP, .describe = describe_mremap,
-			 .unchanged = unchanged_mremap, .may_walk = mremap_walks },
-	[SYS_brk] = { .op = MMUN_OP_BRK, .describe = describe_brk, .unchanged = unchanged_brk,
+	[SYS_mremap] = { .op = MMUN_OP_MREMAP,
+			 .describe = describe_mremap,
+			 .unchanged = unchanged_mremap,
+			 .may_walk = mremap_walks },
+	[SYS_brk] = { .op = MMUN_OP_BRK,
+		      .describe = describe_brk,
+		      .unchanged = unchanged_brk,
 		      .walks = true },
-	[SYS_mprotect] = { .describe = describe_mprotect,
-			   .unchanged = unchanged_in_one_mapping },
+	[SYS_mprotect] = { .describe = describe_mprotect, .unchanged = unchanged_in_one_mapping },
 	[SYS_pkey_mprotect] = { .describe = describe_mprotect,
 				.unchanged = unchanged_in_one_mapping },
-	[SYS_madvise] = { .op = MMUN_OP_MADV_REMOVE, .describe = describe_madvise,
-			  .unchanged = unchanged_madvise, .may_walk = madvise_walks },
+	[SYS_madvise] = { .op = MMUN_OP_MADV_REMOVE,
+			  .describe = describe_madvise,
+			  .unchanged = unchanged_madvise,
+			  .may_walk = madvise_walks },
 	[SYS_process_madvise] = { .op = MMUN_OP_MADV_DONTNEED,
 				  .describe = describe_process_madvise,
-				  .unchanged = unchanged_process_madvise, .walks = true },
+				  .unchanged = unchanged_process_madvise,
+				  .walks = true },
 	[SYS_remap_file_pages] = { .describe = describe_remap_file_pages,
 				   .unchanged = unchanged_remap_file_pages },
 	[SYS_shmat] = { .op = MMUN_OP_SHMAT, .describe = mmun_describe_shmat, .walks = true },
 	[SYS_shmdt] = { .op = MMUN_OP_SHMDT, .describe = mmun_describe_shmdt, .walks = true },
-	[SYS_truncate] = { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_truncate,
+	[SYS_truncate] = { .op = MMUN_OP_TRUNCATE,
+			   .describe = mmun_describe_truncate,
 			   .walks = true },
-	[SYS_ftruncate] = { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_ftruncate,
+	[SYS_ftruncate] = { .op = MMUN_OP_TRUNCATE,
+			    .describe = mmun_describe_ftruncate,
 			    .walks = true },
-	[SYS_fallocate] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_fallocate,
-			    .walks = true, .is_cancellation_point = true },
-	[SYS_ioctl] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_ioctl,
-			.unchanged = unchanged_file_part, .walks = true,
+	[SYS_fallocate] = { .op = MMUN_OP_FALLOCATE,
+			    .describe = mmun_describe_fallocate,
+			    .walks = true,
+			    .is_cancellation_point = true },
+	[SYS_ioctl] = { .op = MMUN_OP_FALLOCATE,
+			.describe = mmun_describe_ioctl,
+			.unchanged = unchanged_file_part,
+			.walks = true,
 			.concerns = mmun_ioctl_punches },
-	[SYS_copy_file_range] = { .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_copy,
-				  .unchanged = unchanged_file_part, .walks = true,
+	[SYS_copy_file_range] = { .op = MMUN_OP_FALLOCATE,
+				  .describe = mmun_describe_copy,
+				  .unchanged = unchanged_file_part,
+				  .walks = true,
 				  .is_cancellation_point = true,
 				  .concerns = mmun_copy_may_share },
-#define OPENS(call) { .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_##call, .walks = true, \
-		      .renew = mmun_renew_opened, .is_cancellation_point = true, \
-		      .concerns = mmun_##call##_truncates }
+#define OPENS(call) \
+	{ \
+		.op = MMUN_OP_TRUNCATE, .describe = mmun_describe_##call, .walks = true, \
+		.renew = mmun_renew_opened, .is_cancellation_point = true, \
+		.concerns = mmun_##call##_truncates \
+	}
 	[SYS_openat] = OPENS(openat),
 	[SYS_openat2] = OPENS(openat2),
 	[SYS_open_by_handle_at] = OPENS(open_by_handle),
@@ -582,21 +610,33 @@ const struct mmun_call *mmun_call_of(int nr)
 }
 
 const unsigned char mmun_self_classes[512] = {
-	[SYS_munmap] = MMUN_CLASS_ORDINARY, [SYS_mmap] = MMUN_CLASS_ORDINARY,
-	[SYS_mremap] = MMUN_CLASS_ORDINARY, [SYS_brk] = MMUN_CLASS_ORDINARY,
-	[SYS_mprotect] = MMUN_CLASS_ORDINARY, [SYS_pkey_mprotect] = MMUN_CLASS_ORDINARY,
-	[SYS_madvise] = MMUN_CLASS_ORDINARY, [SYS_process_madvise] = MMUN_CLASS_ORDINARY,
-	[SYS_remap_file_pages] = MMUN_CLASS_ORDINARY, [SYS_shmat] = MMUN_CLASS_ORDINARY,
-	[SYS_shmdt] = MMUN_CLASS_ORDINARY, [SYS_truncate] = MMUN_CLASS_ORDINARY,
-	[SYS_ftruncate] = MMUN_CLASS_ORDINARY, [SYS_fallocate] = MMUN_CLASS_ORDINARY,
-	[SYS_openat] = MMUN_CLASS_ORDINARY, [SYS_open] = MMUN_CLASS_ORDINARY,
-	[SYS_creat] = MMUN_CLASS_ORDINARY, [SYS_openat2] = MMUN_CLASS_ORDINARY,
+	[SYS_munmap] = MMUN_CLASS_ORDINARY,
+	[SYS_mmap] = MMUN_CLASS_ORDINARY,
+	[SYS_mremap] = MMUN_CLASS_ORDINARY,
+	[SYS_brk] = MMUN_CLASS_ORDINARY,
+	[SYS_mprotect] = MMUN_CLASS_ORDINARY,
+	[SYS_pkey_mprotect] = MMUN_CLASS_ORDINARY,
+	[SYS_madvise] = MMUN_CLASS_ORDINARY,
+	[SYS_process_madvise] = MMUN_CLASS_ORDINARY,
+	[SYS_remap_file_pages] = MMUN_CLASS_ORDINARY,
+	[SYS_shmat] = MMUN_CLASS_ORDINARY,
+	[SYS_shmdt] = MMUN_CLASS_ORDINARY,
+	[SYS_truncate] = MMUN_CLASS_ORDINARY,
+	[SYS_ftruncate] = MMUN_CLASS_ORDINARY,
+	[SYS_fallocate] = MMUN_CLASS_ORDINARY,
+	[SYS_openat] = MMUN_CLASS_ORDINARY,
+	[SYS_open] = MMUN_CLASS_ORDINARY,
+	[SYS_creat] = MMUN_CLASS_ORDINARY,
+	[SYS_openat2] = MMUN_CLASS_ORDINARY,
 	[SYS_open_by_handle_at] = MMUN_CLASS_ORDINARY,
-	[SYS_ioctl] = MMUN_CLASS_ORDINARY, [SYS_copy_file_range] = MMUN_CLASS_ORDINARY,
-	[SYS_execve] = MMUN_CLASS_ORDINARY, [SYS_execveat] = MMUN_CLASS_ORDINARY,
+	[SYS_ioctl] = MMUN_CLASS_ORDINARY,
+	[SYS_copy_file_range] = MMUN_CLASS_ORDINARY,
+	[SYS_execve] = MMUN_CLASS_ORDINARY,
+	[SYS_execveat] = MMUN_CLASS_ORDINARY,
 	[SYS_exit_group] = MMUN_CLASS_ORDINARY,
 	[SYS_clone] = MMUN_CLASS_CLONE,
-	[SYS_fork] = MMUN_CLASS_FORK, [SYS_clone3] = MMUN_CLASS_FORK,
+	[SYS_fork] = MMUN_CLASS_FORK,
+	[SYS_clone3] = MMUN_CLASS_FORK,
 };
 
 /*
@@ -612,6 +652,5 @@ bool mmun_self_wants_elsewhere(int nr, bool is_go)
 
 bool mmun_self_wants(int nr)
 {
-	return nr > 0 && nr < 512 && mmun_self_classes[nr] &&
-	       nr != SYS_fork && nr != SYS_clone3;
+	return nr > 0 && nr < 512 && mmun_self_classes[nr] && nr != SYS_fork && nr != SYS_clone3;
 }

@@ -17,7 +17,7 @@
 
 /* More than any mapping: where what changes cannot be found out. */
 #define MMUN_WHOLE_START 0UL
-#define MMUN_WHOLE_END (-MMUN_PAGE_SIZE)
+#define MMUN_WHOLE_END   (-MMUN_PAGE_SIZE)
 
 struct mmun_change {
 	enum mmun_op op;
@@ -80,8 +80,7 @@ static inline unsigned long mmun_untagged(unsigned long address)
 bool mmun_failed_cleanly(long result);
 
 void mmun_change_add(struct mmun_change *change, unsigned long start, unsigned long end);
-bool mmun_change_covers(const struct mmun_change *change, unsigned long start,
-			unsigned long end);
+bool mmun_change_covers(const struct mmun_change *change, unsigned long start, unsigned long end);
 
 /*
  * Copy memory of the program that may not be there.  1: done; 0: there is none, as
@@ -115,8 +114,8 @@ bool mmun_describe_copy(const unsigned long *args, struct mmun_change *change);
 bool mmun_copy_may_share(const unsigned long *args);
 /* madvise(MADV_REMOVE) and its like: what is done to the pages of files in
  * [start,end), in steps of @unit bytes, is done to them in all other mappings. */
-void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
-			   unsigned long end, unsigned long unit);
+void mmun_add_shared_pages(struct mmun_change *change, unsigned long start, unsigned long end,
+			   unsigned long unit);
 /* Add the parts of the file's mappings that @change touches. */
 void mmun_add_file_mappings(struct mmun_change *change);
 

@@ -52,8 +52,7 @@ static void add_whole(struct mmun_change *change)
 }
 
 /* But for those parts that lie in [start,end), which are in it already. */
-static void add_other_mappings(struct mmun_change *change, unsigned long start,
-			       unsigned long end)
+static void add_other_mappings(struct mmun_change *change, unsigned long start, unsigned long end)
 {
 	struct mmun_vma_place vma;
 	struct mmun_vma_walk walk;
@@ -90,13 +89,13 @@ struct target {
 static bool numbers_agree(const struct statfs *fs)
 {
 	switch ((unsigned int)fs->f_type) {
-	case 0xef53:		/* ext2, ext3, ext4 */
-	case 0x58465342:	/* xfs */
-	case 0x9123683e:	/* btrfs: the device numbers do not, nobody compares them */
-	case 0xf2f52010:	/* f2fs */
-	case 0x01021994:	/* tmpfs, memfd_create() */
-	case 0x958458f6:	/* hugetlbfs */
-	case 0x858458f6:	/* ramfs */
+	case 0xef53:     /* ext2, ext3, ext4 */
+	case 0x58465342: /* xfs */
+	case 0x9123683e: /* btrfs: the device numbers do not, nobody compares them */
+	case 0xf2f52010: /* f2fs */
+	case 0x01021994: /* tmpfs, memfd_create() */
+	case 0x958458f6: /* hugetlbfs */
+	case 0x858458f6: /* ramfs */
 		return true;
 	}
 	return false;
@@ -136,8 +135,7 @@ static bool numbers_agree_at(long dir, unsigned long path, const struct stat *fi
 
 	if (dir == AT_FDCWD || (mmun_read_program(&first, path, 1) > 0 && first == '/'))
 		return !mmun_syscall3(SYS_statfs, path, (long)&fs, 0) && numbers_agree(&fs);
-	return !mmun_syscall3(SYS_fstat, dir, (long)&stat, 0) &&
-	       stat.st_dev == file->st_dev &&
+	return !mmun_syscall3(SYS_fstat, dir, (long)&stat, 0) && stat.st_dev == file->st_dev &&
 	       !mmun_syscall3(SYS_fstatfs, dir, (long)&fs, 0) && numbers_agree(&fs);
 }
 
@@ -152,8 +150,8 @@ static bool look_at_name(long dir, unsigned long path, struct target *target)
 	return target->hidden;
 }
 
-static bool describe(struct mmun_change *change, const struct target *target,
-		     unsigned long from, unsigned long to)
+static bool describe(struct mmun_change *change, const struct target *target, unsigned long from,
+		     unsigned long to)
 {
 	change->event = MMU_NOTIFY_CLEAR;
 	change->by_file = true;
@@ -169,8 +167,8 @@ static bool describe(struct mmun_change *change, const struct target *target,
 /* The pages behind the new end; the page with the new end keeps its frame. */
 static bool shortens(const struct target *target, long size)
 {
-	return size >= 0 && (target->hidden || (S_ISREG(target->stat.st_mode) &&
-						size < target->stat.st_size));
+	return size >= 0 &&
+	       (target->hidden || (S_ISREG(target->stat.st_mode) && size < target->stat.st_size));
 }
 
 static bool describe_size(struct mmun_change *change, const struct target *target, long size)
@@ -199,8 +197,7 @@ bool mmun_describe_ftruncate(const unsigned long *args, struct mmun_change *chan
 
 /* Opening with O_TRUNC shortens a file to nothing.  Only a regular one: a FIFO
  * would make its opener wait. */
-static bool truncates(long dir, unsigned long path, unsigned long flags,
-		      struct target *target)
+static bool truncates(long dir, unsigned long path, unsigned long flags, struct target *target)
 {
 	return (flags & O_TRUNC) && !(flags & O_PATH) && look_at_name(dir, path, target) &&
 	       (target->hidden || S_ISREG(target->stat.st_mode));
@@ -285,8 +282,7 @@ bool mmun_openat2_truncates(const unsigned long *args)
 	struct open_how how;
 	int read = read_how(args, &how);
 
-	return read < 0 ||
-	       (read && truncates((int)args[0], args[1], how.flags, &target));
+	return read < 0 || (read && truncates((int)args[0], args[1], how.flags, &target));
 }
 
 bool mmun_describe_openat2(const unsigned long *args, struct mmun_change *change)
@@ -294,8 +290,8 @@ bool mmun_describe_openat2(const unsigned long *args, struct mmun_change *change
 	struct open_how how;
 	int read = read_how(args, &how);
 
-	return read < 0 ? describe_unknown(change) :
-	       read && describe_open(change, (int)args[0], args[1], how.flags);
+	return read < 0 ? describe_unknown(change)
+			: read && describe_open(change, (int)args[0], args[1], how.flags);
 }
 
 bool mmun_open_by_handle_truncates(const unsigned long *args)
@@ -318,8 +314,8 @@ void mmun_renew_opened(long result, struct mmun_change *change)
 	change->inode = target.stat.st_ino;
 }
 
-void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
-			   unsigned long end, unsigned long unit)
+void mmun_add_shared_pages(struct mmun_change *change, unsigned long start, unsigned long end,
+			   unsigned long unit)
 {
 	struct mmun_vma_place vma;
 	struct mmun_vma_walk walk;
@@ -348,8 +344,7 @@ void mmun_add_shared_pages(struct mmun_change *change, unsigned long start,
 		add_whole(change);
 }
 
-static bool describe_part(struct mmun_change *change, int fd, unsigned long from,
-			  unsigned long to)
+static bool describe_part(struct mmun_change *change, int fd, unsigned long from, unsigned long to)
 {
 	struct target target;
 
@@ -376,9 +371,10 @@ bool mmun_describe_fallocate(const unsigned long *args, struct mmun_change *chan
 		return false;
 	if (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE |
 		     FALLOC_FL_UNSHARE_RANGE | FALLOC_WRITE_ZEROES))
-		return describe_part(change, args[0],
-				     mode & (FALLOC_FL_COLLAPSE_RANGE |
-					     FALLOC_FL_INSERT_RANGE) ? from : 0, TO_THE_END);
+		return describe_part(
+			change, args[0],
+			mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE) ? from : 0,
+			TO_THE_END);
 	return describe_part(change, args[0], from, part_end(from, length));
 }
 
@@ -390,17 +386,24 @@ enum ioctl_part { PART_NONE, PART_GIVEN, PART_FILE, PART_ANY };
 static enum ioctl_part ioctl_part(unsigned long command)
 {
 	switch (command & 0xffff) {
-	case COMMAND('X', 41): case COMMAND('X', 43):	/* FS_IOC_UNRESVSP, 64 */
-	case COMMAND('X', 57):				/* FS_IOC_ZERO_RANGE */
+	case COMMAND('X', 41):
+	case COMMAND('X', 43): /* FS_IOC_UNRESVSP, 64 */
+	case COMMAND('X', 57): /* FS_IOC_ZERO_RANGE */
 		return PART_GIVEN;
-	case COMMAND('X', 10): case COMMAND('X', 36):	/* XFS_IOC_ALLOCSP, 64 */
-	case COMMAND('X', 11): case COMMAND('X', 37):	/* XFS_IOC_FREESP, 64 */
-	case COMMAND(0x94, 9): case COMMAND(0x94, 13):	/* FICLONE, FICLONERANGE */
+	case COMMAND('X', 10):
+	case COMMAND('X', 36): /* XFS_IOC_ALLOCSP, 64 */
+	case COMMAND('X', 11):
+	case COMMAND('X', 37): /* XFS_IOC_FREESP, 64 */
+	case COMMAND(0x94, 9):
+	case COMMAND(0x94, 13): /* FICLONE, FICLONERANGE */
 		return PART_FILE;
-	case COMMAND('X', 109): case COMMAND('X', 129):	/* XFS: exchange of two files */
-	case COMMAND(0x94, 54):				/* FIDEDUPERANGE */
-	case COMMAND(0x12, 119): case COMMAND(0x12, 125): case COMMAND(0x12, 127):
-		return PART_ANY;			/* BLK: DISCARD, SECDISCARD, ZEROOUT */
+	case COMMAND('X', 109):
+	case COMMAND('X', 129): /* XFS: exchange of two files */
+	case COMMAND(0x94, 54): /* FIDEDUPERANGE */
+	case COMMAND(0x12, 119):
+	case COMMAND(0x12, 125):
+	case COMMAND(0x12, 127):
+		return PART_ANY; /* BLK: DISCARD, SECDISCARD, ZEROOUT */
 	}
 	return PART_NONE;
 }

@@ -33,8 +33,8 @@ static size_t append(char *to, size_t at, size_t size, const char *text)
 	return at;
 }
 
-void mmun_self_refuse(struct mmun_refusal *refusal, int error,
-		      const char *reason, const char *remedy)
+void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,
+		      const char *remedy)
 {
 	refusal->error = error;
 	append(refusal->reason, 0, sizeof(refusal->reason), reason);
@@ -179,8 +179,7 @@ static void close_source(const struct source *source)
 static bool copy_segments(struct source *source)
 {
 	const struct headers *headers = &source->headers;
-	long map = mmun_syscall6(SYS_mmap, 0, headers->high - headers->low,
-				 PROT_READ | PROT_WRITE,
+	long map = mmun_syscall6(SYS_mmap, 0, headers->high - headers->low, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (map < 0)
@@ -209,8 +208,7 @@ static int open_source(struct source *source, const struct mmun_vma *text, unsig
 	const struct headers *headers = &source->headers;
 
 	source->map = 0;
-	if (!read_headers(&source->headers, base) ||
-	    !(known || is_loaded(headers, text->inode)))
+	if (!read_headers(&source->headers, base) || !(known || is_loaded(headers, text->inode)))
 		return -ENOEXEC;
 	if (map_file(source, text->name, text->inode) &&
 	    !mmun_object_open_file(&source->object, (unsigned char *)source->map, source->size))
@@ -268,7 +266,8 @@ static void note_bytes(struct mmun_site *site, const struct look *look,
 
 	site->at = in_process(image, finding->at);
 	switch (finding->form) {
-	case MMUN_FORM_BACK: case MMUN_FORM_WINDOW:
+	case MMUN_FORM_BACK:
+	case MMUN_FORM_WINDOW:
 		site->length = finding->address + 2 - finding->at;
 		break;
 	case MMUN_FORM_PAD:
@@ -277,12 +276,12 @@ static void note_bytes(struct mmun_site *site, const struct look *look,
 		site->pad_length = 5;
 		memcpy(site->saved_pad, mmun_object_at(look->object, finding->pad, 5), 5);
 		break;
-	case MMUN_FORM_RUN: case MMUN_FORM_CALL:
+	case MMUN_FORM_RUN:
+	case MMUN_FORM_CALL:
 		site->length = 5;
 		break;
 	}
-	memcpy(site->saved, mmun_object_at(look->object, finding->at, site->length),
-	       site->length);
+	memcpy(site->saved, mmun_object_at(look->object, finding->at, site->length), site->length);
 	if (finding->form == MMUN_FORM_PAD || finding->form == MMUN_FORM_CALL)
 		return;
 	site->run_length = finding->address - finding->at;
@@ -305,8 +304,8 @@ static int grow(struct mmun_image *image)
 	unsigned long old = mmun_page_up(image->room * sizeof(struct mmun_site));
 	unsigned long size = old ? 2 * old : 4 * MMUN_PAGE_SIZE;
 	long map = old ? mmun_syscall6(SYS_mremap, (unsigned long)image->sites, old, size,
-				       MREMAP_MAYMOVE, 0, 0) :
-			 mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
+				       MREMAP_MAYMOVE, 0, 0)
+		       : mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
 				       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (map < 0 && map > -4096)
@@ -368,8 +367,9 @@ static unsigned long target_of(const unsigned char *bytes, const unsigned char *
 static unsigned long copys_entry(const struct mmun_site *site)
 {
 	bool is_pad = site->form == MMUN_FORM_PAD && site->now[0] == 0xeb;
-	unsigned long stub = is_pad ? target_of(site->now_pad, site->pad) :
-				      target_of(site->now, site->at), entry;
+	unsigned long stub = is_pad ? target_of(site->now_pad, site->pad)
+				    : target_of(site->now, site->at),
+		      entry;
 	unsigned char code[MMUN_STUB_SIZE];
 
 	if (!stub || mmun_self_read(code, stub, sizeof(code)))
@@ -400,7 +400,7 @@ static int refuse_copy(unsigned long entry, struct mmun_refusal *refusal)
 		mmun_vma_walk_end(&walk);
 	}
 	mmun_self_refuse(refusal, -EBUSY, reason,
-		"link or preload one shared libmmunotify.so instead of several copies");
+			 "link or preload one shared libmmunotify.so instead of several copies");
 	return -EBUSY;
 }
 
@@ -429,13 +429,13 @@ static int check_image(const struct mmun_image *image, struct mmun_refusal *refu
 			continue;
 		/* int3 */
 		if (site->now[0] == 0xcc)
-			return mmun_self_refuse_breakpoint(image, (unsigned long)site->at,
-							   refusal);
+			return mmun_self_refuse_breakpoint(image, (unsigned long)site->at, refusal);
 		entry = copys_entry(site);
 		if (entry)
 			return refuse_copy(entry, refusal);
 		if (!is_foreign_patch(site)) {
-			mmun_self_refuse(refusal, -ENOTSUP,
+			mmun_self_refuse(
+				refusal, -ENOTSUP,
 				"the C library's text in memory is not that of its file",
 				"find out which library or tool rewrites it (mmunotify(7), Limits)");
 			return -ENOTSUP;
@@ -481,8 +481,7 @@ static void forget_sites(struct mmun_image *image)
 }
 
 /* Finds its sites. */
-static int scan_image(struct mmun_image *image, struct source *source,
-		      struct mmun_refusal *refusal)
+static int scan_image(struct mmun_image *image, struct source *source, struct mmun_refusal *refusal)
 {
 	struct look look = { image, &source->object, refusal };
 	int ret;
@@ -615,8 +614,8 @@ static bool must_not_be_entered(const struct mmun_object *object)
 	return MMUN_CORE_IS_INSTRUMENTED && mmun_object_defines(object, "__tsan_init");
 }
 
-static int add_image(struct mmun_image **images, const struct mmun_vma *text,
-		     unsigned long base, struct mmun_refusal *refusal)
+static int add_image(struct mmun_image **images, const struct mmun_vma *text, unsigned long base,
+		     struct mmun_refusal *refusal)
 {
 	struct mmun_image *image = known_image(*images, text->start);
 	struct source source;
@@ -680,8 +679,7 @@ static bool is_still_patched(const struct mmun_image *image)
 		if (mmun_vma_walk_start(&walk, start, false))
 			return true;
 		is_text = mmun_vma_walk_next_place(&walk, &place, NULL, 0) &&
-			  place.start <= start &&
-			  place.end >= (unsigned long)mmun_site_end(site) &&
+			  place.start <= start && place.end >= (unsigned long)mmun_site_end(site) &&
 			  place.prot == image->prot;
 		return mmun_vma_walk_end(&walk) || (is_text && mmun_site_is_ours(site));
 	}
@@ -730,7 +728,8 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 		found |= image->used && image->is_c_library && !image->is_linker;
 	}
 	if (!ret && !found) {
-		mmun_self_refuse(refusal, -ENOTSUP,
+		mmun_self_refuse(
+			refusal, -ENOTSUP,
 			"this process has no GNU C library to patch (a static program or another C library)",
 			"link the program dynamically against the GNU C library");
 		return -ENOTSUP;

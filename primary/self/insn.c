@@ -12,6 +12,7 @@
 
 /* What follows an opcode; the low bits are how many bytes an immediate has that no
  * prefix changes. */
+/* clang-format off */
 enum {
 	/* Branches, and what else the short way leaves to the long one. */
 	L = 0x80,
@@ -32,8 +33,10 @@ enum {
 
 	BL = B | L, ML = M | L, MZL = MZ | L, DL = D | L,
 };
+/* clang-format on */
 #define IMMEDIATE 0x07
 
+/* clang-format off */
 static const unsigned char one_byte[256] = {
 	/* 00 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, P,
 	/* 10 */ M, M, M, M, B, Z, X, X, M, M, M, M, B, Z, X, X,
@@ -52,7 +55,9 @@ static const unsigned char one_byte[256] = {
 	/* e0 */ BL, BL, BL, BL, B, B, B, B, D, DL, X, BL, N, N, N, N,
 	/* f0 */ P, N, P, P, N, N, G, G, N, N, N, N, N, N, M, ML,
 };
+/* clang-format on */
 
+/* clang-format off */
 static const unsigned char two_bytes[256] = {
 	/* 00 */ M, M, M, M, X, N, N, N, N, N, X, N, X, M, N, MB,
 	/* 10 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
@@ -71,6 +76,7 @@ static const unsigned char two_bytes[256] = {
 	/* e0 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 	/* f0 */ M, M, M, M, M, M, M, M, M, M, M, M, M, M, M, M,
 };
+/* clang-format on */
 
 struct reader {
 	const unsigned char *code;
@@ -114,7 +120,8 @@ static int vector_form(const struct mmun_insn *insn, unsigned char first)
 		return M;
 	case 3:
 		return MB;
-	case 5: case 6:
+	case 5:
+	case 6:
 		return evex ? M : X;
 	case 8:
 		return xop ? MB : X;
@@ -171,11 +178,14 @@ static bool read_operands(struct mmun_insn *insn, struct reader *reader, int for
 	if ((form == M || form == MB || form == MZ || form == G) && !read_modrm(insn, reader))
 		return false;
 	switch (form) {
-	case N: case M:
+	case N:
+	case M:
 		return true;
-	case B: case MB:
+	case B:
+	case MB:
 		return read_immediate(insn, reader, 1);
-	case Z: case MZ:
+	case Z:
+	case MZ:
 		return read_immediate(insn, reader, z);
 	case V:
 		return read_immediate(insn, reader, insn->rex & 8 ? 8 : z);
@@ -225,8 +235,17 @@ static int special_form(const struct mmun_insn *insn, int form)
 static bool is_prefix(unsigned char byte)
 {
 	switch (byte) {
-	case 0x26: case 0x2e: case 0x36: case 0x3e: case 0x64: case 0x65: case 0x66: case 0x67:
-	case 0xf0: case 0xf2: case 0xf3:
+	case 0x26:
+	case 0x2e:
+	case 0x36:
+	case 0x3e:
+	case 0x64:
+	case 0x65:
+	case 0x66:
+	case 0x67:
+	case 0xf0:
+	case 0xf2:
+	case 0xf3:
 		return true;
 	}
 	return false;
@@ -326,8 +345,7 @@ unsigned int mmun_insn_pass(const unsigned char *code, unsigned int at, unsigned
 	return at;
 }
 
-unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size,
-				    long *distance)
+unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size, long *distance)
 {
 	unsigned int length;
 	int value;
@@ -360,19 +378,30 @@ enum mmun_flow mmun_insn_flow(const struct mmun_insn *insn)
 			return MMUN_FLOW_BRANCH;
 		/* ud2, ud1, ud0, sysret, sysexit */
 		return insn->opcode == 0x0b || insn->opcode == 0xb9 || insn->opcode == 0xff ||
-		       insn->opcode == 0x07 || insn->opcode == 0x35 ?
-			MMUN_FLOW_AWAY : MMUN_FLOW_NEXT;
+				       insn->opcode == 0x07 || insn->opcode == 0x35
+			       ? MMUN_FLOW_AWAY
+			       : MMUN_FLOW_NEXT;
 	}
 	if (insn->map)
 		return MMUN_FLOW_NEXT;
 	switch (insn->opcode) {
 	case 0xe8:
 		return MMUN_FLOW_CALL;
-	case 0xe9: case 0xeb:
+	case 0xe9:
+	case 0xeb:
 		return MMUN_FLOW_JUMP;
-	case 0xe0: case 0xe1: case 0xe2: case 0xe3:
+	case 0xe0:
+	case 0xe1:
+	case 0xe2:
+	case 0xe3:
 		return MMUN_FLOW_BRANCH;
-	case 0xc2: case 0xc3: case 0xca: case 0xcb: case 0xcf: case 0xcc: case 0xf4:
+	case 0xc2:
+	case 0xc3:
+	case 0xca:
+	case 0xcb:
+	case 0xcf:
+	case 0xcc:
+	case 0xf4:
 		return MMUN_FLOW_AWAY;
 	case 0xff:
 		if (reg == 2 || reg == 3)
@@ -418,9 +447,9 @@ static unsigned int one_byte_writes(const struct mmun_insn *insn)
 	unsigned char op = insn->opcode;
 
 	/* Without REX, four byte registers are the upper halves of others. */
-	if (!insn->rex && (op == 0x88 || op == 0x8a || op == 0xc6 || op == 0x80 || op == 0xf6 ||
-			   op == 0xfe || op == 0xc0 || op == 0xd0 || op == 0xd2 || op == 0x86 ||
-			   (op < 0x40 && !(op & 1)))) {
+	if (!insn->rex &&
+	    (op == 0x88 || op == 0x8a || op == 0xc6 || op == 0x80 || op == 0xf6 || op == 0xfe ||
+	     op == 0xc0 || op == 0xd0 || op == 0xd2 || op == 0x86 || (op < 0x40 && !(op & 1)))) {
 		rm |= rm >> 4 & 15;
 		reg |= reg >> 4 & 15;
 	}
@@ -443,38 +472,88 @@ static unsigned int one_byte_writes(const struct mmun_insn *insn)
 	if (op > 0x90 && op < 0x98)
 		return low | 1 << MMUN_RAX;
 	switch (op) {
-	case 0x63: case 0x69: case 0x6b: case 0x8a: case 0x8b: case 0x8d:
+	case 0x63:
+	case 0x69:
+	case 0x6b:
+	case 0x8a:
+	case 0x8b:
+	case 0x8d:
 		return reg;
-	case 0x68: case 0x6a: case 0x84: case 0x85: case 0x90: case 0x9b: case 0xa8: case 0xa9:
-	case 0xc3: case 0xc2: case 0xeb: case 0xe9: case 0xcc: case 0xf4: case 0xfc: case 0xfd:
-	case 0xf8: case 0xf9: case 0xf5: case 0x9c: case 0x9d: case 0x9e:
+	case 0x68:
+	case 0x6a:
+	case 0x84:
+	case 0x85:
+	case 0x90:
+	case 0x9b:
+	case 0xa8:
+	case 0xa9:
+	case 0xc3:
+	case 0xc2:
+	case 0xeb:
+	case 0xe9:
+	case 0xcc:
+	case 0xf4:
+	case 0xfc:
+	case 0xfd:
+	case 0xf8:
+	case 0xf9:
+	case 0xf5:
+	case 0x9c:
+	case 0x9d:
+	case 0x9e:
 		return 0;
-	case 0x80: case 0x81: case 0x83:
+	case 0x80:
+	case 0x81:
+	case 0x83:
 		return field == 7 ? 0 : rm;
-	case 0x86: case 0x87:
+	case 0x86:
+	case 0x87:
 		return rm | reg;
-	case 0x88: case 0x89: case 0xc6: case 0xc7: case 0x8f:
-	case 0xc0: case 0xc1: case 0xd0: case 0xd1: case 0xd2: case 0xd3: case 0xfe:
+	case 0x88:
+	case 0x89:
+	case 0xc6:
+	case 0xc7:
+	case 0x8f:
+	case 0xc0:
+	case 0xc1:
+	case 0xd0:
+	case 0xd1:
+	case 0xd2:
+	case 0xd3:
+	case 0xfe:
 		return rm;
-	case 0x98: case 0xa0: case 0xa1: case 0x9f:
+	case 0x98:
+	case 0xa0:
+	case 0xa1:
+	case 0x9f:
 		return 1 << MMUN_RAX;
-	case 0xa2: case 0xa3:
+	case 0xa2:
+	case 0xa3:
 		return 0;
 	case 0x99:
 		return 1 << MMUN_RDX;
-	case 0xa4: case 0xa5: case 0xa6: case 0xa7:
+	case 0xa4:
+	case 0xa5:
+	case 0xa6:
+	case 0xa7:
 		return 1 << MMUN_RSI | 1 << MMUN_RDI | 1 << MMUN_RCX;
-	case 0xaa: case 0xab: case 0xae: case 0xaf:
+	case 0xaa:
+	case 0xab:
+	case 0xae:
+	case 0xaf:
 		return 1 << MMUN_RDI | 1 << MMUN_RCX;
 	case 0xc9:
 		return 1 << MMUN_RBP | 1 << MMUN_RSP;
 	case 0xe8:
 		return CALL_CHANGES;
-	case 0xe0: case 0xe1: case 0xe2:
+	case 0xe0:
+	case 0xe1:
+	case 0xe2:
 		return 1 << MMUN_RCX;
 	case 0xe3:
 		return 0;
-	case 0xf6: case 0xf7:
+	case 0xf6:
+	case 0xf7:
 		if (field < 2)
 			return 0;
 		return field < 4 ? rm : 1 << MMUN_RAX | 1 << MMUN_RDX;
@@ -482,7 +561,13 @@ static unsigned int one_byte_writes(const struct mmun_insn *insn)
 		if (field < 2)
 			return rm;
 		return field == 2 || field == 3 ? CALL_CHANGES : 0;
-	case 0xd8: case 0xd9: case 0xda: case 0xdb: case 0xdc: case 0xdd: case 0xde:
+	case 0xd8:
+	case 0xd9:
+	case 0xda:
+	case 0xdb:
+	case 0xdc:
+	case 0xdd:
+	case 0xde:
 		return 0;
 	case 0xdf:
 		return insn->modrm == 0xe0 ? 1 << MMUN_RAX : 0;
@@ -512,16 +597,47 @@ static unsigned int two_byte_writes(const struct mmun_insn *insn)
 	switch (op) {
 	case 0x05:
 		return 1 << MMUN_RAX | 1 << MMUN_RCX | 1 << 11;
-	case 0x0b: case 0x0d: case 0x18: case 0x19: case 0x1a: case 0x1b: case 0x1c: case 0x1d:
-	case 0x1f: case 0xa3: case 0x77: case 0xa0: case 0xa1: case 0xa8: case 0xa9:
+	case 0x0b:
+	case 0x0d:
+	case 0x18:
+	case 0x19:
+	case 0x1a:
+	case 0x1b:
+	case 0x1c:
+	case 0x1d:
+	case 0x1f:
+	case 0xa3:
+	case 0x77:
+	case 0xa0:
+	case 0xa1:
+	case 0xa8:
+	case 0xa9:
 		return 0;
 	case 0x1e:
 		/* rdssp */
 		return rm;
-	case 0x2c: case 0x2d: case 0x50: case 0xaf: case 0xb6: case 0xb7: case 0xbe: case 0xbf:
-	case 0xbc: case 0xbd: case 0xb8: case 0xc5: case 0xd7:
+	case 0x2c:
+	case 0x2d:
+	case 0x50:
+	case 0xaf:
+	case 0xb6:
+	case 0xb7:
+	case 0xbe:
+	case 0xbf:
+	case 0xbc:
+	case 0xbd:
+	case 0xb8:
+	case 0xc5:
+	case 0xd7:
 		return reg;
-	case 0x7e: case 0xa4: case 0xa5: case 0xac: case 0xad: case 0xab: case 0xb3: case 0xbb:
+	case 0x7e:
+	case 0xa4:
+	case 0xa5:
+	case 0xac:
+	case 0xad:
+	case 0xab:
+	case 0xb3:
+	case 0xbb:
 		return rm;
 	case 0x31:
 		return 1 << MMUN_RAX | 1 << MMUN_RDX;
@@ -529,11 +645,13 @@ static unsigned int two_byte_writes(const struct mmun_insn *insn)
 		return 1 << MMUN_RAX | 1 << MMUN_RBX | 1 << MMUN_RCX | 1 << MMUN_RDX;
 	case 0xae:
 		return rm;
-	case 0xb0: case 0xb1:
+	case 0xb0:
+	case 0xb1:
 		return rm | 1 << MMUN_RAX | (insn->rex ? 0 : rm >> 4 & 15);
 	case 0xba:
 		return field == 4 ? 0 : rm;
-	case 0xc0: case 0xc1:
+	case 0xc0:
+	case 0xc1:
 		return rm | reg | (insn->rex ? 0 : (rm | reg) >> 4 & 15);
 	case 0xc7:
 		return mmun_insn_has_memory(insn) ? 1 << MMUN_RAX | 1 << MMUN_RDX : rm;
@@ -550,9 +668,10 @@ static unsigned int other_writes(const struct mmun_insn *insn)
 	if (insn->map == 2)
 		return insn->opcode < 0xf0 ? 0 : ~0U;
 	if (insn->map == 3)
-		return insn->opcode >= 0x14 && insn->opcode < 0x18 ? ~0U :
-		       insn->opcode >= 0x60 && insn->opcode < 0x64 ? 1 << MMUN_RCX :
-		       insn->opcode < 0xf0 ? 0 : ~0U;
+		return insn->opcode >= 0x14 && insn->opcode < 0x18   ? ~0U
+		       : insn->opcode >= 0x60 && insn->opcode < 0x64 ? 1 << MMUN_RCX
+		       : insn->opcode < 0xf0                         ? 0
+								     : ~0U;
 	return ~0U;
 }
 

@@ -63,16 +63,15 @@ unsigned int mmun_insn_pass(const unsigned char *code, unsigned int at, unsigned
  * The frequent jumps and branches: those without a prefix.
  * Return: the length, and how far behind the instruction the target is; 0: decode it.
  */
-unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size,
-				    long *distance);
+unsigned int mmun_insn_plain_branch(const unsigned char *code, unsigned long size, long *distance);
 
 /* How it goes on. */
 enum mmun_flow {
-	MMUN_FLOW_NEXT,		/* with the next instruction */
-	MMUN_FLOW_CALL,		/* with the next one, after a call */
-	MMUN_FLOW_BRANCH,	/* there or with the next one */
-	MMUN_FLOW_JUMP,		/* there */
-	MMUN_FLOW_AWAY,		/* somewhere else: ret, jump through a register, trap */
+	MMUN_FLOW_NEXT,   /* with the next instruction */
+	MMUN_FLOW_CALL,   /* with the next one, after a call */
+	MMUN_FLOW_BRANCH, /* there or with the next one */
+	MMUN_FLOW_JUMP,   /* there */
+	MMUN_FLOW_AWAY,   /* somewhere else: ret, jump through a register, trap */
 };
 enum mmun_flow mmun_insn_flow(const struct mmun_insn *insn);
 
@@ -81,9 +80,9 @@ bool mmun_insn_target(const struct mmun_insn *insn, const unsigned char *code, l
 
 /* What an instruction leaves in a register. */
 enum mmun_write {
-	MMUN_WRITE_NONE,	/* what was there */
-	MMUN_WRITE_VALUE,	/* @value */
-	MMUN_WRITE_COPY,	/* what is in register @from */
+	MMUN_WRITE_NONE,  /* what was there */
+	MMUN_WRITE_VALUE, /* @value */
+	MMUN_WRITE_COPY,  /* what is in register @from */
 	MMUN_WRITE_UNKNOWN,
 };
 struct mmun_effect {

@@ -14,7 +14,7 @@
 #include "clock.h"
 
 #define FIRST_PAUSE MMUN_NSEC_PER_MSEC
-#define LAST_PAUSE (60 * MMUN_NSEC_PER_SEC)
+#define LAST_PAUSE  (60 * MMUN_NSEC_PER_SEC)
 
 static bool may_pass(int error)
 {

@@ -15,15 +15,15 @@ const void *mmun_object_at(const struct mmun_object *object, unsigned long addre
 		const struct mmun_object_part *part = &object->parts[i];
 
 		if (address >= part->start && address < part->end)
-			return size <= part->end - address ?
-				part->bytes + (address - part->start) : NULL;
+			return size <= part->end - address ? part->bytes + (address - part->start)
+							   : NULL;
 	}
 	return NULL;
 }
 
 /* For what is read in units of @unit bytes. */
-static const void *aligned_at(const struct mmun_object *object, unsigned long address,
-			      size_t size, unsigned long unit)
+static const void *aligned_at(const struct mmun_object *object, unsigned long address, size_t size,
+			      unsigned long unit)
 {
 	const void *at = mmun_object_at(object, address, size);
 
@@ -47,7 +47,8 @@ static const char *string_at(const struct mmun_object *object, unsigned long add
 
 const char *mmun_object_soname(const struct mmun_object *object)
 {
-	const char *name = object->soname ? string_at(object, object->strings + object->soname) : NULL;
+	const char *name = object->soname ? string_at(object, object->strings + object->soname)
+					  : NULL;
 
 	return name ? name : "";
 }
@@ -63,8 +64,9 @@ bool mmun_object_defines(const struct mmun_object *object, const char *name)
 {
 	for (unsigned int i = 0; i < object->nr_symbols; i++) {
 		const Elf64_Sym *symbol = &object->symbols[i];
-		const char *its = symbol->st_shndx ?
-			string_at(object, object->strings + symbol->st_name) : NULL;
+		const char *its = symbol->st_shndx
+					  ? string_at(object, object->strings + symbol->st_name)
+					  : NULL;
 
 		if (its && !strcmp(its, name))
 			return true;
@@ -91,7 +93,8 @@ static unsigned int count_symbols(const struct mmun_object *object, unsigned lon
 	if (last < hash[1])
 		return hash[1];
 	for (;; last++) {
-		const unsigned int *chain = mmun_object_at(object, chains + (last - hash[1]) * 4UL, 4);
+		const unsigned int *chain =
+			mmun_object_at(object, chains + (last - hash[1]) * 4UL, 4);
 
 		if (!chain)
 			return 0;
@@ -190,9 +193,8 @@ static void read_sections(struct mmun_object *object, const unsigned char *file,
 	const Elf64_Shdr *section, *names;
 	unsigned long length = header->e_shnum * sizeof(*section);
 
-	if (!header->e_shoff || header->e_shoff & 7 ||
-	    header->e_shentsize != sizeof(*section) || header->e_shstrndx >= header->e_shnum ||
-	    !lies_within(header->e_shoff, length, size))
+	if (!header->e_shoff || header->e_shoff & 7 || header->e_shentsize != sizeof(*section) ||
+	    header->e_shstrndx >= header->e_shnum || !lies_within(header->e_shoff, length, size))
 		return;
 	section = (const Elf64_Shdr *)(file + header->e_shoff);
 	names = &section[header->e_shstrndx];
@@ -319,8 +321,8 @@ static void read_frame(const struct mmun_object *object, unsigned int index,
 }
 
 /* Code behind a function's unwinding table, as behind clone(), is still its own. */
-static bool frame_function(const struct mmun_object *object, unsigned long address,
-			   bool with_tail, struct mmun_function *function)
+static bool frame_function(const struct mmun_object *object, unsigned long address, bool with_tail,
+			   struct mmun_function *function)
 {
 	unsigned int low = 0, high = object->nr_frames;
 
@@ -353,7 +355,7 @@ static const Elf64_Sym *symbol_of(const Elf64_Sym *symbols, unsigned int count,
 }
 
 bool mmun_object_function(const struct mmun_object *object, unsigned long address,
-		       struct mmun_function *function)
+			  struct mmun_function *function)
 {
 	const Elf64_Sym *symbol;
 
@@ -373,12 +375,12 @@ bool mmun_object_covers(const struct mmun_object *object, unsigned long address)
 {
 	struct mmun_function function;
 
-	return object->nr_frames ? frame_function(object, address, false, &function) :
-				mmun_object_function(object, address, &function);
+	return object->nr_frames ? frame_function(object, address, false, &function)
+				 : mmun_object_function(object, address, &function);
 }
 
 const char *mmun_object_name(const struct mmun_object *object, unsigned long address,
-			  unsigned long *offset)
+			     unsigned long *offset)
 {
 	const Elf64_Sym *symbol = symbol_of(object->all_symbols, object->nr_all_symbols, address);
 	const char *name;

@@ -66,11 +66,11 @@ struct mmun_function {
 	unsigned long start, end;
 };
 bool mmun_object_function(const struct mmun_object *object, unsigned long address,
-		       struct mmun_function *function);
+			  struct mmun_function *function);
 /* Does it belong to a function?  To what unwinding knows, if it knows any. */
 bool mmun_object_covers(const struct mmun_object *object, unsigned long address);
 /* The symbol that names @address; NULL if there is none. */
 const char *mmun_object_name(const struct mmun_object *object, unsigned long address,
-			  unsigned long *offset);
+			     unsigned long *offset);
 
 #endif

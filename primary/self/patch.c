@@ -40,7 +40,7 @@
 #define MARGIN 16
 /* Text that changes at each look is somebody else's business. */
 #define LOOKS 8
-#define INT3 0xcc
+#define INT3  0xcc
 /* Bytes of text that are compared at a time. */
 #define LOOK 1024UL
 
@@ -175,16 +175,17 @@ static void explain_no_memory(struct mmun_refusal *refusal, long more)
 {
 	if (is_map_full(more))
 		mmun_self_refuse(refusal, -ENOMEM,
-			"this process has almost as many mappings as it may have",
-			"raise vm.max_map_count");
+				 "this process has almost as many mappings as it may have",
+				 "raise vm.max_map_count");
 	else if (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA))
-		mmun_self_refuse(refusal, -ENOMEM,
+		mmun_self_refuse(
+			refusal, -ENOMEM,
 			"RLIMIT_AS or RLIMIT_DATA leaves no room for copies of pages of text",
 			"raise the limit (ulimit -v, ulimit -d)");
 	else
 		mmun_self_refuse(refusal, -ENOMEM,
-			"the kernel has no memory for copies of pages of text",
-			"raise the memory limit of this process or its control group");
+				 "the kernel has no memory for copies of pages of text",
+				 "raise the memory limit of this process or its control group");
 }
 
 /* The true reason of a failure. */
@@ -193,26 +194,30 @@ static int explain(struct mmun_refusal *refusal, enum step step, long error, lon
 	if (error == -ENOMEM)
 		explain_no_memory(refusal, more);
 	else if (error == -EAGAIN)
-		mmun_self_refuse(refusal, -EAGAIN,
+		mmun_self_refuse(
+			refusal, -EAGAIN,
 			"copies of pages of text would be locked in memory (mlockall), beyond RLIMIT_MEMLOCK",
 			"raise RLIMIT_MEMLOCK (ulimit -l), or lock without MCL_FUTURE");
 	else if (error == -ESTALE)
-		mmun_self_refuse(refusal, error = -EBUSY,
-			"text that is to be replaced changes all the time",
+		mmun_self_refuse(
+			refusal, error = -EBUSY, "text that is to be replaced changes all the time",
 			"find out which library or tool rewrites it (mmunotify(7), Limits)");
 	else if (error == -EBUSY)
 		mmun_self_refuse(refusal, -EBUSY,
-			"the dynamic linker unloads libraries all the time",
-			"start before the threads that load and unload them");
+				 "the dynamic linker unloads libraries all the time",
+				 "start before the threads that load and unload them");
 	else if (step == PROTECT_COPY && error == -EACCES)
-		mmun_self_refuse(refusal, -EACCES,
+		mmun_self_refuse(
+			refusal, -EACCES,
 			"this process may not make memory executable that was written (PR_SET_MDWE or SELinux)",
 			"lift MemoryDenyWriteExecute or the SELinux rule execmem for this program");
 	else
-		mmun_self_refuse(refusal, (int)error,
-			step == MAKE_COPY ? "mmap is refused to this process (a seccomp filter)" :
-			step == PROTECT_COPY ? "mprotect to PROT_EXEC is refused to this process (a seccomp filter)" :
-			"mremap over text is refused to this process (a seccomp filter or sealed memory)",
+		mmun_self_refuse(
+			refusal, (int)error,
+			step == MAKE_COPY ? "mmap is refused to this process (a seccomp filter)"
+			: step == PROTECT_COPY
+				? "mprotect to PROT_EXEC is refused to this process (a seccomp filter)"
+				: "mremap over text is refused to this process (a seccomp filter or sealed memory)",
 			"allow the call for this program");
 	return (int)error;
 }
@@ -232,8 +237,8 @@ static void release(struct reserve *reserve)
 static int make_reserve(struct reserve *reserve, unsigned long count)
 {
 	unsigned long length = count * MMUN_PAGE_SIZE;
-	long ret = mmun_syscall6(SYS_mmap, 0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
-				 -1ul, 0);
+	long ret =
+		mmun_syscall6(SYS_mmap, 0, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
 
 	if (ret < 0)
 		return (int)ret;
@@ -291,8 +296,8 @@ static int move_over(struct run run, unsigned long copy, const unsigned char *be
 		return (int)ret;
 	ret = check_same(run, before, now);
 	if (!ret)
-		ret = mmun_syscall6(SYS_mremap, copy, length, length,
-				    MREMAP_MAYMOVE | MREMAP_FIXED, run.start, 0);
+		ret = mmun_syscall6(SYS_mremap, copy, length, length, MREMAP_MAYMOVE | MREMAP_FIXED,
+				    run.start, 0);
 	mmun_self_move_end();
 	return ret < 0 ? (int)ret : 0;
 }
@@ -337,8 +342,7 @@ unmap:
 	return (int)ret;
 }
 
-static int swap(struct mmun_image *image, struct run run, const struct edit *edit,
-		enum step *step)
+static int swap(struct mmun_image *image, struct run run, const struct edit *edit, enum step *step)
 {
 	int ret = -ESTALE;
 
@@ -414,8 +418,7 @@ static int open_file(const struct mmun_image *image)
 
 	if (fd < 0)
 		return -1;
-	if (!mmun_syscall3(SYS_fstat, fd, (unsigned long)&file, 0) &&
-	    file.st_ino == image->inode)
+	if (!mmun_syscall3(SYS_fstat, fd, (unsigned long)&file, 0) && file.st_ino == image->inode)
 		return fd;
 	mmun_self_close(fd);
 	return -1;
@@ -430,8 +433,9 @@ static void close_file(int fd)
 /* What the file has for @run; NULL when it cannot be seen. */
 static const unsigned char *map_file(const struct mmun_image *image, int fd, struct run run)
 {
-	long ret = fd < 0 ? -1 : mmun_syscall6(SYS_mmap, 0, run.end - run.start, PROT_READ,
-		MAP_PRIVATE, fd, run.start - image->text_start + image->text_offset);
+	long ret = fd < 0 ? -1
+			  : mmun_syscall6(SYS_mmap, 0, run.end - run.start, PROT_READ, MAP_PRIVATE,
+					  fd, run.start - image->text_start + image->text_offset);
 
 	return ret > 0 ? (const unsigned char *)ret : NULL;
 }
@@ -472,8 +476,8 @@ static bool is_our_byte(const struct mmun_image *image, unsigned long at)
 }
 
 /* One byte that differs from the file's, alone: other patches are longer. */
-static bool is_breakpoint(const unsigned char *text, const unsigned char *file,
-			  unsigned long i, unsigned long length)
+static bool is_breakpoint(const unsigned char *text, const unsigned char *file, unsigned long i,
+			  unsigned long length)
 {
 	return text[i] == INT3 && file[i] != INT3 && (!i || text[i - 1] == file[i - 1]) &&
 	       (i + 1 == length || text[i + 1] == file[i + 1]);
@@ -524,7 +528,8 @@ int mmun_self_refuse_breakpoint(const struct mmun_image *image, unsigned long at
 	char text[sizeof(refusal->reason)], *end = text + sizeof(text) - 1, *p = text;
 	const char *slash = strrchr(image->path, '/');
 
-	p = append(p, end, "a debugger or a uprobe has a breakpoint in text that is to be replaced, at ");
+	p = append(p, end,
+		   "a debugger or a uprobe has a breakpoint in text that is to be replaced, at ");
 	p = append(p, end, slash ? slash + 1 : image->path);
 	p = append(p, end, "+0x");
 	append_hex(p, end, at - image->base);
@@ -561,8 +566,8 @@ static int check_breakpoints(struct mmun_image *image, struct mmun_refusal *refu
 	int fd = open_file(image), ret = 0;
 
 	while (!ret && next_run(image, run.end, &run)) {
-		unsigned long at = any_in(image, run, is_not_ours) ?
-			find_breakpoint(image, fd, run) : 0;
+		unsigned long at = any_in(image, run, is_not_ours) ? find_breakpoint(image, fd, run)
+								   : 0;
 
 		if (at)
 			ret = mmun_self_refuse_breakpoint(image, at, refusal);
@@ -795,10 +800,11 @@ static int map_file_again(struct mmun_image *image, int fd, struct run run)
 	ret = mmun_self_move_begin();
 	if (ret)
 		return (int)ret;
-	ret = is_file_but_for_us(image, fd, run) ?
-		mmun_syscall6(SYS_mmap, run.start, run.end - run.start, image->prot,
-			      MAP_PRIVATE | MAP_FIXED, fd,
-			      run.start - image->text_start + image->text_offset) : -ESTALE;
+	ret = is_file_but_for_us(image, fd, run)
+		      ? mmun_syscall6(SYS_mmap, run.start, run.end - run.start, image->prot,
+				      MAP_PRIVATE | MAP_FIXED, fd,
+				      run.start - image->text_start + image->text_offset)
+		      : -ESTALE;
 	mmun_self_move_end();
 	return ret < 0 ? (int)ret : 0;
 }
@@ -845,8 +851,8 @@ int mmun_self_unpatch_all(struct mmun_image *images)
 	/* The linker last. */
 	for (int pass = 0; pass < 2; pass++)
 		for (struct mmun_image *image = images; image; image = image->next) {
-			int one = image->used && image->is_linker == pass ?
-				unpatch_image(image) : 0;
+			int one = image->used && image->is_linker == pass ? unpatch_image(image)
+									  : 0;
 
 			ret = ret ? ret : one;
 		}

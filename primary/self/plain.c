@@ -35,18 +35,21 @@ bool mmun_self_is_plain(struct mmun_site *site)
 		return false;
 	switch (site->nr) {
 	case SYS_munmap:
-		site->plain = (struct mmun_plain_call){ MMUN_OP_MUNMAP, SYS_munmap, 0,
-							MMU_NOTIFY_UNMAP, 0, 0 };
+		site->plain = (struct mmun_plain_call){ MMUN_OP_MUNMAP,   SYS_munmap, 0,
+							MMU_NOTIFY_UNMAP, 0,          0 };
 		return true;
 	case SYS_madvise:
-		site->plain = (struct mmun_plain_call){ MMUN_OP_MADV_DONTNEED, SYS_madvise, 0,
-							MMU_NOTIFY_CLEAR, -1UL, MADV_DONTNEED };
+		site->plain = (struct mmun_plain_call){
+			MMUN_OP_MADV_DONTNEED, SYS_madvise, 0, MMU_NOTIFY_CLEAR, -1UL, MADV_DONTNEED
+		};
 		return true;
 	case SYS_mprotect:
-		site->plain = (struct mmun_plain_call){ MMUN_OP_MPROTECT, SYS_mprotect,
+		site->plain = (struct mmun_plain_call){ MMUN_OP_MPROTECT,
+							SYS_mprotect,
 							MMUN_RANGE_PINNED_SAFE,
 							MMU_NOTIFY_PROTECTION_VMA,
-							PROT_GROWSDOWN | PROT_GROWSUP, 0 };
+							PROT_GROWSDOWN | PROT_GROWSUP,
+							0 };
 		return true;
 	default:
 		return false;

@@ -64,8 +64,9 @@ static bool read_clone3_flags(const unsigned long *args, unsigned long *flags)
 	if (!may_be_clone3_args(args))
 		return false;
 	if (!is_readable(args[0])) {
-		int read = is_readable((unsigned long)&there) ?
-				   0 : mmun_read_program(flags, args[0], sizeof(*flags));
+		int read = is_readable((unsigned long)&there)
+				   ? 0
+				   : mmun_read_program(flags, args[0], sizeof(*flags));
 
 		if (read >= 0)
 			return read;
@@ -77,9 +78,14 @@ static bool read_clone3_flags(const unsigned long *args, unsigned long *flags)
 static bool read_flags(const struct mmun_regs *regs, unsigned long *flags)
 {
 	switch (regs->nr) {
-	case SYS_clone: *flags = regs->args[0]; return true;
-	case SYS_clone3: return read_clone3_flags(regs->args, flags);
-	default: *flags = 0; return true;
+	case SYS_clone:
+		*flags = regs->args[0];
+		return true;
+	case SYS_clone3:
+		return read_clone3_flags(regs->args, flags);
+	default:
+		*flags = 0;
+		return true;
 	}
 }
 
@@ -146,14 +152,20 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 			mmun_thread_shares_tls();
 		return 1;
 	}
-	*fork = (struct fork){ .mm = mm, .other_tls = flags & CLONE_SETTLS,
+	*fork = (struct fork){ .mm = mm,
+			       .other_tls = flags & CLONE_SETTLS,
 			       .other_files = !(flags & CLONE_FILES) };
 	fork->origin = (struct mmun_origin){
-		.op = MMUN_OP_FORK, .nr = (int)regs->nr, .args = regs->args,
-		.pc = regs->resume, .sp = (unsigned long)regs->stack,
+		.op = MMUN_OP_FORK,
+		.nr = (int)regs->nr,
+		.args = regs->args,
+		.pc = regs->resume,
+		.sp = (unsigned long)regs->stack,
 	};
 	fork->range = (struct mmu_notifier_range){
-		.mm = mm, .start = 0, .end = WHOLE_END,
+		.mm = mm,
+		.start = 0,
+		.end = WHOLE_END,
 		.event = MMU_NOTIFY_PROTECTION_PAGE,
 		.flags = MMUN_RANGE_READ_LOCKED | MMUN_RANGE_PINNED_SAFE,
 		.origin = &fork->origin,

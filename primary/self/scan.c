@@ -24,17 +24,17 @@
 #include "state.h"
 
 #define MAX_FUNCTION (256UL << 10)
-#define MAX_STATES 128
-#define MAX_PADS 64
+#define MAX_STATES   128
+#define MAX_PADS     64
 /* How far an instruction may stand in front of its system call. */
 #define MAX_RUN 40
 _Static_assert(MAX_RUN + 15 <= MMUN_RUN_LENGTH, "a run fits into its site");
 
 /* A byte for each byte of the function: the length of an instruction that
  * begins there, and whether somebody leads there. */
-#define LENGTH 0x0f
-#define TARGET 0x10		/* a branch of this function */
-#define OUTSIDE 0x20		/* anybody else */
+#define LENGTH  0x0f
+#define TARGET  0x10 /* a branch of this function */
+#define OUTSIDE 0x20 /* anybody else */
 
 struct branch {
 	unsigned int from, to;
@@ -85,8 +85,8 @@ static void note_table(struct scan *scan, unsigned long table)
 {
 	for (unsigned long at = table;; at += 4) {
 		const unsigned char *entry = mmun_object_at(scan->object, at, 4);
-		unsigned long target = entry ? table + mmun_search_distance(entry) - scan->function.start :
-					       ~0UL;
+		unsigned long target =
+			entry ? table + mmun_search_distance(entry) - scan->function.start : ~0UL;
 
 		if (target >= scan->size)
 			break;
@@ -104,7 +104,8 @@ static void note_tables(struct scan *scan)
 			break;
 		if (!insn.map && !insn.vector && insn.opcode == 0x8d && insn.rip_relative)
 			note_table(scan, scan->function.start + at + insn.length +
-				   mmun_search_distance(scan->code + at + insn.displacement_at));
+						 mmun_search_distance(scan->code + at +
+								      insn.displacement_at));
 	}
 }
 
@@ -370,9 +371,8 @@ static bool may_run_twice(const struct mmun_insn *insn)
 	if (insn->opcode == 0x8d && insn->rip_relative)
 		return true;
 	/* mov from the stack */
-	return insn->opcode == 0x8b && mmun_insn_has_memory(insn) &&
-	       (insn->modrm & 7) == 4 && insn->modrm >> 6 && !(insn->rex & 3) &&
-	       mmun_insn_reg(insn) != MMUN_RSP;
+	return insn->opcode == 0x8b && mmun_insn_has_memory(insn) && (insn->modrm & 7) == 4 &&
+	       insn->modrm >> 6 && !(insn->rex & 3) && mmun_insn_reg(insn) != MMUN_RSP;
 }
 
 /* The base of that load is the stack pointer alone: its SIB byte says so. */
@@ -393,8 +393,7 @@ static bool try_back(const struct scan *scan, unsigned int at, struct mmun_findi
 	    !reads_stack_only(&insn, scan->code + before))
 		return false;
 	/* Who comes by a branch has not run what is in front. */
-	if (is_target(scan, at) &&
-	    !(insn.opcode == 0xb8 && insn.length == 5 && finding->nr >= 0))
+	if (is_target(scan, at) && !(insn.opcode == 0xb8 && insn.length == 5 && finding->nr >= 0))
 		return false;
 	finding->form = MMUN_FORM_BACK;
 	finding->at = finding->address - insn.length;
@@ -470,11 +469,10 @@ static unsigned long pad_inside(const struct scan *scan, unsigned long address)
 		if (mmun_insn_flow(&insn) != MMUN_FLOW_JUMP &&
 		    mmun_insn_flow(&insn) != MMUN_FLOW_AWAY)
 			continue;
-		for (end = next; end < scan->size && is_nop_at(scan, end) &&
-		     !is_target(scan, end);)
+		for (end = next; end < scan->size && is_nop_at(scan, end) && !is_target(scan, end);)
 			end += scan->map[end] & LENGTH;
-		pad = pad_within(scan, scan->function.start + next,
-				 scan->function.start + end, address);
+		pad = pad_within(scan, scan->function.start + next, scan->function.start + end,
+				 address);
 		if (scan->function.start + at > address + 130)
 			break;
 	}
@@ -543,9 +541,16 @@ static bool only_loads(const struct mmun_insn *insn)
 	if (in_memory && (insn->modrm & 7) == 4)
 		return false;
 	switch (insn->opcode) {
-	case 0xb8: case 0xb9: case 0xba: case 0xbb: case 0xbd: case 0xbe: case 0xbf:
+	case 0xb8:
+	case 0xb9:
+	case 0xba:
+	case 0xbb:
+	case 0xbd:
+	case 0xbe:
+	case 0xbf:
 		return true;
-	case 0x89: case 0xc7:
+	case 0x89:
+	case 0xc7:
 		to = mmun_insn_rm(insn);
 		return !in_memory && to != MMUN_RSP;
 	case 0x8b:
@@ -627,17 +632,17 @@ static bool is_own(const struct scan *scan, unsigned long address)
  */
 static const unsigned char cancel_start[] = { 0x8b, 0x07, 0xf6, 0x07, 0x08, 0x0f, 0x85 };
 static const unsigned char cancel_end[] = {
-	0x49, 0x89, 0xfb,		/* mov %rdi,%r11 */
-	0x48, 0x89, 0xf0,		/* mov %rsi,%rax */
-	0x48, 0x89, 0xd7,		/* mov %rdx,%rdi */
-	0x48, 0x89, 0xce,		/* mov %rcx,%rsi */
-	0x4c, 0x89, 0xc2,		/* mov %r8,%rdx */
-	0x4d, 0x89, 0xca,		/* mov %r9,%r10 */
-	0x4c, 0x8b, 0x44, 0x24, 0x08,	/* mov 8(%rsp),%r8 */
-	0x4c, 0x8b, 0x4c, 0x24, 0x10,	/* mov 16(%rsp),%r9 */
-	0x4c, 0x89, 0x5c, 0x24, 0x08,	/* mov %r11,8(%rsp) */
-	0x0f, 0x05,			/* syscall */
-	0xc3,				/* ret */
+	0x49, 0x89, 0xfb,             /* mov %rdi,%r11 */
+	0x48, 0x89, 0xf0,             /* mov %rsi,%rax */
+	0x48, 0x89, 0xd7,             /* mov %rdx,%rdi */
+	0x48, 0x89, 0xce,             /* mov %rcx,%rsi */
+	0x4c, 0x89, 0xc2,             /* mov %r8,%rdx */
+	0x4d, 0x89, 0xca,             /* mov %r9,%r10 */
+	0x4c, 0x8b, 0x44, 0x24, 0x08, /* mov 8(%rsp),%r8 */
+	0x4c, 0x8b, 0x4c, 0x24, 0x10, /* mov 16(%rsp),%r9 */
+	0x4c, 0x89, 0x5c, 0x24, 0x08, /* mov %r11,8(%rsp) */
+	0x0f, 0x05,                   /* syscall */
+	0xc3,                         /* ret */
 };
 
 static bool is_cancellation_point(const struct scan *scan, unsigned int at)
@@ -648,8 +653,7 @@ static bool is_cancellation_point(const struct scan *scan, unsigned int at)
 
 	if (scan->size >= 4 && !memcmp(code, endbr64, 4))
 		code += 4;
-	return scan->is_c_library &&
-	       scan->code + at == code + sizeof(cancel_start) + 4 + before &&
+	return scan->is_c_library && scan->code + at == code + sizeof(cancel_start) + 4 + before &&
 	       at + 3 <= scan->size && !memcmp(code, cancel_start, sizeof(cancel_start)) &&
 	       !memcmp(scan->code + at - before, cancel_end, sizeof(cancel_end));
 }
@@ -737,15 +741,15 @@ static void judge(struct scan *scan, unsigned int at, struct mmun_finding *findi
 		else if (!is_reached(scan, at))
 			finding->why = "nobody is seen to lead to it: it may be data";
 		else if (!mmun_self_wants_elsewhere(finding->nr, scan->object->is_go))
-			finding->why = scan->object->is_go ?
-				"it may run on a small stack" :
-				"fork, exec and exit are redirected in the C library only";
+			finding->why =
+				scan->object->is_go
+					? "it may run on a small stack"
+					: "fork, exec and exit are redirected in the C library only";
 		if (finding->why)
 			return;
 	}
 	if (!try_back(scan, at, finding) && !try_pad(scan, finding) &&
-	    !try_run(scan, at, finding) &&
-	    (scan->is_c_library || !try_window(scan, at, finding))) {
+	    !try_run(scan, at, finding) && (scan->is_c_library || !try_window(scan, at, finding))) {
 		finding->why = "no instruction near it can become a jump";
 		return;
 	}
@@ -755,8 +759,8 @@ static void judge(struct scan *scan, unsigned int at, struct mmun_finding *findi
 }
 
 /* Each call of the function of cancellation points is a site. */
-static int find_callers(struct scan *scan, const struct mmun_finding *function,
-			mmun_finding_fn fn, void *arg)
+static int find_callers(struct scan *scan, const struct mmun_finding *function, mmun_finding_fn fn,
+			void *arg)
 {
 	const unsigned char *start = scan->part->bytes, *p = start;
 	const unsigned char *end = start + (scan->part->end - scan->part->start) - 5;
@@ -838,7 +842,7 @@ static const unsigned char *end_of(const struct mmun_object_part *part)
 	return part->bytes + (part->end - part->start);
 }
 
-#define FOR_EACH_SYSCALL(p, part)						\
+#define FOR_EACH_SYSCALL(p, part) \
 	for (const unsigned char *p = mmun_search_syscall((part)->bytes, end_of(part)); \
 	     p < end_of(part); p = mmun_search_syscall(p + 1, end_of(part)))
 
@@ -912,12 +916,12 @@ static void mark(struct scan *scan, unsigned char *blocks)
 {
 	struct mmun_function function = { 0 };
 
-	FOR_EACH_SYSCALL(p, scan->part) {
+	FOR_EACH_SYSCALL(p, scan->part)
+	{
 		unsigned long address = scan->part->start + (p - scan->part->bytes);
 
 		set_block(blocks, (p - scan->part->bytes) / MMUN_SEARCH_BLOCK);
-		if ((address >= function.start && address < function.end) ||
-		    is_own(scan, address))
+		if ((address >= function.start && address < function.end) || is_own(scan, address))
 			continue;
 		if (find_function(scan, address, &function))
 			mark_function(scan, &function);

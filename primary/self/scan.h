@@ -45,7 +45,7 @@ enum mmun_form {
 
 #define MMUN_SCAN_NUMBERS 8
 /* Calls of the function of cancellation points that are looked for. */
-#define MMUN_SCAN_CALLERS 16
+#define MMUN_SCAN_CALLERS       16
 #define MMUN_NUMBER_IN_REGISTER (-1)
 
 struct mmun_finding {

@@ -51,8 +51,8 @@ static unsigned long syscalls(const unsigned char *p)
 static const unsigned char *pass_narrow(const unsigned char *p, const unsigned char *end)
 {
 	while (end - p > STEP && !_mm_movemask_epi8(_mm_or_si128(
-			_mm_or_si128(syscalls_in(p), syscalls_in(p + 16)),
-			_mm_or_si128(syscalls_in(p + 32), syscalls_in(p + 48)))))
+					 _mm_or_si128(syscalls_in(p), syscalls_in(p + 16)),
+					 _mm_or_si128(syscalls_in(p + 32), syscalls_in(p + 48)))))
 		p += STEP;
 	return p;
 }
@@ -152,8 +152,8 @@ static unsigned long branches_in(const unsigned char *p)
 AVX2 static inline unsigned long branches_in_wide(const unsigned char *p)
 {
 	__m256i second = _mm256_and_si256(load_wide(p + 1), _mm256_set1_epi8((char)0xf0));
-	__m256i conditional = _mm256_and_si256(equals_wide(load_wide(p), 0x0f),
-					       equals_wide(second, 0x80));
+	__m256i conditional =
+		_mm256_and_si256(equals_wide(load_wide(p), 0x0f), equals_wide(second, 0x80));
 
 	return (unsigned int)_mm256_movemask_epi8(
 		_mm256_or_si256(conditional, equals_wide(load_wide(p), 0xe9)));
@@ -166,17 +166,17 @@ static const unsigned char *note_steps(const struct search *search, const unsign
 				       const unsigned char *end)
 {
 	FOR_EACH_STEP(p, end)
-		note_all(search, p, branches_in(p) | branches_in(p + 16) << 16 |
-				    branches_in(p + 32) << 32 | branches_in(p + 48) << 48);
+	note_all(search, p,
+		 branches_in(p) | branches_in(p + 16) << 16 | branches_in(p + 32) << 32 |
+			 branches_in(p + 48) << 48);
 	return p;
 }
 
 AVX2 static const unsigned char *note_steps_wide(const struct search *search,
-						 const unsigned char *p,
-						 const unsigned char *end)
+						 const unsigned char *p, const unsigned char *end)
 {
 	FOR_EACH_STEP(p, end)
-		note_all(search, p, branches_in_wide(p) | branches_in_wide(p + 32) << 32);
+	note_all(search, p, branches_in_wide(p) | branches_in_wide(p + 32) << 32);
 	return p;
 }
 
@@ -190,8 +190,8 @@ void mmun_search_branches(const unsigned char *code, size_t size, const unsigned
 {
 	const struct search search = { code, size, wanted, counts };
 	const unsigned char *end = code + size;
-	const unsigned char *p = have_avx2() ? note_steps_wide(&search, code, end) :
-					       note_steps(&search, code, end);
+	const unsigned char *p = have_avx2() ? note_steps_wide(&search, code, end)
+					     : note_steps(&search, code, end);
 
 	for (; end - p > 6; p++)
 		if (is_branch(p))

@@ -177,8 +177,7 @@ APART long keeping_vectors(long (*fn)(void *), struct section *section)
 {
 	struct mmun_stack stack;
 	bool got = mmun_self_stack_get(&stack);
-	long ret = mmun_self_vectors_saved(fn, section,
-					   got ? mmun_self_stack_area(&stack) : NULL);
+	long ret = mmun_self_vectors_saved(fn, section, got ? mmun_self_stack_area(&stack) : NULL);
 
 	if (got)
 		mmun_self_stack_put(&stack);
@@ -188,8 +187,8 @@ APART long keeping_vectors(long (*fn)(void *), struct section *section)
 /* Callbacks of the program. */
 static inline long notify(long (*fn)(void *), struct section *section)
 {
-	return mmun_likely(section->regs->site->vectors_dead) ?
-		fn(section) : keeping_vectors(fn, section);
+	return mmun_likely(section->regs->site->vectors_dead) ? fn(section)
+							      : keeping_vectors(fn, section);
 }
 
 struct errand {
@@ -285,8 +284,8 @@ static inline bool maps_text(const struct section *section)
 {
 	const struct mmun_regs *regs = section->regs;
 
-	return section->nr == SYS_mmap && regs->site->in_linker &&
-	       regs->args[2] & PROT_EXEC && (int)regs->args[4] >= 0;
+	return section->nr == SYS_mmap && regs->site->in_linker && regs->args[2] & PROT_EXEC &&
+	       (int)regs->args[4] >= 0;
 }
 
 int mmun_self_before(struct mmun_regs *regs, void *space)
@@ -310,8 +309,7 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	if (!mm)
 		return MMUN_UNNOTICED;
 	if (mmun_unlikely(mmun_call_walks(call, regs->args)))
-		return call->concerns && !call->concerns(regs->args) ?
-			MMUN_UNNOTICED : MMUN_WALKS;
+		return call->concerns && !call->concerns(regs->args) ? MMUN_UNNOTICED : MMUN_WALKS;
 	section->change.nr_ranges = 0;
 	section->change.flags = 0;
 	section->change.refusal = -EAGAIN;
@@ -382,9 +380,9 @@ static bool is_unchanged(const struct section *section, int index)
 	const struct mmun_call *call = section->call;
 	long result = section->regs->nr;
 
-	return call->unchanged ?
-		call->unchanged(section->regs->args, result, index, &section->change) :
-		mmun_failed_cleanly(result);
+	return call->unchanged
+		       ? call->unchanged(section->regs->args, result, index, &section->change)
+		       : mmun_failed_cleanly(result);
 }
 
 static long mark_unchanged(void *arg)
@@ -451,8 +449,7 @@ static long text_changed(void *arg)
 	const unsigned long *args = regs->args;
 
 	if (section->nr == SYS_mprotect)
-		mmun_self_protected(regs->site, args[0], mmun_page_up(args[0] + args[1]),
-				    args[2]);
+		mmun_self_protected(regs->site, args[0], mmun_page_up(args[0] + args[1]), args[2]);
 	else if (section->nr == SYS_munmap)
 		mmun_self_unmapped(args[0], mmun_page_up(args[0] + args[1]));
 	else
@@ -497,9 +494,9 @@ static long look_whether_unchanged(void *arg)
 	struct mmun_change change = { 0 };
 
 	call->describe(origin->args, &change);
-	failure->unchanged = call->unchanged ?
-		call->unchanged(origin->args, origin->result, 0, &change) :
-		mmun_failed_cleanly(origin->result);
+	failure->unchanged = call->unchanged
+				     ? call->unchanged(origin->args, origin->result, 0, &change)
+				     : mmun_failed_cleanly(origin->result);
 	return 0;
 }
 

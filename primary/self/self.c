@@ -180,7 +180,7 @@ struct object {
 	char name[4096];
 };
 
-static bool is_marked(const struct dl_phdr_info *info, const ElfW(Phdr) *program)
+static bool is_marked(const struct dl_phdr_info *info, const ElfW(Phdr) * program)
 {
 	const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + program->p_vaddr);
 
@@ -224,8 +224,7 @@ static void stay_loaded(void)
 	if (mmun_load_relaxed(&done))
 		return;
 	object.name[0] = 0;
-	if (dlopen && dl_iterate_phdr(find_own_object, &object) && !object.stays &&
-	    object.name[0])
+	if (dlopen && dl_iterate_phdr(find_own_object, &object) && !object.stays && object.name[0])
 		dlopen(object.name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 	mmun_store_relaxed(&done, true);
 }
@@ -739,8 +738,8 @@ bool mmun_self_text_is_pending(void)
 	return mmun_load_relaxed(&self.text_pending);
 }
 
-void mmun_self_protected(const struct mmun_site *site, unsigned long start,
-			 unsigned long end, unsigned long prot)
+void mmun_self_protected(const struct mmun_site *site, unsigned long start, unsigned long end,
+			 unsigned long prot)
 {
 	if ((site->in_linker && mmun_load_relaxed(&self.text_pending)) ||
 	    (!(prot & PROT_WRITE) && image_at(start, end)) || is_late_due())

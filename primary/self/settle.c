@@ -36,18 +36,18 @@
 #include "call.h"
 #include "state.h"
 
-#define MS 1000000UL
+#define MS          1000000UL
 #define LAST_RESORT (2000 * MS)
-#define GIVE_UP (3000 * MS)
+#define GIVE_UP     (3000 * MS)
 /* Processor time: far more than a call needs to ask for the lock.  What the host of a
  * virtual machine takes away, and interrupts, count as used. */
 #define ENOUGH (1 * MS)
 /* The caller sleeps from the first to the last, and twice as long each time. */
 #define FIRST_PAUSE 50000UL
-#define LAST_PAUSE (4 * MS)
+#define LAST_PAUSE  (4 * MS)
 
 /* Clocks of one thread, by the kernel's numbers. */
-#define CLOCK_USER 1
+#define CLOCK_USER  1
 #define CLOCK_SCHED 2
 
 /* In the flags of a thread: it never runs user code (io_uring's). */
@@ -92,8 +92,8 @@ static bool parse_line(const char *text, struct syscall_line *line)
 	for (; count < 8 && !memcmp(text, " 0x", 3); count++) {
 		unsigned long value = 0;
 
-		for (text += 3; (*text >= '0' && *text <= '9') ||
-				(*text >= 'a' && *text <= 'f'); text++)
+		for (text += 3; (*text >= '0' && *text <= '9') || (*text >= 'a' && *text <= 'f');
+		     text++)
 			value = value * 16 + (*text <= '9' ? *text - '0' : *text - 'a' + 10);
 		line->values[count] = value;
 	}
@@ -160,7 +160,9 @@ static enum where where_is(const struct mmun_image *images, int dir, long id)
 	if (n <= 0 || !strncmp(text, "running", 7))
 		return UNKNOWN;
 	return parse_line(text, &line) && is_memory_call(&line) &&
-	       is_behind_site(images, line.values[7]) ? IN_CALL : ELSEWHERE;
+			       is_behind_site(images, line.values[7])
+		       ? IN_CALL
+		       : ELSEWHERE;
 }
 
 /* The field with this number, from 4 on, of "id (name) state 4 5 6...". */
@@ -177,11 +179,13 @@ static unsigned long field_of(const char *text, int number)
 }
 
 #define FIELD_FLAGS 9
-#define FIELD_USER 14
+#define FIELD_USER  14
 
 static unsigned long read_clock(long clock)
 {
-	struct { long sec, nsec; } time;
+	struct {
+		long sec, nsec;
+	} time;
 
 	if (mmun_syscall3(SYS_clock_gettime, clock, (unsigned long)&time, 0))
 		return 0;
@@ -243,7 +247,9 @@ static bool is_done(const struct mmun_image *images, int dir, struct thread *thr
 
 static void pause_for(unsigned long ns)
 {
-	const struct { long sec, nsec; } time = { 0, ns };
+	const struct {
+		long sec, nsec;
+	} time = { 0, ns };
 
 	mmun_syscall4(SYS_nanosleep, (unsigned long)&time, 0, 0, 0);
 }
@@ -324,8 +330,8 @@ static int make_room(struct list *list)
 
 	if (list->room)
 		at = mmun_syscall4(SYS_mremap, (unsigned long)list->threads,
-				   list->room * sizeof(struct thread),
-				   room * sizeof(struct thread), MREMAP_MAYMOVE);
+				   list->room * sizeof(struct thread), room * sizeof(struct thread),
+				   MREMAP_MAYMOVE);
 	else
 		at = mmun_syscall6(SYS_mmap, 0, room * sizeof(struct thread),
 				   PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
@@ -381,8 +387,8 @@ static int list_threads(int dir, struct list *list)
 	long n;
 
 	mmun_syscall3(SYS_lseek, dir, 0, 0);
-	while ((n = mmun_syscall3(SYS_getdents64, dir, (unsigned long)buffer,
-				  sizeof(buffer))) > 0) {
+	while ((n = mmun_syscall3(SYS_getdents64, dir, (unsigned long)buffer, sizeof(buffer))) >
+	       0) {
 		for (long at = 0; at < n;) {
 			const struct linux_dirent64 *entry = (void *)(buffer + at);
 			long id = number_of(entry->d_name);

@@ -33,20 +33,20 @@
 
 /* Offsets of struct mmun_site for the entry code. */
 #define MMUN_SITE_RESUME 0
-#define MMUN_SITE_RAW 8
+#define MMUN_SITE_RAW    8
 #define MMUN_SITE_CALLED 16
-#define MMUN_SITE_NR 24
+#define MMUN_SITE_NR     24
 
 /* Room on the program's stack for one open section: of a call with one or two ranges,
  * of a call with many, of a fork.  docs/DESIGN.md says how much stack that makes. */
-#define MMUN_SECTION_SIZE 448
+#define MMUN_SECTION_SIZE      448
 #define MMUN_WALK_SECTION_SIZE 928
 #define MMUN_FORK_SECTION_SIZE 176
 
 /* What to do about an ordinary call: mmun_self_before(). */
 #define MMUN_UNNOTICED 0
-#define MMUN_TOLD 1
-#define MMUN_REFUSED 2
+#define MMUN_TOLD      1
+#define MMUN_REFUSED   2
 /* mmun_self_before() has to look. */
 #define MMUN_NOT_PLAIN 1
 /* mmun_self_before_walk() has to look. */
@@ -78,10 +78,10 @@ struct mmun_regs {
 };
 
 enum mmun_site_kind {
-	MMUN_SITE_FIXED,	/* one number only */
-	MMUN_SITE_CLONES,	/* the same, and the call may return in a child */
-	MMUN_SITE_SYSCALL,	/* the number is in rax, as in libc's syscall() */
-	MMUN_SITE_CANCEL,	/* a call of the function of all cancellation points */
+	MMUN_SITE_FIXED,   /* one number only */
+	MMUN_SITE_CLONES,  /* the same, and the call may return in a child */
+	MMUN_SITE_SYSCALL, /* the number is in rax, as in libc's syscall() */
+	MMUN_SITE_CANCEL,  /* a call of the function of all cancellation points */
 };
 
 struct mmun_site {
@@ -133,8 +133,8 @@ static inline unsigned char *mmun_site_start(const struct mmun_site *site)
 
 static inline unsigned char *mmun_site_end(const struct mmun_site *site)
 {
-	return site->pad && site->pad > site->at ? site->pad + site->pad_length :
-						   site->at + site->length;
+	return site->pad && site->pad > site->at ? site->pad + site->pad_length
+						 : site->at + site->length;
 }
 
 /* Did the program's own code stand there at the last look? */
@@ -147,8 +147,7 @@ static inline bool mmun_site_is_original(const struct mmun_site *site)
 static inline bool mmun_site_is_ours(const struct mmun_site *site)
 {
 	return site->stub && !__builtin_memcmp(site->now, site->bytes, site->length) &&
-	       (!site->pad ||
-		!__builtin_memcmp(site->now_pad, site->pad_bytes, site->pad_length));
+	       (!site->pad || !__builtin_memcmp(site->now_pad, site->pad_bytes, site->pad_length));
 }
 
 #define MMUN_STUB_SIZE 192

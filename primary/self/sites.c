@@ -44,9 +44,9 @@ static const char *why_not(const struct request *request, const struct mmun_find
 
 	if (site && mmun_site_is_ours(site))
 		return NULL;
-	return !site || mmun_site_is_original(site) ?
-		"it could not be redirected when its library was loaded" :
-		"another library or tool has replaced its code since";
+	return !site || mmun_site_is_original(site)
+		       ? "it could not be redirected when its library was loaded"
+		       : "another library or tool has replaced its code since";
 }
 
 static int tell(const struct mmun_finding *finding, void *arg)
@@ -68,8 +68,8 @@ static int tell(const struct mmun_finding *finding, void *arg)
 		info.redirected = !info.why;
 	}
 	info.function = mmun_object_name(request->object, finding->address, &info.offset);
-	return request->fn ? request->fn(&info, request->arg) :
-		request->fn_of_process(request->loaded->path, &info, request->arg);
+	return request->fn ? request->fn(&info, request->arg)
+			   : request->fn_of_process(request->loaded->path, &info, request->arg);
 }
 
 static int scan_file(struct request *request, const unsigned char *map, size_t size)
@@ -118,8 +118,10 @@ int mmun_file_sites(const char *path, int (*fn)(const struct mmun_site_info *inf
 		return fd;
 	map = mmun_syscall3(SYS_fstat, fd, (unsigned long)&file, 0);
 	if (!map)
-		map = !S_ISREG(file.st_mode) || !file.st_size ? -ENOEXEC :
-			mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		map = !S_ISREG(file.st_mode) || !file.st_size
+			      ? -ENOEXEC
+			      : mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd,
+					      0);
 	mmun_self_close(fd);
 	if (map < 0)
 		return (int)map;

@@ -20,7 +20,7 @@
 #include "atomic.h"
 #include "state.h"
 
-#define NR_STACKS 8
+#define NR_STACKS  8
 #define STACK_SIZE 32768UL
 
 static unsigned char *pool;
@@ -40,14 +40,16 @@ static void register_with_valgrind(const unsigned char *start, const unsigned ch
 
 	__asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\trolq $61, %%rdi\n\t"
 			 "rolq $51, %%rdi\n\txchgq %%rbx, %%rbx"
-			 : "+d"(answer) : "a"(request) : "cc", "memory");
+			 : "+d"(answer)
+			 : "a"(request)
+			 : "cc", "memory");
 }
 
 static unsigned char *map_stacks(unsigned long nr)
 {
-	unsigned char *at = (unsigned char *)
-		mmun_syscall6(SYS_mmap, 0, nr * STACK_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	unsigned char *at =
+		(unsigned char *)mmun_syscall6(SYS_mmap, 0, nr * STACK_SIZE, PROT_READ | PROT_WRITE,
+					       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	long ret = 0;
 
 	if ((unsigned long)at >= -4095UL)
@@ -89,7 +91,8 @@ static bool take_slot(struct mmun_stack *stack, int owner, int slot)
 	int none = mmun_load_relaxed(&owners[slot]);
 
 	/* I2 */
-	if (none && mmun_syscall3(SYS_tgkill, mmun_syscall3(SYS_getpid, 0, 0, 0), none, 0) != -ESRCH)
+	if (none &&
+	    mmun_syscall3(SYS_tgkill, mmun_syscall3(SYS_getpid, 0, 0, 0), none, 0) != -ESRCH)
 		return false;
 	if (!mmun_cas_full(&owners[slot], &none, owner))
 		return false;
@@ -153,12 +156,13 @@ static long run(void *arg)
 	return ret;
 }
 
-#define BIT(signal) (1UL << ((signal) - 1))
+#define BIT(signal) (1UL << ((signal)-1))
 
 long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), void *arg)
 {
 	unsigned long blocked = ~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) |
-				  BIT(SIGTRAP) | BIT(SIGSYS)), saved = 0;
+				  BIT(SIGTRAP) | BIT(SIGSYS)),
+		      saved = 0;
 	struct errand errand = { .fn = fn, .arg = arg };
 	long ret;
 

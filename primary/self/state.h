@@ -81,7 +81,6 @@ static inline struct mm_struct *mmun_self_mm(void)
 	return mm;
 }
 
-
 /* entry.S */
 void mmun_self_entry(void);
 void mmun_self_raw(void);
@@ -168,7 +167,6 @@ void mmun_self_exit(struct mmun_regs *regs);
 /* Before an execve() that is going to succeed. */
 void mmun_self_exec(struct mmun_regs *regs, int nr);
 
-
 /* image.c: find the C libraries and linkers of this process and their sites. */
 
 /* A sentence for the probe when nothing can be patched. */
@@ -177,8 +175,8 @@ struct mmun_refusal {
 	char reason[256];
 	char remedy[256];
 };
-void mmun_self_refuse(struct mmun_refusal *refusal, int error,
-		      const char *reason, const char *remedy);
+void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,
+		      const char *remedy);
 /* Adds images that are not in the list yet, without touching any text.  On failure
  * those are there that could be looked at. */
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
@@ -280,8 +278,8 @@ int mmun_sites_of_process(struct mmun_image *images,
 
 /* self.c: text that appears or changes while we run. */
 void mmun_self_linker_mapped(void);
-void mmun_self_protected(const struct mmun_site *site, unsigned long start,
-			 unsigned long end, unsigned long prot);
+void mmun_self_protected(const struct mmun_site *site, unsigned long start, unsigned long end,
+			 unsigned long prot);
 void mmun_self_unmapped(unsigned long start, unsigned long end);
 /* Begins the reason with the name of the file. */
 void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path);

@@ -33,10 +33,10 @@
 #include "strict.h"
 
 #define PR_SET_SYSCALL_USER_DISPATCH 59
-#define DISPATCH_OFF 0
-#define DISPATCH_ON 1
-#define ALLOW 0
-#define BLOCK 1
+#define DISPATCH_OFF                 0
+#define DISPATCH_ON                  1
+#define ALLOW                        0
+#define BLOCK                        1
 #ifndef SYS_USER_DISPATCH
 #define SYS_USER_DISPATCH 2
 #endif
@@ -45,9 +45,9 @@
 #define RED_ZONE 128
 
 /* How long start waits for a thread that blocks SIGSYS, and for all others, ns. */
-#define PATIENCE 2000000000ul
+#define PATIENCE      2000000000ul
 #define LONG_PATIENCE 30000000000ul
-#define PAUSE 200000ul
+#define PAUSE         200000ul
 
 /* Threads that are asked at once: more than a process usually may have. */
 #define ASKED 32768
@@ -66,13 +66,17 @@ static struct {
 } strict;
 
 const unsigned char mmun_strict_classes[512] = {
-	[SYS_rt_sigprocmask] = MMUN_STRICT_SIGNALS, [SYS_rt_sigaction] = MMUN_STRICT_SIGNALS,
-	[SYS_rt_sigsuspend] = MMUN_STRICT_SIGNALS, [SYS_ppoll] = MMUN_STRICT_SIGNALS,
-	[SYS_pselect6] = MMUN_STRICT_SIGNALS, [SYS_epoll_pwait] = MMUN_STRICT_SIGNALS,
+	[SYS_rt_sigprocmask] = MMUN_STRICT_SIGNALS,
+	[SYS_rt_sigaction] = MMUN_STRICT_SIGNALS,
+	[SYS_rt_sigsuspend] = MMUN_STRICT_SIGNALS,
+	[SYS_ppoll] = MMUN_STRICT_SIGNALS,
+	[SYS_pselect6] = MMUN_STRICT_SIGNALS,
+	[SYS_epoll_pwait] = MMUN_STRICT_SIGNALS,
 	[441 /* epoll_pwait2 */] = MMUN_STRICT_SIGNALS,
 	[SYS_io_pgetevents] = MMUN_STRICT_SIGNALS,
 	[426 /* io_uring_enter */] = MMUN_STRICT_SIGNALS,
-	[SYS_clone] = MMUN_STRICT_THREAD, [SYS_clone3] = MMUN_STRICT_THREAD,
+	[SYS_clone] = MMUN_STRICT_THREAD,
+	[SYS_clone3] = MMUN_STRICT_THREAD,
 };
 
 unsigned long mmun_strict_traps(void)
@@ -90,16 +94,19 @@ bool mmun_strict_asked(void)
 /* The kernel looks at the selector's address after it has found everything else right. */
 int mmun_strict_check(struct mmun_refusal *refusal)
 {
-	long ret = mmun_syscall6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, 0, 0,
-				 ~0ul, 0);
+	long ret =
+		mmun_syscall6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, DISPATCH_ON, 0, 0, ~0ul, 0);
 
 	if (ret == -EFAULT)
 		return 0;
-	mmun_self_refuse(refusal, -ENOTSUP, ret == -EINVAL ?
-		"this kernel has no Syscall User Dispatch, which strict mode needs" :
-		"this process may not use Syscall User Dispatch, which strict mode needs",
-		ret == -EINVAL ? "use Linux 5.11 or later, or run without strict mode" :
-		"lift the seccomp rule on prctl for this program, or run without strict mode");
+	mmun_self_refuse(
+		refusal, -ENOTSUP,
+		ret == -EINVAL
+			? "this kernel has no Syscall User Dispatch, which strict mode needs"
+			: "this process may not use Syscall User Dispatch, which strict mode needs",
+		ret == -EINVAL
+			? "use Linux 5.11 or later, or run without strict mode"
+			: "lift the seccomp rule on prctl for this program, or run without strict mode");
 	return -ENOTSUP;
 }
 
@@ -107,8 +114,8 @@ static long dispatch(unsigned int mode)
 {
 	if (mode == DISPATCH_OFF)
 		return mmun_syscall6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, mode, 0, 0, 0, 0);
-	return mmun_syscall6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, mode,
-			     mmun_strict_prctl[0], mmun_strict_prctl[1], mmun_strict_prctl[2], 0);
+	return mmun_syscall6(SYS_prctl, PR_SET_SYSCALL_USER_DISPATCH, mode, mmun_strict_prctl[0],
+			     mmun_strict_prctl[1], mmun_strict_prctl[2], 0);
 }
 
 /* The signal frame that rt_sigreturn() is about to load: its mask. */
@@ -207,7 +214,9 @@ static void on_sigsys(int sig, siginfo_t *info, void *arg)
 
 static unsigned long now(void)
 {
-	struct { long sec, nsec; } time;
+	struct {
+		long sec, nsec;
+	} time;
 
 	mmun_syscall3(SYS_clock_gettime, CLOCK_MONOTONIC, (unsigned long)&time, 0);
 	return time.sec * 1000000000ul + time.nsec;
@@ -215,7 +224,9 @@ static unsigned long now(void)
 
 static void pause_briefly(void)
 {
-	const struct { long sec, nsec; } time = { 0, PAUSE };
+	const struct {
+		long sec, nsec;
+	} time = { 0, PAUSE };
 
 	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
 }
@@ -281,8 +292,8 @@ static int ask_new(struct seen *seen)
 
 	if (fd < 0)
 		return fd;
-	while (ret >= 0 && (n = mmun_syscall3(SYS_getdents64, fd, (unsigned long)buffer,
-					      sizeof(buffer))) > 0) {
+	while (ret >= 0 &&
+	       (n = mmun_syscall3(SYS_getdents64, fd, (unsigned long)buffer, sizeof(buffer))) > 0) {
 		for (long at = 0; ret >= 0 && at < n;) {
 			const struct linux_dirent64 *entry = (void *)(buffer + at);
 			int id = number_of(entry->d_name);
@@ -382,12 +393,14 @@ int mmun_strict_begin(struct mmun_image *image, struct mmun_refusal *refusal)
 
 static void refuse(struct mmun_refusal *refusal, int ret)
 {
-	mmun_self_refuse(refusal, ret, ret == -ETIMEDOUT ?
-		"a thread that runs already does not take the signal SIGSYS for strict mode" :
-		"strict mode cannot be switched on in every thread",
-		ret == -ETIMEDOUT ?
-		"start strict mode before the threads, or let them not block SIGSYS" :
-		"mount /proc, or run without strict mode");
+	mmun_self_refuse(
+		refusal, ret,
+		ret == -ETIMEDOUT
+			? "a thread that runs already does not take the signal SIGSYS for strict mode"
+			: "strict mode cannot be switched on in every thread",
+		ret == -ETIMEDOUT
+			? "start strict mode before the threads, or let them not block SIGSYS"
+			: "mount /proc, or run without strict mode");
 }
 
 static void undo(void)

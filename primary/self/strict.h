@@ -14,12 +14,12 @@
 #include "site.h"
 
 /* How a number is treated behind the point where no section is opened. */
-#define MMUN_STRICT_PLAIN 0
+#define MMUN_STRICT_PLAIN   0
 #define MMUN_STRICT_SIGNALS 1
-#define MMUN_STRICT_THREAD 2
+#define MMUN_STRICT_THREAD  2
 
 /* Where a slot has these, from its site, for the entry code. */
-#define MMUN_SLOT_LAST -8
+#define MMUN_SLOT_LAST   -8
 #define MMUN_SLOT_THREAD -16
 
 #ifndef __ASSEMBLER__
@@ -44,7 +44,7 @@ struct mmun_strict_slot {
 	void *after_thread;
 };
 _Static_assert(offsetof(struct mmun_strict_slot, site) == -MMUN_SLOT_THREAD &&
-	       offsetof(struct mmun_strict_slot, last) == MMUN_SLOT_LAST - MMUN_SLOT_THREAD,
+		       offsetof(struct mmun_strict_slot, last) == MMUN_SLOT_LAST - MMUN_SLOT_THREAD,
 	       "strict_entry.S reads them");
 
 /* Memory near the C library, readable and writable; never unmapped. */

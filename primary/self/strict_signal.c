@@ -29,8 +29,8 @@
 #define SYS_epoll_pwait2_nr 441
 /* linux/io_uring.h: the mask is in a structure. */
 #define SYS_io_uring_enter_nr 426
-#define ENTER_EXT_ARG 8UL
-#define ENTER_EXT_ARG_REG 64UL
+#define ENTER_EXT_ARG         8UL
+#define ENTER_EXT_ARG_REG     64UL
 
 #ifndef SYS_SECCOMP
 #define SYS_SECCOMP 1
@@ -102,8 +102,8 @@ static long make(int nr, const unsigned long *args)
 
 static long set_action(struct mmun_kernel_action *action, struct mmun_kernel_action *old)
 {
-	return mmun_syscall4(SYS_rt_sigaction, SIGSYS, (unsigned long)action,
-			     (unsigned long)old, sizeof(unsigned long));
+	return mmun_syscall4(SYS_rt_sigaction, SIGSYS, (unsigned long)action, (unsigned long)old,
+			     sizeof(unsigned long));
 }
 
 /* Ours, which restarts calls as the program's would. */
@@ -112,7 +112,8 @@ static long set_ours(const struct mmun_kernel_action *theirs)
 	bool restarts = theirs->handler == SIG_DFL || theirs->handler == SIG_IGN ||
 			theirs->flags & SA_RESTART;
 	struct mmun_kernel_action ours = {
-		.handler = (void *)sys.handler, .restorer = mmun_strict_text.restorer,
+		.handler = (void *)sys.handler,
+		.restorer = mmun_strict_text.restorer,
 		.flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | 0x04000000 /* SA_RESTORER */ |
 			 (restarts ? SA_RESTART : 0),
 	};
@@ -171,11 +172,11 @@ static long do_sigaction(const unsigned long *args, bool trusted)
 	if (args[3] != sized || !sys.taken)
 		return make(SYS_rt_sigaction, args);
 	if (sig == SIGSYS)
-		return is_vfork_child() ? make(SYS_rt_sigaction, args) :
-					  program_sets_action(args, trusted);
+		return is_vfork_child() ? make(SYS_rt_sigaction, args)
+					: program_sets_action(args, trusted);
 	if (args[1] && fetch_action(&new, args[1], trusted))
 		return -EFAULT;
-	hides = args[1] && new.mask & MMUN_SIGMASK_SYS;
+	hides = args[1] && new.mask &MMUN_SIGMASK_SYS;
 	if ((!hides && !hid) || is_vfork_child())
 		return make(SYS_rt_sigaction, args);
 	new.mask &= ~MMUN_SIGMASK_SYS;
@@ -257,10 +258,16 @@ static long do_sigprocmask(const unsigned long *args, bool trusted)
 static int mask_argument(int nr)
 {
 	switch (nr) {
-	case SYS_rt_sigsuspend: return 0;
-	case SYS_ppoll: return 3;
-	case SYS_epoll_pwait: case SYS_epoll_pwait2_nr: case SYS_io_uring_enter_nr: return 4;
-	default: return 5;
+	case SYS_rt_sigsuspend:
+		return 0;
+	case SYS_ppoll:
+		return 3;
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2_nr:
+	case SYS_io_uring_enter_nr:
+		return 4;
+	default:
+		return 5;
 	}
 }
 
@@ -276,8 +283,7 @@ static size_t mask_structure(int nr, const unsigned long *args)
 }
 
 /* Puts a copy of the mask without SIGSYS into the arguments, where it has it. */
-static void without_sigsys(int nr, unsigned long *args, unsigned long *mask,
-			   unsigned long *sized)
+static void without_sigsys(int nr, unsigned long *args, unsigned long *mask, unsigned long *sized)
 {
 	const size_t size = mask_structure(nr, args);
 	int i = mask_argument(nr);
@@ -382,14 +388,14 @@ static void change_handlers(bool hide)
 		struct mmun_kernel_action action;
 		bool has;
 
-		if (sig == SIGSYS || mmun_syscall4(SYS_rt_sigaction, sig, 0,
-						   (unsigned long)&action, sized))
+		if (sig == SIGSYS ||
+		    mmun_syscall4(SYS_rt_sigaction, sig, 0, (unsigned long)&action, sized))
 			continue;
 		has = hide ? action.mask & MMUN_SIGMASK_SYS : sys.hidden & bit;
 		if (!has)
 			continue;
-		action.mask = hide ? action.mask & ~MMUN_SIGMASK_SYS :
-				     action.mask | MMUN_SIGMASK_SYS;
+		action.mask = hide ? action.mask & ~MMUN_SIGMASK_SYS
+				   : action.mask | MMUN_SIGMASK_SYS;
 		if (hide)
 			__atomic_or_fetch(&sys.hidden, bit, __ATOMIC_SEQ_CST);
 		mmun_syscall4(SYS_rt_sigaction, sig, (unsigned long)&action, 0, sized);
@@ -420,8 +426,8 @@ int mmun_strict_take_signal(void (*handler)(int, siginfo_t *, void *))
 	if (ret)
 		return ret;
 	mmun_store_full(&sys.taken, true);
-	mmun_syscall4(SYS_rt_sigprocmask, SIG_UNBLOCK, (unsigned long)&set,
-		      (unsigned long)&old, sizeof(set));
+	mmun_syscall4(SYS_rt_sigprocmask, SIG_UNBLOCK, (unsigned long)&set, (unsigned long)&old,
+		      sizeof(set));
 	mine.blocked = old & MMUN_SIGMASK_SYS;
 	return 0;
 }

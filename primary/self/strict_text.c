@@ -28,21 +28,21 @@
 #include "scan.h"
 #include "strict.h"
 
-#define CAVE_PLAIN 0
-#define CAVE_TOLD 8
-#define CAVE_OWN 16
-#define CAVE_SPARE 24
-#define CAVE_FORKED 32
-#define CAVE_COMPAT 40
-#define CAVE_SLOTS 48
+#define CAVE_PLAIN     0
+#define CAVE_TOLD      8
+#define CAVE_OWN       16
+#define CAVE_SPARE     24
+#define CAVE_FORKED    32
+#define CAVE_COMPAT    40
+#define CAVE_SLOTS     48
 #define CAVE_SLOT_SIZE 16
 /* With fewer there is hardly room for the threads' calls. */
 #define MIN_SLOTS 8
 
 /* Code beside the text: for each slot, for each site of the C library, and for each
  * site of strict mode. */
-#define SLOT_CODE 48
-#define SITE_CODE 64
+#define SLOT_CODE    48
+#define SITE_CODE    64
 #define STRICT_SITES 96
 
 struct mmun_strict_text mmun_strict_text;
@@ -58,10 +58,11 @@ static void bytes(struct code *code, const void *data, size_t size)
 	memcpy(code->at, data, size);
 	code->at += size;
 }
-#define emit(code, ...) do { \
-	const unsigned char emitted[] = { __VA_ARGS__ }; \
-	bytes(code, emitted, sizeof(emitted)); \
-} while (0)
+#define emit(code, ...) \
+	do { \
+		const unsigned char emitted[] = { __VA_ARGS__ }; \
+		bytes(code, emitted, sizeof(emitted)); \
+	} while (0)
 
 static void emit_distance(struct code *code, const unsigned char *runs_at, const void *to)
 {
@@ -153,8 +154,8 @@ static void *find_restorer(const struct mmun_image *image)
 {
 	static const unsigned char restorer[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
 
-	return memmem((void *)image->text_start, image->text_end - image->text_start,
-		      restorer, sizeof(restorer));
+	return memmem((void *)image->text_start, image->text_end - image->text_start, restorer,
+		      sizeof(restorer));
 }
 
 /* syscall; jmp *@to(%rip) */
@@ -248,8 +249,8 @@ struct mmun_strict_slot *mmun_strict_slot_of(unsigned long resume, bool makes_ch
 }
 
 static const short signal_calls[] = {
-	SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigsuspend, SYS_ppoll, SYS_pselect6,
-	SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_clone3,
+	SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_rt_sigsuspend,      SYS_ppoll,
+	SYS_pselect6,       SYS_epoll_pwait,  441 /* epoll_pwait2 */, SYS_clone3,
 };
 
 /* Between the number and the call the compiler may load arguments. */
@@ -302,17 +303,23 @@ static int length_of_insn(const unsigned char *at, int *operand)
 	if ((opcode & 0xf8) == 0xb8)
 		return (opcode & 7) == 0 && !(rex & 1) ? 0 : rex & 8 ? 0 : prefix + 5;
 	switch (opcode) {
-	case 0x33: case 0x8b: case 0x8d:
+	case 0x33:
+	case 0x8b:
+	case 0x8d:
 		to_eax = reg == 0;
 		break;
-	case 0x31: case 0x89:
+	case 0x31:
+	case 0x89:
 		to_eax = register_only && rm == 0;
 		break;
-	case 0x80: case 0x83: case 0xc6:
+	case 0x80:
+	case 0x83:
+	case 0xc6:
 		to_eax = register_only && rm == 0;
 		immediate = 1;
 		break;
-	case 0x81: case 0xc7:
+	case 0x81:
+	case 0xc7:
 		to_eax = register_only && rm == 0;
 		immediate = 4;
 		break;
@@ -380,7 +387,8 @@ static int find_strict_sites(const struct mmun_image *libc)
 {
 	static struct mmun_site sites[STRICT_SITES];
 	struct mmun_image *image = &mmun_strict_text.image;
-	unsigned char *p = (unsigned char *)libc->text_start + 32, *end = (unsigned char *)libc->text_end - 8;
+	unsigned char *p = (unsigned char *)libc->text_start + 32,
+		      *end = (unsigned char *)libc->text_end - 8;
 	bool masks = false, actions = false;
 
 	*image = *libc;
@@ -421,8 +429,7 @@ static size_t area_size(const struct mmun_image *image)
 
 static int map_area(const struct mmun_image *image)
 {
-	long area = mmun_self_map_near(image->text_start,
-				       area_size(image));
+	long area = mmun_self_map_near(image->text_start, area_size(image));
 
 	if (area < 0)
 		return area;
@@ -441,8 +448,8 @@ static void write_site_code(struct mmun_site *site, unsigned char *at)
 
 	if (site->kind == MMUN_SITE_FIXED) {
 		emit_number(&code, site->nr);
-		emit_jump(&code, has_own ? (unsigned char *)site->resume - 2 :
-					   mmun_strict_slot_of(resume, true)->last);
+		emit_jump(&code, has_own ? (unsigned char *)site->resume - 2
+					 : mmun_strict_slot_of(resume, true)->last);
 	} else if (site->kind == MMUN_SITE_CLONES) {
 		emit_number(&code, site->nr);
 		emit_jump(&code, mmun_strict_slot_of(resume, true)->thread);
@@ -499,15 +506,15 @@ int mmun_strict_build(struct mmun_image *image, struct mmun_refusal *refusal)
 		return 0;
 	mmun_strict_text.restorer = find_restorer(image);
 	if (has_copys_cave(image)) {
-		mmun_self_refuse(refusal, -EBUSY,
-			"another copy of libmmunotify has patched this process",
+		mmun_self_refuse(
+			refusal, -EBUSY, "another copy of libmmunotify has patched this process",
 			"link or preload one shared libmmunotify.so instead of several copies");
 		return -EBUSY;
 	}
 	if (!cave || slots < MIN_SLOTS || !mmun_strict_text.restorer) {
 		mmun_self_refuse(refusal, -ENOTSUP,
-			"strict mode finds no room behind the text of this C library",
-			"run without strict mode");
+				 "strict mode finds no room behind the text of this C library",
+				 "run without strict mode");
 		return -ENOTSUP;
 	}
 	ret = map_area(image);
@@ -524,8 +531,8 @@ int mmun_strict_build(struct mmun_image *image, struct mmun_refusal *refusal)
 		ret = mmun_syscall3(SYS_mprotect, (unsigned long)code_area(), code_size(image),
 				    PROT_READ | PROT_EXEC);
 	if (ret) {
-		mmun_syscall3(SYS_munmap, (unsigned long)mmun_strict_text.area,
-			      area_size(image), 0);
+		mmun_syscall3(SYS_munmap, (unsigned long)mmun_strict_text.area, area_size(image),
+			      0);
 		mmun_strict_text.area = NULL;
 		mmun_self_refuse(refusal, ret, "strict mode cannot redirect this C library's calls",
 				 "run without strict mode");

@@ -80,13 +80,12 @@ long mmun_self_map_near(unsigned long text, size_t size)
 }
 
 /* Of the distances whose last byte is the opcode of a short jump. */
-#define WINDOW_LOW 0x15000000UL
+#define WINDOW_LOW  0x15000000UL
 #define WINDOW_HIGH 0x14000000UL
 
 /* Where the stubs of all sites of that form reach; the highest address is not above the
  * lowest where there is none, or no such place. */
-static void window_bounds(const struct mmun_image *image, unsigned long *low,
-			  unsigned long *high)
+static void window_bounds(const struct mmun_image *image, unsigned long *low, unsigned long *high)
 {
 	*low = 0;
 	*high = -1UL;
@@ -151,10 +150,11 @@ static void bytes(struct code *code, const void *data, size_t size)
 	memcpy(code->at, data, size);
 	code->at += size;
 }
-#define emit(code, ...) do { \
-	const unsigned char emitted[] = { __VA_ARGS__ }; \
-	bytes(code, emitted, sizeof(emitted)); \
-} while (0)
+#define emit(code, ...) \
+	do { \
+		const unsigned char emitted[] = { __VA_ARGS__ }; \
+		bytes(code, emitted, sizeof(emitted)); \
+	} while (0)
 
 static void emit_jump(struct code *code, const void *to)
 {
@@ -246,15 +246,18 @@ static int emit_run(struct code *code, const struct mmun_site *site)
 static void (*entry_of(const struct mmun_site *site))(void)
 {
 	switch (site->kind) {
-	case MMUN_SITE_CLONES: return mmun_self_clone_entry;
-	case MMUN_SITE_SYSCALL: return mmun_self_syscall_entry;
-	case MMUN_SITE_CANCEL: return mmun_self_cancel_entry;
-	case MMUN_SITE_FIXED: break;
+	case MMUN_SITE_CLONES:
+		return mmun_self_clone_entry;
+	case MMUN_SITE_SYSCALL:
+		return mmun_self_syscall_entry;
+	case MMUN_SITE_CANCEL:
+		return mmun_self_cancel_entry;
+	case MMUN_SITE_FIXED:
+		break;
 	}
 	if (site->is_plain)
 		return mmun_self_plain_entry;
-	return site->nr == SYS_mmap && !site->in_linker ?
-		mmun_self_mmap_entry : mmun_self_entry;
+	return site->nr == SYS_mmap && !site->in_linker ? mmun_self_mmap_entry : mmun_self_entry;
 }
 
 /* Of the function itself, for the numbers that are none of our business. */
@@ -375,7 +378,7 @@ int mmun_self_make_stubs(struct mmun_image *image)
 		ret = write_site(&image->sites[i], image->stubs + i * MMUN_STUB_SIZE);
 	if (!ret)
 		ret = mmun_syscall6(SYS_mprotect, (long)image->stubs, image->stubs_size,
-			    PROT_READ | PROT_EXEC, 0, 0, 0);
+				    PROT_READ | PROT_EXEC, 0, 0, 0);
 	if (ret) {
 		mmun_self_free_stubs(image);
 		return ret;

@@ -26,11 +26,11 @@
 /* Of the linker's thread: first it yields, then it sleeps, ten seconds in all: so long may a
  * mover be kept from a processor. */
 #define YIELDS 64
-#define NAPS 100000
-#define NAP 100000UL
+#define NAPS   100000
+#define NAP    100000UL
 /* Of a mover in a hook, where the program waits; and of one that registers, starts or stops,
  * in all, ns. */
-#define ROUNDS 200
+#define ROUNDS   200
 #define PATIENCE (2 * MMUN_NSEC_PER_SEC)
 
 /* Calls of munmap() by the linker that are under way, and movers. */
@@ -96,7 +96,9 @@ int mmun_self_look(struct mmun_image *image)
 
 static void nap(void)
 {
-	const struct { long sec, nsec; } time = { 0, NAP };
+	const struct {
+		long sec, nsec;
+	} time = { 0, NAP };
 
 	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
 }

@@ -23,8 +23,14 @@ struct procmap_query {
 	uint64_t vma_name_addr, build_id_addr;
 };
 #define QUERY_IOCTL _IOWR('f', 17, struct procmap_query)
-enum { QUERY_READ = 1, QUERY_WRITE = 2, QUERY_EXEC = 4, QUERY_SHARED = 8,
-       QUERY_OR_NEXT = 0x10, QUERY_FILE = 0x20 };
+enum {
+	QUERY_READ = 1,
+	QUERY_WRITE = 2,
+	QUERY_EXEC = 4,
+	QUERY_SHARED = 8,
+	QUERY_OR_NEXT = 0x10,
+	QUERY_FILE = 0x20
+};
 
 /*
  * Of this thread: a process whose first thread has ended shows nothing under
@@ -82,13 +88,14 @@ static void clear(char *name, size_t size)
 }
 
 /* 1: found, 0: no more, -errno: the kernel does not know the query. */
-static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
-		 size_t size)
+static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name, size_t size)
 {
 	struct procmap_query q = {
-		.size = sizeof(q), .query_addr = walk->next,
+		.size = sizeof(q),
+		.query_addr = walk->next,
 		.query_flags = QUERY_OR_NEXT | (walk->files_only ? QUERY_FILE : 0),
-		.vma_name_size = size, .vma_name_addr = size ? (uintptr_t)name : 0,
+		.vma_name_size = size,
+		.vma_name_addr = size ? (uintptr_t)name : 0,
 	};
 	long ret;
 
@@ -126,8 +133,8 @@ static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char 
 static int next_char(struct mmun_vma_walk *walk)
 {
 	if (walk->pos == walk->have) {
-		long n = mmun_syscall6(SYS_read, walk->fd, (long)walk->buffer,
-				       sizeof(walk->buffer), 0, 0, 0);
+		long n = mmun_syscall6(SYS_read, walk->fd, (long)walk->buffer, sizeof(walk->buffer),
+				       0, 0, 0);
 
 		if (n < 0)
 			walk->error = n;
@@ -196,8 +203,8 @@ static bool parse_line(struct mmun_vma_walk *walk, struct mmun_vma_place *place,
 	return true;
 }
 
-bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place *place,
-			      char *name, size_t size)
+bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
+			      size_t size)
 {
 	if (!walk->text) {
 		int ret = query(walk, place, name, size);

@@ -50,8 +50,8 @@ struct mmun_vma_walk {
 int mmun_vma_walk_start(struct mmun_vma_walk *walk, unsigned long from, bool files_only);
 bool mmun_vma_walk_next(struct mmun_vma_walk *walk, struct mmun_vma *vma);
 /* The same; puts "" for a name that does not fit, nothing where @size is 0. */
-bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place *place,
-			      char *name, size_t size);
+bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
+			      size_t size);
 /*
  * Return 0, or -errno if what was shown is not to be trusted: the walk broke off
  * before its end, or it was a walk over something else than our memory.

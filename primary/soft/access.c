@@ -51,8 +51,7 @@ static int grow_stack(struct mm_struct *mm, unsigned long address, struct mmun_s
 }
 
 /* I1 */
-static int transfer(const struct access *access, struct soft_vma *vma,
-		    struct mmun_soft_fault *why)
+static int transfer(const struct access *access, struct soft_vma *vma, struct mmun_soft_fault *why)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	soft_pte pte;
@@ -149,7 +148,9 @@ int mmun_soft_read(struct mm_struct *mm, unsigned long address, void *buffer, si
 int mmun_soft_write(struct mm_struct *mm, unsigned long address, const void *buffer, size_t length,
 		    struct mmun_soft_fault *fault)
 {
-	struct access access = { .mm = mm, .address = address, .flags = SOFT_FAULT_WRITE,
+	struct access access = { .mm = mm,
+				 .address = address,
+				 .flags = SOFT_FAULT_WRITE,
 				 /* Only read through. */
 				 .buffer = (char *)(uintptr_t)buffer };
 
@@ -159,8 +160,9 @@ int mmun_soft_write(struct mm_struct *mm, unsigned long address, const void *buf
 int mmun_soft_fetch(struct mm_struct *mm, unsigned long address, void *buffer, size_t length,
 		    struct mmun_soft_fault *fault)
 {
-	struct access access = { .mm = mm, .address = address, .buffer = buffer,
-				 .flags = SOFT_FAULT_EXEC };
+	struct access access = {
+		.mm = mm, .address = address, .buffer = buffer, .flags = SOFT_FAULT_EXEC
+	};
 
 	return access_all(&access, length, fault);
 }

@@ -23,7 +23,7 @@
 
 /* Younger than the headers of some systems this builds on. */
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 #ifndef MADV_DONTNEED_LOCKED
@@ -48,17 +48,32 @@ enum kind { UNKNOWN, CHANGES_FLAGS, READS_LAYOUT, WRITES_LAYOUT, POPULATES };
 static enum kind kind_of(int what)
 {
 	switch (what) {
-	case MADV_NORMAL: case MADV_RANDOM: case MADV_SEQUENTIAL:
-	case MADV_DONTFORK: case MADV_DOFORK: case MADV_WIPEONFORK: case MADV_KEEPONFORK:
-	case MADV_MERGEABLE: case MADV_UNMERGEABLE: case MADV_HUGEPAGE: case MADV_NOHUGEPAGE:
-	case MADV_DONTDUMP: case MADV_DODUMP:
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
 		return CHANGES_FLAGS;
-	case MADV_WILLNEED: case MADV_DONTNEED: case MADV_DONTNEED_LOCKED: case MADV_FREE:
-	case MADV_REMOVE: case MADV_COLD: case MADV_PAGEOUT:
+	case MADV_WILLNEED:
+	case MADV_DONTNEED:
+	case MADV_DONTNEED_LOCKED:
+	case MADV_FREE:
+	case MADV_REMOVE:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
 		return READS_LAYOUT;
 	case MADV_COLLAPSE:
 		return WRITES_LAYOUT;
-	case MADV_POPULATE_READ: case MADV_POPULATE_WRITE:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
 		return POPULATES;
 	default:
 		return UNKNOWN;
@@ -157,7 +172,8 @@ static int drop_pages(const struct advice *a, enum mmun_op op)
 {
 	/* A nonlinear mapping remembers which pages it chose. */
 	const struct soft_zap how = { .last = ULONG_MAX, .keep_nonlinear = true };
-	const unsigned long forbidden = VM_PFNMAP | (a->what == MADV_DONTNEED_LOCKED ? 0 : VM_LOCKED);
+	const unsigned long forbidden = VM_PFNMAP |
+					(a->what == MADV_DONTNEED_LOCKED ? 0 : VM_LOCKED);
 	struct soft_section section;
 	int ret;
 
@@ -247,7 +263,8 @@ static int advise_part(struct advice *a)
 		return drop_pages(a, MMUN_OP_MADV_DONTNEED_LOCKED);
 	case MADV_FREE:
 		return drop_pages(a, MMUN_OP_MADV_FREE);
-	case MADV_COLD: case MADV_PAGEOUT:
+	case MADV_COLD:
+	case MADV_PAGEOUT:
 		return age_pages(a);
 	case MADV_REMOVE:
 		return punch(a);

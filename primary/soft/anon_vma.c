@@ -237,8 +237,8 @@ static bool reusable(const struct anon_vma *anon_vma)
 
 /* Enters @to, with @chains, into all that @from is in.  @reuse: finds @to->anon_vma
  * among them, NULL if none is fit; else it is @from's. */
-static void link_chains(struct soft_vma *to, const struct soft_vma *from,
-			struct soft_list *chains, bool reuse)
+static void link_chains(struct soft_vma *to, const struct soft_vma *from, struct soft_list *chains,
+			bool reuse)
 {
 	struct mmun_rwlock *lock = root_lock(from->anon_vma);
 	struct anon_vma *chosen = reuse ? NULL : from->anon_vma;

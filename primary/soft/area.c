@@ -15,7 +15,7 @@
 #include <errno.h>
 
 /* With address space randomisation off, Linux has the same: 128 MiB below the end. */
-#define MMAP_BASE (MMUN_SOFT_TASK_SIZE - (128ul << 20))
+#define MMAP_BASE         (MMUN_SOFT_TASK_SIZE - (128ul << 20))
 #define DEFAULT_MAP_COUNT 65530u
 
 unsigned int mmun_soft_max_map_count(const struct soft_mm *mm)
@@ -76,8 +76,8 @@ static unsigned long search_down(const struct soft_mm *mm, unsigned long length,
 {
 	/* The first whose gap @ceiling may cut: those before it lie below as a whole. */
 	struct soft_vma *vma = mmun_soft_vma_find(mm, ceiling);
-	const struct soft_vma *below = vma ? mmun_soft_vma_prev(vma) :
-					     soft_vma_of_node(mmun_tree_last(&mm->vmas));
+	const struct soft_vma *below = vma ? mmun_soft_vma_prev(vma)
+					   : soft_vma_of_node(mmun_tree_last(&mm->vmas));
 	unsigned long floor = below ? below->v.vm_end : MMUN_SOFT_MIN_ADDRESS, top = ceiling;
 
 	if (floor < MMUN_SOFT_MIN_ADDRESS)

@@ -314,15 +314,15 @@ static void drop_slots(struct address_space *mapping, unsigned long first, unsig
 	uintptr_t value;
 
 	mmun_mutex_lock(&mapping->pages_lock);
-	for (index = first; (value = mmun_soft_index_next(&mapping->pages, &index)) &&
-			    index <= last; index++) {
+	for (index = first;
+	     (value = mmun_soft_index_next(&mapping->pages, &index)) && index <= last; index++) {
 		if (!is_slot(value))
 			continue;
 		(void)mmun_soft_index_erase(&mapping->pages, index);
 		mmun_soft_swap_put(machine_of(mapping), slot_of(value));
 	}
-	for (index = first; (value = mmun_soft_index_next(&mapping->store, &index)) &&
-			    index <= last; index++)
+	for (index = first;
+	     (value = mmun_soft_index_next(&mapping->store, &index)) && index <= last; index++)
 		mmun_free((void *)mmun_soft_index_erase(&mapping->store, index));
 	mmun_mutex_unlock(&mapping->pages_lock);
 }

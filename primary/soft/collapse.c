@@ -133,11 +133,11 @@ static void start(const struct collapse *c, struct soft_section *section)
 	const unsigned long end = c->start + MMUN_SOFT_HUGE_SIZE;
 
 	if (c->zero)
-		mmun_soft_section_start_moving(section, c->mm->mm, MMUN_OP_MADV_COLLAPSE,
-					       c->start, end);
+		mmun_soft_section_start_moving(section, c->mm->mm, MMUN_OP_MADV_COLLAPSE, c->start,
+					       end);
 	else
-		mmun_soft_section_start(section, c->mm->mm, MMU_NOTIFY_CLEAR,
-					MMUN_OP_MADV_COLLAPSE, c->start, end, false);
+		mmun_soft_section_start(section, c->mm->mm, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_COLLAPSE,
+					c->start, end, false);
 }
 
 static int replace(struct collapse *c)
@@ -199,8 +199,7 @@ int mmun_soft_collapse_locked(struct soft_vma *vma, unsigned long address)
 	};
 	int ret;
 
-	if (!mmun_soft_huge_fits(vma, c.start) || vma->v.vm_flags & VM_NOHUGEPAGE ||
-	    !vma->anon_vma)
+	if (!mmun_soft_huge_fits(vma, c.start) || vma->v.vm_flags & VM_NOHUGEPAGE || !vma->anon_vma)
 		return -EINVAL;
 	ret = look(&c);
 	if (!ret)

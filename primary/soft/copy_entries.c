@@ -221,7 +221,10 @@ static void copy_entries(struct copy *copy, struct soft_walk *walk, struct soft_
 static int copy_piece(struct copy *copy, unsigned long start, unsigned long end)
 {
 	struct soft_walk walk = {
-		.mm = copy->from, .address = start, .end = end, .whole = true,
+		.mm = copy->from,
+		.address = start,
+		.end = end,
+		.whole = true,
 	};
 	struct soft_table *leaf;
 

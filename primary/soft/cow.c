@@ -112,8 +112,8 @@ static struct page *hold(struct soft_mm *mm, unsigned long address, soft_pte old
 }
 
 /* Inside the section. */
-static bool set_copy(struct soft_vma *vma, unsigned long address, unsigned int flags,
-		     soft_pte old, struct page *copy, bool pins_stay)
+static bool set_copy(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
+		     struct page *copy, bool pins_stay)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct page *page = soft_pte_page(mm, old);
@@ -158,8 +158,8 @@ static void count_copy(struct mmun_soft *soft, const struct page *page)
 }
 
 /* @page is held by the caller. */
-static int copy_held(struct soft_vma *vma, unsigned long address, unsigned int flags,
-		     soft_pte old, struct page *page)
+static int copy_held(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
+		     struct page *page)
 {
 	struct page *copy = mmun_soft_anon_page(vma, address, page);
 
@@ -175,8 +175,7 @@ static int copy_held(struct soft_vma *vma, unsigned long address, unsigned int f
 	return 0;
 }
 
-static int copy_apart(struct soft_vma *vma, unsigned long address, unsigned int flags,
-		      soft_pte old)
+static int copy_apart(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct page *page = hold(mm, address, old);
@@ -238,8 +237,7 @@ int mmun_soft_fault_protected(struct soft_vma *vma, unsigned long address, unsig
 
 static bool maps_ksm(struct soft_mm *mm, soft_pte pte)
 {
-	return (pte & SOFT_PTE_PRESENT) &&
-	       soft_page_test(soft_pte_page(mm, pte), SOFT_PAGE_KSM);
+	return (pte & SOFT_PTE_PRESENT) && soft_page_test(soft_pte_page(mm, pte), SOFT_PAGE_KSM);
 }
 
 int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address)

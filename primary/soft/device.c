@@ -89,8 +89,8 @@ const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)
 }
 
 /* page_table_lock held.  0, or what is wrong. */
-static int check(struct soft_mm *mm, unsigned long address,
-		 const struct mmun_soft_translation *t, bool write)
+static int check(struct soft_mm *mm, unsigned long address, const struct mmun_soft_translation *t,
+		 bool write)
 {
 	soft_pte pte;
 

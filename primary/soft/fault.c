@@ -69,8 +69,8 @@ void mmun_soft_place(struct soft_mm *mm, unsigned long address, struct page *pag
 		soft_page_set(page, SOFT_PAGE_DIRTY);
 }
 
-bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old,
-		       struct page *page, soft_pte bits)
+bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old, struct page *page,
+		       soft_pte bits)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct soft_change change;
@@ -97,8 +97,7 @@ static int anonymous_read(struct soft_vma *vma, unsigned long address)
 {
 	struct mmun_soft *soft = soft_vma_mm(vma)->soft;
 
-	if (mmun_soft_install(vma, address, 0, mmun_soft_zero_page(soft),
-			      soft_fault_bits(vma, 0)))
+	if (mmun_soft_install(vma, address, 0, mmun_soft_zero_page(soft), soft_fault_bits(vma, 0)))
 		soft_stat_inc(soft, zero_mapped);
 	return 0;
 }
@@ -153,8 +152,8 @@ static int fault_anonymous(struct soft_vma *vma, unsigned long address, unsigned
 	ret = mmun_soft_pte_make(soft_vma_mm(vma), address);
 	if (ret)
 		return ret == -EEXIST ? 0 : ret;
-	return flags & SOFT_FAULT_WRITE ? anonymous_write(vma, address, flags) :
-					  anonymous_read(vma, address);
+	return flags & SOFT_FAULT_WRITE ? anonymous_write(vma, address, flags)
+					: anonymous_read(vma, address);
 }
 
 /* I3: true with the slot held if the entry still names it. */
@@ -183,7 +182,7 @@ static int fill_from_slot(struct soft_vma *vma, unsigned long address, unsigned 
 	soft_page_set(page, SOFT_PAGE_DIRTY);
 	if (mmun_soft_install(vma, address, pte, page,
 			      soft_fault_bits(vma, flags) | SOFT_PTE_EXCLUSIVE |
-			      (pte & SOFT_PTE_SOFT_DIRTY))) {
+				      (pte & SOFT_PTE_SOFT_DIRTY))) {
 		soft_stat_inc(soft, swapped_in);
 		mmun_soft_swap_put(soft, soft_pte_number(pte));
 	}

@@ -83,8 +83,8 @@ struct page *mmun_soft_anon_page(struct soft_vma *vma, unsigned long address,
  * @page at @address, where the entry says @old and is not present; the caller's reference
  * becomes the entry's.  Returns whether the entry still said so; if not, the reference is dropped.
  */
-bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old,
-		       struct page *page, soft_pte bits);
+bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old, struct page *page,
+		       soft_pte bits);
 
 /* page_table_lock held, the leaf entry exists: @page there, counted, on the LRU if it is a new one. */
 void mmun_soft_place(struct soft_mm *mm, unsigned long address, struct page *page, soft_pte bits);

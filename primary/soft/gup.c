@@ -32,16 +32,14 @@ static bool pins_past_writeback(const struct soft_vma *vma, unsigned int gup_fla
 	const unsigned int longterm = FOLL_PIN | FOLL_LONGTERM;
 
 	return (gup_flags & longterm) == longterm && (vma->v.vm_flags & VM_SHARED) &&
-	       soft_vma_mapping(vma) &&
-	       soft_file(vma->v.vm_file)->kind == MMUN_SOFT_FILE_REGULAR;
+	       soft_vma_mapping(vma) && soft_file(vma->v.vm_file)->kind == MMUN_SOFT_FILE_REGULAR;
 }
 
 static bool may_write(const struct soft_vma *vma, unsigned int gup_flags)
 {
 	if (pins_past_writeback(vma, gup_flags))
 		return false;
-	return (vma->v.vm_flags & VM_WRITE) ||
-	       ((gup_flags & FOLL_FORCE) && soft_vma_cow(vma));
+	return (vma->v.vm_flags & VM_WRITE) || ((gup_flags & FOLL_FORCE) && soft_vma_cow(vma));
 }
 
 static bool may_read(const struct soft_vma *vma, unsigned int gup_flags)

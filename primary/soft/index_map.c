@@ -16,7 +16,7 @@
 
 #include "alloc.h"
 
-#define BITS 9
+#define BITS    9
 #define ENTRIES (1u << BITS)
 /* 52 bits of index: a file has at most 2^63 bytes. */
 #define LEVELS 6
@@ -62,7 +62,7 @@ static int grow(struct soft_index_map *map, unsigned long index)
 		if (!root)
 			return -ENOMEM;
 		if (!map->root) {
-			for (map->height = 1; index >> (map->height * BITS); )
+			for (map->height = 1; index >> (map->height * BITS);)
 				map->height++;
 		} else {
 			root->entry[0] = (uintptr_t)map->root;

@@ -15,7 +15,7 @@ struct soft_index_node;
 
 struct soft_index_map {
 	struct soft_index_node *root;
-	unsigned int height;		/* levels; 0 when empty */
+	unsigned int height; /* levels; 0 when empty */
 };
 
 /* 0 when nothing is there. */

@@ -41,15 +41,15 @@
 /* Where a page with these contents was seen. */
 struct item {
 	struct item *next;
-	struct mm_struct *mm;	/* a reference to the struct is held */
+	struct mm_struct *mm; /* a reference to the struct is held */
 	unsigned long address;
 	unsigned long hash;
 };
 
 struct soft_ksm {
-	struct mmun_mutex scan;		/* MMUN_RANK_SOFT_SCAN: one pass at a time */
-	struct item *unstable[BUCKETS];	/* under ->scan */
-	struct mmun_mutex lock;		/* MMUN_RANK_SOFT_KSM */
+	struct mmun_mutex scan;         /* MMUN_RANK_SOFT_SCAN: one pass at a time */
+	struct item *unstable[BUCKETS]; /* under ->scan */
+	struct mmun_mutex lock;         /* MMUN_RANK_SOFT_KSM */
 	/* Under ->lock: soft_merged.link, by hash. */
 	struct soft_list stable[BUCKETS];
 };
@@ -434,7 +434,7 @@ static struct page *unstable_merge(const struct candidate *c)
 	struct item **link = &c->ksm->unstable[c->hash % BUCKETS], *item;
 	struct page *merged = NULL;
 
-	for (; (item = *link) && !merged; ) {
+	for (; (item = *link) && !merged;) {
 		if (item->hash == c->hash && mmget_not_zero(item->mm)) {
 			merged = merge_first(c, item);
 			mmput(item->mm);

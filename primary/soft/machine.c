@@ -20,9 +20,9 @@
 #include "reclaim.h"
 #include "table.h"
 
-#define DEFAULT_MEMORY (64ul << 20)
+#define DEFAULT_MEMORY        (64ul << 20)
 #define DEFAULT_MAX_MAP_COUNT 65530
-#define MIN_PAGES 16
+#define MIN_PAGES             16
 
 static void set_params(struct mmun_soft_params *params, const struct mmun_soft_params *wanted)
 {
@@ -224,8 +224,8 @@ static struct mm_struct *next_mm(struct mmun_soft *soft, struct mm_struct *mm)
 	return next;
 }
 
-void mmun_soft_for_each_mm(struct mmun_soft *soft,
-			   bool (*visit)(struct mm_struct *mm, void *arg), void *arg)
+void mmun_soft_for_each_mm(struct mmun_soft *soft, bool (*visit)(struct mm_struct *mm, void *arg),
+			   void *arg)
 {
 	struct mm_struct *mm = NULL;
 

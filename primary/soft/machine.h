@@ -79,13 +79,12 @@ static inline void soft_list_del(struct soft_list *node)
 	soft_list_init(node);
 }
 
-#define soft_container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define soft_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 struct page;
-struct soft_zone;	/* page.c */
-struct soft_swap;	/* swap.c */
-struct soft_ksm;	/* ksm.c */
+struct soft_zone; /* page.c */
+struct soft_swap; /* swap.c */
+struct soft_ksm;  /* ksm.c */
 
 /* The machine. */
 struct mmun_soft {
@@ -95,21 +94,21 @@ struct mmun_soft {
 	struct soft_ksm *ksm;
 
 	/* Which address spaces and files exist. */
-	struct mmun_mutex list_lock;	/* MMUN_RANK_SOFT_LIST */
-	struct soft_list mms;		/* soft_mm.link */
-	struct soft_list files;		/* soft_file.link */
-	unsigned int nr_mms;		/* structs not freed yet, more than the list has */
+	struct mmun_mutex list_lock; /* MMUN_RANK_SOFT_LIST */
+	struct soft_list mms;        /* soft_mm.link */
+	struct soft_list files;      /* soft_file.link */
+	unsigned int nr_mms;         /* structs not freed yet, more than the list has */
 
 	/* mm_lock() by marks: one task at a time, machine wide. */
-	struct mmun_mutex all_locks;	/* MMUN_RANK_SOFT_ALL_LOCKS */
+	struct mmun_mutex all_locks; /* MMUN_RANK_SOFT_ALL_LOCKS */
 
 	/* Migration in progress; a fault that meets a migration entry waits for it. */
-	struct mmun_mutex migrate_lock;	/* MMUN_RANK_SOFT_MIGRATE */
+	struct mmun_mutex migrate_lock; /* MMUN_RANK_SOFT_MIGRATE */
 
 	struct mmun_soft_stats stats;
 };
 
-#define soft_stat_inc(soft, field) ((void)mmun_add_relaxed(&(soft)->stats.field, 1))
+#define soft_stat_inc(soft, field)    ((void)mmun_add_relaxed(&(soft)->stats.field, 1))
 #define soft_stat_add(soft, field, n) ((void)mmun_add_relaxed(&(soft)->stats.field, (n)))
 
 /* An address space; mm->priv. */
@@ -119,15 +118,15 @@ struct soft_mm {
 	struct soft_list link;
 
 	/* Under the mmap lock: read to look, write to change. */
-	struct mmun_tree vmas;		/* soft_vma.node, by start; summary: widest gap */
+	struct mmun_tree vmas; /* soft_vma.node, by start; summary: widest gap */
 	unsigned int map_count;
-	unsigned long total_pages;	/* of all VMAs */
+	unsigned long total_pages; /* of all VMAs */
 	unsigned long start_brk, brk;
-	struct soft_vma *closing;	/* gone, files not put yet: mmun_soft_write_unlock() */
+	struct soft_vma *closing; /* gone, files not put yet: mmun_soft_write_unlock() */
 
 	/* Entries: see table.h. */
-	struct mmun_mutex page_table_lock;	/* MMUN_RANK_SOFT_PTL */
-	struct mmun_percpu_rwsem changes;	/* MMUN_RANK_SOFT_CHANGES */
+	struct mmun_mutex page_table_lock; /* MMUN_RANK_SOFT_PTL */
+	struct mmun_percpu_rwsem changes;  /* MMUN_RANK_SOFT_CHANGES */
 	struct soft_table *pgd;
 
 	/* The pages are gone or going: set under page_table_lock before the first is freed. */
@@ -187,7 +186,7 @@ void mmun_soft_unlock(struct mm_struct *mm, struct mm_lock_data *data);
  * Calls @visit for each live mm of @soft, with a user of it held (mmget), no
  * lock held; stops when it returns false.  A mm made meanwhile may be missed.
  */
-void mmun_soft_for_each_mm(struct mmun_soft *soft,
-			   bool (*visit)(struct mm_struct *mm, void *arg), void *arg);
+void mmun_soft_for_each_mm(struct mmun_soft *soft, bool (*visit)(struct mm_struct *mm, void *arg),
+			   void *arg);
 
 #endif

@@ -80,7 +80,7 @@ static int check_file(const struct file *file, int flags, unsigned long vm_flags
 static int check_anonymous(int flags, unsigned long vm_flags)
 {
 	if (flags & MAP_HUGETLB)
-		return -ENOMEM;	/* there is no pool of huge pages */
+		return -ENOMEM; /* there is no pool of huge pages */
 	switch (flags & MAP_KINDS) {
 	case MAP_SHARED:
 		return vm_flags & VM_GROWSDOWN ? -EINVAL : 0;
@@ -111,8 +111,8 @@ static int describe(struct request *r, unsigned long address, unsigned long leng
 		return (int)(long)address;
 	if (flags & MAP_FIXED_NOREPLACE && mmun_soft_area_used(r->mm, address, address + length))
 		return -EEXIST;
-	ret = span->file ? check_file(span->file, flags, vm_flags, offset, length) :
-			   check_anonymous(flags, vm_flags);
+	ret = span->file ? check_file(span->file, flags, vm_flags, offset, length)
+			 : check_anonymous(flags, vm_flags);
 	if (ret)
 		return ret;
 

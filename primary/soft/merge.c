@@ -92,8 +92,8 @@ struct soft_vma *mmun_soft_vma_merge_new(struct soft_mm *mm, const struct soft_s
 					 bool expand_only)
 {
 	struct soft_vma *next = mmun_soft_vma_find(mm, span->place.start);
-	struct soft_vma *prev = next ? mmun_soft_vma_prev(next) :
-				       soft_vma_of_node(mmun_tree_last(&mm->vmas));
+	struct soft_vma *prev = next ? mmun_soft_vma_prev(next)
+				     : soft_vma_of_node(mmun_tree_last(&mm->vmas));
 	struct soft_place place = span->place;
 	struct soft_vma *target;
 	bool left, right;

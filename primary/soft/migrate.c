@@ -66,8 +66,7 @@ static bool migrate_locked(struct page *from, struct page *to)
 	if (!movable(from))
 		return false;
 	mmun_mutex_lock(&soft->migrate_lock);
-	moved = !soft_page_mapcount(from) ||
-		mmun_soft_try_to_unmap(from, MMUN_OP_MIGRATE, true, 0);
+	moved = !soft_page_mapcount(from) || mmun_soft_try_to_unmap(from, MMUN_OP_MIGRATE, true, 0);
 	moved = moved && pass(from, to);
 	mmun_soft_remove_migration(from, moved ? to : from);
 	mmun_mutex_unlock(&soft->migrate_lock);
@@ -211,7 +210,7 @@ static int empty_block(struct mmun_soft *soft, unsigned long block, size_t *move
 	const unsigned long first = block * MMUN_SOFT_HUGE_PAGES;
 	int ret = 0;
 
-	for (unsigned long i = MMUN_SOFT_HUGE_PAGES; i-- > 0 && ret != -ENOMEM; ) {
+	for (unsigned long i = MMUN_SOFT_HUGE_PAGES; i-- > 0 && ret != -ENOMEM;) {
 		ret = move_down(soft, first + i);
 		*moved += !ret;
 	}
@@ -239,7 +238,7 @@ size_t mmun_soft_compact(struct mmun_soft *soft)
 
 	if (any_block_free(soft))
 		return 0;
-	for (unsigned long block = whole_blocks(soft); block-- > 0; ) {
+	for (unsigned long block = whole_blocks(soft); block-- > 0;) {
 		if (!block_all(soft, block, can_become_free))
 			continue;
 		if (empty_block(soft, block, &moved) == -ENOMEM || block_all(soft, block, is_free))

@@ -54,15 +54,17 @@ static soft_pte moved_value(soft_pte pte)
 static void move_small(const struct move *move, unsigned long length)
 {
 	struct soft_walk walk = {
-		.mm = move->mm, .address = move->from, .end = move->from + length, .whole = true,
+		.mm = move->mm,
+		.address = move->from,
+		.end = move->from + length,
+		.whole = true,
 	};
 	soft_pte pte;
 
 	while (mmun_soft_walk_find(&walk)) {
 		pte = *walk.entry;
 		mmun_soft_walk_set(&walk, 0);
-		mmun_soft_pte_set(move->mm, walk.address - move->from + move->to,
-				  moved_value(pte));
+		mmun_soft_pte_set(move->mm, walk.address - move->from + move->to, moved_value(pte));
 		mmun_soft_walk_advance(&walk);
 	}
 }
@@ -101,7 +103,9 @@ static void move_whole(const struct move *move)
 static bool has_entries(const struct move *move, unsigned long length)
 {
 	struct soft_walk walk = {
-		.mm = move->mm, .address = move->from, .end = move->from + length,
+		.mm = move->mm,
+		.address = move->from,
+		.end = move->from + length,
 	};
 
 	return mmun_soft_walk_find(&walk);

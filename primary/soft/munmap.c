@@ -161,8 +161,8 @@ void zap_vma_ptes(struct vm_area_struct *v, unsigned long address, unsigned long
 {
 	struct soft_section section;
 
-	if (address < v->vm_start || size > v->vm_end - v->vm_start ||
-	    address > v->vm_end - size || !(v->vm_flags & (VM_PFNMAP | VM_IO | VM_MIXEDMAP)))
+	if (address < v->vm_start || size > v->vm_end - v->vm_start || address > v->vm_end - size ||
+	    !(v->vm_flags & (VM_PFNMAP | VM_IO | VM_MIXEDMAP)))
 		return;
 	mmun_soft_section_start(&section, v->vm_mm, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, address,
 				address + size, false);

@@ -88,8 +88,8 @@ static int choose(const struct choice *c, bool *changed)
 }
 
 /* The prefault is a favour: what cannot be had now faults later. */
-int mmun_soft_remap_file_pages(struct mm_struct *mm, unsigned long address, size_t length,
-			       int prot, unsigned long pgoff, int flags)
+int mmun_soft_remap_file_pages(struct mm_struct *mm, unsigned long address, size_t length, int prot,
+			       unsigned long pgoff, int flags)
 {
 	unsigned long start = address & MMUN_SOFT_PAGE_MASK, size = length & MMUN_SOFT_PAGE_MASK;
 	struct choice c = { soft_mm(mm), start, start + size, pgoff };

@@ -28,8 +28,8 @@ static int reap_vma(struct soft_vma *vma)
 	struct soft_section s;
 	int ret;
 
-	ret = mmun_soft_section_start(&s, mm, MMU_NOTIFY_UNMAP, MMUN_OP_OOM_REAP,
-				      vma->v.vm_start, vma->v.vm_end, true);
+	ret = mmun_soft_section_start(&s, mm, MMU_NOTIFY_UNMAP, MMUN_OP_OOM_REAP, vma->v.vm_start,
+				      vma->v.vm_end, true);
 	if (ret)
 		return ret;
 	mmun_soft_zap(vma, vma->v.vm_start, vma->v.vm_end, &all);

@@ -19,20 +19,20 @@
 
 struct anon_vma;
 struct address_space;
-struct soft_merged;	/* rmap.h */
+struct soft_merged; /* rmap.h */
 
 /* page->flags; changed atomically. */
 enum {
-	SOFT_PAGE_LOCKED = 1u << 0,	/* the page lock; waiters: futex on flags */
+	SOFT_PAGE_LOCKED = 1u << 0, /* the page lock; waiters: futex on flags */
 	SOFT_PAGE_WAITERS = 1u << 1,
-	SOFT_PAGE_DIRTY = 1u << 2,	/* differs from the store or the swap slot */
-	SOFT_PAGE_REFERENCED = 1u << 3,	/* second chance */
-	SOFT_PAGE_LRU = 1u << 4,	/* on the LRU; cleared by isolation */
-	SOFT_PAGE_ANON = 1u << 5,	/* ->anon_vma is valid */
-	SOFT_PAGE_KSM = 1u << 6,	/* merged: ->merged is valid */
-	SOFT_PAGE_ZERO = 1u << 7,	/* the zero page: never counted, never freed */
+	SOFT_PAGE_DIRTY = 1u << 2,      /* differs from the store or the swap slot */
+	SOFT_PAGE_REFERENCED = 1u << 3, /* second chance */
+	SOFT_PAGE_LRU = 1u << 4,        /* on the LRU; cleared by isolation */
+	SOFT_PAGE_ANON = 1u << 5,       /* ->anon_vma is valid */
+	SOFT_PAGE_KSM = 1u << 6,        /* merged: ->merged is valid */
+	SOFT_PAGE_ZERO = 1u << 7,       /* the zero page: never counted, never freed */
 	SOFT_PAGE_FREE = 1u << 8,
-	SOFT_PAGE_SWAPBACKED = 1u << 9,	/* MADV_FREE clears it: clean ones may be dropped */
+	SOFT_PAGE_SWAPBACKED = 1u << 9, /* MADV_FREE clears it: clean ones may be dropped */
 };
 
 struct page {
@@ -43,9 +43,9 @@ struct page {
 	/* FOLL_PIN users, each of which also holds a reference. */
 	int pincount;
 	union {
-		struct anon_vma *anon_vma;	/* ANON: a reference is held */
-		struct address_space *mapping;	/* file page; NULL when truncated */
-		struct soft_merged *merged;	/* KSM: the page's own */
+		struct anon_vma *anon_vma;     /* ANON: a reference is held */
+		struct address_space *mapping; /* file page; NULL when truncated */
+		struct soft_merged *merged;    /* KSM: the page's own */
 	};
 	/* File pages: offset in pages.  Anonymous: address as in the VMA's vm_pgoff terms. */
 	unsigned long index;
@@ -77,7 +77,7 @@ struct page *mmun_soft_page_alloc_below(struct mmun_soft *soft, unsigned long pf
 
 static inline struct page *mmun_soft_page_next(struct page *page, unsigned long n)
 {
-	return page + n;	/* frames are one array */
+	return page + n; /* frames are one array */
 }
 
 /* Drops one reference; the last one frees the frame: off the LRU, anon_vma put, poisoned.
@@ -90,7 +90,7 @@ bool mmun_soft_page_tryget(struct page *page);
  * mmun_soft_page_free_frozen(). */
 bool mmun_soft_page_freeze(struct page *page, int expected);
 void mmun_soft_page_unfreeze(struct page *page, int count);
-void mmun_soft_page_free_frozen(struct page *page);	/* its page lock, if held, ends with it */
+void mmun_soft_page_free_frozen(struct page *page); /* its page lock, if held, ends with it */
 
 struct page *mmun_soft_zero_page(struct mmun_soft *soft);
 struct page *mmun_soft_page_of_pfn(struct mmun_soft *soft, unsigned long pfn);

@@ -17,7 +17,7 @@
 #include "fault.h"
 #include "table.h"
 
-#define PROT_SEMAPHORES 0x8	/* PROT_SEM: known and without effect */
+#define PROT_SEMAPHORES 0x8 /* PROT_SEM: known and without effect */
 
 struct change {
 	struct soft_mm *mm;

@@ -116,7 +116,7 @@ static bool drop(const struct victim *v)
 		return soft_page_test(page, SOFT_PAGE_SWAPBACKED) ? swap_out_anonymous(v)
 								  : drop_lazily_freed(v);
 	if (!page->mapping)
-		return false;	/* truncated: its last user frees it */
+		return false; /* truncated: its last user frees it */
 	if (page->mapping->file->kind == MMUN_SOFT_FILE_SHMEM)
 		return swap_out_shmem(v);
 	return drop_stored(v);
@@ -200,8 +200,8 @@ size_t mmun_soft_reclaim(struct mmun_soft *soft, size_t nr)
 
 struct gather {
 	struct soft_mm *mm;
-	unsigned long next, end;	/* what has not been looked at */
-	bool make_old;			/* else huge entries stop the walk */
+	unsigned long next, end; /* what has not been looked at */
+	bool make_old;           /* else huge entries stop the walk */
 	bool at_huge;
 	unsigned int nr;
 	struct page *pages[GATHER];

@@ -28,7 +28,8 @@ bool mmun_soft_swap_has_room(struct mmun_soft *soft);
 /* fork, try_to_unmap; and under the page_table_lock before a fault lets go of it and reads
  * the slot, else the slot may be freed and come back for other contents of the same entry. */
 void mmun_soft_swap_get(struct mmun_soft *soft, unsigned long slot);
-void mmun_soft_swap_put(struct mmun_soft *soft, unsigned long slot);	/* zap, swap-in, ...; any lock held */
+void mmun_soft_swap_put(struct mmun_soft *soft,
+			unsigned long slot); /* zap, swap-in, ...; any lock held */
 /* Nobody writes to the frame any more: copy its contents into the slot. */
 void mmun_soft_swap_write(struct mmun_soft *soft, unsigned long slot);
 /* Contents of @slot, of which a reference is held, into @page, which the caller has allocated. */

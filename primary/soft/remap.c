@@ -36,7 +36,7 @@ struct remap {
 	unsigned long address, old_length, new_length;
 	int flags;
 	unsigned long new_address;
-	struct soft_vma *vma;	/* at ->address */
+	struct soft_vma *vma; /* at ->address */
 };
 
 static struct soft_vma *containing(const struct soft_mm *mm, unsigned long address)

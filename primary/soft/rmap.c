@@ -16,7 +16,7 @@
 
 struct walk {
 	unsigned long index;
-	const struct page *named;	/* what the entries name */
+	const struct page *named; /* what the entries name */
 	bool (*visit)(struct soft_vma *vma, unsigned long address, void *arg);
 	void *arg;
 };
@@ -177,8 +177,7 @@ static bool clear_young_bit(struct soft_mm *mm, unsigned long address, struct pa
 	return true;
 }
 
-static int ask_notifiers(struct mm_struct *mm, unsigned long address, struct page *page,
-			 bool huge)
+static int ask_notifiers(struct mm_struct *mm, unsigned long address, struct page *page, bool huge)
 {
 	const unsigned long size = huge ? MMUN_SOFT_HUGE_SIZE : MMUN_SOFT_PAGE_SIZE;
 	const unsigned long start = address & ~(size - 1);

@@ -31,16 +31,16 @@ struct soft_rmap_lock {
 
 struct anon_vma {
 	struct anon_vma *root, *parent;
-	struct soft_rmap_lock lock;		/* used in the root; MMUN_RANK_SOFT_ANON */
-	int refcount;				/* pages, VMAs, chains, descendants; atomic */
+	struct soft_rmap_lock lock; /* used in the root; MMUN_RANK_SOFT_ANON */
+	int refcount;               /* pages, VMAs, chains, descendants; atomic */
 	/* Under the root lock: */
 	unsigned int children, active_vmas;
-	struct mmun_interval_tree chains;	/* anon_vma_chain.interval, by page index */
+	struct mmun_interval_tree chains; /* anon_vma_chain.interval, by page index */
 };
 
 /* One VMA in one anon_vma. */
 struct anon_vma_chain {
-	struct mmun_interval interval;	/* first; start > last: not in the tree */
+	struct mmun_interval interval; /* first; start > last: not in the tree */
 	struct soft_vma *vma;
 	struct anon_vma *anon_vma;
 	struct soft_list same_vma;
@@ -77,7 +77,7 @@ void mmun_soft_page_set_anon(struct page *page, struct soft_vma *vma, unsigned l
 /* A merged page's: where an anonymous page was found that became one with it. */
 struct soft_source {
 	struct mmun_tree_node node;
-	struct anon_vma *anon_vma;	/* a reference is held */
+	struct anon_vma *anon_vma; /* a reference is held */
 	unsigned long index;
 };
 
@@ -102,16 +102,16 @@ struct soft_source *mmun_soft_source_next(const struct soft_source *source);
 
 /* Files. */
 struct soft_file {
-	struct file f;			/* first */
+	struct file f; /* first */
 	struct mmun_soft *soft;
 	struct soft_list link;
-	int refcount;			/* atomic; each VMA holds one */
+	int refcount; /* atomic; each VMA holds one */
 	char *name;
 	enum mmun_soft_file_kind kind;
 	bool device;
-	struct mmun_rwlock io_lock;	/* MMUN_RANK_SOFT_IO; write: pwrite, truncate */
-	struct address_space *mapping;	/* NULL for a device */
-	uint64_t size;			/* written under io_lock, read atomically */
+	struct mmun_rwlock io_lock;    /* MMUN_RANK_SOFT_IO; write: pwrite, truncate */
+	struct address_space *mapping; /* NULL for a device */
+	uint64_t size;                 /* written under io_lock, read atomically */
 };
 
 static inline struct soft_file *soft_file(const struct file *file)
@@ -121,13 +121,13 @@ static inline struct soft_file *soft_file(const struct file *file)
 
 struct address_space {
 	struct soft_file *file;
-	struct mmun_rwlock invalidate_lock;	/* MMUN_RANK_SOFT_INVALIDATE */
-	struct soft_rmap_lock i_mmap_lock;	/* MMUN_RANK_SOFT_I_MMAP */
+	struct mmun_rwlock invalidate_lock; /* MMUN_RANK_SOFT_INVALIDATE */
+	struct soft_rmap_lock i_mmap_lock;  /* MMUN_RANK_SOFT_I_MMAP */
 	struct mmun_interval_tree i_mmap;
 	struct soft_list nonlinear;
-	struct mmun_mutex pages_lock;		/* MMUN_RANK_SOFT_PAGES */
-	struct soft_index_map pages;		/* index -> page, or swap slot (shmem) */
-	struct soft_index_map store;		/* index -> bytes that the "disk" holds (regular) */
+	struct mmun_mutex pages_lock; /* MMUN_RANK_SOFT_PAGES */
+	struct soft_index_map pages;  /* index -> page, or swap slot (shmem) */
+	struct soft_index_map store;  /* index -> bytes that the "disk" holds (regular) */
 };
 
 static inline struct address_space *soft_vma_mapping(const struct soft_vma *vma)
@@ -218,7 +218,7 @@ void mmun_soft_remove_migration(struct page *old, struct page *new);
 bool mmun_soft_page_mkclean(struct page *page);
 /* Unmaps file pages first..last from every VMA: a section per VMA (CLEAR, @op).  invalidate_lock held for write.
  * @private_too: truncate also drops private copies. */
-void mmun_soft_unmap_mapping(struct address_space *mapping, unsigned long first,
-			     unsigned long last, bool private_too, enum mmun_op op);
+void mmun_soft_unmap_mapping(struct address_space *mapping, unsigned long first, unsigned long last,
+			     bool private_too, enum mmun_op op);
 
 #endif

@@ -78,8 +78,8 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 	if (leaves_pinned_pages(op))
 		s->range.flags |= MMUN_RANGE_PINNED_SAFE;
 	mmun_soft_change_begin(&s->change, mm);
-	ret = nonblock ? mmu_notifier_invalidate_range_start_nonblock(&s->range) :
-			 mmu_notifier_invalidate_range_start(&s->range);
+	ret = nonblock ? mmu_notifier_invalidate_range_start_nonblock(&s->range)
+		       : mmu_notifier_invalidate_range_start(&s->range);
 	if (ret)
 		mmun_soft_change_end(&s->change, mm);
 	return ret;

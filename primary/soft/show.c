@@ -43,8 +43,8 @@ int mmun_soft_maps(struct mm_struct *mm, int (*visit)(const struct mmun_soft_map
 			.start = vma->v.vm_start,
 			.end = vma->v.vm_end,
 			.flags = vma->v.vm_flags,
-			.offset = vma->v.vm_file ?
-				  (uint64_t)vma->v.vm_pgoff << MMUN_SOFT_PAGE_SHIFT : 0,
+			.offset = vma->v.vm_file ? (uint64_t)vma->v.vm_pgoff << MMUN_SOFT_PAGE_SHIFT
+						 : 0,
 			.name = name_of(self, vma),
 			.anon_vma = mmun_load_acquire(&vma->anon_vma),
 		};

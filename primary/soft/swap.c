@@ -22,18 +22,18 @@
 #define STRIPES 16
 
 struct slot {
-	int count;		/* atomic */
-	unsigned int next;	/* free list, under ->lock */
-	struct page *page;	/* the frame that still has the contents, or NULL */
+	int count;         /* atomic */
+	unsigned int next; /* free list, under ->lock */
+	struct page *page; /* the frame that still has the contents, or NULL */
 	void *bytes;
 };
 
 struct soft_swap {
-	struct mmun_mutex lock;		/* MMUN_RANK_SOFT_SWAP */
-	unsigned int first_free;	/* 0: none */
+	struct mmun_mutex lock;  /* MMUN_RANK_SOFT_SWAP */
+	unsigned int first_free; /* 0: none */
 	unsigned long nr, nr_free;
-	struct mmun_mutex stripe[STRIPES];	/* MMUN_RANK_SOFT_SWAP, never two at once */
-	struct slot slots[];		/* 0 is not used */
+	struct mmun_mutex stripe[STRIPES]; /* MMUN_RANK_SOFT_SWAP, never two at once */
+	struct slot slots[];               /* 0 is not used */
 };
 
 int mmun_soft_swap_create(struct mmun_soft *soft)

@@ -27,18 +27,18 @@
 
 typedef uint64_t soft_pte;
 
-#define SOFT_PTE_PRESENT	(1ull << 0)
-#define SOFT_PTE_WRITE		(1ull << 1)
-#define SOFT_PTE_YOUNG		(1ull << 2)
-#define SOFT_PTE_DIRTY		(1ull << 3)
-#define SOFT_PTE_SOFT_DIRTY	(1ull << 4)
-#define SOFT_PTE_HUGE		(1ull << 5)	/* in an upper entry: maps 2 MiB */
-#define SOFT_PTE_SWAP		(1ull << 6)
-#define SOFT_PTE_MIGRATION	(1ull << 7)
-#define SOFT_PTE_NONLINEAR	(1ull << 8)
-#define SOFT_PTE_EXCLUSIVE	(1ull << 9)	/* anonymous, known to be only ours: may be reused */
-#define SOFT_PTE_NO_ACCESS	(1ull << 10)	/* the mapping has no right at all (PROT_NONE) */
-#define SOFT_PTE_SHIFT		12
+#define SOFT_PTE_PRESENT    (1ull << 0)
+#define SOFT_PTE_WRITE      (1ull << 1)
+#define SOFT_PTE_YOUNG      (1ull << 2)
+#define SOFT_PTE_DIRTY      (1ull << 3)
+#define SOFT_PTE_SOFT_DIRTY (1ull << 4)
+#define SOFT_PTE_HUGE       (1ull << 5) /* in an upper entry: maps 2 MiB */
+#define SOFT_PTE_SWAP       (1ull << 6)
+#define SOFT_PTE_MIGRATION  (1ull << 7)
+#define SOFT_PTE_NONLINEAR  (1ull << 8)
+#define SOFT_PTE_EXCLUSIVE  (1ull << 9)  /* anonymous, known to be only ours: may be reused */
+#define SOFT_PTE_NO_ACCESS  (1ull << 10) /* the mapping has no right at all (PROT_NONE) */
+#define SOFT_PTE_SHIFT      12
 
 static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
 {
@@ -56,9 +56,10 @@ struct soft_vma;
 
 /* level 0: leaf (4 KiB entries), 1: 2 MiB entries or leaves, 2, 3: the root. */
 struct soft_table {
-	soft_pte entry[SOFT_TABLE_ENTRIES];	/* above level 0: pointer | 0, or a HUGE entry at level 1 */
+	soft_pte entry
+		[SOFT_TABLE_ENTRIES]; /* above level 0: pointer | 0, or a HUGE entry at level 1 */
 	unsigned int level;
-	unsigned int used;			/* entries that are not 0 */
+	unsigned int used; /* entries that are not 0 */
 	/* A leaf whose last entries one zap of all of it took: as good as none, until it
 	 * is made again (Linux frees it then; here a fault may be on its way to it). */
 	bool emptied;
@@ -130,7 +131,7 @@ struct soft_walk {
 	 * maps stays the same), so that one which is found lies wholly in it. */
 	bool whole;
 	/* Found: */
-	struct soft_table *table;	/* level 0, or 1 for a huge entry */
+	struct soft_table *table; /* level 0, or 1 for a huge entry */
 	soft_pte *entry;
 };
 
@@ -158,8 +159,8 @@ static inline void mmun_soft_walk_advance(struct soft_walk *walk)
  * Huge entries that are only partly in the range must have been split before. */
 struct soft_zap {
 	unsigned long first, last;
-	bool keep_private;	/* punch and reclaim leave private copies, truncate does not */
-	bool keep_nonlinear;	/* do not forget which page a nonlinear entry chose: it faults again */
+	bool keep_private;   /* punch and reclaim leave private copies, truncate does not */
+	bool keep_nonlinear; /* do not forget which page a nonlinear entry chose: it faults again */
 };
 /* @how NULL: everything. */
 void mmun_soft_zap(struct soft_vma *vma, unsigned long start, unsigned long end,

@@ -32,8 +32,8 @@ struct unmap {
 
 enum outcome {
 	UNMAPPED,
-	RACED,		/* somebody else has changed the entry */
-	REFUSED,	/* the page stays: no use to go on */
+	RACED,   /* somebody else has changed the entry */
+	REFUSED, /* the page stays: no use to go on */
 };
 
 static bool is_anon(const struct unmap *u)
@@ -74,11 +74,11 @@ static soft_pte replacement(const struct unmap *u, const struct soft_vma *vma,
 
 	if (u->migrate)
 		return (soft_pte)mmun_soft_pfn_of_page(page) << SOFT_PTE_SHIFT |
-		       SOFT_PTE_MIGRATION |
-		       (value & KEPT);
+		       SOFT_PTE_MIGRATION | (value & KEPT);
 	if (is_anon(u))
 		return u->slot ? (soft_pte)u->slot << SOFT_PTE_SHIFT | SOFT_PTE_SWAP |
-				 (value & SOFT_PTE_SOFT_DIRTY) : 0;
+					 (value & SOFT_PTE_SOFT_DIRTY)
+			       : 0;
 	if (page->index != soft_vma_index(vma, address))
 		return (soft_pte)page->index << SOFT_PTE_SHIFT | SOFT_PTE_NONLINEAR;
 	return 0;
@@ -222,8 +222,8 @@ static unsigned long end_of(const struct soft_vma *vma, unsigned long last)
 	return vma->v.vm_start + ((last - vma->v.vm_pgoff + 1) << MMUN_SOFT_PAGE_SHIFT);
 }
 
-void mmun_soft_unmap_mapping(struct address_space *mapping, unsigned long first,
-			     unsigned long last, bool private_too, enum mmun_op op)
+void mmun_soft_unmap_mapping(struct address_space *mapping, unsigned long first, unsigned long last,
+			     bool private_too, enum mmun_op op)
 {
 	const struct soft_zap how = { first, last, .keep_private = !private_too,
 				      .keep_nonlinear = true };

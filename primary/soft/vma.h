@@ -25,24 +25,24 @@ struct soft_place {
 };
 
 struct soft_vma {
-	struct vm_area_struct v;	/* first: vm_area_struct and soft_vma convert by cast */
-	struct mmun_tree_node node;	/* soft_mm.vmas */
+	struct vm_area_struct v;    /* first: vm_area_struct and soft_vma convert by cast */
+	struct mmun_tree_node node; /* soft_mm.vmas */
 	/* Free bytes between the previous VMA's end and this one's start, less the guard of a
 	 * stack; the widest in the subtree. */
 	unsigned long gap, max_gap;
 	/* rmap.h.  ->anon_vma is set once, under mmap read + page_table_lock, or mmap write. */
 	struct anon_vma *anon_vma;
-	struct soft_list anon_chain;	/* anon_vma_chain.same_vma, nearest first */
+	struct soft_list anon_chain; /* anon_vma_chain.same_vma, nearest first */
 	/* File mappings: pages [vm_pgoff, ...] in the mapping's i_mmap tree, under i_mmap_lock. */
 	struct mmun_interval i_mmap;
-	struct soft_list nonlinear;	/* VM_NONLINEAR: in mapping->nonlinear instead */
+	struct soft_list nonlinear; /* VM_NONLINEAR: in mapping->nonlinear instead */
 	/* Gone, but its file reference is not yet dropped: soft_mm.closing. */
 	struct soft_vma *next_closing;
 };
 
 /* Their pages are a driver's: they neither merge nor grow nor are locked. */
 #define SOFT_VM_SPECIAL (VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP)
-#define SOFT_VM_ACCESS (VM_READ | VM_WRITE | VM_EXEC)
+#define SOFT_VM_ACCESS  (VM_READ | VM_WRITE | VM_EXEC)
 /* Left free below a mapping that grows down. */
 #define SOFT_STACK_GUARD (256ul << MMUN_SOFT_PAGE_SHIFT)
 
@@ -128,7 +128,7 @@ static inline struct soft_vma *mmun_soft_vma_prev(const struct soft_vma *vma)
 
 /* A VMA that is in no tree; ->v zeroed but for vm_mm.  NULL: no memory. */
 struct soft_vma *mmun_soft_vma_alloc(struct soft_mm *mm);
-void mmun_soft_vma_free(struct soft_vma *vma);	/* anon chain and file reference already gone */
+void mmun_soft_vma_free(struct soft_vma *vma); /* anon chain and file reference already gone */
 /* Into the tree, the file's i_mmap (takes i_mmap_lock), and the counts. */
 void mmun_soft_vma_link(struct soft_mm *mm, struct soft_vma *vma);
 /* Out of the tree, i_mmap and its anon_vmas: no reverse-map walk finds it any more. */

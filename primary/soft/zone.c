@@ -29,13 +29,13 @@
 #include "page.h"
 
 #define BLOCK_PAGES MMUN_SOFT_HUGE_PAGES
-#define WORD_BITS 64
+#define WORD_BITS   64
 #define BLOCK_WORDS (BLOCK_PAGES / WORD_BITS)
 
 /* Attempts to reclaim that gave nothing, before memory is called exhausted: a
  * young page survives one, and others may hold pages isolated for a moment. */
 #define FRUITLESS_ROUNDS 16
-#define RECLAIM_BATCH 32
+#define RECLAIM_BATCH    32
 
 struct block {
 	uint64_t free[BLOCK_WORDS];
@@ -45,18 +45,18 @@ struct block {
 
 struct soft_zone {
 	/* Set once. */
-	struct page *pages;	/* nr of them, and the zero page */
+	struct page *pages; /* nr of them, and the zero page */
 	struct block *blocks;
 	unsigned long nr, nr_blocks;
 	char *bytes;
 	void *mapping;
 	size_t mapping_size;
 
-	struct mmun_mutex lock;	/* MMUN_RANK_SOFT_ZONE */
+	struct mmun_mutex lock; /* MMUN_RANK_SOFT_ZONE */
 	/* Under it: */
 	struct soft_list whole, broken;
 	unsigned long nr_free;
-	struct soft_list lru;	/* oldest first */
+	struct soft_list lru; /* oldest first */
 	size_t lru_size;
 };
 

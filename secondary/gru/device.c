@@ -14,9 +14,9 @@
 
 #include "alloc.h"
 
-#define DEFAULT_SLOTS 4
+#define DEFAULT_SLOTS   4
 #define DEFAULT_ENTRIES 64
-#define DEFAULT_ASIDS 255
+#define DEFAULT_ASIDS   255
 
 static void set_params(struct mmun_gru *gru, const struct mmun_gru_params *params)
 {

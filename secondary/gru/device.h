@@ -48,12 +48,12 @@ struct gru_mm {
 	pthread_cond_t section_ended;
 
 	/* gru->lock: */
-	unsigned int asid;		/* 0: none */
-	unsigned long generation;	/* of asid */
+	unsigned int asid;        /* 0: none */
+	unsigned long generation; /* of asid */
 	unsigned int nr_contexts;
 	unsigned int nr_loaded;
-	unsigned int nr_active;		/* sections open */
-	unsigned int nr_open;		/* ... of them in open[] */
+	unsigned int nr_active; /* sections open */
+	unsigned int nr_open;   /* ... of them in open[] */
 	struct gru_span open[GRU_MAX_OPEN];
 	struct gru_fault *faults;
 	bool released;
@@ -65,19 +65,19 @@ struct gru_context {
 
 	/* gru->lock: */
 	unsigned int refcount;
-	unsigned int mappings;		/* 0: closed; more than one while it is being moved */
-	int slot;			/* -1: not loaded */
+	unsigned int mappings; /* 0: closed; more than one while it is being moved */
+	int slot;              /* -1: not loaded */
 };
 
 struct gru_entry {
-	unsigned int asid;		/* 0: empty */
-	unsigned long page;		/* address */
+	unsigned int asid;  /* 0: empty */
+	unsigned long page; /* address */
 	struct mmun_soft_translation t;
 };
 
 struct gru_slot {
 	struct gru_context *context;
-	unsigned long used;		/* when, in loads */
+	unsigned long used; /* when, in loads */
 };
 
 struct mmun_gru {

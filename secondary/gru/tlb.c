@@ -158,8 +158,7 @@ void mmun_gru_tlb_flush(struct mmun_gru *gru, struct gru_mm *gm, unsigned long s
 	}
 	/* Nobody runs, or there is more to look at than the TLB has: a new number, when
 	 * the next access needs one, costs less. */
-	if (!gm->nr_loaded ||
-	    (end - start) >> MMUN_SOFT_PAGE_SHIFT > gru->params.nr_entries) {
+	if (!gm->nr_loaded || (end - start) >> MMUN_SOFT_PAGE_SHIFT > gru->params.nr_entries) {
 		mmun_gru_tlb_forget(gru, gm);
 		gru_count(gru, flush_asid);
 		return;

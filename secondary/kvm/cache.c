@@ -96,8 +96,7 @@ static int refresh(struct mmun_kvm_cache *cache)
 	pthread_mutex_lock(&kvm->mmu_lock);
 	if (kvm->released) {
 		ret = -EIO;
-	} else if (generation != kvm->slots_generation ||
-		   mmun_kvm_seq_retry(kvm, seq, address)) {
+	} else if (generation != kvm->slots_generation || mmun_kvm_seq_retry(kvm, seq, address)) {
 		ret = 0;
 	} else if (!ret) {
 		cache->address = address;

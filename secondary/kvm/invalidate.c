@@ -91,7 +91,8 @@ static void note_end(struct mmun_kvm *kvm, const struct kvm_span *span)
 	invalidate->in_progress--;
 	kvm_count(kvm, ends);
 	for (unsigned int i = 0; i < invalidate->nr_open; i++) {
-		if (invalidate->open[i].start != span->start || invalidate->open[i].end != span->end)
+		if (invalidate->open[i].start != span->start ||
+		    invalidate->open[i].end != span->end)
 			continue;
 		invalidate->open[i] = invalidate->open[--invalidate->nr_open];
 		return;
@@ -171,8 +172,8 @@ static int age(struct mmu_notifier *mn, unsigned long start, unsigned long end, 
 }
 
 /* The guest looks at the entry at each access: there is nothing to flush. */
-static int kvm_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
-				 unsigned long start, unsigned long end)
+static int kvm_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+				 unsigned long end)
 {
 	return age(mn, start, end, true);
 }

@@ -17,7 +17,7 @@
 struct mmun_kvm;
 struct mmun_kvm_vcpu;
 
-#define MMUN_KVM_SLOTS 16
+#define MMUN_KVM_SLOTS     16
 #define MMUN_KVM_REGISTERS 8
 /** Guest-physical addresses are below this. */
 #define MMUN_KVM_GUEST_SIZE (1ul << 39)

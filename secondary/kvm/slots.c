@@ -136,7 +136,7 @@ int mmun_kvm_set_region(struct mmun_kvm *kvm, const struct mmun_kvm_region *regi
 
 	if (ret)
 		return ret;
-	if (new.npages && new.flags & MMUN_KVM_LOG_DIRTY) {
+	if (new.npages &&new.flags & MMUN_KVM_LOG_DIRTY) {
 		new.dirty = mmun_alloc(bitmap_words(new.npages) * sizeof(long));
 		if (!new.dirty)
 			return -ENOMEM;

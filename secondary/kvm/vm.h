@@ -26,39 +26,39 @@
 
 /* Sections that are told apart while open; those that ended lately. */
 #define KVM_MAX_OPEN 8
-#define KVM_ENDED 64
+#define KVM_ENDED    64
 
 struct kvm_span {
-	unsigned long start, end;	/* addresses of the program */
+	unsigned long start, end; /* addresses of the program */
 };
 
 struct kvm_invalidate {
 	/* Sections ended so far: ended[seq % KVM_ENDED] is the next one's place. */
 	unsigned long seq;
 	unsigned int in_progress;
-	unsigned int nr_open;		/* ... of them in open[] */
+	unsigned int nr_open; /* ... of them in open[] */
 	struct kvm_span open[KVM_MAX_OPEN];
 	struct kvm_span ended[KVM_ENDED];
 };
 
 struct kvm_slot {
-	unsigned long base_gfn, npages;	/* npages 0: unused */
+	unsigned long base_gfn, npages; /* npages 0: unused */
 	unsigned long address;
 	unsigned int flags;
-	unsigned long *dirty;		/* one bit per page, or NULL */
+	unsigned long *dirty; /* one bit per page, or NULL */
 };
 
 struct kvm_spte {
 	struct mmun_soft_translation t;
 	bool present;
-	bool writable;			/* t.writable, less what logging takes away */
+	bool writable; /* t.writable, less what logging takes away */
 	bool young;
-	bool dirty;			/* written through since it was made */
+	bool dirty; /* written through since it was made */
 };
 
-#define KVM_TABLE_BITS 9
+#define KVM_TABLE_BITS    9
 #define KVM_TABLE_ENTRIES (1u << KVM_TABLE_BITS)
-#define KVM_TABLE_MASK (KVM_TABLE_ENTRIES - 1ul)
+#define KVM_TABLE_MASK    (KVM_TABLE_ENTRIES - 1ul)
 
 /* Three levels over 27 bits of guest frame number; freed with the guest. */
 struct kvm_leaf {
@@ -99,7 +99,7 @@ struct mmun_kvm_vcpu {
 
 struct mmun_kvm_cache {
 	struct mmun_kvm *kvm;
-	struct mmun_kvm_cache *next;	/* mmu_lock */
+	struct mmun_kvm_cache *next; /* mmu_lock */
 	unsigned long gpa;
 
 	/* mmu_lock: */

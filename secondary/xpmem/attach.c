@@ -267,8 +267,7 @@ static vm_fault_t xp_vm_fault(struct vm_fault *vmf)
 		xp_count(x, fault_ended);
 		ret = VM_FAULT_SIGBUS;
 	} else if (mmun_xpmem_section_open(segment->exporter,
-					   attachment->address +
-					   (index << MMUN_SOFT_PAGE_SHIFT))) {
+					   attachment->address + (index << MMUN_SOFT_PAGE_SHIFT))) {
 		xp_count(x, fault_retry_open);
 		ret = VM_FAULT_RETRY;
 	} else if (attachment->pages[index]) {

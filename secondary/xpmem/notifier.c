@@ -56,8 +56,8 @@ static void note_end(struct xp_exporter *exporter, const struct xp_span *span)
 }
 
 /* The attachment's pages [*first, *last) that are [start, end) of the exporter, if one is pinned. */
-static bool pages_in(const struct xp_attachment *attachment, unsigned long start,
-		     unsigned long end, unsigned long *first, unsigned long *last)
+static bool pages_in(const struct xp_attachment *attachment, unsigned long start, unsigned long end,
+		     unsigned long *first, unsigned long *last)
 {
 	unsigned long limit = attachment->address + (attachment->nr_pages << MMUN_SOFT_PAGE_SHIFT);
 

@@ -89,12 +89,12 @@ static int begin(struct xp_segment *segment, struct xp_exporter *exporter, unsig
 
 static bool good_range(unsigned long address, size_t size)
 {
-	return size && !((address | size) & ~MMUN_SOFT_PAGE_MASK) &&
-	       size <= MMUN_SOFT_TASK_SIZE && address <= MMUN_SOFT_TASK_SIZE - size;
+	return size && !((address | size) & ~MMUN_SOFT_PAGE_MASK) && size <= MMUN_SOFT_TASK_SIZE &&
+	       address <= MMUN_SOFT_TASK_SIZE - size;
 }
 
-int mmun_xpmem_make(struct mmun_xpmem *x, struct mm_struct *mm, unsigned long address,
-		    size_t size, unsigned long *id)
+int mmun_xpmem_make(struct mmun_xpmem *x, struct mm_struct *mm, unsigned long address, size_t size,
+		    unsigned long *id)
 {
 	struct xp_segment *segment;
 	struct mmu_notifier *mn;

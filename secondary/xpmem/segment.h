@@ -36,7 +36,7 @@ static inline bool xp_covers(const struct xp_span *span, unsigned long address)
 /* A look-up under way, on its thread's stack. */
 struct xp_fault {
 	struct xp_fault *next;
-	unsigned long address;		/* the exporter's */
+	unsigned long address; /* the exporter's */
 	bool collided;
 };
 
@@ -69,8 +69,8 @@ struct xp_segment {
 	/* x->lock: */
 	unsigned int refcount;
 	bool listed;
-	struct xp_segment *next;		/* of the device, if listed */
-	struct xp_exporter *exporter;		/* NULL: ended */
+	struct xp_segment *next;      /* of the device, if listed */
+	struct xp_exporter *exporter; /* NULL: ended */
 	/* Beyond the end, until no importer has a page: so long sections wait for it. */
 	struct xp_exporter *owner;
 	struct xp_segment *next_of_owner;
@@ -79,24 +79,24 @@ struct xp_segment {
 
 struct xp_attachment {
 	struct xp_segment *segment;
-	struct mm_struct *mm;			/* a reference of the struct */
-	unsigned long address;			/* the exporter's, of the first page */
+	struct mm_struct *mm;  /* a reference of the struct */
+	unsigned long address; /* the exporter's, of the first page */
 	unsigned long nr_pages;
 
 	/* x->lock: */
 	unsigned int refcount;
-	unsigned int mappings;			/* more than one while it is being moved */
+	unsigned int mappings; /* more than one while it is being moved */
 	struct xp_attachment *next;
 	/* The importer is exiting: its entries go without us. */
 	bool leaving;
-	struct page *pages[];			/* pinned, or NULL */
+	struct page *pages[]; /* pinned, or NULL */
 };
 
 /* What a callback waits for, on its stack. */
 struct xp_zap {
 	struct xp_zap *next;
 	struct xp_attachment *attachment;
-	unsigned long first, last;		/* pages */
+	unsigned long first, last; /* pages */
 	bool done;
 };
 
@@ -108,10 +108,10 @@ struct mmun_xpmem {
 	pthread_t thread;
 
 	pthread_mutex_t lock;
-	pthread_cond_t work;			/* for the thread */
-	pthread_cond_t changed;			/* for who waits for it, or for faults */
+	pthread_cond_t work;    /* for the thread */
+	pthread_cond_t changed; /* for who waits for it, or for faults */
 	struct xp_segment *segments;
-	unsigned int nr_segments;		/* with those that only files and mappings hold */
+	unsigned int nr_segments; /* with those that only files and mappings hold */
 	unsigned long last_id;
 	struct xp_zap *zaps, **last_zap;
 	struct xp_exporter *to_put;
@@ -161,12 +161,11 @@ bool mmun_xpmem_section_open(const struct xp_exporter *exporter, unsigned long a
 /* Takes all pages of [start, end) from the importers of @segment.  Drops the lock. */
 void mmun_xpmem_take_back(struct xp_segment *segment, unsigned long start, unsigned long end);
 /* Is there one? */
-bool mmun_xpmem_has_pages(const struct xp_segment *segment, unsigned long start,
-			  unsigned long end);
+bool mmun_xpmem_has_pages(const struct xp_segment *segment, unsigned long start, unsigned long end);
 
 /* worker.c */
 int mmun_xpmem_worker_start(struct mmun_xpmem *x);
-void mmun_xpmem_worker_stop(struct mmun_xpmem *x);	/* lock not held */
+void mmun_xpmem_worker_stop(struct mmun_xpmem *x); /* lock not held */
 /* Has the thread do it and sleeps until it is done.  Drops the lock. */
 void mmun_xpmem_worker_zap(struct mmun_xpmem *x, struct xp_attachment *attachment,
 			   unsigned long first, unsigned long last);

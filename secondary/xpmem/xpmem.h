@@ -73,8 +73,8 @@ void mmun_xpmem_stats(struct mmun_xpmem *x, struct mmun_xpmem_stats *out);
  *  Context: sleeps; mmap lock not held.
  *  Return: 0 and *@id; -EINVAL (not page aligned, empty); -ELOOP (@mm imports); -ENOMEM; what
  *  mmu_notifier_get() said. */
-int mmun_xpmem_make(struct mmun_xpmem *x, struct mm_struct *mm, unsigned long address,
-		    size_t size, unsigned long *id);
+int mmun_xpmem_make(struct mmun_xpmem *x, struct mm_struct *mm, unsigned long address, size_t size,
+		    unsigned long *id);
 /** mmun_xpmem_remove() - importers lose the pages; later accesses end with SIGBUS.
  *  Context: sleeps; no mmap lock held.  -ENOENT: no such segment, or it has ended. */
 int mmun_xpmem_remove(struct mmun_xpmem *x, unsigned long id);

@@ -21,11 +21,21 @@ static int *own_errno(void)
 }
 
 const struct calls calls_libc = {
-	.mmap = mmap, .mmap64 = mmap64, .munmap = munmap, .mremap = mremap,
-	.madvise = madvise, .process_madvise = process_madvise, .brk = brk,
-	.shmat = shmat, .shmdt = shmdt, .mprotect = mprotect,
-	.pkey_mprotect = pkey_mprotect, .remap_file_pages = remap_file_pages,
-	.ftruncate = ftruncate, .truncate = truncate, .fallocate = fallocate,
+	.mmap = mmap,
+	.mmap64 = mmap64,
+	.munmap = munmap,
+	.mremap = mremap,
+	.madvise = madvise,
+	.process_madvise = process_madvise,
+	.brk = brk,
+	.shmat = shmat,
+	.shmdt = shmdt,
+	.mprotect = mprotect,
+	.pkey_mprotect = pkey_mprotect,
+	.remap_file_pages = remap_file_pages,
+	.ftruncate = ftruncate,
+	.truncate = truncate,
+	.fallocate = fallocate,
 	.errno_at = own_errno,
 };
 
@@ -40,13 +50,14 @@ static long answer(long result)
 	return result;
 }
 
-#define TAKE_ARGUMENTS(a, nr) do { \
-	va_list list; \
-	va_start(list, nr); \
-	for (int i = 0; i < 6; i++) \
-		(a)[i] = va_arg(list, long); \
-	va_end(list); \
-} while (0)
+#define TAKE_ARGUMENTS(a, nr) \
+	do { \
+		va_list list; \
+		va_start(list, nr); \
+		for (int i = 0; i < 6; i++) \
+			(a)[i] = va_arg(list, long); \
+		va_end(list); \
+	} while (0)
 
 long calls_inline(long nr, ...)
 {
@@ -56,15 +67,16 @@ long calls_inline(long nr, ...)
 	register long r10 __asm__("r10") = a[3];
 	register long r8 __asm__("r8") = a[4];
 	register long r9 __asm__("r9") = a[5];
-	__asm__ volatile("syscall" : "=a"(result)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
 			 : "a"(nr), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return answer(result);
 }
 
 /* mov %r9,%rax; mov 8(%rsp),%r9; mov %rcx,%r10; syscall; ret */
-static const unsigned char code[] = { 0x4c, 0x89, 0xc8, 0x4c, 0x8b, 0x4c, 0x24, 0x08,
-				      0x49, 0x89, 0xca, 0x0f, 0x05, 0xc3 };
+static const unsigned char code[] = { 0x4c, 0x89, 0xc8, 0x4c, 0x8b, 0x4c, 0x24,
+				      0x08, 0x49, 0x89, 0xca, 0x0f, 0x05, 0xc3 };
 
 long calls_generated(long nr, ...)
 {
@@ -72,8 +84,8 @@ long calls_generated(long nr, ...)
 	long a[6];
 
 	if (!generated) {
-		void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				  -1, 0);
 
 		memcpy(page, code, sizeof(code));
 		mprotect(page, 4096, PROT_READ | PROT_EXEC);
@@ -165,23 +177,40 @@ static int raw_fallocate(int fd, int mode, off_t offset, off_t len)
 }
 
 const struct calls calls_syscall = {
-	.mmap = raw_mmap, .mmap64 = raw_mmap, .munmap = raw_munmap, .mremap = raw_mremap,
-	.madvise = raw_madvise, .process_madvise = raw_process_madvise, .brk = raw_brk,
-	.shmat = raw_shmat, .shmdt = raw_shmdt, .mprotect = raw_mprotect,
-	.pkey_mprotect = raw_pkey_mprotect, .remap_file_pages = raw_remap_file_pages,
-	.ftruncate = raw_ftruncate, .truncate = raw_truncate, .fallocate = raw_fallocate,
+	.mmap = raw_mmap,
+	.mmap64 = raw_mmap,
+	.munmap = raw_munmap,
+	.mremap = raw_mremap,
+	.madvise = raw_madvise,
+	.process_madvise = raw_process_madvise,
+	.brk = raw_brk,
+	.shmat = raw_shmat,
+	.shmdt = raw_shmdt,
+	.mprotect = raw_mprotect,
+	.pkey_mprotect = raw_pkey_mprotect,
+	.remap_file_pages = raw_remap_file_pages,
+	.ftruncate = raw_ftruncate,
+	.truncate = raw_truncate,
+	.fallocate = raw_fallocate,
 	.errno_at = own_errno,
 };
 
 int calls_by_name(struct calls *out, void *handle)
 {
-	struct { const char *name; void **to; } names[] = {
-		{ "mmap", (void **)&out->mmap }, { "mmap64", (void **)&out->mmap64 },
-		{ "munmap", (void **)&out->munmap }, { "mremap", (void **)&out->mremap },
+	struct {
+		const char *name;
+		void **to;
+	} names[] = {
+		{ "mmap", (void **)&out->mmap },
+		{ "mmap64", (void **)&out->mmap64 },
+		{ "munmap", (void **)&out->munmap },
+		{ "mremap", (void **)&out->mremap },
 		{ "madvise", (void **)&out->madvise },
 		{ "process_madvise", (void **)&out->process_madvise },
-		{ "brk", (void **)&out->brk }, { "shmat", (void **)&out->shmat },
-		{ "shmdt", (void **)&out->shmdt }, { "mprotect", (void **)&out->mprotect },
+		{ "brk", (void **)&out->brk },
+		{ "shmat", (void **)&out->shmat },
+		{ "shmdt", (void **)&out->shmdt },
+		{ "mprotect", (void **)&out->mprotect },
 		{ "pkey_mprotect", (void **)&out->pkey_mprotect },
 		{ "remap_file_pages", (void **)&out->remap_file_pages },
 		{ "ftruncate", (void **)&out->ftruncate },

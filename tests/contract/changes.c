@@ -31,19 +31,19 @@
 #include "sanitizer.h"
 
 /* Younger than the headers of some systems this builds on. */
-#define NR_MSEAL 462
+#define NR_MSEAL              462
 #define ADVICE_POPULATE_WRITE 23
 /* What it removes looks like a page that is swapped out. */
 #define ADVICE_GUARD_REMOVE 103
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW         (PROT_READ | PROT_WRITE)
 #define HUGE_BYTES (2UL << 20)
 
-#define STEPS 60
-#define ARENA 96
+#define STEPS       60
+#define ARENA       96
 #define FILE_LENGTH 24
-#define HUGE_PAGES (2 * HUGE_BYTES / PAGE_BYTES)
-#define NR_FILES 3
+#define HUGE_PAGES  (2 * HUGE_BYTES / PAGE_BYTES)
+#define NR_FILES    3
 
 /* Deterministic: xorshift. */
 static uint64_t state;
@@ -61,12 +61,17 @@ static unsigned int below(unsigned int n)
 	return (unsigned int)(draw() % n);
 }
 
-#define ONE_OF(...) ({ \
-	static const long one_of[] = { __VA_ARGS__ }; \
-	one_of[below(sizeof(one_of) / sizeof(one_of[0]))]; })
+#define ONE_OF(...) \
+	({ \
+		static const long one_of[] = { __VA_ARGS__ }; \
+		one_of[below(sizeof(one_of) / sizeof(one_of[0]))]; \
+	})
 
 /* What is notified during one call. */
-static struct { unsigned long from, to; bool acted; } notes[256];
+static struct {
+	unsigned long from, to;
+	bool acted;
+} notes[256];
 static volatile unsigned int nr_notes;
 
 static int on_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -136,8 +141,8 @@ static bool has_changed(const struct place *place, unsigned int i)
 	if (!place->before[i] || look(at) == place->before[i])
 		return false;
 	/* A mapping of a file that was dropped leads to the same page again. */
-	return page_state((unsigned long)at, 0) ||
-	       !memory_peek((unsigned long)at, &byte, 1) || look(at) != place->before[i];
+	return page_state((unsigned long)at, 0) || !memory_peek((unsigned long)at, &byte, 1) ||
+	       look(at) != place->before[i];
 }
 
 static char what[200];
@@ -172,9 +177,9 @@ static void fill(struct place *place)
 
 static char *place_to_go(void)
 {
-	char *at = below(5) ? arena.at + below(ARENA) * PAGE_BYTES :
-			      huge.at + (below(2) ? below(2) * HUGE_BYTES :
-					 below(HUGE_PAGES) * PAGE_BYTES);
+	char *at = below(5) ? arena.at + below(ARENA) * PAGE_BYTES
+			    : huge.at + (below(2) ? below(2) * HUGE_BYTES
+						  : below(HUGE_PAGES) * PAGE_BYTES);
 
 	return at + (below(40) ? 0 : 1);
 }
@@ -182,16 +187,17 @@ static char *place_to_go(void)
 static size_t length_for(const char *at)
 {
 	if (at >= huge.at && at < huge.at + 2 * HUGE_BYTES)
-		return (size_t)ONE_OF(HUGE_BYTES, 2 * HUGE_BYTES, PAGE_BYTES, HUGE_BYTES + PAGE_BYTES,
-			      HUGE_BYTES - PAGE_BYTES, HUGE_BYTES / 2);
-	return below(30) ? (1 + below(below(3) ? 4 : 30)) * PAGE_BYTES - (below(10) ? 0 : 7) :
-			   (size_t)ONE_OF(0, -(long)PAGE_BYTES, -1, 1);
+		return (size_t)ONE_OF(HUGE_BYTES, 2 * HUGE_BYTES, PAGE_BYTES,
+				      HUGE_BYTES + PAGE_BYTES, HUGE_BYTES - PAGE_BYTES,
+				      HUGE_BYTES / 2);
+	return below(30) ? (1 + below(below(3) ? 4 : 30)) * PAGE_BYTES - (below(10) ? 0 : 7)
+			 : (size_t)ONE_OF(0, -(long)PAGE_BYTES, -1, 1);
 }
 
 static int rights(void)
 {
-	return ONE_OF(PROT_NONE, PROT_READ, RW, RW, RW, RW | PROT_EXEC,
-		      RW | PROT_GROWSDOWN, PROT_READ | PROT_GROWSUP, 0x40);
+	return ONE_OF(PROT_NONE, PROT_READ, RW, RW, RW, RW | PROT_EXEC, RW | PROT_GROWSDOWN,
+		      PROT_READ | PROT_GROWSUP, 0x40);
 }
 
 static int some_file(void)
@@ -250,8 +256,8 @@ static long do_mprotect(void)
 	int prot = rights();
 
 	snprintf(what, sizeof(what), "mprotect(%p, %lx, %x)", at, length, prot);
-	return below(4) ? mprotect(at, length, prot) :
-			  syscall(SYS_pkey_mprotect, at, length, prot, below(3) ? -1 : 15);
+	return below(4) ? mprotect(at, length, prot)
+			: syscall(SYS_pkey_mprotect, at, length, prot, below(3) ? -1 : 15);
 }
 
 /* All but those that poison pages of the machine, and MADV_FREE: its pages go at any
@@ -291,8 +297,8 @@ static long do_process_madvise(void)
 		pieces[i].iov_len = length_for(pieces[i].iov_base) & 0xffffff;
 	}
 	copies = advice == ADVICE_POPULATE_WRITE || advice == ADVICE_GUARD_REMOVE;
-	snprintf(what, sizeof(what), "process_madvise(%u from %p %lx, %d)", n,
-		 pieces[0].iov_base, pieces[0].iov_len, advice);
+	snprintf(what, sizeof(what), "process_madvise(%u from %p %lx, %d)", n, pieces[0].iov_base,
+		 pieces[0].iov_len, advice);
 	return syscall(SYS_process_madvise, below(8) ? self : -10001, pieces, (unsigned long)n,
 		       advice, 0);
 }
@@ -313,8 +319,8 @@ static long do_truncate(void)
 
 	snprintf(what, sizeof(what), "truncate(file %d, %lx)", file, size);
 	if (file == NR_FILES - 1 && below(2))
-		return below(3) ? truncate(disk_path, size) :
-				  close(open(disk_path, O_RDWR | O_TRUNC));
+		return below(3) ? truncate(disk_path, size)
+				: close(open(disk_path, O_RDWR | O_TRUNC));
 	return ftruncate(files[file], size);
 }
 
@@ -322,8 +328,8 @@ static long do_fallocate(void)
 {
 	int fd = some_file();
 	int mode = ONE_OF(0, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE,
-			  FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE,
-			  FALLOC_FL_INSERT_RANGE, FALLOC_FL_UNSHARE_RANGE, 0x80, 0x100);
+			  FALLOC_FL_ZERO_RANGE, FALLOC_FL_COLLAPSE_RANGE, FALLOC_FL_INSERT_RANGE,
+			  FALLOC_FL_UNSHARE_RANGE, 0x80, 0x100);
 	off_t from = (off_t)(below(FILE_LENGTH) * PAGE_BYTES) + (below(5) ? 0 : 99);
 	off_t length = (off_t)(below(6) * PAGE_BYTES) + (below(5) ? 0 : 99);
 
@@ -365,9 +371,9 @@ static long do_special(void)
 }
 
 static long (*const operations[])(void) = {
-	do_mmap, do_mmap, do_mmap, do_munmap, do_mremap, do_mremap, do_mprotect, do_madvise,
-	do_madvise, do_process_madvise, do_remap, do_truncate, do_fallocate, do_shm, do_shmdt,
-	do_special,
+	do_mmap,      do_mmap,    do_mmap,    do_munmap,          do_mremap, do_mremap,
+	do_mprotect,  do_madvise, do_madvise, do_process_madvise, do_remap,  do_truncate,
+	do_fallocate, do_shm,     do_shmdt,   do_special,
 };
 
 static void set_up(void)
@@ -385,15 +391,17 @@ static void set_up(void)
 		aliases[i].stride = 1;
 		if (ftruncate(files[i], FILE_LENGTH * PAGE_BYTES))
 			_exit(99);
-		aliases[i].at = mmap(NULL, FILE_LENGTH * PAGE_BYTES, RW, MAP_SHARED, files[i],
-				     0);
+		aliases[i].at = mmap(NULL, FILE_LENGTH * PAGE_BYTES, RW, MAP_SHARED, files[i], 0);
 	}
 	mmap(arena.at, ARENA * PAGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	mmap(huge.at, 2 * HUGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 /* Shared with the parent. */
-static struct { unsigned long calls, failures, changes; char text[400]; } *tally;
+static struct {
+	unsigned long calls, failures, changes;
+	char text[400];
+} * tally;
 
 static void play(uint64_t seed)
 {
@@ -432,8 +440,9 @@ static void play(uint64_t seed)
 			continue;
 		snprintf(tally->text, sizeof(tally->text),
 			 "seed %lu step %u: %s = %ld errno %d, %u sections: %p changed, arena %p "
-			 "huge %p", (unsigned long)seed, step, what, ret, error, nr_notes, at,
-			 arena.at, huge.at);
+			 "huge %p",
+			 (unsigned long)seed, step, what, ret, error, nr_notes, at, arena.at,
+			 huge.at);
 		_exit(1);
 	}
 	_exit(0);
@@ -479,7 +488,8 @@ int main(int argc, char **argv)
 		wrong += !play_seed(seed);
 	if (system("rm -f " REGION_FILE "??????"))
 		diag("files are left behind");
-	ok(!wrong, "%lu calls, %lu of them failed, %lu with sections: all that changed was notified",
+	ok(!wrong,
+	   "%lu calls, %lu of them failed, %lu with sections: all that changed was notified",
 	   tally->calls, tally->failures, tally->changes);
 	ok(tally->failures * 10 > tally->calls && tally->failures * 10 < tally->calls * 9,
 	   "some calls failed and some did not");

@@ -103,7 +103,8 @@ static void recursion(void)
 	check(told(&watch, first, 2), "an unmap inside the start callback is told");
 	check(told(&watch, last, 2), "an unmap inside the end callback is told");
 	watch.edge = NULL;
-	check(watch_register(&second) == 0 && watch_sees_unmap(&second), "registration works afterwards");
+	check(watch_register(&second) == 0 && watch_sees_unmap(&second),
+	      "registration works afterwards");
 }
 
 /* errno of the program survives callbacks that set it. */
@@ -277,7 +278,8 @@ static void cancel_in_loops(void)
 	}
 	check(counter.starts == counter.ends, "after 100 cancelled threads each start has its end");
 	pagemap_open();
-	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch), "registration works afterwards");
+	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch),
+	      "registration works afterwards");
 }
 
 /* Callbacks without a cancellation point: nobody need disable cancellation for them. */
@@ -305,7 +307,8 @@ static void *unmap_twice(void *arg)
 
 	munmap(map_pages(1), PAGE_BYTES);
 	before = state_seen;
-	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0, "one that says nothing registers");
+	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0,
+	      "one that says nothing registers");
 	munmap(map_pages(1), PAGE_BYTES);
 	after = state_seen;
 	check(before == PTHREAD_CANCEL_ENABLE, "not disabled for callbacks that need it not");
@@ -458,7 +461,8 @@ static void refusal(void)
 
 	slow.slow_page = (unsigned long)at;
 	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0 &&
-	      mmu_notifier_register(&mn, mmun_self()) == 0, "registers");
+		      mmu_notifier_register(&mn, mmun_self()) == 0,
+	      "registers");
 	counter.starts = counter.ends = 0;
 	result = munmap(at, PAGE_BYTES);
 	check(counter.starts == counter.ends, "each start has its end");
@@ -532,16 +536,18 @@ static void refusal_by_caller(void)
 	unsigned long freed = (unsigned long)block;
 
 	check(mmu_notifier_register(&counter.mn, mmun_self()) == 0 &&
-	      mmu_notifier_register(&objector.mn, mmun_self()) == 0, "registers");
+		      mmu_notifier_register(&objector.mn, mmun_self()) == 0,
+	      "registers");
 	errno = 0;
 	check(munmap(at, PAGE_BYTES) == -1 && errno == EAGAIN && heard(true, false),
 	      "munmap of the program's fails with EAGAIN");
 	check(madvise(at, PAGE_BYTES, MADV_DONTNEED) == -1 && errno == EAGAIN && *at &&
-	      heard(true, false), "so does madvise");
-	check(mprotect(at, PAGE_BYTES, PROT_READ) == -1 && errno == EAGAIN &&
-	      heard(true, false), "and mprotect");
-	check(syscall(SYS_munmap, at, PAGE_BYTES) == -1 && errno == EAGAIN &&
-	      heard(true, false), "and syscall()");
+		      heard(true, false),
+	      "so does madvise");
+	check(mprotect(at, PAGE_BYTES, PROT_READ) == -1 && errno == EAGAIN && heard(true, false),
+	      "and mprotect");
+	check(syscall(SYS_munmap, at, PAGE_BYTES) == -1 && errno == EAGAIN && heard(true, false),
+	      "and syscall()");
 	check(fork() == -1 && errno == EAGAIN && heard(true, false), "and fork");
 	free(block);
 	/* AddressSanitizer keeps for a while what is freed. */

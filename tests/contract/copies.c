@@ -34,7 +34,10 @@ static struct {
 static bool load_copy(void)
 {
 	void *handle = dlmopen(LM_ID_NEWLM, TEST_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-	struct { const char *name; void **to; } names[] = {
+	struct {
+		const char *name;
+		void **to;
+	} names[] = {
 		{ "mmun_self", (void **)&copy.self },
 		{ "mmun_self_start", (void **)&copy.start },
 		{ "mmun_self_stop", (void **)&copy.stop },
@@ -65,7 +68,8 @@ static void two_copies(void)
 	check(copy.reg(&other, copy.self()) == -EBUSY, "the second cannot register: EBUSY");
 	copy.source_at(0)->probe(&probe);
 	check(!probe.available && strstr(probe.reason, strrchr(TEST_LIBRARY, '/')) &&
-	      probe.remedy[0], "its probe says why, and names the file of the first");
+		      probe.remedy[0],
+	      "its probe says why, and names the file of the first");
 	check(watch_sees_unmap(&watch), "the first is undisturbed");
 	watch_unregister(&watch);
 	check(mmun_self_stop() == 0, "the first stops");

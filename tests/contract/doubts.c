@@ -36,10 +36,10 @@
 #include "scene.h"
 
 /* Younger than the headers of some systems this builds on. */
-#define NR_OPENAT2 437
+#define NR_OPENAT2      437
 #define ADVICE_COLLAPSE 25
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW         (PROT_READ | PROT_WRITE)
 #define HUGE_BYTES (2UL << 20)
 
 /* The page that a call takes away, and the sections that acted on it. */
@@ -241,14 +241,18 @@ static long create_short(void)
 
 static long open_short_by_openat2(void)
 {
-	struct { unsigned long flags, mode, resolve; } how = { O_RDWR | O_TRUNC, 0, 0 };
+	struct {
+		unsigned long flags, mode, resolve;
+	} how = { O_RDWR | O_TRUNC, 0, 0 };
 
 	return syscall(NR_OPENAT2, AT_FDCWD, t.path, &how, sizeof(how));
 }
 
 static long open_short_in_root(void)
 {
-	struct { unsigned long flags, mode, resolve; } how = { O_RDWR | O_TRUNC, 0, 0x10 };
+	struct {
+		unsigned long flags, mode, resolve;
+	} how = { O_RDWR | O_TRUNC, 0, 0x10 };
 
 	return syscall(NR_OPENAT2, AT_FDCWD, t.path, &how, sizeof(how));
 }
@@ -349,8 +353,8 @@ static bool false_proc(void)
 	mkdir("/proc/self", 0700);
 	mkdir("/proc/thread-self", 0700);
 	fd = open("/proc/self/maps", O_CREAT | O_WRONLY, 0600);
-	if (write(fd, line, sizeof(line) - 1) < 0 || link("/proc/self/maps",
-							  "/proc/thread-self/maps"))
+	if (write(fd, line, sizeof(line) - 1) < 0 ||
+	    link("/proc/self/maps", "/proc/thread-self/maps"))
 		return false;
 	close(fd);
 	return true;
@@ -443,13 +447,18 @@ static void try_all(const char *name, bool (*doubt)(void))
 
 static void try_filters(void)
 {
-	static const struct { const char *name; int nr; } helpers[] = {
-		{ "fstat", SYS_fstat }, { "fstatfs", SYS_fstatfs }, { "statfs", SYS_statfs },
-		{ "newfstatat", SYS_newfstatat }, { "openat", SYS_openat },
-		{ "ioctl", SYS_ioctl }, { "read", SYS_read }, { "readlink", SYS_readlink },
-		{ "fcntl", SYS_fcntl }, { "process_vm_readv", SYS_process_vm_readv },
-		{ "kcmp", SYS_kcmp }, { "getpid", SYS_getpid }, { "shmctl", SYS_shmctl },
-		{ "close", SYS_close }, { "brk", SYS_brk },
+	static const struct {
+		const char *name;
+		int nr;
+	} helpers[] = {
+		{ "fstat", SYS_fstat },   { "fstatfs", SYS_fstatfs },
+		{ "statfs", SYS_statfs }, { "newfstatat", SYS_newfstatat },
+		{ "openat", SYS_openat }, { "ioctl", SYS_ioctl },
+		{ "read", SYS_read },     { "readlink", SYS_readlink },
+		{ "fcntl", SYS_fcntl },   { "process_vm_readv", SYS_process_vm_readv },
+		{ "kcmp", SYS_kcmp },     { "getpid", SYS_getpid },
+		{ "shmctl", SYS_shmctl }, { "close", SYS_close },
+		{ "brk", SYS_brk },
 	};
 	static const int errors[] = { EPERM, ENOSYS, ENOENT, EBADF, EFAULT, EINVAL };
 
@@ -465,9 +474,9 @@ static void try_filters(void)
 				notified += how == NOTIFIED;
 				missed += how == MISSED || how < 0;
 				if (how == MISSED || how < 0)
-					diag("%s: %s with %s answering %s", how < 0 ? "died" :
-					     "missed", trials[i].name, helpers[h].name,
-					     strerror(errors[e]));
+					diag("%s: %s with %s answering %s",
+					     how < 0 ? "died" : "missed", trials[i].name,
+					     helpers[h].name, strerror(errors[e]));
 			}
 		}
 		ok(!missed && notified, "%s answered with an error: %u calls notified",
@@ -484,8 +493,8 @@ static bool register_now(void)
 
 static char *huge_pages(char *at, size_t size)
 {
-	char *got = mmap(at, size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB |
-			 MAP_FIXED, -1, 0);
+	char *got =
+		mmap(at, size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_FIXED, -1, 0);
 
 	if (got != MAP_FAILED)
 		memset(got, 7, size);
@@ -602,8 +611,10 @@ static void removal_that_fails_in_part(void)
 {
 	char *first, *second, *at = two_files(&first, &second);
 
-	check(at && mmap(at + 4 * PAGE_BYTES, PAGE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS |
-			 MAP_FIXED, -1, 0) != MAP_FAILED && register_now(),
+	check(at &&
+		      mmap(at + 4 * PAGE_BYTES, PAGE_BYTES, RW,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED &&
+		      register_now(),
 	      "a file, and behind it what is none");
 	watch_page(first + 2 * PAGE_BYTES);
 	check(madvise(at, 5 * PAGE_BYTES, MADV_REMOVE) == -1, "the removal of both fails");
@@ -647,8 +658,7 @@ static void renamed_under_way(void)
 	watch_page(NULL);
 	check(register_now(), "are mapped");
 	/* The first one's mapping is the one that is lost. */
-	t.other = mmap(NULL, 4 * PAGE_BYTES, PROT_READ, MAP_SHARED, open(second_path, O_RDONLY),
-		       0);
+	t.other = mmap(NULL, 4 * PAGE_BYTES, PROT_READ, MAP_SHARED, open(second_path, O_RDONLY), 0);
 	watch_page(t.other + 2 * PAGE_BYTES);
 	page.edge = rename_over;
 	check(open(t.path, O_RDWR | O_TRUNC) >= 0, "the name is opened and means the other one");
@@ -667,8 +677,7 @@ static bool make_overlay(void)
 	mkdir("work", 0700);
 	mkdir("merged", 0700);
 	close(open("low/file", O_CREAT | O_WRONLY, 0600));
-	return !mount("overlay", "merged", "overlay", 0,
-		      "lowerdir=low,upperdir=up,workdir=work");
+	return !mount("overlay", "merged", "overlay", 0, "lowerdir=low,upperdir=up,workdir=work");
 }
 
 static void overlay(void)
@@ -714,8 +723,7 @@ static void end_under_trace(void)
 {
 	static struct mmu_notifier notifier = { .ops = &release_ops };
 
-	if (mmu_notifier_register(&notifier, mmun_self()) ||
-	    ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+	if (mmu_notifier_register(&notifier, mmun_self()) || ptrace(PTRACE_TRACEME, 0, NULL, NULL))
 		_exit(99);
 	raise(SIGSTOP);
 	syscall(SYS_getppid);
@@ -725,9 +733,15 @@ static void end_under_trace(void)
 static bool is_question(long nr)
 {
 	static const long questions[] = {
-		SYS_open, SYS_openat, SYS_read, SYS_close, SYS_ioctl, SYS_fstat, SYS_newfstatat,
-		SYS_stat, SYS_fstatfs, SYS_statfs, SYS_readlink, SYS_fcntl, SYS_kcmp,
-		SYS_process_vm_readv, SYS_shmctl, SYS_brk, SYS_faccessat2,
+		SYS_open,       SYS_openat,
+		SYS_read,       SYS_close,
+		SYS_ioctl,      SYS_fstat,
+		SYS_newfstatat, SYS_stat,
+		SYS_fstatfs,    SYS_statfs,
+		SYS_readlink,   SYS_fcntl,
+		SYS_kcmp,       SYS_process_vm_readv,
+		SYS_shmctl,     SYS_brk,
+		SYS_faccessat2,
 	};
 
 	for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++)

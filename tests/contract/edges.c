@@ -31,7 +31,7 @@
 #define NR_MSEAL 462
 
 #define HUGE_BYTES (2UL << 20)
-#define ROUNDS 2000
+#define ROUNDS     2000
 
 static struct watch watch, second;
 
@@ -117,7 +117,8 @@ static void rights_in_part(void)
 
 	mprotect(at, PAGE_BYTES, PROT_READ);
 	check(mmap(at + PAGE_BYTES, PAGE_BYTES, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) !=
-	      MAP_FAILED, "a file that cannot be written follows");
+		      MAP_FAILED,
+	      "a file that cannot be written follows");
 	start_watching();
 	arm(at);
 	check(mprotect(at, 2 * PAGE_BYTES, PROT_READ | PROT_WRITE) == -1 && errno == EACCES,
@@ -188,8 +189,8 @@ static void huge_mapping(void)
 {
 	char *at = region_room(HUGE_BYTES, HUGE_BYTES);
 
-	mmap(at, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-	     -1, 0);
+	mmap(at, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+	     0);
 	memset(at, 5, HUGE_BYTES);
 	start_watching();
 	arm(at);
@@ -217,7 +218,8 @@ static void bad_ranges(void)
 	start_watching();
 	arm(at);
 	check(mremap(at, 2 * PAGE_BYTES, 2 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
-		     last_page) == MAP_FAILED, "a move over the end of memory fails");
+		     last_page) == MAP_FAILED,
+	      "a move over the end of memory fails");
 	check(shmat(id, at + 1, SHM_REMAP) == (void *)-1, "so does a segment at an odd address");
 	watch_disarm(&watch);
 	shmctl(id, IPC_RMID, NULL);
@@ -516,7 +518,8 @@ static const char *take_lease(void)
 	if (fcntl(held_up.lease, F_SETLEASE, F_RDLCK))
 		return "this file system gives no leases";
 	held_up.opener.flags = O_WRONLY | O_TRUNC;
-	snprintf(held_up.opener.path, sizeof(held_up.opener.path), "/proc/self/fd/%d", held_up.lease);
+	snprintf(held_up.opener.path, sizeof(held_up.opener.path), "/proc/self/fd/%d",
+		 held_up.lease);
 	return NULL;
 }
 

@@ -28,8 +28,8 @@ static struct watch watch, second;
 
 static void *map_page(void)
 {
-	char *at = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			-1, 0);
+	char *at =
+		mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	at[0] = 1;
 	return at;
@@ -67,7 +67,8 @@ static void register_mourners(void)
 {
 	pagemap_open();
 	for (int i = 0; i < 2; i++) {
-		mourners[i] = (struct mourner){ .mn.ops = &mourning, .fd = mourning_pipe[1],
+		mourners[i] = (struct mourner){ .mn.ops = &mourning,
+						.fd = mourning_pipe[1],
 						.page = map_page() };
 		check(mmu_notifier_register(&mourners[i].mn, mmun_self()) == 0, "registers");
 	}
@@ -216,7 +217,8 @@ static void exec_fails(void)
 	check(execve("/", argv, environ) == -1 && errno == EACCES,
 	      "exec of a directory says EACCES");
 	check(mourners[0].released == 0, "exec that fails so releases nothing");
-	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch), "and the notifiers see as before");
+	check(watch_register(&watch) == 0 && watch_sees_unmap(&watch),
+	      "and the notifiers see as before");
 	mmu_notifier_unregister(&mourners[0].mn, mmun_self());
 	mmu_notifier_unregister(&mourners[1].mn, mmun_self());
 	watch_unregister(&watch);
@@ -268,7 +270,11 @@ static void end_scene(const char *name, void (*fn)(void), int releases)
 	close(mourning_pipe[1]);
 }
 
-static const struct { const char *name; void (*fn)(void); int releases; } ends[] = {
+static const struct {
+	const char *name;
+	void (*fn)(void);
+	int releases;
+} ends[] = {
 	{ "execve", execs, 2 },
 	{ "execlp", execs_by_path, 2 },
 	{ "fexecve", execs_by_descriptor, 2 },

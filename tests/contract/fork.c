@@ -129,7 +129,8 @@ static void fork_refused(void)
 	watch_arm(&watch, &area);
 	/* A thread without a shared address space is not a thing. */
 	check(syscall(SYS_clone, CLONE_THREAD | SIGCHLD, NULL, NULL, NULL, 0) == -1 &&
-	      errno == EINVAL, "a clone with bad flags fails with EINVAL");
+		      errno == EINVAL,
+	      "a clone with bad flags fails with EINVAL");
 	watch_disarm(&watch);
 	check(watch_sections(&watch, from, from + 4 * PAGE_BYTES) == 0,
 	      "a clone that fails tells nothing to act on");
@@ -277,8 +278,8 @@ static void fork_amid_registrations(void)
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	check(bad == 0, "150 children forked amid starts and stops register, see and exit (%d did not)",
-	      bad);
+	check(bad == 0,
+	      "150 children forked amid starts and stops register, see and exit (%d did not)", bad);
 }
 
 /*
@@ -352,7 +353,8 @@ static void fork_inside_fork(void)
 	older.mn.ops = &older_ops;
 	newer.mn.ops = &newer_ops;
 	check(mmu_notifier_register(&older.mn, mmun_self()) == 0 &&
-	      mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
+		      mmu_notifier_register(&newer.mn, mmun_self()) == 0,
+	      "registers");
 	for (int at_end = 0; at_end < 2; at_end++) {
 		pid_t child;
 
@@ -363,7 +365,8 @@ static void fork_inside_fork(void)
 		waitpid(child, NULL, 0);
 	}
 	check(handlers_forks == 2 && !uncovered, "a handler's fork has a section of its own");
-	check(newer.starts == newer.ends && older.starts == older.ends && !newer.open && !older.open,
+	check(newer.starts == newer.ends && older.starts == older.ends && !newer.open &&
+		      !older.open,
 	      "each start has its end");
 }
 
@@ -407,7 +410,8 @@ static void no_descriptor_leaks(void)
 		leaked += status != 0;
 		last = status ? status : last;
 	}
-	check(!leaked, "%d of 1000 children have more descriptors than the program opened (status %x)",
+	check(!leaked,
+	      "%d of 1000 children have more descriptors than the program opened (status %x)",
 	      leaked, last);
 }
 
@@ -467,7 +471,9 @@ static int on_other_stack(void *arg)
 
 	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
 	return &here > stack && &here < stack + sizeof(fork_stack) && arg == &fork_way &&
-	       state == PTHREAD_CANCEL_ENABLE ? 5 : 6;
+			       state == PTHREAD_CANCEL_ENABLE
+		       ? 5
+		       : 6;
 }
 
 /* clone() with a stack for a child that does not share the memory. */
@@ -579,10 +585,10 @@ static void generations(void)
 	}
 	if (getppid() != words[3])
 		_exit(0);
-	check(words[0] == GENERATIONS, "each of %d generations registers and hears (%ld)", GENERATIONS,
-	      words[0]);
-	check(words[2] <= words[1] + 8, "what they inherit does not grow with them (%ld mappings, %ld)",
-	      words[1], words[2]);
+	check(words[0] == GENERATIONS, "each of %d generations registers and hears (%ld)",
+	      GENERATIONS, words[0]);
+	check(words[2] <= words[1] + 8,
+	      "what they inherit does not grow with them (%ld mappings, %ld)", words[1], words[2]);
 }
 
 static void all_generations(void)
@@ -641,7 +647,8 @@ static void clone_vm(void)
  * be taken for the other's own.
  */
 
-#define TWIN_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define TWIN_FLAGS \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 static struct {
 	char *page;
@@ -688,7 +695,8 @@ static void begin_twin(void)
 {
 	twins.page = map_pages(2);
 	check(mmu_interval_notifier_insert(&twin_interval, mmun_self(), (unsigned long)twins.page,
-					   2 * PAGE_BYTES, &twin_ops) == 0, "an interval");
+					   2 * PAGE_BYTES, &twin_ops) == 0,
+	      "an interval");
 	/* This thread is known by what lies in the storage. */
 	madvise(twins.page + PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
 }
@@ -713,8 +721,8 @@ static void remove_beside_twin(bool made)
 static void shared_storage(void)
 {
 	begin_twin();
-	remove_beside_twin(clone(twin_by_clone, clone_stack + sizeof(clone_stack), TWIN_FLAGS,
-				 NULL) > 0);
+	remove_beside_twin(
+		clone(twin_by_clone, clone_stack + sizeof(clone_stack), TWIN_FLAGS, NULL) > 0);
 }
 
 /* The new thread returns from syscall() to what lies on its stack. */
@@ -732,8 +740,12 @@ static void shared_storage_by_clone3(void)
 
 static void fork_scenes(void)
 {
-	static const struct { const char *name; pid_t (*way)(void); } ways[] = {
-		{ "fork", fork }, { "_Fork", _Fork },
+	static const struct {
+		const char *name;
+		pid_t (*way)(void);
+	} ways[] = {
+		{ "fork", fork },
+		{ "_Fork", _Fork },
 		{ "syscall(SYS_fork)", by_syscall_fork },
 		{ "syscall(SYS_clone)", by_syscall_clone },
 	};

@@ -67,8 +67,9 @@ static void look(const unsigned char *bytes, size_t size)
 
 static unsigned int special(void)
 {
-	static const unsigned int values[] = { 0, 1, 0x7f, 0x80, 0xff, 0x7fffffff, 0x80000000,
-					       0xffffffff, 0xfffffff8, 0x1000, 0x10000000 };
+	static const unsigned int values[] = { 0,          1,          0x7f,       0x80,
+					       0xff,       0x7fffffff, 0x80000000, 0xffffffff,
+					       0xfffffff8, 0x1000,     0x10000000 };
 
 	return values[any(sizeof(values) / sizeof(values[0]))];
 }
@@ -76,8 +77,8 @@ static unsigned int special(void)
 /* Most of what matters stands in front. */
 static size_t place(size_t size)
 {
-	return any(4) ? any(size < 1024 ? (unsigned int)size - 8 : 1024) :
-			any((unsigned int)size - 8);
+	return any(4) ? any(size < 1024 ? (unsigned int)size - 8 : 1024)
+		      : any((unsigned int)size - 8);
 }
 
 static void garble(unsigned char *bytes, size_t size)

@@ -15,7 +15,7 @@
 #include "scene.h"
 #include "pagemap.h"
 
-#define BIG (64UL << 20)
+#define BIG     (64UL << 20)
 #define SAMPLES 32
 
 static struct {
@@ -28,8 +28,8 @@ static struct {
 static bool find_watcher(void)
 {
 	watcher.registered = (int (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_registered");
-	watcher.told = (int (*)(unsigned long, unsigned long))
-		dlsym(RTLD_DEFAULT, "guest_watch_told");
+	watcher.told =
+		(int (*)(unsigned long, unsigned long))dlsym(RTLD_DEFAULT, "guest_watch_told");
 	watcher.open = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_open");
 	watcher.forget = (void (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_forget");
 	return watcher.registered && watcher.told && watcher.open && watcher.forget;
@@ -39,10 +39,10 @@ static bool find_watcher(void)
 static const char *purge(void)
 {
 	int (*mallctl)(const char *, void *, size_t *, void *, size_t) =
-		(int (*)(const char *, void *, size_t *, void *, size_t))
-		dlsym(RTLD_DEFAULT, "mallctl");
-	void (*release)(void) = (void (*)(void))
-		dlsym(RTLD_DEFAULT, "MallocExtension_ReleaseFreeMemory");
+		(int (*)(const char *, void *, size_t *, void *, size_t))dlsym(RTLD_DEFAULT,
+									       "mallctl");
+	void (*release)(void) =
+		(void (*)(void))dlsym(RTLD_DEFAULT, "MallocExtension_ReleaseFreeMemory");
 
 	if (mallctl) {
 		mallctl("arena.4096.purge", NULL, NULL, NULL, 0);
@@ -87,8 +87,8 @@ static void block_given_back(void)
 
 static void unmapped(void)
 {
-	char *at = mmap(NULL, 37 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, 37 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 
 	munmap(at, 37 * PAGE_BYTES);
 	ok(watcher.told((unsigned long)at, (unsigned long)at + 37 * PAGE_BYTES),

@@ -11,7 +11,9 @@
 
 #define RING 8192
 
-static struct { unsigned long from, to; } ring[RING];
+static struct {
+	unsigned long from, to;
+} ring[RING];
 static unsigned long count, starts;
 static int registered = -1;
 
@@ -55,7 +57,8 @@ int guest_watch_told(unsigned long from, unsigned long to)
 
 unsigned long guest_watch_open(void)
 {
-	return __atomic_load_n(&starts, __ATOMIC_SEQ_CST) - __atomic_load_n(&count, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&starts, __ATOMIC_SEQ_CST) -
+	       __atomic_load_n(&count, __ATOMIC_SEQ_CST);
 }
 
 void guest_watch_forget(void)

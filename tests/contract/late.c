@@ -16,7 +16,7 @@
 #include "scene.h"
 
 #define THREADS 4
-#define PAGE 4096UL
+#define PAGE    4096UL
 
 static struct {
 	struct mm_struct *(*self)(void);
@@ -88,11 +88,11 @@ static void *work(void *arg)
 
 static bool find(void *handle)
 {
-	lib.self = (struct mm_struct *(*)(void))dlsym(handle, "mmun_self");
-	lib.reg = (int (*)(struct mmu_notifier *, struct mm_struct *))
-		dlsym(handle, "mmu_notifier_register");
-	lib.unreg = (void (*)(struct mmu_notifier *, struct mm_struct *))
-		dlsym(handle, "mmu_notifier_unregister");
+	lib.self = (struct mm_struct * (*)(void)) dlsym(handle, "mmun_self");
+	lib.reg = (int (*)(struct mmu_notifier *,
+			   struct mm_struct *))dlsym(handle, "mmu_notifier_register");
+	lib.unreg = (void (*)(struct mmu_notifier *,
+			      struct mm_struct *))dlsym(handle, "mmu_notifier_unregister");
 	lib.stop = (int (*)(void))dlsym(handle, "mmun_self_stop");
 	return lib.self && lib.reg && lib.unreg && lib.stop;
 }

@@ -122,8 +122,8 @@ static int insert_interval(void)
 /* Is the object's own madvise() notified? */
 static bool is_seen(const struct object_code *code)
 {
-	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 	struct watch_area watched = { (unsigned long)at, PAGE_BYTES, 4, 0 };
 	bool seen;
 
@@ -138,8 +138,7 @@ static bool is_seen(const struct object_code *code)
 
 static int count_left(const char *object, const struct mmun_site_info *info, void *count)
 {
-	if (strstr(object, "contract-object-relro") && info->nr == SYS_madvise &&
-	    !info->redirected)
+	if (strstr(object, "contract-object-relro") && info->nr == SYS_madvise && !info->redirected)
 		*(int *)count += info->why && strstr(info->why, "when its library was loaded");
 	return 0;
 }

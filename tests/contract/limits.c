@@ -30,12 +30,12 @@
 #define PAGE 4096UL
 
 static const char *const functions[] = {
-	"munmap", "mmap", "mremap", "madvise", "mprotect", "brk", "shmat", "shmdt", "fallocate",
-	"ftruncate",
+	"munmap", "mmap",  "mremap", "madvise",   "mprotect",
+	"brk",    "shmat", "shmdt",  "fallocate", "ftruncate",
 };
 
 #define NR_FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
-#define BYTES 64
+#define BYTES        64
 
 extern void *dlsym(void *handle, const char *name);
 
@@ -220,7 +220,8 @@ static void no_mm(void)
 	check(mmu_notifier_register(&mn, NULL) == -ESRCH, "no address space: ESRCH");
 	check(mmu_notifier_register(NULL, NULL) == -ESRCH, "nor a notifier: ESRCH");
 	check((long)mmu_notifier_get(&nothing, NULL) == -EINVAL &&
-	      (long)mmu_notifier_get(NULL, NULL) == -EINVAL, "get: EINVAL without operations");
+		      (long)mmu_notifier_get(NULL, NULL) == -EINVAL,
+	      "get: EINVAL without operations");
 	check(mmu_interval_notifier_insert(&sub, NULL, 0, PAGE, &interval_ops) == -ESRCH,
 	      "an interval in no address space: ESRCH");
 	check(mmu_interval_notifier_insert(NULL, mmun_self(), 0, PAGE, &interval_ops) == -EINVAL,
@@ -402,7 +403,8 @@ static void intervals(void)
 		page = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		memset(&sub, 0, sizeof(sub));
 		check(mmu_interval_notifier_insert(&sub, mmun_self(), (unsigned long)page, PAGE,
-						   &interval_ops) == 0 && changed() > 0,
+						   &interval_ops) == 0 &&
+			      changed() > 0,
 		      "an insertion starts the source, round %d", round);
 		check(mmun_self_stop() == -EBUSY && changed() > 0,
 		      "it cannot be stopped while an interval is inserted");
@@ -413,7 +415,8 @@ static void intervals(void)
 		check(mmun_self_stop() == 0 && changed() == 0, "after its removal it can");
 	}
 	check(mmu_interval_notifier_insert(&sub, mmun_self(), 0, 0, &interval_ops) == -EOVERFLOW &&
-	      mmun_self_start() == 0 && mmun_self_stop() == 0, "a failed insertion does not count");
+		      mmun_self_start() == 0 && mmun_self_stop() == 0,
+	      "a failed insertion does not count");
 }
 
 int main(void)

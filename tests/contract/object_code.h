@@ -7,10 +7,10 @@
 #define MMUN_TESTS_OBJECT_CODE_H
 
 #ifdef __ASSEMBLER__
-#define OBJECT_JOIN(a, b) a##b
+#define OBJECT_JOIN(a, b)           a##b
 #define OBJECT_SYMBOL(name, suffix) OBJECT_JOIN(name, suffix)
-#define OBJECT_FIRST OBJECT_SYMBOL(OBJECT_NAME, _first)
-#define OBJECT_LAST OBJECT_SYMBOL(OBJECT_NAME, _last)
+#define OBJECT_FIRST                OBJECT_SYMBOL(OBJECT_NAME, _first)
+#define OBJECT_LAST                 OBJECT_SYMBOL(OBJECT_NAME, _last)
 #else
 
 #include <stddef.h>

@@ -62,8 +62,8 @@ static void note_text(struct text *text, const char *name, const struct object_c
 
 static char *arm(void)
 {
-	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 	struct watch_area area = { (unsigned long)at, PAGE_BYTES, 4, 0 };
 
 	region_fill(at, 4 * PAGE_BYTES, 1);
@@ -84,7 +84,8 @@ static void check_proved_calls(const struct text *text, bool expected)
 	char *at = arm(), *moved;
 
 	check(code->madvise(at, 4 * PAGE_BYTES, MADV_DONTNEED) == 0 && !*at &&
-	      is_notified(at) == expected, "%s: its own madvise works and %s notified", name, is);
+		      is_notified(at) == expected,
+	      "%s: its own madvise works and %s notified", name, is);
 	at = arm();
 	check(code->mprotect(at, 4 * PAGE_BYTES, PROT_READ) == 0 && is_notified(at) == expected,
 	      "%s: its own mprotect works and %s notified", name, is);
@@ -100,7 +101,8 @@ static void check_proved_calls(const struct text *text, bool expected)
 	moved = region_room(4 * PAGE_BYTES, PAGE_BYTES);
 	at = arm();
 	check(code->mremap(at, 4 * PAGE_BYTES, 4 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
-			   moved) == moved && is_notified(at) == expected,
+			   moved) == moved &&
+		      is_notified(at) == expected,
 	      "%s: its own mremap works and %s notified", name, is);
 	munmap(moved, 4 * PAGE_BYTES);
 	at = arm();
@@ -124,7 +126,7 @@ static void check_window(const struct text *text, bool expected)
 		at = arm();
 		args[1] = (unsigned long)at;
 		check(code->window_at(args, code->window_places[i]) == 0 &&
-		      is_notified(at) == expected,
+			      is_notified(at) == expected,
 		      "%s: so it is for a thread that stands at its place %d", text->name, i);
 	}
 	args[1] = 1;
@@ -149,7 +151,7 @@ static void check_false_calls(const struct text *text)
 	const unsigned char *immediate = (const unsigned char *)code->immediate;
 
 	check(code->immediate() == 0x050f000b + 0x50f && code->hidden() == 0x050f0000000bb8 &&
-	      code->data() == 5 && is_unchanged(text, code->table, 8),
+		      code->data() == 5 && is_unchanged(text, code->table, 8),
 	      "%s: what looks like a system call has kept its value", text->name);
 	check(is_unchanged(text, immediate, (size_t)(code->table + 8 - immediate)),
 	      "%s: and every byte of its instructions", text->name);
@@ -216,8 +218,8 @@ static void loaded_later(void)
 
 static void loaded_later_without_relro(void)
 {
-	static const char *const path = TEST_OBJECT_NORELRO,
-		*const name = "loaded library without relro";
+	static const char *const path = TEST_OBJECT_NORELRO, *const name =
+								     "loaded library without relro";
 
 	play(&path, &name, 1);
 }
@@ -225,7 +227,7 @@ static void loaded_later_without_relro(void)
 static void loaded_later_with_text_first(void)
 {
 	static const char *const path = TEST_OBJECT_TOGETHER,
-		*const name = "loaded library with its text first";
+				 *const name = "loaded library with its text first";
 
 	play(&path, &name, 1);
 }
@@ -233,7 +235,7 @@ static void loaded_later_with_text_first(void)
 static void loaded_later_from_high(void)
 {
 	static const char *const path = TEST_OBJECT_HIGH,
-		*const name = "loaded library with high addresses";
+				 *const name = "loaded library with high addresses";
 
 	play(&path, &name, 1);
 }
@@ -313,7 +315,7 @@ static void between_texts(void)
 	at = arm();
 	forbid_own_stack();
 	check(at > (char *)program_code.last && at < (char *)dlsym(RTLD_DEFAULT, "malloc") &&
-	      munmap(at, 4 * PAGE_BYTES) == 0 && is_notified(at),
+		      munmap(at, 4 * PAGE_BYTES) == 0 && is_notified(at),
 	      "an unmap between two texts asks the kernel for nothing else");
 }
 
@@ -392,12 +394,13 @@ __asm__(".text\n"
 	"	syscall\n"
 	"	.size unmap_and_leave, . - unmap_and_leave\n");
 /* The kernel rounds the size up. */
-_Static_assert(STACK_BYTES - PAGE_BYTES + 1 == 61441 && SYS_munmap == 11 && SYS_exit == 60, "as it says");
+_Static_assert(STACK_BYTES - PAGE_BYTES + 1 == 61441 && SYS_munmap == 11 && SYS_exit == 60,
+	       "as it says");
 
 static void run_without_stack(const char *mode)
 {
-	char *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *stack =
+		mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct watch_area area = { (unsigned long)stack, PAGE_BYTES, STACK_BYTES / PAGE_BYTES, 0 };
 	int alive = 1, flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
 			       CLONE_SYSVSEM | CLONE_CHILD_CLEARTID;
@@ -422,7 +425,9 @@ static void without_stack(void)
 	check(mmun_self_stop() == 0, "nothing is left open: stops");
 }
 
-static struct listed { int redirected, left, harmless, unknown_number; } listed;
+static struct listed {
+	int redirected, left, harmless, unknown_number;
+} listed;
 
 static int count_site(const struct mmun_site_info *info, void *arg)
 {
@@ -470,7 +475,8 @@ static void listed_by_file(void)
 	check(mmun_file_sites("/proc/self/exe", count_site, &listed) == 0, "the file is read");
 	check(listed.redirected == 5, "five instructions would be redirected (%d)",
 	      listed.redirected);
-	check(listed.unknown_number == 1, "the one with its number in a register is listed as left");
+	check(listed.unknown_number == 1,
+	      "the one with its number in a register is listed as left");
 	/* That one, and data in a function. */
 	check(listed.left == 2 && !listed.harmless, "and of the others data only (%d left)",
 	      listed.left);
@@ -498,7 +504,8 @@ static void without_room(void)
 	check_window(&text, false);
 	listed = (struct listed){ 0 };
 	check(mmun_self_sites(count_own_site, &listed) == 0 && listed.redirected == 4 &&
-	      listed.left == 3, "it is listed as left");
+		      listed.left == 3,
+	      "it is listed as left");
 	watch_unregister(&watch);
 	check(mmun_self_stop() == 0, "stops");
 }

@@ -10,7 +10,7 @@
 
 #include "operations.h"
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW         (PROT_READ | PROT_WRITE)
 #define HUGE_BYTES (2UL << 20)
 
 #ifndef MADV_DONTNEED_LOCKED
@@ -19,8 +19,8 @@
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25
 #endif
-#define ADVICE_GUARD_INSTALL 102
-#define ADVICE_GUARD_REMOVE 103
+#define ADVICE_GUARD_INSTALL  102
+#define ADVICE_GUARD_REMOVE   103
 #define PIDFD_OF_SELF_PROCESS (-10001)
 
 static const char *middle_of(struct region *r, const char *why)
@@ -87,8 +87,7 @@ static const char *anon_mergeable(struct region *r)
 
 static bool map_and_fill(char *at, size_t size)
 {
-	if (mmap(at, size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) !=
-	    at)
+	if (mmap(at, size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != at)
 		return false;
 	region_fill(at, size, 19);
 	return true;
@@ -144,7 +143,10 @@ static long advise(struct region *r, int advice)
 }
 
 #define ADVISE(name, advice) \
-	static long name(struct region *r) { return advise(r, advice); }
+	static long name(struct region *r) \
+	{ \
+		return advise(r, advice); \
+	}
 ADVISE(dontneed, MADV_DONTNEED)
 ADVISE(lazy_free, MADV_FREE)
 ADVISE(punch, MADV_REMOVE)
@@ -261,7 +263,9 @@ static long process_cold_other(struct region *r)
 }
 
 #define ADVICE(name_, op_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_##op_, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_##op_, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ \
+	}
 
 const struct operation operations_advice[] = {
 	ADVICE("madvise DONTNEED", MADV_DONTNEED, 0, anon, dontneed),
@@ -276,8 +280,8 @@ const struct operation operations_advice[] = {
 	       dontneed_nothing),
 	ADVICE("madvise FREE", MADV_FREE, OP_INVISIBLE | OP_PINNED_SAFE, anon, lazy_free),
 	ADVICE("madvise REMOVE, shared file", MADV_REMOVE, 0, memfd, punch),
-	ADVICE("madvise REMOVE, anonymous: EINVAL", MADV_REMOVE, OP_QUIET | OP_FAILS,
-	       region_anon, punch),
+	ADVICE("madvise REMOVE, anonymous: EINVAL", MADV_REMOVE, OP_QUIET | OP_FAILS, region_anon,
+	       punch),
 	ADVICE("madvise DONTNEED_LOCKED", MADV_DONTNEED_LOCKED, 0, anon_locked, dontneed_locked),
 	ADVICE("madvise GUARD_INSTALL", MADV_GUARD_INSTALL, 0, anon, guard),
 	ADVICE("madvise GUARD_REMOVE", MADV_GUARD_INSTALL, OP_QUIET, region_anon, unguard),
@@ -292,14 +296,13 @@ const struct operation operations_advice[] = {
 	ADVICE("madvise POPULATE_WRITE", NONE, OP_QUIET, region_anon, populate_write),
 	ADVICE("madvise with unknown advice: EINVAL", NONE, OP_QUIET | OP_FAILS, region_anon,
 	       no_such_advice),
-	ADVICE("process_madvise DONTNEED by pidfd", MADV_DONTNEED, 0, anon_pidfd,
-	       process_dontneed),
+	ADVICE("process_madvise DONTNEED by pidfd", MADV_DONTNEED, 0, anon_pidfd, process_dontneed),
 	ADVICE("process_madvise DONTNEED by PIDFD_SELF", MADV_DONTNEED, 0, anon_self_process,
 	       process_dontneed),
-	ADVICE("process_madvise DONTNEED of two ranges", MADV_DONTNEED, OP_LOOSE,
-	       anon_pidfd_two, process_dontneed_two),
-	ADVICE("process_madvise DONTNEED, second range bad", MADV_DONTNEED, OP_LOOSE,
-	       anon_pidfd, process_dontneed_partly),
+	ADVICE("process_madvise DONTNEED of two ranges", MADV_DONTNEED, OP_LOOSE, anon_pidfd_two,
+	       process_dontneed_two),
+	ADVICE("process_madvise DONTNEED, second range bad", MADV_DONTNEED, OP_LOOSE, anon_pidfd,
+	       process_dontneed_partly),
 	ADVICE("process_madvise DONTNEED, bad fd: EBADF", MADV_DONTNEED, OP_QUIET | OP_FAILS,
 	       region_anon, process_bad_fd),
 	ADVICE("process_madvise PAGEOUT of another process", MADV_PAGEOUT, OP_QUIET,

@@ -15,7 +15,7 @@
 
 #include "operations.h"
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW         (PROT_READ | PROT_WRITE)
 #define FILE_PAGES (3 * AREA_PAGES)
 
 static int memory_file(struct region *r)
@@ -281,16 +281,19 @@ static long punch_bad_mode(struct region *r)
 }
 
 #define CUT(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_TRUNCATE, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_TRUNCATE, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ \
+	}
 #define ALLOC(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_FALLOCATE, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_FALLOCATE, MMU_NOTIFY_CLEAR, flags_, prepare_, act_ \
+	}
 
 const struct operation operations_file[] = {
 	CUT("ftruncate of a memfd, shared", 0, memory_shared_tail, cut),
 	CUT("ftruncate of a memfd, private", 0, memory_private_tail, cut),
 	CUT("ftruncate of a memfd mapped from its start", 0, memory_first_tail, cut_first),
-	CUT("ftruncate of a memfd to inside a page", OP_LOOSE, memory_shared_tail,
-	    cut_inside_page),
+	CUT("ftruncate of a memfd to inside a page", OP_LOOSE, memory_shared_tail, cut_inside_page),
 	CUT("ftruncate of a memfd that is mapped twice", OP_LOOSE, memory_twice, cut),
 	CUT("ftruncate of a memfd mapped in pieces", OP_LOOSE, memory_in_pieces, cut),
 	CUT("ftruncate of a disk file, shared", 0, disk_shared_tail, cut),
@@ -304,8 +307,7 @@ const struct operation operations_file[] = {
 	CUT("ftruncate of another file", OP_QUIET, memory_and_stranger, cut_first),
 	CUT("ftruncate, bad fd: EBADF", OP_QUIET | OP_FAILS, memory_shared, cut_bad_fd),
 	CUT("ftruncate, negative: EINVAL", OP_QUIET | OP_FAILS, memory_shared, cut_negative),
-	CUT("ftruncate of a sealed memfd: EPERM", OP_QUIET | OP_FAILS, memory_no_shrink,
-	    cut_first),
+	CUT("ftruncate of a sealed memfd: EPERM", OP_QUIET | OP_FAILS, memory_no_shrink, cut_first),
 	CUT("truncate of no file: ENOENT", OP_QUIET | OP_FAILS, memory_shared, cut_missing),
 	ALLOC("fallocate PUNCH_HOLE in a memfd", 0, memory_hole, punch),
 	ALLOC("fallocate PUNCH_HOLE in a disk file", 0, disk_hole, punch),

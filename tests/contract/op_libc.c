@@ -43,8 +43,7 @@ static long free_block(struct region *r)
 static const char *big_block_blocked(struct region *r)
 {
 	const char *why = block(r, BIG);
-	char *end = (char *)(((unsigned long)r->other + BIG + 2 * PAGE_BYTES) &
-			     ~(PAGE_BYTES - 1));
+	char *end = (char *)(((unsigned long)r->other + BIG + 2 * PAGE_BYTES) & ~(PAGE_BYTES - 1));
 
 	/* Growing must move it.  Something may lie there already. */
 	mmap(end, PAGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
@@ -197,13 +196,14 @@ static long unload(struct region *r)
 }
 
 #define LIBC(name_, op_, event_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_##op_, MMU_NOTIFY_##event_, OP_PLAIN | OP_LOOSE | (flags_), \
-	  prepare_, act_ }
+	{ \
+		name_, MMUN_OP_##op_, MMU_NOTIFY_##event_, OP_PLAIN | OP_LOOSE | (flags_), \
+			prepare_, act_ \
+	}
 
 const struct operation operations_libc[] = {
 	LIBC("free of 64 MiB", MUNMAP, UNMAP, OP_MALLOC, big_block, free_block),
-	LIBC("realloc that moves 64 MiB", MREMAP, UNMAP, OP_MALLOC, big_block_blocked,
-	     grow_block),
+	LIBC("realloc that moves 64 MiB", MREMAP, UNMAP, OP_MALLOC, big_block_blocked, grow_block),
 	LIBC("malloc_trim of the top", BRK, UNMAP, OP_MALLOC, heap_top, trim),
 	LIBC("malloc_trim of the middle", MADV_DONTNEED, CLEAR, OP_MALLOC, heap_middle, trim),
 	LIBC("thread exit and join, 64 MiB stack", NONE, UNMAP, OP_THREAD, start_guest,

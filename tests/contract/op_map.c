@@ -9,7 +9,7 @@
 
 #include "operations.h"
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW         (PROT_READ | PROT_WRITE)
 #define HUGE_BYTES (2UL << 20)
 
 static const char *anon_all(struct region *r)
@@ -53,8 +53,7 @@ static const char *anon_huge(struct region *r)
 	if (!room)
 		return "no room";
 	r->size = HUGE_BYTES;
-	r->base = mmap(room, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-		       -1, 0);
+	r->base = mmap(room, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (r->base == MAP_FAILED || madvise(r->base, r->size, MADV_HUGEPAGE))
 		return "transparent huge pages are off";
 	region_fill(r->base, r->size, 3);
@@ -71,7 +70,8 @@ static const char *hugetlb(struct region *r)
 		return "no hugetlb pages (vm.nr_hugepages is 0)";
 	region_fill(r->base, r->size, 5);
 	r->area = (struct watch_area){ .start = (unsigned long)r->base,
-				       .stride = HUGE_BYTES / 8, .pages = 16 };
+				       .stride = HUGE_BYTES / 8,
+				       .pages = 16 };
 	region_expect_at(r, (unsigned long)r->base + HUGE_BYTES, HUGE_BYTES);
 	return NULL;
 }
@@ -169,8 +169,9 @@ static long map_noreplace(struct region *r)
 /* Both flags: the careful one wins. */
 static long map_fixed_and_noreplace(struct region *r)
 {
-	return done(r->c->mmap(r->base, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS |
-			       MAP_FIXED | MAP_FIXED_NOREPLACE, -1, 0));
+	return done(r->c->mmap(r->base, r->size, RW,
+			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE, -1,
+			       0));
 }
 
 static long map_hint(struct region *r)
@@ -185,8 +186,8 @@ static long map_over_bad_fd(struct region *r)
 
 static long map_over_misaligned(struct region *r)
 {
-	return done(r->c->mmap(r->base + 1, r->size, RW,
-			       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0));
+	return done(r->c->mmap(r->base + 1, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+			       -1, 0));
 }
 
 static const char *anon_and_socket(struct region *r)
@@ -296,14 +297,22 @@ static long protect_across_hole(struct region *r)
 }
 
 #define UNMAP(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_MUNMAP, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_MUNMAP, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ \
+	}
 #define MAPS(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ \
+	}
 #define BREAK(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_BRK, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_BRK, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ \
+	}
 #define PROTECT(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_MPROTECT, MMU_NOTIFY_PROTECTION_VMA, (flags_) | OP_PINNED_SAFE, \
-	  prepare_, act_ }
+	{ \
+		name_, MMUN_OP_MPROTECT, MMU_NOTIFY_PROTECTION_VMA, (flags_) | OP_PINNED_SAFE, \
+			prepare_, act_ \
+	}
 
 const struct operation operations_map[] = {
 	UNMAP("munmap, whole", 0, anon_all, unmap_all),

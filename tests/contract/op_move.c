@@ -39,8 +39,8 @@ static const char *other_anon(struct region *r, bool populate)
 	if (!room)
 		return "no room";
 	if (populate) {
-		if (mmap(room, AREA_BYTES, RW,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != room)
+		if (mmap(room, AREA_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+			 -1, 0) != room)
 			return "mmap failed";
 		madvise(room, AREA_BYTES, MADV_NOHUGEPAGE);
 		region_fill(room, AREA_BYTES, 99);
@@ -78,8 +78,7 @@ static const char *anon_blocked(struct region *r)
 
 	/* Something right behind it, so that growing means moving. */
 	if (!why && mmap(r->base + r->size, PAGE_BYTES, PROT_NONE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) ==
-		    MAP_FAILED)
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == MAP_FAILED)
 		why = "no room";
 	return why;
 }
@@ -100,8 +99,7 @@ static const char *anon_with_room(struct region *r)
 	if (!room)
 		return "no room";
 	r->size = AREA_BYTES;
-	r->base = mmap(room, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-		       -1, 0);
+	r->base = mmap(room, r->size, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	if (r->base == MAP_FAILED)
 		return "mmap failed";
 	region_fill(r->base, r->size, 11);
@@ -164,26 +162,26 @@ static long same_size(struct region *r)
 
 static long move_away(struct region *r)
 {
-	return done(r->c->mremap(r->base, r->size, r->size, MREMAP_MAYMOVE | MREMAP_FIXED,
-				 r->other));
+	return done(
+		r->c->mremap(r->base, r->size, r->size, MREMAP_MAYMOVE | MREMAP_FIXED, r->other));
 }
 
 static long move_away_shrinking(struct region *r)
 {
-	return done(r->c->mremap(r->base, r->size, 4 * PAGE_BYTES,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, r->other));
+	return done(r->c->mremap(r->base, r->size, 4 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 r->other));
 }
 
 static long move_onto(struct region *r)
 {
-	return done(r->c->mremap(r->other, r->other_size, r->size,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, r->base));
+	return done(r->c->mremap(r->other, r->other_size, r->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 r->base));
 }
 
 static long move_keeping(struct region *r)
 {
-	return done(r->c->mremap(r->base, r->size, r->size,
-				 MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL));
+	return done(
+		r->c->mremap(r->base, r->size, r->size, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, NULL));
 }
 
 static long duplicate(struct region *r)
@@ -205,8 +203,8 @@ static long move_bad_flags(struct region *r)
 /* The source is a hole; the target is what we watch. */
 static long move_hole_onto(struct region *r)
 {
-	return done(r->c->mremap(r->other, r->size, 2 * r->size,
-				 MREMAP_MAYMOVE | MREMAP_FIXED, r->base));
+	return done(r->c->mremap(r->other, r->size, 2 * r->size, MREMAP_MAYMOVE | MREMAP_FIXED,
+				 r->base));
 }
 
 static long move_overlapping(struct region *r)
@@ -233,7 +231,9 @@ static long nonlinear_anon(struct region *r)
 }
 
 #define MOVE(name_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_MREMAP, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_MREMAP, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ \
+	}
 
 const struct operation operations_move[] = {
 	MOVE("mremap, shrink", 0, anon_tail, shrink),
@@ -251,16 +251,15 @@ const struct operation operations_move[] = {
 	MOVE("mremap, old size 0", OP_QUIET, memfd_shared, duplicate),
 	MOVE("mremap, target misaligned: EINVAL", OP_QUIET | OP_FAILS, anon_and_empty_source,
 	     move_misaligned),
-	MOVE("mremap, FIXED without MAYMOVE: EINVAL", OP_QUIET | OP_FAILS,
-	     anon_and_empty_source, move_bad_flags),
+	MOVE("mremap, FIXED without MAYMOVE: EINVAL", OP_QUIET | OP_FAILS, anon_and_empty_source,
+	     move_bad_flags),
 	MOVE("mremap, overlapping target: EINVAL", OP_QUIET | OP_FAILS, region_anon,
 	     move_overlapping),
-	MOVE("mremap, a hole onto the watched range: EFAULT",
-	     OP_FAILS | OP_LOOSE | OP_UNSURE,
+	MOVE("mremap, a hole onto the watched range: EFAULT", OP_FAILS | OP_LOOSE | OP_UNSURE,
 	     anon_and_empty_source, move_hole_onto),
-	{ "remap_file_pages", MMUN_OP_REMAP_FILE_PAGES, MMU_NOTIFY_UNMAP, 0,
-	  memfd_for_nonlinear, nonlinear },
-	{ "remap_file_pages of private memory: EINVAL", MMUN_OP_REMAP_FILE_PAGES,
-	  MMU_NOTIFY_UNMAP, OP_QUIET | OP_FAILS, region_anon, nonlinear_anon },
+	{ "remap_file_pages", MMUN_OP_REMAP_FILE_PAGES, MMU_NOTIFY_UNMAP, 0, memfd_for_nonlinear,
+	  nonlinear },
+	{ "remap_file_pages of private memory: EINVAL", MMUN_OP_REMAP_FILE_PAGES, MMU_NOTIFY_UNMAP,
+	  OP_QUIET | OP_FAILS, region_anon, nonlinear_anon },
 	{ 0 },
 };

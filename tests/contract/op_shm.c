@@ -161,7 +161,9 @@ static const char *attached_quiet(struct region *r)
 }
 
 #define SHM(name_, op_, flags_, prepare_, act_) \
-	{ name_, MMUN_OP_##op_, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ }
+	{ \
+		name_, MMUN_OP_##op_, MMU_NOTIFY_UNMAP, flags_, prepare_, act_ \
+	}
 
 const struct operation operations_shm[] = {
 	SHM("shmat SHM_REMAP over", SHMAT, 0, anon_and_segment, attach_over),
@@ -173,8 +175,8 @@ const struct operation operations_shm[] = {
 	SHM("shmdt", SHMDT, 0, attached, detach),
 	SHM("shmdt with a hole in the attachment", SHMDT, OP_LOOSE, attached_with_hole, detach),
 	SHM("shmdt of the segment below", SHMDT, OP_QUIET, attached_and_lower, detach_lower),
-	SHM("shmdt of memory that is not attached: EINVAL", SHMDT, OP_QUIET | OP_FAILS,
-	    region_anon, detach_unattached),
+	SHM("shmdt of memory that is not attached: EINVAL", SHMDT, OP_QUIET | OP_FAILS, region_anon,
+	    detach_unattached),
 	SHM("shmdt inside an attachment: EINVAL", SHMDT, OP_QUIET | OP_FAILS, attached_quiet,
 	    detach_inside),
 	{ 0 },

@@ -72,7 +72,7 @@ static void in_signal_handler(void (*fn)(struct attempt *), struct attempt *a)
 }
 
 __attribute__((noinline)) static void in_vfork_child(void (*fn)(struct attempt *),
-						      struct attempt *a)
+						     struct attempt *a)
 {
 	pid_t child = vfork();
 
@@ -236,7 +236,9 @@ static void run_child(const struct route *route, const struct operation *op, boo
 		verdict_fail(out, "the process ended with status %x", status);
 }
 
-static struct { bool before, told, missed, tried; } seen[MMUN_NR_OPS];
+static struct {
+	bool before, told, missed, tried;
+} seen[MMUN_NR_OPS];
 
 static void account(const struct operation *op, const struct outcome *out)
 {
@@ -260,8 +262,7 @@ static void print_lines(const char *text)
 	}
 }
 
-static void run_case(const struct route *route, const struct operation *op,
-		     struct outcome *out)
+static void run_case(const struct route *route, const struct operation *op, struct outcome *out)
 {
 	char name[200];
 
@@ -319,8 +320,8 @@ static void compare_declared(void)
 			skip(mmun_op_name(op), "could not be done here");
 			continue;
 		}
-		right = declared == MMUN_COVERS_NEVER ? !seen[op].told :
-			!seen[op].missed && seen[op].told;
+		right = declared == MMUN_COVERS_NEVER ? !seen[op].told
+						      : !seen[op].missed && seen[op].told;
 		ok(right, "declared and observed agree for %s", mmun_op_name(op));
 		if (!right)
 			diag("declared %d, told %d, missed %d", declared, seen[op].told,

@@ -13,12 +13,12 @@
 
 #include "pagemap.h"
 
-#define PM_PRESENT (1ULL << 63)
-#define PM_SWAP (1ULL << 62)
+#define PM_PRESENT   (1ULL << 63)
+#define PM_SWAP      (1ULL << 62)
 #define PM_EXCLUSIVE (1ULL << 56)
-#define PM_FRAME ((1ULL << 55) - 1)
-#define STATE_READ (1ULL << 60)
-#define STATE_WRITE (1ULL << 59)
+#define PM_FRAME     ((1ULL << 55) - 1)
+#define STATE_READ   (1ULL << 60)
+#define STATE_WRITE  (1ULL << 59)
 
 static int pagemap = -1;
 
@@ -62,8 +62,7 @@ uint64_t page_state(unsigned long address, unsigned int flags)
 
 	if (flags & PAGE_SHARING)
 		keep |= PM_EXCLUSIVE;
-	if (pread(pagemap, &word, sizeof(word), (off_t)(address / PAGE_BYTES * 8)) !=
-	    sizeof(word))
+	if (pread(pagemap, &word, sizeof(word), (off_t)(address / PAGE_BYTES * 8)) != sizeof(word))
 		word = 0;
 	word &= keep;
 	if (flags & PAGE_RIGHTS)

@@ -13,7 +13,7 @@
 #define PAGE_BYTES 4096UL
 
 /* What else than the frame belongs to the state of a page. */
-#define PAGE_RIGHTS (1u << 0)
+#define PAGE_RIGHTS  (1u << 0)
 #define PAGE_SHARING (1u << 1)
 
 /* Opens pagemap; once per process before anything else.  0 or -errno. */

@@ -32,8 +32,8 @@ static const char *start(void)
 	/* Any call of the library initialises the monitors. */
 	if (!fi_getinfo(FI_VERSION(1, 17), NULL, NULL, 0, NULL, &info))
 		fi_freeinfo(info);
-	return memhooks_monitor->start(memhooks_monitor) ? "libfabric refuses to start its hooks" :
-							   NULL;
+	return memhooks_monitor->start(memhooks_monitor) ? "libfabric refuses to start its hooks"
+							 : NULL;
 }
 
 static void stop(void)

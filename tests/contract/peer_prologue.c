@@ -12,9 +12,11 @@
 #include "peer.h"
 
 #define PROLOGUE 13
-#define PAGE 4096UL
+#define PAGE     4096UL
 
-static struct { unsigned long from, to; } seen[256];
+static struct {
+	unsigned long from, to;
+} seen[256];
 static unsigned int nr_seen;
 
 static void note(const void *at, unsigned long size)

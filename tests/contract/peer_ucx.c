@@ -22,7 +22,9 @@ struct vm_event {
 typedef signed char (*set_handler_fn)(int events, int priority,
 				      void (*cb)(int, struct vm_event *, void *), void *arg);
 
-static struct { unsigned long from, to; } seen[256];
+static struct {
+	unsigned long from, to;
+} seen[256];
 static unsigned int nr_seen;
 
 static void on_unmapped(int type, struct vm_event *event, void *arg)

@@ -28,8 +28,8 @@ static struct watch watch;
 
 static void *map_pages(void)
 {
-	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *at = mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			-1, 0);
 
 	region_fill(at, 4 * PAGE_BYTES, 1);
 	return at;
@@ -58,8 +58,8 @@ static void check_hearing(const char *when, bool we, bool they)
 	check(heard_advice == we, "%s: we %s the madvise", when, we ? "hear" : "do not hear");
 	check(told(at) == we, "%s: we %s the munmap", when, we ? "hear" : "do not hear");
 	if (peer->saw)
-		check((peer->saw(area.start, area.start + 1) > before) == they,
-		      "%s: %s %s", when, peer->name, they ? "hears" : "does not hear");
+		check((peer->saw(area.start, area.start + 1) > before) == they, "%s: %s %s", when,
+		      peer->name, they ? "hears" : "does not hear");
 }
 
 static bool start_peer(void)
@@ -253,7 +253,10 @@ static void play_as_nobody(void)
 
 static void play_all(const struct peer *p)
 {
-	static const struct { const char *name; void (*fn)(void); } scenes[] = {
+	static const struct {
+		const char *name;
+		void (*fn)(void);
+	} scenes[] = {
 		{ "our own way", our_own_way },
 		{ "the break", the_break },
 		{ "we first", we_first },

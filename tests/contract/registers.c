@@ -43,10 +43,10 @@ struct call {
 /* Loads a pattern into everything, calls, stores what is there afterwards. */
 void call_with_patterns(struct call *call, const struct registers *in, struct registers *out);
 
-
 __attribute__((naked, noinline, used)) void
 call_with_patterns(struct call *call, const struct registers *in, struct registers *out)
 {
+	/* clang-format off */
 	__asm__ volatile(
 		"push %%rbx\n push %%rbp\n push %%r12\n push %%r13\n push %%r14\n push %%r15\n"
 		"push %%rdi\n push %%rdx\n sub $8, %%rsp\n stmxcsr (%%rsp)\n fnstcw 4(%%rsp)\n"
@@ -105,14 +105,14 @@ call_with_patterns(struct call *call, const struct registers *in, struct registe
 		  [redzone] "i"(__builtin_offsetof(struct registers, redzone)),
 		  [flags] "i"(__builtin_offsetof(struct registers, flags)),
 		  [st0] "i"(__builtin_offsetof(struct registers, st0)));
+	/* clang-format on */
 }
 
 static struct watch watch;
 
 /* Leaves nothing in the registers that was there before. */
-__attribute__((target("avx"))) static void scramble(struct watch *w,
-						    const struct mmu_notifier_range *range,
-						    bool end)
+__attribute__((target("avx"))) static void
+scramble(struct watch *w, const struct mmu_notifier_range *range, bool end)
 {
 	volatile long double sum = 1;
 
@@ -145,8 +145,8 @@ struct subject {
 
 static void *pages(void)
 {
-	return mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		    -1, 0);
+	return mmap(NULL, 4 * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		    0);
 }
 
 static void *for_munmap(struct call *call)
@@ -214,8 +214,8 @@ static void expect_arguments(struct registers *in, const struct call *call)
 	in->rdx = call->rdx;
 }
 
-static void call_once(const struct subject *subject, struct registers *in,
-		      struct registers *out, bool notified)
+static void call_once(const struct subject *subject, struct registers *in, struct registers *out,
+		      bool notified)
 {
 	struct call call = { .fn = subject->fn };
 	void *at = subject->prepare(&call);
@@ -233,7 +233,8 @@ static void call_once(const struct subject *subject, struct registers *in,
 	check(call.rax < (uint64_t)-4095, "%s: works", subject->name);
 	if (notified)
 		check(watch_find(&watch, area.start, area.start + 1) >= 0 &&
-		      watch.records[0].op == subject->op, "%s: was redirected", subject->name);
+			      watch.records[0].op == subject->op,
+		      "%s: was redirected", subject->name);
 }
 
 /* Did everything of one kind that survived the plain call survive this one? */
@@ -250,8 +251,7 @@ static bool survived(const struct registers *in, const struct registers *plain,
 }
 
 #define SURVIVED(field, unit) \
-	survived(&in, plain, &out, offsetof(struct registers, field), \
-		 sizeof(in.field), unit)
+	survived(&in, plain, &out, offsetof(struct registers, field), sizeof(in.field), unit)
 
 static void redirected(const struct subject *subject, const struct registers *plain)
 {
@@ -260,8 +260,7 @@ static void redirected(const struct subject *subject, const struct registers *pl
 	call_once(subject, &in, &out, true);
 	check(survived(&in, plain, &out, 0, offsetof(struct registers, mxcsr), 8),
 	      "%s: general registers", subject->name);
-	check(SURVIVED(mxcsr, 4) && SURVIVED(fcw, 2), "%s: floating-point control",
-	      subject->name);
+	check(SURVIVED(mxcsr, 4) && SURVIVED(fcw, 2), "%s: floating-point control", subject->name);
 	check(SURVIVED(redzone, 1), "%s: the red zone", subject->name);
 	check(!(out.flags & 0x400), "%s: direction flag", subject->name);
 	if (subject->bare)

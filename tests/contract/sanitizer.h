@@ -28,8 +28,7 @@
 #define SANITIZED (ADDRESS_SANITIZED || THREAD_SANITIZED)
 
 /* Why a thread must not end while the hooks are armed under ThreadSanitizer. */
-#define THREAD_END_REASON \
-	"ThreadSanitizer forgets a thread before libc gives its stack back"
+#define THREAD_END_REASON "ThreadSanitizer forgets a thread before libc gives its stack back"
 
 /* Why strict mode cannot be on under ThreadSanitizer, where the core is instrumented. */
 #define STRICT_REASON \

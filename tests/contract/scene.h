@@ -20,15 +20,19 @@
 
 struct scene_report {
 	unsigned int nr;
-	struct { bool pass; int line; char name[160]; } checks[SCENE_CHECKS];
+	struct {
+		bool pass;
+		int line;
+		char name[160];
+	} checks[SCENE_CHECKS];
 	/* Free for the scene, shared with the parent and all its children. */
 	volatile long words[8];
 };
 
 static struct scene_report *scene_report;
 
-__attribute__((format(printf, 3, 4), unused)) static bool
-scene_check(bool pass, int line, const char *format, ...)
+__attribute__((format(printf, 3, 4), unused)) static bool scene_check(bool pass, int line,
+								      const char *format, ...)
 {
 	unsigned int i = __atomic_fetch_add(&scene_report->nr, 1, __ATOMIC_SEQ_CST);
 	va_list args;
@@ -38,8 +42,7 @@ scene_check(bool pass, int line, const char *format, ...)
 	scene_report->checks[i].pass = pass;
 	scene_report->checks[i].line = line;
 	va_start(args, format);
-	vsnprintf(scene_report->checks[i].name, sizeof(scene_report->checks[i].name), format,
-		  args);
+	vsnprintf(scene_report->checks[i].name, sizeof(scene_report->checks[i].name), format, args);
 	va_end(args);
 	return pass;
 }
@@ -59,8 +62,7 @@ static inline void scene_reset(void)
 static inline void scene_replay(const char *name)
 {
 	for (unsigned int i = 0; i < scene_report->nr && i < SCENE_CHECKS; i++)
-		if (!ok(scene_report->checks[i].pass, "%s: %s", name,
-			scene_report->checks[i].name))
+		if (!ok(scene_report->checks[i].pass, "%s: %s", name, scene_report->checks[i].name))
 			diag("checked in line %d of the scene", scene_report->checks[i].line);
 	if (scene_report->nr > SCENE_CHECKS)
 		ok(false, "%s: has more than %d checks", name, SCENE_CHECKS);

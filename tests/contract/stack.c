@@ -26,7 +26,7 @@
 #include "scene.h"
 
 #define STACK_BYTES 65536
-#define PAINT 0xa5
+#define PAINT       0xa5
 
 static char painted[STACK_BYTES] __attribute__((aligned(64)));
 static ucontext_t main_context, context;
@@ -62,27 +62,66 @@ static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notif
 static const struct mmu_interval_notifier_ops interval_ops = { .invalidate = invalidate };
 static struct mmu_interval_notifier interval;
 
-static void call_munmap(void) { munmap(page, PAGE_BYTES); }
-static void call_dontneed(void) { madvise(page, PAGE_BYTES, MADV_DONTNEED); }
-static void call_mprotect(void) { mprotect(page, PAGE_BYTES, PROT_READ); }
-static void call_bad_mprotect(void) { mprotect(page, PAGE_BYTES, PROT_READ | 0x1000000); }
+static void call_munmap(void)
+{
+	munmap(page, PAGE_BYTES);
+}
+static void call_dontneed(void)
+{
+	madvise(page, PAGE_BYTES, MADV_DONTNEED);
+}
+static void call_mprotect(void)
+{
+	mprotect(page, PAGE_BYTES, PROT_READ);
+}
+static void call_bad_mprotect(void)
+{
+	mprotect(page, PAGE_BYTES, PROT_READ | 0x1000000);
+}
 static void call_mmap(void)
 {
 	mmap(room, PAGE_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
-static void call_mremap(void) { mremap(room, 2 * PAGE_BYTES, PAGE_BYTES, 0); }
-static void call_bad_mremap(void) { mremap(room, PAGE_BYTES, 1UL << 50, MREMAP_MAYMOVE); }
-static void call_brk(void) { syscall(SYS_brk, syscall(SYS_brk, 0) - PAGE_BYTES); }
-static void call_remove(void) { madvise(shared, PAGE_BYTES, MADV_REMOVE); }
-static void call_ftruncate(void) { answer = ftruncate(fd, 0); }
-static void call_truncate(void) { answer = truncate(path, 0); }
+static void call_mremap(void)
+{
+	mremap(room, 2 * PAGE_BYTES, PAGE_BYTES, 0);
+}
+static void call_bad_mremap(void)
+{
+	mremap(room, PAGE_BYTES, 1UL << 50, MREMAP_MAYMOVE);
+}
+static void call_brk(void)
+{
+	syscall(SYS_brk, syscall(SYS_brk, 0) - PAGE_BYTES);
+}
+static void call_remove(void)
+{
+	madvise(shared, PAGE_BYTES, MADV_REMOVE);
+}
+static void call_ftruncate(void)
+{
+	answer = ftruncate(fd, 0);
+}
+static void call_truncate(void)
+{
+	answer = truncate(path, 0);
+}
 static void call_fallocate(void)
 {
 	fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE_BYTES);
 }
-static void call_open(void) { close(open(path, O_RDWR | O_TRUNC)); }
-static void call_shmat(void) { shmat(id, room, SHM_REMAP); }
-static void call_shmdt(void) { shmdt(room); }
+static void call_open(void)
+{
+	close(open(path, O_RDWR | O_TRUNC));
+}
+static void call_shmat(void)
+{
+	shmat(id, room, SHM_REMAP);
+}
+static void call_shmdt(void)
+{
+	shmdt(room);
+}
 static void call_fork(void)
 {
 	pid_t child = _Fork();
@@ -149,7 +188,7 @@ static void set_up_break(void)
 }
 
 #define LITTLE 1024
-#define MORE 2048
+#define MORE   2048
 /* What the search for intervals takes above that. */
 #define SEARCH 768
 
@@ -168,22 +207,20 @@ static const struct subject {
 	{ .name = "mmap(MAP_FIXED)", .call = call_mmap, .most = MORE },
 	{ .name = "mremap", .call = call_mremap, .most = MORE },
 	{ .name = "mremap that fails", .call = call_bad_mremap, .most = MORE },
-	{ .name = "brk", .call = call_brk, .most = MORE,
-	  .prepare = set_up_break },
+	{ .name = "brk", .call = call_brk, .most = MORE, .prepare = set_up_break },
 	{ .name = "MADV_REMOVE", .call = call_remove, .most = MORE },
 	{ .name = "ftruncate", .call = call_ftruncate, .most = MORE },
 	{ .name = "truncate", .call = call_truncate, .most = MORE },
 	{ .name = "fallocate", .call = call_fallocate, .most = MORE },
 	{ .name = "open(O_TRUNC)", .call = call_open, .most = MORE },
-	{ .name = "shmat(SHM_REMAP)", .call = call_shmat, .most = MORE,
-	  .prepare = set_up_segment },
-	{ .name = "shmdt", .call = call_shmdt, .most = MORE,
-	  .prepare = set_up_attached },
-	{ .name = "process_madvise", .call = call_process_madvise, .most = MORE,
+	{ .name = "shmat(SHM_REMAP)", .call = call_shmat, .most = MORE, .prepare = set_up_segment },
+	{ .name = "shmdt", .call = call_shmdt, .most = MORE, .prepare = set_up_attached },
+	{ .name = "process_madvise",
+	  .call = call_process_madvise,
+	  .most = MORE,
 	  .prepare = set_up_pidfd },
 	{ .name = "fork", .call = call_fork, .most = MORE },
-	{ .name = "execve that fails", .call = call_exec, .most = MORE,
-	  .silent = true },
+	{ .name = "execve that fails", .call = call_exec, .most = MORE, .silent = true },
 };
 #define NR_SUBJECTS (sizeof(subjects) / sizeof(subjects[0]))
 
@@ -252,8 +289,9 @@ static void one_notifier(void)
 static void one_interval(void)
 {
 	measure_plain();
-	check(mmu_interval_notifier_insert(&interval, mmun_self(), 0, 1UL << 47,
-					   &interval_ops) == 0, "inserts");
+	check(mmu_interval_notifier_insert(&interval, mmun_self(), 0, 1UL << 47, &interval_ops) ==
+		      0,
+	      "inserts");
 	measure("an interval notifier", true, SEARCH);
 	clean_up();
 }

@@ -41,8 +41,8 @@ static uint64_t text_hash(void)
 		unsigned long from, to;
 		char perms[8];
 
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) != 3 || strncmp(perms, "r-x", 3) ||
-		    strstr(line, "[v"))
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, perms) != 3 ||
+		    strncmp(perms, "r-x", 3) || strstr(line, "[v"))
 			continue;
 		for (const unsigned char *p = (void *)from; p < (unsigned char *)to; p++)
 			hash = (hash ^ *p) * 1099511628211ULL;

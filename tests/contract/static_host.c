@@ -11,7 +11,7 @@
 #include "scene.h"
 
 #define ROUNDS 10
-#define PAGE 4096UL
+#define PAGE   4096UL
 
 static int leave;
 

@@ -261,11 +261,14 @@ static void raw_thread(void)
 					(long)(MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L);
 
 	calls_inline(SYS_munmap, at, PAGE, 0L, 0L, 0L, 0L);
-	__atomic_store_n(&raw_done, __atomic_load_n(&last_start, __ATOMIC_SEQ_CST) ==
-			 (unsigned long)at ? 1 : 2, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&raw_done,
+			 __atomic_load_n(&last_start, __ATOMIC_SEQ_CST) == (unsigned long)at ? 1
+											     : 2,
+			 __ATOMIC_SEQ_CST);
 }
 
-#define THREAD_FLAGS (CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+#define THREAD_FLAGS \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 static void wait_for_raw(const char *name)
 {
@@ -306,11 +309,13 @@ static void all_blocked(void)
 	      "SIGSYS was not blocked");
 	check(unmap_told(), "an unmap with every signal blocked is told");
 	check(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0 && sigismember(&now, SIGSYS) &&
-	      sigismember(&now, SIGTERM), "the program sees the mask that it has set");
+		      sigismember(&now, SIGTERM),
+	      "the program sees the mask that it has set");
 	check(pthread_sigmask(SIG_SETMASK, &old, &now) == 0 && sigismember(&now, SIGSYS),
 	      "also when it changes it back");
 	check(pthread_sigmask(SIG_BLOCK, NULL, &now) == 0 && !sigismember(&now, SIGSYS) &&
-	      !sigismember(&now, SIGTERM), "and the one that it has put back");
+		      !sigismember(&now, SIGTERM),
+	      "and the one that it has put back");
 }
 
 /* A thread inherits the mask, and the C library sets it there in its own way. */
@@ -339,14 +344,16 @@ static void all_blocked_inline(void)
 	      "blocks by an instruction of its own");
 	check(unmap_told(), "an unmap is told all the same");
 	check(syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, 8) == 0 &&
-	      now == (all & ~(1ul << (SIGKILL - 1)) & ~(1ul << (SIGSTOP - 1))),
+		      now == (all & ~(1ul << (SIGKILL - 1)) & ~(1ul << (SIGSTOP - 1))),
 	      "the mask is the one that was set");
 	check(calls_inline(SYS_rt_sigprocmask, (long)SIG_SETMASK, &old, NULL, 8L, 0L, 0L) == 0,
 	      "and can be put back");
 	check(calls_inline(SYS_rt_sigprocmask, (long)SIG_SETMASK, 8L, NULL, 8L, 0L, 0L) == -1 &&
-	      errno == EFAULT, "a bad address is EFAULT");
+		      errno == EFAULT,
+	      "a bad address is EFAULT");
 	check(calls_inline(SYS_rt_sigprocmask, 77L, &all, NULL, 8L, 0L, 0L) == -1 &&
-	      errno == EINVAL, "a bad operation EINVAL");
+		      errno == EINVAL,
+	      "a bad operation EINVAL");
 }
 
 static volatile int handler_told, handled;
@@ -427,25 +434,46 @@ static void wait_once(int way, const sigset_t *mask)
 	struct timespec time = { 5, 0 };
 	struct epoll_event event;
 	int epoll = epoll_create1(0);
-	struct { const void *mask; size_t size; } sized = { mask, 8 };
+	struct {
+		const void *mask;
+		size_t size;
+	} sized = { mask, 8 };
 
 	switch (way) {
-	case 0: sigsuspend(mask); break;
-	case 1: ppoll(NULL, 0, &time, mask); break;
-	case 2: pselect(0, NULL, NULL, NULL, &time, mask); break;
-	case 3: epoll_pwait(epoll, &event, 1, 5000, mask); break;
-	case 4: calls_inline(SYS_rt_sigsuspend, mask, 8L, 0L, 0L, 0L, 0L); break;
-	case 5: calls_inline(SYS_ppoll, NULL, 0L, &time, mask, 8L, 0L); break;
-	case 6: calls_inline(SYS_pselect6, 0L, NULL, NULL, NULL, &time, &sized); break;
-	case 7: calls_inline(SYS_epoll_pwait, (long)epoll, &event, 1L, 5000L, mask, 8L); break;
+	case 0:
+		sigsuspend(mask);
+		break;
+	case 1:
+		ppoll(NULL, 0, &time, mask);
+		break;
+	case 2:
+		pselect(0, NULL, NULL, NULL, &time, mask);
+		break;
+	case 3:
+		epoll_pwait(epoll, &event, 1, 5000, mask);
+		break;
+	case 4:
+		calls_inline(SYS_rt_sigsuspend, mask, 8L, 0L, 0L, 0L, 0L);
+		break;
+	case 5:
+		calls_inline(SYS_ppoll, NULL, 0L, &time, mask, 8L, 0L);
+		break;
+	case 6:
+		calls_inline(SYS_pselect6, 0L, NULL, NULL, NULL, &time, &sized);
+		break;
+	case 7:
+		calls_inline(SYS_epoll_pwait, (long)epoll, &event, 1L, 5000L, mask, 8L);
+		break;
 	}
 	close(epoll);
 }
 
 static void waits_with_a_mask(void)
 {
-	static const char *const names[] = { "sigsuspend", "ppoll", "pselect", "epoll_pwait",
-		"inline sigsuspend", "inline ppoll", "inline pselect", "inline epoll_pwait" };
+	static const char *const names[] = { "sigsuspend",        "ppoll",
+					     "pselect",           "epoll_pwait",
+					     "inline sigsuspend", "inline ppoll",
+					     "inline pselect",    "inline epoll_pwait" };
 	struct sigaction action = { .sa_handler = unmapping_handler };
 	sigset_t all, block;
 
@@ -469,22 +497,35 @@ static void waits_with_a_mask(void)
 /* The kernel's two queues wait with a mask, too; the C library has no functions for them. */
 #define SYS_io_uring_setup_nr 425
 #define SYS_io_uring_enter_nr 426
-#define ENTER_GETEVENTS 1L
-#define ENTER_EXT_ARG 8L
+#define ENTER_GETEVENTS       1L
+#define ENTER_EXT_ARG         8L
 
 static void wait_for_events(int way, long queue, sigset_t *mask)
 {
-	struct { sigset_t *mask; size_t size; } sized = { mask, 8 };
-	struct { sigset_t *mask; unsigned int size, unused; void *time; } arg = { mask, 8, 0, NULL };
+	struct {
+		sigset_t *mask;
+		size_t size;
+	} sized = { mask, 8 };
+	struct {
+		sigset_t *mask;
+		unsigned int size, unused;
+		void *time;
+	} arg = { mask, 8, 0, NULL };
 	long event[4];
 
 	switch (way) {
-	case 0: calls_inline(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized); break;
-	case 1: syscall(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized); break;
+	case 0:
+		calls_inline(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized);
+		break;
+	case 1:
+		syscall(SYS_io_pgetevents, queue, 1L, 1L, event, NULL, &sized);
+		break;
 	case 2:
 		calls_inline(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS, mask, 8L);
 		break;
-	case 3: syscall(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS, mask, 8L); break;
+	case 3:
+		syscall(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS, mask, 8L);
+		break;
 	case 4:
 		calls_inline(SYS_io_uring_enter_nr, queue, 0L, 1L, ENTER_GETEVENTS | ENTER_EXT_ARG,
 			     &arg, sizeof(arg));
@@ -495,7 +536,8 @@ static void wait_for_events(int way, long queue, sigset_t *mask)
 static void waits_in_queues(void)
 {
 	static const char *const names[] = { "inline io_pgetevents", "io_pgetevents",
-		"inline io_uring_enter", "io_uring_enter", "inline io_uring_enter, extended" };
+					     "inline io_uring_enter", "io_uring_enter",
+					     "inline io_uring_enter, extended" };
 	struct sigaction action = { .sa_handler = unmapping_handler };
 	long context = 0, parameters[15] = { 0 }, ring;
 	sigset_t all, block;
@@ -627,7 +669,8 @@ static void seccomp_trap(void)
 	start_strict();
 	sigaction(SIGSYS, &action, NULL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0, "a filter that traps");
+	check(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0,
+	      "a filter that traps");
 	check(getpgid(0) == 4242 && sys_calls == 1 && sys_code == 1,
 	      "the program's handler answers for the C library's call");
 	check(calls_inline(SYS_getpgid, 0L, 0L, 0L, 0L, 0L, 0L) == 4242 && sys_calls == 2,
@@ -686,8 +729,12 @@ __asm__(".text\n.globl own_restorer\nown_restorer:\n mov $15, %eax\n syscall\n")
 
 static void own_sigreturn(void)
 {
-	struct { void (*handler)(int); unsigned long flags; void (*restorer)(void); unsigned long mask; }
-		action = { unmapping_handler, 0x04000000, own_restorer, ~0ul };
+	struct {
+		void (*handler)(int);
+		unsigned long flags;
+		void (*restorer)(void);
+		unsigned long mask;
+	} action = { unmapping_handler, 0x04000000, own_restorer, ~0ul };
 	unsigned long mask = 0;
 
 	start_strict();
@@ -704,10 +751,10 @@ static void own_sigreturn(void)
 /* More places than there is room for. */
 static void many_addresses(void)
 {
-	unsigned char *code = mmap(NULL, 1024 * 16, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	unsigned char *pages = mmap(NULL, 1024 * PAGE, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *code =
+		mmap(NULL, 1024 * 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *pages =
+		mmap(NULL, 1024 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	unsigned long told = 0, right = 0, pid = getpid();
 
 	start_strict();
@@ -752,7 +799,8 @@ static void children(void)
 
 	start_strict();
 	check(posix_spawn(&child, "/bin/true", NULL, NULL, argv, NULL) == 0 &&
-	      waitpid(child, &status, 0) == child && status == 0, "posix_spawn");
+		      waitpid(child, &status, 0) == child && status == 0,
+	      "posix_spawn");
 	child = vfork();
 	if (!child)
 		exec_true();
@@ -787,7 +835,8 @@ static void children(void)
 	child = fork();
 	if (!child)
 		_exit(execl("/bin/sh", "sh", "-c", "kill -SYS $$", NULL));
-	check(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS,
+	check(waitpid(child, &status, 0) == child && WIFSIGNALED(status) &&
+		      WTERMSIG(status) == SIGSYS,
 	      "an executed program has the default action");
 	check(unmap_told(), "the parent goes on");
 }
@@ -804,7 +853,7 @@ static long call_compat(long nr, long first, long second)
 	return result;
 }
 
-#define COMPAT_FORK 2
+#define COMPAT_FORK   2
 #define COMPAT_GETPID 20
 #define COMPAT_MUNMAP 91
 
@@ -844,18 +893,23 @@ static void stop_and_start(void)
 {
 	struct sigaction action = { .sa_sigaction = sys_handler, .sa_flags = SA_SIGINFO };
 	unsigned long before;
-	struct { void *handler; unsigned long rest[3]; } now;
+	struct {
+		void *handler;
+		unsigned long rest[3];
+	} now;
 
 	sigaction(SIGSYS, &action, NULL);
 	for (int i = 0; i < 3; i++) {
 		check(mmun_self_start_strict() == 0, "start %d", i);
-		check(mmu_notifier_register(&notifier, mmun_self()) == 0 && unmap_told(), "is told");
+		check(mmu_notifier_register(&notifier, mmun_self()) == 0 && unmap_told(),
+		      "is told");
 		mmu_notifier_unregister(&notifier, mmun_self());
 		check(mmun_self_stop() == 0, "stop %d", i);
 		before = traps();
 		check(!unmap_told() && traps() == before, "nothing traps");
 		check(calls_inline(SYS_rt_sigaction, (long)SIGSYS, NULL, &now, 8L, 0L, 0L) == 0 &&
-		      now.handler == (void *)sys_handler, "the program's handler is back");
+			      now.handler == (void *)sys_handler,
+		      "the program's handler is back");
 	}
 	check(mmun_self_start() == 0 && mmu_notifier_register(&notifier, mmun_self()) == 0,
 	      "starts without strict mode");
@@ -867,11 +921,13 @@ static void stop_and_start(void)
 static void by_environment(void)
 {
 	setenv("MMUNOTIFY_STRICT", "1", 1);
-	check(mmu_notifier_register(&notifier, mmun_self()) == 0 && unmap_told(), "MMUNOTIFY_STRICT=1");
+	check(mmu_notifier_register(&notifier, mmun_self()) == 0 && unmap_told(),
+	      "MMUNOTIFY_STRICT=1");
 	mmu_notifier_unregister(&notifier, mmun_self());
 	mmun_self_stop();
 	setenv("MMUNOTIFY_STRICT", "0", 1);
-	check(mmu_notifier_register(&notifier, mmun_self()) == 0 && !unmap_told(), "MMUNOTIFY_STRICT=0");
+	check(mmu_notifier_register(&notifier, mmun_self()) == 0 && !unmap_told(),
+	      "MMUNOTIFY_STRICT=0");
 }
 
 int main(void)

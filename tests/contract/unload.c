@@ -16,7 +16,7 @@
 #include "sanitizer.h"
 #include "scene.h"
 
-#define PAGE 4096UL
+#define PAGE    4096UL
 #define SECONDS 4
 
 static int is_libc(struct dl_phdr_info *info, size_t size, void *path)
@@ -103,8 +103,8 @@ static void beside_dlclose(void)
 	}
 	__atomic_store_n(&leave, 1, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
-	check(starts > 1 && loads > 1, "libraries come and go (%lu) while it starts and stops (%lu)",
-	      loads, starts);
+	check(starts > 1 && loads > 1,
+	      "libraries come and go (%lu) while it starts and stops (%lu)", loads, starts);
 	check(failed == 0, "start and stop always succeed (%lu failed)", failed);
 }
 

@@ -104,8 +104,7 @@ static bool expected_covered(const struct region *r, const struct watch *w,
 	return true;
 }
 
-static void judge_class(struct outcome *out, const struct region *r,
-			const struct watch_record *s)
+static void judge_class(struct outcome *out, const struct region *r, const struct watch_record *s)
 {
 	const struct operation *op = r->op;
 
@@ -113,8 +112,7 @@ static void judge_class(struct outcome *out, const struct region *r,
 		verdict_fail(out, "operation is %s, expected %s", mmun_op_name(s->op),
 			     mmun_op_name(op->op));
 	if (s->event != op->event && op->op != MMUN_OP_NONE)
-		verdict_fail(out, "event class is %d, expected %d", (int)s->event,
-			     (int)op->event);
+		verdict_fail(out, "event class is %d, expected %d", (int)s->event, (int)op->event);
 	if (!(s->flags & MMUN_RANGE_PINNED_SAFE) != !(op->flags & OP_PINNED_SAFE) &&
 	    op->op != MMUN_OP_NONE)
 		verdict_fail(out, "the pinned-safe flag is wrong");
@@ -173,8 +171,8 @@ static void judge_excess(struct outcome *out, const struct region *r, const stru
 static void describe(struct outcome *out, const struct region *r, const struct watch *w)
 {
 	verdict_fail(out, "area [%lx,+%u pages of %lx), changed pages %llx, result %ld errno %d",
-		     r->area.start, r->area.pages, r->area.stride,
-		     (unsigned long long)out->moved, out->ret, out->error);
+		     r->area.start, r->area.pages, r->area.stride, (unsigned long long)out->moved,
+		     out->ret, out->error);
 	for (unsigned int i = 0; i < w->nr_records && i < 12; i++) {
 		const struct watch_record *s = &w->records[i];
 
@@ -205,8 +203,7 @@ void verdict_judge(struct outcome *out, const struct region *r, const struct wat
 		describe(out, r, w);
 }
 
-void verdict_compare(struct outcome *out, const struct outcome *plain,
-		     const struct operation *op)
+void verdict_compare(struct outcome *out, const struct outcome *plain, const struct operation *op)
 {
 	/* How many pages reclaim and collapse get is the kernel's mood. */
 	bool moody = op->flags & OP_PINNED_SAFE;

@@ -20,11 +20,10 @@ struct outcome {
 /* Judges @w's records of r->op; writes what is wrong to @out. */
 void verdict_judge(struct outcome *out, const struct region *r, const struct watch *w);
 /* The same call without a notifier must have had the same result. */
-void verdict_compare(struct outcome *out, const struct outcome *plain,
-		     const struct operation *op);
+void verdict_compare(struct outcome *out, const struct outcome *plain, const struct operation *op);
 uint64_t verdict_contents(const struct watch_area *area);
 
-__attribute__((format(printf, 2, 3)))
-void verdict_fail(struct outcome *out, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void verdict_fail(struct outcome *out, const char *format,
+							...);
 
 #endif

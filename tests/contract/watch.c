@@ -25,8 +25,7 @@ uint64_t watch_moved(const struct watch *w)
 	uint64_t moved = 0;
 
 	for (unsigned int i = 0; i < w->area.pages; i++)
-		if (page_state(watch_page_at(&w->area, i), w->area.flags) !=
-		    w->baseline[i])
+		if (page_state(watch_page_at(&w->area, i), w->area.flags) != w->baseline[i])
 			moved |= 1ULL << i;
 	return moved;
 }
@@ -53,12 +52,17 @@ static void write_down(struct watch *w, const struct mmu_notifier_range *range, 
 		return;
 	r = &w->records[slot];
 	*r = (struct watch_record){
-		.end = end, .peer = -1, .from = range->start, .to = range->end,
-		.event = range->event, .flags = range->flags,
+		.end = end,
+		.peer = -1,
+		.from = range->start,
+		.to = range->end,
+		.event = range->event,
+		.flags = range->flags,
 		.op = range->origin ? range->origin->op : MMUN_OP_NONE,
 		.nr = range->origin ? range->origin->nr : -1,
 		.result = range->origin ? range->origin->result : 0,
-		.tid = (pid_t)syscall(SYS_gettid), .moved = watch_moved(w),
+		.tid = (pid_t)syscall(SYS_gettid),
+		.moved = watch_moved(w),
 	};
 	if (end) {
 		r->peer = open_start(w, r, slot);
@@ -141,8 +145,7 @@ bool watch_acts(const struct watch *w, unsigned int i)
 {
 	const struct watch_record *r = &w->records[i];
 
-	return !r->end && r->peer >= 0 &&
-	       !(w->records[r->peer].flags & MMUN_RANGE_UNCHANGED);
+	return !r->end && r->peer >= 0 && !(w->records[r->peer].flags & MMUN_RANGE_UNCHANGED);
 }
 
 unsigned int watch_sections(const struct watch *w, unsigned long from, unsigned long to)

@@ -18,7 +18,7 @@
 
 #include "pagemap.h"
 
-#define WATCH_PAGES 64
+#define WATCH_PAGES   64
 #define WATCH_RECORDS 512
 
 /* Up to WATCH_PAGES sampled pages, @stride bytes apart. */

@@ -124,7 +124,8 @@ static void open_stage(struct region *r)
 	stage.newer.mn.ops = &newer_ops;
 	pagemap_open();
 	check(mmu_notifier_register(&stage.older.mn, mmun_self()) == 0 &&
-	      mmu_notifier_register(&stage.newer.mn, mmun_self()) == 0, "registers");
+		      mmu_notifier_register(&stage.newer.mn, mmun_self()) == 0,
+	      "registers");
 	check(subject->prepare(r) == NULL, "prepares");
 	stage.page = watch_page_at(&r->area, 9);
 }
@@ -153,7 +154,7 @@ static void play_injected(struct region *r)
 	check(stage.accepted_by_thread == 0, "a lookup between the edges is rejected");
 	check(!hit(&stage.older), "nothing that was cached survives the operation");
 	check(lookup(&stage.older) && hit(&stage.older) &&
-	      stage.older.frame == page_state(stage.page, 0),
+		      stage.older.frame == page_state(stage.page, 0),
 	      "a lookup after the operation caches what the kernel has");
 }
 
@@ -185,10 +186,17 @@ static void straddling(void)
 }
 
 static const char *const subjects[] = {
-	"munmap, whole", "mremap, shrink", "mremap MREMAP_FIXED away to a hole",
-	"mremap MREMAP_FIXED onto the watched range", "mremap MREMAP_DONTUNMAP",
-	"brk, shrink", "shmat SHM_REMAP over", "shmdt", "ftruncate of a memfd, shared",
-	"ftruncate of a disk file, private", NULL,
+	"munmap, whole",
+	"mremap, shrink",
+	"mremap MREMAP_FIXED away to a hole",
+	"mremap MREMAP_FIXED onto the watched range",
+	"mremap MREMAP_DONTUNMAP",
+	"brk, shrink",
+	"shmat SHM_REMAP over",
+	"shmdt",
+	"ftruncate of a memfd, shared",
+	"ftruncate of a disk file, private",
+	NULL,
 };
 
 static void try_table(const struct operation *op)

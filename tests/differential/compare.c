@@ -79,8 +79,9 @@ static const char *compare_looks(const struct view *soft, const struct view *ker
 		for (unsigned int slot = 0; slot < SLOTS; slot++) {
 			if (a->value[slot] == b->value[slot])
 				continue;
-			snprintf(text, sizeof(text), "page %u byte %u holds %#lx, in the kernel %#lx",
-				 a->page, slot_offset[slot], (unsigned long)a->value[slot],
+			snprintf(text, sizeof(text),
+				 "page %u byte %u holds %#lx, in the kernel %#lx", a->page,
+				 slot_offset[slot], (unsigned long)a->value[slot],
 				 (unsigned long)b->value[slot]);
 			return text;
 		}
@@ -125,7 +126,9 @@ static bool excused(const struct op *op, const struct range *range, uint64_t at)
 			return at - ARENA - op->page * PAGE >= op->pages * PAGE;
 		return op->flags == MADV_POPULATE_WRITE || op->flags == MADV_COLD;
 	/* A file system writes back, and write-protects, whole large folios. */
-	case OP_PUNCH: case OP_TRUNCATE: case OP_FSYNC:
+	case OP_PUNCH:
+	case OP_TRUNCATE:
+	case OP_FSYNC:
 		return op->file >= SHMEM_FILES;
 	case OP_MSYNC:
 		return op->flags == MS_SYNC;

@@ -16,21 +16,22 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ARENA 0x100000000000ul
+#define ARENA       0x100000000000ul
 #define ARENA_PAGES 8192u
 /* Most steps stay in here. */
 #define DENSE_PAGES 80u
-#define PROCESSES 4
-#define FILES 4
+#define PROCESSES   4
+#define FILES       4
 /* The first two are memfds, the others lie on a file system. */
 #define SHMEM_FILES 2
-#define FILE_PAGES 48u
-#define PAGE 4096ul
+#define FILE_PAGES  48u
+#define PAGE        4096ul
 
 /* Where in a page contents are written and compared. */
 #define SLOTS 4
 extern const unsigned int slot_offset[SLOTS];
 
+/* clang-format off */
 #define KINDS(X) \
 	X(MMAP, "mmap") X(MUNMAP, "munmap") X(MPROTECT, "mprotect") X(MREMAP, "mremap") \
 	X(MADVISE, "madvise") X(WRITE, "write") X(READ, "read") X(FETCH, "fetch") \
@@ -40,22 +41,23 @@ extern const unsigned int slot_offset[SLOTS];
 	/* Only in software: they must change nothing that a program sees. */ \
 	X(RECLAIM, "reclaim") X(KSM, "ksm") X(MIGRATE, "migrate") X(COMPACT, "compact") \
 	X(COLLAPSE, "collapse") X(CLEAN, "clear-soft-dirty")
+/* clang-format on */
 
 enum kind {
 #define KIND_ENUM(name, text) OP_##name,
 	KINDS(KIND_ENUM)
 #undef KIND_ENUM
-	NR_KINDS
+		NR_KINDS
 };
 
 /* What the numbers mean depends on the kind; see kinds[] in ops.c. */
 struct op {
 	uint8_t kind;
 	uint8_t process;
-	int8_t file;		/* -1: anonymous */
-	uint32_t page, pages;	/* in the arena, or in the file */
-	uint32_t to, to_pages;	/* mremap target; child of fork; slot; byte within the page */
-	uint32_t flags;		/* MAP_*, MREMAP_*, advice, MS_* */
+	int8_t file;           /* -1: anonymous */
+	uint32_t page, pages;  /* in the arena, or in the file */
+	uint32_t to, to_pages; /* mremap target; child of fork; slot; byte within the page */
+	uint32_t flags;        /* MAP_*, MREMAP_*, advice, MS_* */
 	uint32_t prot;
 	uint64_t value;
 };
@@ -68,7 +70,7 @@ struct fault {
 
 struct area {
 	uint64_t start, end, offset;
-	uint32_t prot;		/* PROT_* | SHARED */
+	uint32_t prot; /* PROT_* | SHARED */
 	int32_t file;
 };
 #define AREA_SHARED 0x100u
@@ -91,7 +93,7 @@ struct range {
 
 /* What a step shows of one process. */
 struct view {
-	long result;		/* page number for addresses, -errno, or ELSEWHERE */
+	long result; /* page number for addresses, -errno, or ELSEWHERE */
 	uint64_t value;
 	struct fault fault;
 	/* By the operation, not by the looks; more than there is room for. */
@@ -104,7 +106,9 @@ struct view {
 #define ELSEWHERE 0x7fffffffL
 
 /* ops.c */
-struct random { uint64_t state; };
+struct random {
+	uint64_t state;
+};
 uint64_t rnd(struct random *r);
 uint32_t below(struct random *r, uint32_t n);
 struct op make_op(struct random *r, uint64_t value);
@@ -151,8 +155,8 @@ const char *compare_events(const struct op *op, const struct view *kernel);
 
 /* run.c */
 struct run {
-	size_t step;		/* where it failed */
-	size_t performed;	/* a step of a process that does not exist is none */
+	size_t step;      /* where it failed */
+	size_t performed; /* a step of a process that does not exist is none */
 	char difference[512];
 };
 /* Runs @count steps; false and *@out on a difference.  @seed: which pages are looked at. */

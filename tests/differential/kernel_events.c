@@ -17,10 +17,10 @@
 
 #include "diff.h"
 
-#define TRACEFS "/sys/kernel/tracing"
-#define EVENT TRACEFS "/events/kvm/kvm_unmap_hva_range/"
+#define TRACEFS    "/sys/kernel/tracing"
+#define EVENT      TRACEFS "/events/kvm/kvm_unmap_hva_range/"
 #define RING_PAGES 8
-#define HUGE (512 * PAGE)
+#define HUGE       (512 * PAGE)
 
 /* From the event's format. */
 static unsigned long event_id;
@@ -62,7 +62,8 @@ const char *events_prepare(void)
 static int open_vm(void)
 {
 	struct kvm_userspace_memory_region memory = {
-		.memory_size = ARENA_PAGES * PAGE, .userspace_addr = ARENA,
+		.memory_size = ARENA_PAGES * PAGE,
+		.userspace_addr = ARENA,
 	};
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), fd;
 
@@ -80,8 +81,11 @@ static int open_vm(void)
 static int open_event(void)
 {
 	struct perf_event_attr attr = {
-		.type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr), .config = event_id,
-		.sample_period = 1, .sample_type = PERF_SAMPLE_RAW,
+		.type = PERF_TYPE_TRACEPOINT,
+		.size = sizeof(attr),
+		.config = event_id,
+		.sample_period = 1,
+		.sample_type = PERF_SAMPLE_RAW,
 	};
 
 	return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);

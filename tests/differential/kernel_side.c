@@ -34,13 +34,13 @@ struct procmap_query {
 	__u32 dev_major, dev_minor, vma_name_size, build_id_size;
 	__u64 vma_name_addr, build_id_addr;
 };
-#define PROCMAP_QUERY_ _IOWR('f', 17, struct procmap_query)
+#define PROCMAP_QUERY_   _IOWR('f', 17, struct procmap_query)
 #define COVERING_OR_NEXT 0x10
 
 enum { IDLE, ASKED, ANSWERED };
 
 struct channel {
-	uint32_t state;		/* futex */
+	uint32_t state; /* futex */
 	pid_t pid;
 	bool alive, only_look;
 	struct op op;
@@ -150,7 +150,8 @@ static void survey(struct view *view)
 		if (ioctl(maps_fd, PROCMAP_QUERY_, &query) || query.vma_start >= end)
 			return;
 		*area = (struct area){
-			.start = query.vma_start, .end = query.vma_end,
+			.start = query.vma_start,
+			.end = query.vma_end,
 			.prot = (query.vma_flags & 1 ? PROT_READ : 0) |
 				(query.vma_flags & 2 ? PROT_WRITE : 0) |
 				(query.vma_flags & 4 ? PROT_EXEC : 0) |
@@ -188,16 +189,17 @@ static void do_map(const struct op *op, struct view *view)
 {
 	size_t length = op->pages * PAGE;
 
-	view->result = mapped_at(mmap(address_of(op->page), length, (int)op->prot,
-				      (int)op->flags, op->file < 0 ? -1 : shared->fd[op->file],
-				      op->file < 0 ? 0 : (off_t)(op->to * PAGE)), length);
+	view->result = mapped_at(mmap(address_of(op->page), length, (int)op->prot, (int)op->flags,
+				      op->file < 0 ? -1 : shared->fd[op->file],
+				      op->file < 0 ? 0 : (off_t)(op->to * PAGE)),
+				 length);
 }
 
 static void do_remap(const struct op *op, struct view *view)
 {
-	view->result = mapped_at(mremap(address_of(op->page), op->pages * PAGE,
-					op->to_pages * PAGE, (int)op->flags,
-					address_of(op->to)), op->to_pages * PAGE);
+	view->result = mapped_at(mremap(address_of(op->page), op->pages * PAGE, op->to_pages * PAGE,
+					(int)op->flags, address_of(op->to)),
+				 op->to_pages * PAGE);
 }
 
 /* What a process has for itself: also in a child of fork, which has the same contents. */
@@ -298,7 +300,11 @@ static void perform(const struct op *op, struct view *view)
 	case OP_FORK:
 		do_fork(op, view);
 		break;
-	case OP_TRUNCATE: case OP_PUNCH: case OP_PWRITE: case OP_PREAD: case OP_FSYNC:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+	case OP_PWRITE:
+	case OP_PREAD:
+	case OP_FSYNC:
 		do_file(op, view);
 		break;
 	case OP_MSYNC:

@@ -13,7 +13,7 @@
 #include "diff.h"
 #include "tap.h"
 
-#define LIST 2000
+#define LIST     2000
 #define MAX_CASE 4000
 
 struct options {
@@ -105,8 +105,9 @@ static void random_jobs(const struct options *options)
 			total += steps;
 	}
 	fclose(results);
-	ok(same, "%s%ld random steps without a difference (seed %#lx, %.0f steps/s)", with_events ?
-	   "B14: " : "", total, (unsigned long)options->seed, total / (now() - began));
+	ok(same, "%s%ld random steps without a difference (seed %#lx, %.0f steps/s)",
+	   with_events ? "B14: " : "", total, (unsigned long)options->seed,
+	   total / (now() - began));
 }
 
 static void replay(const char *path)

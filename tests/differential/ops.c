@@ -47,9 +47,13 @@ static uint32_t page_somewhere(struct random *r)
 static uint32_t few_pages(struct random *r)
 {
 	switch (below(r, 8)) {
-	case 0: case 1: case 2:
+	case 0:
+	case 1:
+	case 2:
 		return 1;
-	case 3: case 4: case 5:
+	case 3:
+	case 4:
+	case 5:
 		return 1 + below(r, 6);
 	case 6:
 		return 1 + below(r, 24);
@@ -62,9 +66,16 @@ static uint32_t some_prot(struct random *r)
 {
 	/* Never PROT_EXEC alone: processors with protection keys make that unreadable. */
 	static const uint32_t prots[] = {
-		PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
-		PROT_READ | PROT_WRITE, PROT_READ, PROT_READ, PROT_NONE, PROT_WRITE,
-		PROT_READ | PROT_EXEC, PROT_READ | PROT_WRITE | PROT_EXEC,
+		PROT_READ | PROT_WRITE,
+		PROT_READ | PROT_WRITE,
+		PROT_READ | PROT_WRITE,
+		PROT_READ | PROT_WRITE,
+		PROT_READ,
+		PROT_READ,
+		PROT_NONE,
+		PROT_WRITE,
+		PROT_READ | PROT_EXEC,
+		PROT_READ | PROT_WRITE | PROT_EXEC,
 	};
 
 	return prots[below(r, sizeof(prots) / sizeof(prots[0]))];
@@ -103,11 +114,31 @@ static void make_mmap(struct random *r, struct op *op)
 static uint32_t some_advice(struct random *r)
 {
 	static const uint32_t advices[] = {
-		MADV_DONTNEED, MADV_DONTNEED, MADV_DONTNEED, MADV_DONTNEED, MADV_NORMAL, MADV_RANDOM,
-		MADV_SEQUENTIAL, MADV_WILLNEED, MADV_REMOVE, MADV_DONTFORK, MADV_DOFORK,
-		MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_DONTDUMP,
-		MADV_DODUMP, MADV_COLD, MADV_PAGEOUT, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
-		MADV_DONTNEED_LOCKED, MADV_MERGEABLE, MADV_UNMERGEABLE, 99,
+		MADV_DONTNEED,
+		MADV_DONTNEED,
+		MADV_DONTNEED,
+		MADV_DONTNEED,
+		MADV_NORMAL,
+		MADV_RANDOM,
+		MADV_SEQUENTIAL,
+		MADV_WILLNEED,
+		MADV_REMOVE,
+		MADV_DONTFORK,
+		MADV_DOFORK,
+		MADV_WIPEONFORK,
+		MADV_KEEPONFORK,
+		MADV_HUGEPAGE,
+		MADV_NOHUGEPAGE,
+		MADV_DONTDUMP,
+		MADV_DODUMP,
+		MADV_COLD,
+		MADV_PAGEOUT,
+		MADV_POPULATE_READ,
+		MADV_POPULATE_WRITE,
+		MADV_DONTNEED_LOCKED,
+		MADV_MERGEABLE,
+		MADV_UNMERGEABLE,
+		99,
 	};
 
 	return advices[below(r, sizeof(advices) / sizeof(advices[0]))];
@@ -121,7 +152,8 @@ static void make_mremap(struct random *r, struct op *op)
 	case 0:
 		op->flags = 0;
 		break;
-	case 1: case 2:
+	case 1:
+	case 2:
 		op->flags = MREMAP_MAYMOVE;
 		break;
 	case 3:
@@ -137,6 +169,7 @@ static void make_mremap(struct random *r, struct op *op)
 }
 
 /* How often each kind is drawn. */
+/* clang-format off */
 static const uint8_t weights[NR_KINDS] = {
 	[OP_MMAP] = 30, [OP_MUNMAP] = 14, [OP_MPROTECT] = 18, [OP_MREMAP] = 14, [OP_MADVISE] = 22,
 	[OP_WRITE] = 60, [OP_READ] = 20, [OP_FETCH] = 3, [OP_FORK] = 3, [OP_EXIT] = 3,
@@ -144,6 +177,7 @@ static const uint8_t weights[NR_KINDS] = {
 	[OP_FSYNC] = 1, [OP_MLOCK] = 2, [OP_MUNLOCK] = 2, [OP_RECLAIM] = 4, [OP_KSM] = 2,
 	[OP_MIGRATE] = 3, [OP_COMPACT] = 1, [OP_COLLAPSE] = 1, [OP_CLEAN] = 1,
 };
+/* clang-format on */
 
 static enum kind some_kind(struct random *r)
 {
@@ -174,8 +208,11 @@ static void keep_whole_pages(struct op *op)
 struct op make_op(struct random *r, uint64_t value)
 {
 	struct op op = {
-		.kind = some_kind(r), .process = below(r, PROCESSES), .file = -1,
-		.page = page_somewhere(r), .pages = few_pages(r),
+		.kind = some_kind(r),
+		.process = below(r, PROCESSES),
+		.file = -1,
+		.page = page_somewhere(r),
+		.pages = few_pages(r),
 		/* The low byte is a return instruction: the page may be called. */
 		.value = value << 8 | 0xc3,
 	};
@@ -195,13 +232,17 @@ struct op make_op(struct random *r, uint64_t value)
 	case OP_MADVISE:
 		op.flags = some_advice(r);
 		break;
-	case OP_WRITE: case OP_READ:
+	case OP_WRITE:
+	case OP_READ:
 		op.to = below(r, SLOTS);
 		break;
 	case OP_FORK:
 		op.to = below(r, PROCESSES);
 		break;
-	case OP_TRUNCATE: case OP_PUNCH: case OP_PWRITE: case OP_PREAD:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+	case OP_PWRITE:
+	case OP_PREAD:
 		op.file = (int8_t)below(r, FILES);
 		op.page = below(r, FILE_PAGES);
 		op.pages = 1 + below(r, 6);
@@ -224,8 +265,14 @@ struct op make_op(struct random *r, uint64_t value)
 bool touches_files(const struct op *op)
 {
 	switch ((enum kind)op->kind) {
-	case OP_TRUNCATE: case OP_PUNCH: case OP_PWRITE: case OP_FORK: case OP_KSM: case OP_RECLAIM:
-	case OP_MIGRATE: case OP_COMPACT:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+	case OP_PWRITE:
+	case OP_FORK:
+	case OP_KSM:
+	case OP_RECLAIM:
+	case OP_MIGRATE:
+	case OP_COMPACT:
 		return true;
 	case OP_MADVISE:
 		return op->flags == MADV_REMOVE;

@@ -15,8 +15,8 @@ static bool applies(struct soft_side *soft, const struct op *op)
 	if (!soft_alive(soft, op->process))
 		return false;
 	/* Who takes pages away behind everybody's back has told of that then. */
-	if (with_events && (op->kind >= OP_RECLAIM ||
-			    (op->kind == OP_MADVISE && op->flags == MADV_PAGEOUT)))
+	if (with_events &&
+	    (op->kind >= OP_RECLAIM || (op->kind == OP_MADVISE && op->flags == MADV_PAGEOUT)))
 		return false;
 	if (op->kind == OP_FORK)
 		return !soft_alive(soft, op->to);
@@ -33,8 +33,7 @@ static bool applies(struct soft_side *soft, const struct op *op)
 static void ask_for_same_looks(void)
 {
 	kernel_view.nr_looks = soft_view.nr_looks;
-	memcpy(kernel_view.looks, soft_view.looks,
-	       soft_view.nr_looks * sizeof(soft_view.looks[0]));
+	memcpy(kernel_view.looks, soft_view.looks, soft_view.nr_looks * sizeof(soft_view.looks[0]));
 }
 
 static const char *look_at_others(struct soft_side *soft, struct kernel_side *kernel,
@@ -64,8 +63,8 @@ static const char *look_at_others(struct soft_side *soft, struct kernel_side *ke
 	return NULL;
 }
 
-static const char *do_step(struct soft_side *soft, struct kernel_side *kernel,
-			   const struct op *op, struct random *r)
+static const char *do_step(struct soft_side *soft, struct kernel_side *kernel, const struct op *op,
+			   struct random *r)
 {
 	const char *difference;
 
@@ -86,8 +85,9 @@ static const char *do_step(struct soft_side *soft, struct kernel_side *kernel,
 static const char *step(struct soft_side *soft, struct kernel_side *kernel, const struct op *op,
 			struct random *r)
 {
-	const struct op peek = { .kind = OP_READ, .process = op->process, .page = op->page,
-				 .pages = 1, .file = -1 };
+	const struct op peek = {
+		.kind = OP_READ, .process = op->process, .page = op->page, .pages = 1, .file = -1
+	};
 	const char *difference = NULL;
 
 	/* Only what holds our return instruction is called, or cannot be. */

@@ -151,7 +151,9 @@ struct soft_side *soft_begin(void)
 {
 	struct soft_side *side = calloc(1, sizeof(*side));
 	struct mmun_soft_params params = {
-		.memory = 64 << 20, .swap = 64 << 20, .violation = on_violation,
+		.memory = 64 << 20,
+		.swap = 64 << 20,
+		.violation = on_violation,
 		.violation_arg = side,
 	};
 
@@ -161,8 +163,8 @@ struct soft_side *soft_begin(void)
 		abort();
 	for (int i = 0; i < FILES; i++)
 		if (mmun_soft_file_create(side->soft, file_names[i],
-					  i < SHMEM_FILES ? MMUN_SOFT_FILE_SHMEM :
-							    MMUN_SOFT_FILE_REGULAR,
+					  i < SHMEM_FILES ? MMUN_SOFT_FILE_SHMEM
+							  : MMUN_SOFT_FILE_REGULAR,
 					  FILE_PAGES / 2 * PAGE, &side->file[i]))
 			abort();
 	if (mmun_soft_task_create(side->soft, &side->task[0]))
@@ -298,9 +300,12 @@ static void perform(struct soft_side *side, const struct op *op, struct view *vi
 
 	switch ((enum kind)op->kind) {
 	case OP_MMAP:
-		view->result = mapped_at(mm, mmun_soft_mmap(mm, address, length, (int)op->prot,
-			(int)op->flags, op->file < 0 ? NULL : side->file[op->file],
-			op->file < 0 ? 0 : op->to * PAGE), length);
+		view->result =
+			mapped_at(mm,
+				  mmun_soft_mmap(mm, address, length, (int)op->prot, (int)op->flags,
+						 op->file < 0 ? NULL : side->file[op->file],
+						 op->file < 0 ? 0 : op->to * PAGE),
+				  length);
 		break;
 	case OP_MUNMAP:
 		view->result = mmun_soft_munmap(mm, address, length);
@@ -309,14 +314,17 @@ static void perform(struct soft_side *side, const struct op *op, struct view *vi
 		view->result = mmun_soft_mprotect(mm, address, length, (int)op->prot);
 		break;
 	case OP_MREMAP:
-		view->result = mapped_at(mm, mmun_soft_mremap(mm, address, length,
-			op->to_pages * PAGE, (int)op->flags, address_of(op->to)),
-			op->to_pages * PAGE);
+		view->result = mapped_at(mm,
+					 mmun_soft_mremap(mm, address, length, op->to_pages * PAGE,
+							  (int)op->flags, address_of(op->to)),
+					 op->to_pages * PAGE);
 		break;
 	case OP_MADVISE:
 		view->result = mmun_soft_madvise(mm, address, length, (int)op->flags);
 		break;
-	case OP_WRITE: case OP_READ: case OP_FETCH:
+	case OP_WRITE:
+	case OP_READ:
+	case OP_FETCH:
 		do_access(mm, op, view);
 		break;
 	case OP_FORK:
@@ -325,7 +333,11 @@ static void perform(struct soft_side *side, const struct op *op, struct view *vi
 	case OP_EXIT:
 		detach(side, op->process);
 		break;
-	case OP_TRUNCATE: case OP_PUNCH: case OP_PWRITE: case OP_PREAD: case OP_FSYNC:
+	case OP_TRUNCATE:
+	case OP_PUNCH:
+	case OP_PWRITE:
+	case OP_PREAD:
+	case OP_FSYNC:
 		do_file(side, op, view);
 		break;
 	case OP_MSYNC:
@@ -352,7 +364,9 @@ static int add_area(const struct mmun_soft_map *map, void *arg)
 	if (map->start >= ARENA + ARENA_PAGES * PAGE || view->nr_areas == MAX_AREAS)
 		return 1;
 	*area = (struct area){
-		.start = map->start, .end = map->end, .file = -1,
+		.start = map->start,
+		.end = map->end,
+		.file = -1,
 		.prot = (map->flags & VM_READ ? PROT_READ : 0) |
 			(map->flags & VM_WRITE ? PROT_WRITE : 0) |
 			(map->flags & VM_EXEC ? PROT_EXEC : 0) |

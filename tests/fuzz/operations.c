@@ -67,8 +67,14 @@ static void may_fail(int ret)
 static int prot_of(uint8_t byte)
 {
 	static const int prots[] = {
-		PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE,
-		PROT_READ | PROT_WRITE | PROT_EXEC, PROT_WRITE, PROT_READ | PROT_EXEC, PROT_EXEC,
+		PROT_READ | PROT_WRITE,
+		PROT_READ | PROT_WRITE,
+		PROT_READ,
+		PROT_NONE,
+		PROT_READ | PROT_WRITE | PROT_EXEC,
+		PROT_WRITE,
+		PROT_READ | PROT_EXEC,
+		PROT_EXEC,
 	};
 
 	return prots[byte % 8];
@@ -106,7 +112,9 @@ static void op_mprotect(const struct step *s)
 static void op_mremap(const struct step *s)
 {
 	static const int flags[] = {
-		0, MREMAP_MAYMOVE, MREMAP_MAYMOVE | MREMAP_FIXED,
+		0,
+		MREMAP_MAYMOVE,
+		MREMAP_MAYMOVE | MREMAP_FIXED,
 		MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
 	};
 	unsigned int kind = s->r->c & 3;
@@ -119,10 +127,13 @@ static void op_mremap(const struct step *s)
 static void op_madvise(const struct step *s)
 {
 	static const int advice[] = {
-		MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_PAGEOUT, MADV_COLD, MADV_WILLNEED,
-		MADV_MERGEABLE, MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_COLLAPSE,
-		MADV_DONTFORK, MADV_DOFORK, MADV_WIPEONFORK, MADV_KEEPONFORK, MADV_POPULATE_READ,
-		MADV_POPULATE_WRITE, MADV_DONTNEED_LOCKED, MADV_SEQUENTIAL, MADV_NORMAL, 99,
+		MADV_DONTNEED,      MADV_FREE,           MADV_REMOVE,
+		MADV_PAGEOUT,       MADV_COLD,           MADV_WILLNEED,
+		MADV_MERGEABLE,     MADV_UNMERGEABLE,    MADV_HUGEPAGE,
+		MADV_NOHUGEPAGE,    MADV_COLLAPSE,       MADV_DONTFORK,
+		MADV_DOFORK,        MADV_WIPEONFORK,     MADV_KEEPONFORK,
+		MADV_POPULATE_READ, MADV_POPULATE_WRITE, MADV_DONTNEED_LOCKED,
+		MADV_SEQUENTIAL,    MADV_NORMAL,         99,
 	};
 
 	may_fail(mmun_soft_madvise(s->mm, s->address, s->length,
@@ -172,8 +183,8 @@ static void op_read(const struct step *s)
 {
 	struct mmun_soft_fault fault = { 0 };
 	unsigned char byte;
-	int ret = s->r->c & 1 ? mmun_soft_fetch(s->mm, s->address, &byte, 1, &fault) :
-				mmun_soft_read(s->mm, s->address, &byte, 1, &fault);
+	int ret = s->r->c & 1 ? mmun_soft_fetch(s->mm, s->address, &byte, 1, &fault)
+			      : mmun_soft_read(s->mm, s->address, &byte, 1, &fault);
 
 	must(!ret == !fault.signal);
 	must(!ret || (fault.reason && fault.address == s->address));
@@ -328,7 +339,8 @@ static void op_pin(const struct step *s)
 	mmap_read_lock(s->mm);
 	got = mmun_soft_get_user_pages(s->mm, s->address, 1,
 				       FOLL_PIN | (s->r->c & 2 ? FOLL_WRITE : 0) |
-				       (s->r->c & 4 ? FOLL_FORCE : 0), &world->pinned);
+					       (s->r->c & 4 ? FOLL_FORCE : 0),
+				       &world->pinned);
 	mmap_read_unlock(s->mm);
 	must(got == 1 || got == -EFAULT || got == -ENOMEM);
 	if (got != 1)
@@ -372,10 +384,11 @@ static void op_fail(const struct step *s)
 }
 
 static void (*const operations[])(const struct step *s) = {
-	op_mmap, op_munmap, op_mprotect, op_mremap, op_madvise, op_remap_file_pages, op_brk,
-	op_lock, op_msync, op_write, op_read, op_fill, op_file_write, op_truncate, op_punch,
-	op_fsync, op_driver, op_device, op_fork, op_exit, op_machine, op_pin, op_mm_lock,
-	op_show, op_fail,
+	op_mmap,       op_munmap,   op_mprotect, op_mremap, op_madvise, op_remap_file_pages,
+	op_brk,        op_lock,     op_msync,    op_write,  op_read,    op_fill,
+	op_file_write, op_truncate, op_punch,    op_fsync,  op_driver,  op_device,
+	op_fork,       op_exit,     op_machine,  op_pin,    op_mm_lock, op_show,
+	op_fail,
 };
 
 #define NR_OPERATIONS (sizeof(operations) / sizeof(operations[0]))

@@ -12,11 +12,11 @@
 
 #include <mmunotify/soft.h>
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
+#define PAGE     MMUN_SOFT_PAGE_SIZE
 #define NR_TASKS 3
 #define NR_FILES 3
 /* Two aligned 2 MiB blocks and the end of the one before. */
-#define ARENA 0x20000000ul
+#define ARENA       0x20000000ul
 #define ARENA_FIRST (ARENA - 32 * PAGE)
 #define ARENA_PAGES (32 + 2 * MMUN_SOFT_HUGE_PAGES)
 
@@ -37,10 +37,11 @@ struct world {
 };
 
 /* Never returns when @condition does not hold: prints it and aborts. */
-#define must(condition) do { \
-	if (!(condition)) \
-		must_failed(#condition, __FILE__, __LINE__); \
-} while (0)
+#define must(condition) \
+	do { \
+		if (!(condition)) \
+			must_failed(#condition, __FILE__, __LINE__); \
+	} while (0)
 __attribute__((noreturn)) void must_failed(const char *what, const char *file, int line);
 
 /* The target. */

@@ -18,11 +18,13 @@ static unsigned int count[4];
 static int print(const struct mmun_finding *finding, void *arg)
 {
 	static const char *const verdicts[] = {
-		[MMUN_VERDICT_SITE] = "redirected", [MMUN_VERDICT_OTHER] = "not ours",
-		[MMUN_VERDICT_OWN] = "our own", [MMUN_VERDICT_UNKNOWN] = "unknown",
+		[MMUN_VERDICT_SITE] = "redirected",
+		[MMUN_VERDICT_OTHER] = "not ours",
+		[MMUN_VERDICT_OWN] = "our own",
+		[MMUN_VERDICT_UNKNOWN] = "unknown",
 	};
 	static const char *const forms[] = {
-		[MMUN_FORM_BACK] = "back", [MMUN_FORM_PAD] = "pad", [MMUN_FORM_RUN] = "run",
+		[MMUN_FORM_BACK] = "back",     [MMUN_FORM_PAD] = "pad",   [MMUN_FORM_RUN] = "run",
 		[MMUN_FORM_WINDOW] = "window", [MMUN_FORM_CALL] = "call",
 	};
 	unsigned long offset = finding->address;

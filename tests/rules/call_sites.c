@@ -16,19 +16,19 @@
 #endif
 
 /* The scene: memory of every kind. */
-#define SMALL 16
-#define ANON 0x10000000ul
-#define EQUAL 0x11000000ul	/* pages of equal contents */
-#define ZERO 0x12000000ul	/* only read so far */
-#define FILE_SHARED 0x20000000ul
+#define SMALL        16
+#define ANON         0x10000000ul
+#define EQUAL        0x11000000ul /* pages of equal contents */
+#define ZERO         0x12000000ul /* only read so far */
+#define FILE_SHARED  0x20000000ul
 #define FILE_PRIVATE 0x28000000ul
-#define SHMEM 0x30000000ul
-#define HUGE 0x40000000ul
-#define PLAIN 0x48000000ul	/* 2 MiB of small pages */
-#define HEAP 0x50000000ul
-#define DEVICE 0x58000000ul
-#define ELSEWHERE 0x60000000ul
-#define HUGE_PAGES (MMUN_SOFT_HUGE_SIZE / PAGE)
+#define SHMEM        0x30000000ul
+#define HUGE         0x40000000ul
+#define PLAIN        0x48000000ul /* 2 MiB of small pages */
+#define HEAP         0x50000000ul
+#define DEVICE       0x58000000ul
+#define ELSEWHERE    0x60000000ul
+#define HUGE_PAGES   (MMUN_SOFT_HUGE_SIZE / PAGE)
 
 static struct mmun_soft *soft;
 static struct mm_struct *mm;
@@ -338,7 +338,7 @@ static int do_refused_device(void)
 	       (unsigned long)-ENODEV;
 }
 
-#define NO_STALE 1	/* what goes was never to be seen: nothing can be dropped */
+#define NO_STALE 1 /* what goes was never to be seen: nothing can be dropped */
 
 static const struct {
 	const char *name;
@@ -388,8 +388,8 @@ static void test_operation(unsigned int i)
 	scene_begin();
 	is(operations[i].run(), 0, "%s", name);
 	ok(mirror.told[operations[i].told], "B14: %s: notifiers are told", name);
-	ok(mirror.dropped || operations[i].flags & NO_STALE,
-	   "B14: %s: of pages that they had", name);
+	ok(mirror.dropped || operations[i].flags & NO_STALE, "B14: %s: of pages that they had",
+	   name);
 	is(mirror.failed_at_start, 0, "S2: %s: the pages are there until start returns", name);
 	is(mirror.failed + mirror_use_all(&mirror), 0,
 	   "S1: %s: nothing has changed outside its section", name);

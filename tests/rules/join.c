@@ -125,7 +125,8 @@ static void test_join(enum mmun_soft_mm_lock way)
 	pthread_join(truncater, NULL);
 	pthread_join(joiner, NULL);
 	is(open_when_joined, 0, "R2 B5: %s: no section is open when it has joined", ways[way]);
-	is(second.ends, second.starts, "R1 B5: %s: it has seen no end without its start", ways[way]);
+	is(second.ends, second.starts, "R1 B5: %s: it has seen no end without its start",
+	   ways[way]);
 	before = second.starts;
 	is(mmun_soft_munmap(mm, FILE_AT, PAGE), 0, "%s: the next section", ways[way]);
 	is(second.starts, before + 1, "R1: %s: tells it", ways[way]);

@@ -11,7 +11,7 @@
 #include "soft.h"
 
 #define MIRROR_PAGES 1024
-#define MIRROR_OPEN 16
+#define MIRROR_OPEN  16
 
 struct mirrored {
 	unsigned long address;
@@ -25,7 +25,9 @@ struct mirror {
 	struct mirrored page[MIRROR_PAGES];
 	unsigned int nr;
 	/* Sections open now; ends that none of them had the start of. */
-	struct { unsigned long start, end; } section[MIRROR_OPEN];
+	struct {
+		unsigned long start, end;
+	} section[MIRROR_OPEN];
 	int open, unmatched;
 	/* By cause; and those that covered a whole 2 MiB. */
 	unsigned int told[MMUN_NR_OPS], told_huge;
@@ -66,8 +68,8 @@ static UNUSED unsigned int mirror_use_all(const struct mirror *m)
 static UNUSED void mirror_fill(struct mirror *m)
 {
 	for (unsigned int i = 0; i < m->nr; i++)
-		m->page[i].valid = !mmun_soft_translate_present(m->mm, m->page[i].address,
-								&m->page[i].t);
+		m->page[i].valid =
+			!mmun_soft_translate_present(m->mm, m->page[i].address, &m->page[i].t);
 }
 
 static UNUSED void mirror_drop(struct mirror *m, struct mirrored *page)

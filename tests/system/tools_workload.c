@@ -20,9 +20,9 @@
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/self.h>
 
-#define PAGE 4096UL
+#define PAGE    4096UL
 #define THREADS 3
-#define ROUNDS 100
+#define ROUNDS  100
 
 /* The end of a thread changes memory too, after ThreadSanitizer has taken leave of it. */
 #if defined(__clang__)
@@ -48,8 +48,8 @@ UNSANITIZED static void count_end(struct mmu_notifier *mn, const struct mmu_noti
 static const struct mmu_notifier_ops ops = { .invalidate_range_start = count_start,
 					     .invalidate_range_end = count_end };
 
-UNSANITIZED static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
-		       unsigned long seq)
+UNSANITIZED static bool invalidate(struct mmu_interval_notifier *sub,
+				   const struct mmu_notifier_range *range, unsigned long seq)
 {
 	mmu_interval_set_seq(sub, seq);
 	__atomic_add_fetch(&hits, 1, __ATOMIC_RELAXED);
@@ -61,8 +61,8 @@ static const struct mmu_interval_notifier_ops interval_ops = { .invalidate = inv
 static void *change_memory(void *arg)
 {
 	for (int i = 0; i < ROUNDS; i++) {
-		char *at = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		char *at = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+				-1, 0);
 
 		memset(at, 1, 4 * PAGE);
 		madvise(at, PAGE, MADV_DONTNEED);
@@ -81,13 +81,14 @@ static void expect(const char *what, unsigned long before)
 	missed++;
 }
 
-#define EXPECT(call) do { \
-	unsigned long before = __atomic_load_n(&starts, __ATOMIC_RELAXED); \
-	\
-	if ((long)(call) == -1) \
-		perror(#call); \
-	expect(#call, before); \
-} while (0)
+#define EXPECT(call) \
+	do { \
+		unsigned long before = __atomic_load_n(&starts, __ATOMIC_RELAXED); \
+\
+		if ((long)(call) == -1) \
+			perror(#call); \
+		expect(#call, before); \
+	} while (0)
 
 static void each_kind(void)
 {

@@ -310,8 +310,10 @@ static int unmap_inline(void)
 	char *at = map(1);
 	long result;
 
-	__asm__ volatile("syscall" : "=a"(result)
-			 : "a"(nr), "D"(at), "S"(PAGE) : "rcx", "r11", "memory");
+	__asm__ volatile("syscall"
+			 : "=a"(result)
+			 : "a"(nr), "D"(at), "S"(PAGE)
+			 : "rcx", "r11", "memory");
 	say("%lx\n", (unsigned long)at);
 	print_report();
 	return result ? 1 : 0;

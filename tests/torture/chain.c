@@ -26,11 +26,11 @@
 #include "atomic.h"
 #include "options.h"
 
-#define PAGES 8
-#define PAGE 4096ul
-#define NR_USERS 2
-#define NR_SHARERS 2
-#define NR_CHANGERS 2
+#define PAGES             8
+#define PAGE              4096ul
+#define NR_USERS          2
+#define NR_SHARERS        2
+#define NR_CHANGERS       2
 #define ROUNDS_PER_SECOND 10000
 
 enum frame_state { IN_USE, REPLACED, FREED, NR_STATES };
@@ -54,9 +54,7 @@ static long histogram[NR_STATES];
 static long changes, refused, nested_changes, changes_in_handlers, hits, misses, subscriptions;
 static long shares, unbalanced, lost_callbacks, poisoned;
 
-static const struct mmun_primary_ops primary = {
-	.name = "eight pages"
-};
+static const struct mmun_primary_ops primary = { .name = "eight pages" };
 
 static struct mm_struct *new_mm(void)
 {
@@ -84,8 +82,11 @@ static void replace(struct page *page)
 static bool change(unsigned int number)
 {
 	struct mmu_notifier_range range = {
-		.mm = mm, .start = number * PAGE, .end = (number + 1) * PAGE,
-		.flags = MMUN_RANGE_READ_LOCKED, .event = MMU_NOTIFY_UNMAP,
+		.mm = mm,
+		.start = number * PAGE,
+		.end = (number + 1) * PAGE,
+		.flags = MMUN_RANGE_READ_LOCKED,
+		.event = MMU_NOTIFY_UNMAP,
 	};
 	struct mmun_reader reader;
 	bool done;
@@ -199,7 +200,8 @@ static void subscribe_once(struct rng *rng, bool refuses)
 		long before = mmun_load_full(&user->starts) + mmun_load_full(&user->refusals);
 
 		/* A refusal ends the walk, perhaps before us. */
-		if (change(user->page) && mmun_load_full(&user->starts) + mmun_load_full(&user->refusals) == before)
+		if (change(user->page) &&
+		    mmun_load_full(&user->starts) + mmun_load_full(&user->refusals) == before)
 			mmun_add_relaxed(&lost_callbacks, 1);
 	}
 	mmu_notifier_unregister(&user->mn, mm);
@@ -395,12 +397,13 @@ int main(int argc, char **argv)
 
 	diag("frames behind valid translations: in use %ld, replaced %ld, freed %ld",
 	     histogram[IN_USE], histogram[REPLACED], histogram[FREED]);
-	diag("%ld changes (%ld nested, %ld in handlers), %ld refused, %lu ends unwound",
-	     changes, nested_changes, changes_in_handlers, refused, stats.unwound);
-	diag("%ld subscriptions, %ld shares, %ld hits, %ld misses",
-	     subscriptions, shares, hits, misses);
+	diag("%ld changes (%ld nested, %ld in handlers), %ld refused, %lu ends unwound", changes,
+	     nested_changes, changes_in_handlers, refused, stats.unwound);
+	diag("%ld subscriptions, %ld shares, %ld hits, %ld misses", subscriptions, shares, hits,
+	     misses);
 	ok(changes && nested_changes && changes_in_handlers && refused && subscriptions && shares &&
-	   hits, "every kind of change and of use took place");
+		   hits,
+	   "every kind of change and of use took place");
 	is(histogram[FREED], 0, "S5 no freed frame was used through a valid translation");
 	is(histogram[REPLACED], 0, "S5 nor one that was being replaced");
 	is(unbalanced, 0, "R1 U5 no end without its start, one release each");

@@ -19,8 +19,8 @@
 #include "soft_work.h"
 
 #define MAX_WORKERS 8
-#define FRAMES 2048ul
-#define SLOTS 8192ul
+#define FRAMES      2048ul
+#define SLOTS       8192ul
 
 static struct mmun_soft *soft;
 static struct worker workers[MAX_WORKERS];
@@ -182,8 +182,8 @@ static void test_finds_dead_lock(void)
 		waitpid(pid, &status, 0);
 		found += WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 	}
-	ok(found > 0 && found < 20, "L2: the scheduler finds a dead-lock of two locks (%d of 20 seeds)",
-	   found);
+	ok(found > 0 && found < 20,
+	   "L2: the scheduler finds a dead-lock of two locks (%d of 20 seeds)", found);
 }
 
 int main(int argc, char **argv)

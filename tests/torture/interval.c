@@ -27,13 +27,13 @@
 #include "interval.h"
 #include "options.h"
 
-#define PAGES 32
-#define PAGE 4096ul
-#define LONGEST 4
-#define NR_USERS 3
-#define NR_CHANGERS 2
-#define NR_CROWDS 2
-#define CROWD 300
+#define PAGES                  32
+#define PAGE                   4096ul
+#define LONGEST                4
+#define NR_USERS               3
+#define NR_CHANGERS            2
+#define NR_CROWDS              2
+#define CROWD                  300
 #define EXIT_ROUNDS_PER_SECOND 500
 
 /* ThreadSanitizer delivers signals late, also where the library has blocked them
@@ -69,9 +69,7 @@ static long histogram[NR_STATES];
 static long changes, refused, nested, in_handlers, lookups, retries, hits, subscriptions;
 static long two_passes, poisoned, unseen, joins, crowd_left;
 
-static const struct mmun_primary_ops primary = {
-	.name = "pages"
-};
+static const struct mmun_primary_ops primary = { .name = "pages" };
 
 static struct mm_struct *new_mm(void)
 {
@@ -220,7 +218,8 @@ static void invalidate_finish(struct mmu_interval_notifier_finish *finish)
 
 static const struct mmu_interval_notifier_ops ops = { .invalidate = invalidate };
 static const struct mmu_interval_notifier_ops two_pass_ops = {
-	.invalidate_start = invalidate_start, .invalidate_finish = invalidate_finish,
+	.invalidate_start = invalidate_start,
+	.invalidate_finish = invalidate_finish,
 };
 
 /* With the signal blocked: the handler opens a section, whose callbacks may want this
@@ -306,7 +305,9 @@ static void subscribe_once(struct rng *rng, long number)
 	/* Once it is in the tree no change is passed over. */
 	if (one_in(rng, 4)) {
 		const struct mmu_notifier_range range = {
-			.mm = mm, .start = user->first * PAGE, .end = (user->first + 1) * PAGE,
+			.mm = mm,
+			.start = user->first * PAGE,
+			.end = (user->first + 1) * PAGE,
 		};
 
 		mmu_interval_read_begin(&user->ni);
@@ -539,8 +540,7 @@ static void run(void)
 	do {
 		usleep(500);
 		if (SEND_SIGNALS)
-			pthread_kill(threads[next_random(&(struct rng){ ++i }) % (n - 1)],
-				     SIGUSR1);
+			pthread_kill(threads[next_random(&(struct rng){ ++i }) % (n - 1)], SIGUSR1);
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while (now.tv_sec - begin.tv_sec < options.seconds);
 	mmun_store_full(&stop, 1);
@@ -561,13 +561,14 @@ int main(int argc, char **argv)
 	run();
 	diag("frames behind established translations: in use %ld, replaced %ld, freed %ld",
 	     histogram[IN_USE], histogram[REPLACED], histogram[FREED]);
-	diag("%ld changes (%ld nested, %ld in handlers), %ld refused, %ld second passes",
-	     changes, nested, in_handlers, refused, two_passes);
+	diag("%ld changes (%ld nested, %ld in handlers), %ld refused, %ld second passes", changes,
+	     nested, in_handlers, refused, two_passes);
 	diag("%ld left the crowd, its tree has had %lu nodes", crowd_left, itree->root.nr_nodes);
-	diag("%ld subscriptions, %ld lookups, %ld retries, %ld uses, %ld joins",
-	     subscriptions, lookups, retries, hits, joins);
-	ok(changes && nested && (in_handlers || !SEND_SIGNALS) && refused && subscriptions && lookups && retries &&
-	   hits && two_passes && joins && crowd_left && itree->root.chunks,
+	diag("%ld subscriptions, %ld lookups, %ld retries, %ld uses, %ld joins", subscriptions,
+	     lookups, retries, hits, joins);
+	ok(changes && nested && (in_handlers || !SEND_SIGNALS) && refused && subscriptions &&
+		   lookups && retries && hits && two_passes && joins && crowd_left &&
+		   itree->root.chunks,
 	   "every kind of change and of use took place");
 	is(histogram[FREED], 0, "S5 no freed frame was used through an established translation");
 	is(histogram[REPLACED], 0, "S5 nor one that was being replaced");

@@ -19,10 +19,10 @@
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/seq.h>
 
-#define ORACLE_SLOTS 64
-#define ORACLE_PAGES 4
-#define ORACLE_PAGE 4096UL
-#define ORACLE_BYTES (ORACLE_PAGES * ORACLE_PAGE)
+#define ORACLE_SLOTS   64
+#define ORACLE_PAGES   4
+#define ORACLE_PAGE    4096UL
+#define ORACLE_BYTES   (ORACLE_PAGES * ORACLE_PAGE)
 #define ORACLE_BUCKETS 8
 
 struct slot {
@@ -40,7 +40,11 @@ extern struct slot oracle_slots[ORACLE_SLOTS];
 struct cache {
 	struct mmu_notifier mn;
 	struct mmun_seq seq[ORACLE_SLOTS];
-	struct { bool valid; uint64_t generation; unsigned long cookie; } entry[ORACLE_SLOTS];
+	struct {
+		bool valid;
+		uint64_t generation;
+		unsigned long cookie;
+	} entry[ORACLE_SLOTS];
 	unsigned long lookups, cached, hits, rejected;
 	/* Wrong answers by age: <1us, <10us, <100us, <1ms, ... */
 	unsigned long stale[ORACLE_BUCKETS];

@@ -26,8 +26,8 @@
 #include "park.h"
 
 #define THREADS 8
-#define PAGE 4096UL
-#define RW (PROT_READ | PROT_WRITE)
+#define PAGE    4096UL
+#define RW      (PROT_READ | PROT_WRITE)
 
 static unsigned long rounds = 10000, seconds = 60, done;
 static int stopping;
@@ -84,8 +84,14 @@ static int unmap(char *page)
 	return munmap(page, PAGE);
 }
 
-static const struct { int (*fn)(char *); unsigned int sections; } menu[] = {
-	{ advise, 1 }, { overlay, 1 }, { protect, 2 }, { unmap, 1 },
+static const struct {
+	int (*fn)(char *);
+	unsigned int sections;
+} menu[] = {
+	{ advise, 1 },
+	{ overlay, 1 },
+	{ protect, 2 },
+	{ unmap, 1 },
 };
 
 static void perform(struct worker *w, unsigned int i)

@@ -23,7 +23,7 @@
 #include "options.h"
 #include "sched_point.h"
 
-#define MAX_TASKS 16
+#define MAX_TASKS  16
 #define MAX_POINTS 200000000ul
 
 struct task {

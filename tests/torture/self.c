@@ -30,11 +30,11 @@
 #include "oracle.h"
 #include "park.h"
 
-#define OWNERS 4
-#define CACHES 3
-#define OTHERS 3
+#define OWNERS    4
+#define CACHES    3
+#define OTHERS    3
 #define EVERYBODY (OWNERS + CACHES + OTHERS)
-#define RW (PROT_READ | PROT_WRITE)
+#define RW        (PROT_READ | PROT_WRITE)
 
 static unsigned long seconds = 60, seed = 1;
 static int stopping;
@@ -132,8 +132,8 @@ static bool do_move_away_and_back(struct owner *o, struct slot *s)
 
 static bool do_move_onto(struct owner *o, struct slot *s)
 {
-	bool done = mmap(o->spare, ORACLE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-			 -1, 0) == o->spare;
+	bool done = mmap(o->spare, ORACLE_BYTES, RW, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			 0) == o->spare;
 
 	memset(o->spare, 0, ORACLE_BYTES);
 	done &= mremap(o->spare, ORACLE_BYTES, ORACLE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED,
@@ -182,8 +182,8 @@ static bool do_nothing(struct owner *o, struct slot *s)
 }
 
 static bool (*const menu[])(struct owner *, struct slot *) = {
-	do_unmap, do_unmap_raw, do_overlay, do_dontneed, do_move_away_and_back, do_move_onto,
-	do_punch, do_truncate, do_protect, do_nothing,
+	do_unmap,     do_unmap_raw, do_overlay,  do_dontneed, do_move_away_and_back,
+	do_move_onto, do_punch,     do_truncate, do_protect,  do_nothing,
 };
 
 static void *own(void *arg)
@@ -290,7 +290,7 @@ static void *free_blocks(void *arg)
 
 /* What a child ends with, if not with the errno of its registration. */
 #define CHILD_CANNOT_UNMAP 200
-#define CHILD_MISSED 201
+#define CHILD_MISSED       201
 
 /* Subscribes, sees its own unmap, and is gone. */
 static int child(void)
@@ -344,8 +344,8 @@ static void *watch_progress(void *arg)
 		sleep(20);
 		now_operations = __atomic_load_n(&operations, __ATOMIC_RELAXED);
 		now_registrations = __atomic_load_n(&registrations, __ATOMIC_RELAXED);
-		if (running() && (now_operations == last_operations ||
-				  now_registrations == last_registrations))
+		if (running() &&
+		    (now_operations == last_operations || now_registrations == last_registrations))
 			bail_out("no progress for 20 s");
 		last_operations = now_operations;
 		last_registrations = now_registrations;
@@ -368,8 +368,8 @@ static void parse(int argc, char **argv)
 
 static void report(void)
 {
-	static const char *const ages[ORACLE_BUCKETS] = { "1 us", "10 us", "100 us", "1 ms", "10 ms",
-							  "100 ms", "1 s", "longer" };
+	static const char *const ages[ORACLE_BUCKETS] = { "1 us",  "10 us",  "100 us", "1 ms",
+							  "10 ms", "100 ms", "1 s",    "longer" };
 	unsigned long hits = 0, cached = 0, lookups = 0, stale = 0, unpaired = 0;
 
 	for (int i = 0; i < CACHES; i++) {

@@ -29,8 +29,8 @@
 #include "park.h"
 
 #define THREADS 8
-#define PAGE 4096UL
-#define RW (PROT_READ | PROT_WRITE)
+#define PAGE    4096UL
+#define RW      (PROT_READ | PROT_WRITE)
 #define HISTORY 4096
 #define PRESENT (1ULL << 63)
 
@@ -110,7 +110,8 @@ static bool is_present(const char *page)
 	uint64_t word = 0;
 
 	return pread(pagemap, &word, sizeof(word), (off_t)((uintptr_t)page / PAGE * 8)) ==
-		       sizeof(word) && word & PRESENT;
+		       sizeof(word) &&
+	       word & PRESENT;
 }
 
 /* The operation under way with its page still there, or 0. */

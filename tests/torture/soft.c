@@ -28,8 +28,8 @@
 #include "soft_work.h"
 
 #define MAX_WORKERS 16
-#define FRAMES 2048ul
-#define SLOTS 8192ul
+#define FRAMES      2048ul
+#define SLOTS       8192ul
 
 /* mm_lock() by marks takes locks in any order, one task at a time under a mutex; the
  * sanitizer's order checker does not know that, the library's own does. */
@@ -96,8 +96,8 @@ static void wait_and_disturb(struct turn *turns, long seconds)
 	struct timespec start;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	for (unsigned int i = 0; mmun_load_full(&running) && seconds_since(&start) < (double)seconds;
-	     i++) {
+	for (unsigned int i = 0;
+	     mmun_load_full(&running) && seconds_since(&start) < (double)seconds; i++) {
 		const struct timespec ms = { .tv_nsec = 1000000 };
 
 		nanosleep(&ms, NULL);
@@ -172,8 +172,8 @@ static void report(void)
 	   "so did swap, merging, migration and fork");
 	ok(stats.frames_free == stats.frames, "every frame is free again (%zu of %zu)",
 	   stats.frames_free, stats.frames);
-	ok(stats.swap_free == stats.swap_slots, "and every swap slot (%zu of %zu)",
-	   stats.swap_free, stats.swap_slots);
+	ok(stats.swap_free == stats.swap_slots, "and every swap slot (%zu of %zu)", stats.swap_free,
+	   stats.swap_slots);
 }
 
 int main(int argc, char **argv)

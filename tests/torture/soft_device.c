@@ -17,7 +17,7 @@
 
 #define MAX_DEVICES 64
 #define MAX_RETRIES 20
-#define PAGE MMUN_SOFT_PAGE_SIZE
+#define PAGE        MMUN_SOFT_PAGE_SIZE
 
 struct device {
 	struct mmu_notifier mn;
@@ -166,8 +166,8 @@ static int transfer(struct device *device, unsigned int page, bool write, void *
 	const struct mmun_soft_translation *t = &device->cache[page];
 	unsigned long address = device->base + page * PAGE;
 
-	return write ? mmun_soft_device_write(device->mm, address, t, buffer, PAGE) :
-		       mmun_soft_device_read(device->mm, address, t, buffer, PAGE);
+	return write ? mmun_soft_device_write(device->mm, address, t, buffer, PAGE)
+		     : mmun_soft_device_read(device->mm, address, t, buffer, PAGE);
 }
 
 /* -EAGAIN: no translation that may be used. */

@@ -20,8 +20,8 @@ static struct shared_file files[NR_FILES];
 void files_create(struct mmun_soft *soft)
 {
 	for (unsigned int i = 0; i < NR_FILES; i++) {
-		enum mmun_soft_file_kind kind = i % 2 ? MMUN_SOFT_FILE_SHMEM :
-							MMUN_SOFT_FILE_REGULAR;
+		enum mmun_soft_file_kind kind = i % 2 ? MMUN_SOFT_FILE_SHMEM
+						      : MMUN_SOFT_FILE_REGULAR;
 
 		if (mmun_soft_file_create(soft, i % 2 ? "shmem" : "regular", kind,
 					  FILE_PAGES * PAGE, &files[i].file))

@@ -19,7 +19,7 @@
 #define MADV_COLLAPSE 25
 #endif
 
-#define RW (PROT_READ | PROT_WRITE)
+#define RW             (PROT_READ | PROT_WRITE)
 #define MAX_COMPLAINTS 20
 
 __thread struct rng *inject_rng;
@@ -234,9 +234,10 @@ static void advised_free(struct worker *w, const struct part *p)
 static void step_advise(struct worker *w)
 {
 	static const int advice[] = {
-		MADV_DONTNEED, MADV_FREE, MADV_PAGEOUT, MADV_COLD, MADV_MERGEABLE,
-		MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE, MADV_COLLAPSE, MADV_WILLNEED,
-		MADV_DOFORK, MADV_POPULATE_READ, MADV_POPULATE_WRITE,
+		MADV_DONTNEED,       MADV_FREE,        MADV_PAGEOUT,  MADV_COLD,
+		MADV_MERGEABLE,      MADV_UNMERGEABLE, MADV_HUGEPAGE, MADV_NOHUGEPAGE,
+		MADV_COLLAPSE,       MADV_WILLNEED,    MADV_DOFORK,   MADV_POPULATE_READ,
+		MADV_POPULATE_WRITE,
 	};
 	const int chosen = advice[below(w, sizeof(advice) / sizeof(advice[0]))];
 	struct part p = some_part(w);
@@ -506,21 +507,10 @@ static const struct {
 	void (*step)(struct worker *w);
 	unsigned int weight;
 } steps[] = {
-	{ step_write, 20 },
-	{ step_read, 16 },
-	{ step_map, 4 },
-	{ step_protect, 4 },
-	{ step_advise, 10 },
-	{ step_lock, 2 },
-	{ step_mremap, 4 },
-	{ step_machine, 6 },
-	{ step_pin, 3 },
-	{ step_device, 16 },
-	{ file_step, 20 },
-	{ step_fork, 3 },
-	{ step_exec, 1 },
-	{ step_clone, 2 },
-	{ step_adopt, 2 },
+	{ step_write, 20 },  { step_read, 16 },   { step_map, 4 },    { step_protect, 4 },
+	{ step_advise, 10 }, { step_lock, 2 },    { step_mremap, 4 }, { step_machine, 6 },
+	{ step_pin, 3 },     { step_device, 16 }, { file_step, 20 },  { step_fork, 3 },
+	{ step_exec, 1 },    { step_clone, 2 },   { step_adopt, 2 },
 };
 
 #define NR_STEPS (sizeof(steps) / sizeof(steps[0]))

@@ -11,10 +11,10 @@
 #include "options.h"
 #include "soft_device.h"
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
+#define PAGE         MMUN_SOFT_PAGE_SIZE
 #define REGION_PAGES WINDOW_PAGES
-#define NR_FILES 4
-#define FILE_PAGES 32
+#define NR_FILES     4
+#define FILE_PAGES   32
 
 /* What a worker wrote to its word of a file's page. */
 struct file_word {
@@ -60,9 +60,9 @@ void wrong(const struct worker *w, const char *what, unsigned long address, uint
 unsigned int below(struct worker *w, unsigned int limit);
 
 /* Where worker's parts lie, from w->base. */
-#define SCRATCH_AT (2 * REGION_PAGES * PAGE)
-#define FILES_AT (4 * REGION_PAGES * PAGE)
+#define SCRATCH_AT      (2 * REGION_PAGES * PAGE)
+#define FILES_AT        (4 * REGION_PAGES * PAGE)
 #define PRIVATE_FILE_AT (5 * REGION_PAGES * PAGE)
-#define STRIPE (8 * REGION_PAGES * PAGE)
+#define STRIPE          (8 * REGION_PAGES * PAGE)
 
 #endif

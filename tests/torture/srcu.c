@@ -18,10 +18,10 @@
 #include "options.h"
 #include "srcu.h"
 
-#define NR_READERS 4
-#define NR_SYNCERS 2
+#define NR_READERS  4
+#define NR_SYNCERS  2
 #define NR_ELEMENTS 64
-#define AGES 4
+#define AGES        4
 
 struct element {
 	struct mmun_callback callback;

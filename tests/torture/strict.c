@@ -35,7 +35,8 @@ static long inline_call(long nr, long a, long b, long c, long d)
 	register long r9 __asm__("r9") = 0;
 	long result;
 
-	__asm__ volatile("syscall" : "=a"(result)
+	__asm__ volatile("syscall"
+			 : "=a"(result)
 			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
 			 : "rcx", "r11", "memory");
 	return result;
@@ -136,14 +137,31 @@ static void *work(void *arg)
 		sigaltstack(&stack, NULL);
 	while (!__atomic_load_n(&stopping, __ATOMIC_SEQ_CST)) {
 		switch (next_random(&rng) % 8) {
-		case 0: with_all_blocked(); break;
-		case 1: another_thread(); break;
-		case 2: free(malloc(300000)); break;
-		case 3: expect(inline_call(SYS_close, -1, 0, 0, 0) == -EBADF); break;
-		case 4: inline_call(SYS_nanosleep, (long)moment, 0, 0, 0); break;
-		case 5: if (one_in(&rng, 20)) another_process(false); break;
-		case 6: if (one_in(&rng, 20)) another_process(true); break;
-		default: map_and_unmap();
+		case 0:
+			with_all_blocked();
+			break;
+		case 1:
+			another_thread();
+			break;
+		case 2:
+			free(malloc(300000));
+			break;
+		case 3:
+			expect(inline_call(SYS_close, -1, 0, 0, 0) == -EBADF);
+			break;
+		case 4:
+			inline_call(SYS_nanosleep, (long)moment, 0, 0, 0);
+			break;
+		case 5:
+			if (one_in(&rng, 20))
+				another_process(false);
+			break;
+		case 6:
+			if (one_in(&rng, 20))
+				another_process(true);
+			break;
+		default:
+			map_and_unmap();
 		}
 	}
 	stack.ss_flags = SS_DISABLE;

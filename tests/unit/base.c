@@ -57,12 +57,14 @@ static void test_list(void)
 	mmun_list_add_head(&head, &b);
 	mmun_list_add_head(&head, &c);
 	ok(mmun_list_first(&head) == &c && mmun_list_next(&c) == &b && mmun_list_next(&b) == &a &&
-	   !mmun_list_next(&a), "each add goes to the head");
+		   !mmun_list_next(&a),
+	   "each add goes to the head");
 	mmun_list_del_init(&b);
 	ok(mmun_list_next(&c) == &a && mmun_list_unhashed(&b), "a deleted node is off the list");
 	ok(mmun_list_next(&b) == &a, "but a reader that stands on it finds the rest");
 	mmun_list_del_init(&b);
-	ok(mmun_list_first(&head) == &c && mmun_list_next(&c) == &a, "U7 a second delete does nothing");
+	ok(mmun_list_first(&head) == &c && mmun_list_next(&c) == &a,
+	   "U7 a second delete does nothing");
 	mmun_list_del_init(&c);
 	mmun_list_del_init(&a);
 	ok(mmun_list_empty(&head), "the list is empty again");

@@ -35,7 +35,8 @@ static void test_no_members(void)
 	mmu_notifier_invalidate_page(mm, 4096);
 	mmu_notifier_change_pte(mm, 4096, 1);
 	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 0, "R10 it is not asked for age");
-	is(mmu_notifier_clear_young(mm, 0, 4096) + mmu_notifier_test_young(mm, 0), 0, "R10 in no way");
+	is(mmu_notifier_clear_young(mm, 0, 4096) + mmu_notifier_test_young(mm, 0), 0,
+	   "R10 in no way");
 	mmu_notifier_unregister(&first, mm);
 	mmput(mm);
 	is(second.state != 0, true, "U9 exit passes it by; it stays registered");
@@ -89,7 +90,8 @@ static void test_get_without_free(void)
 	is(mmu_notifier_register(&registered.mn, mm), 0, "registered, with operations of get");
 	is(mmun_ptr_err(mmu_notifier_get(NULL, mm)), -EINVAL, "get without operations is refused");
 	fake.lock_error = -ENOMEM;
-	is(mmun_ptr_err(mmu_notifier_get(&fixed_ops, mm)), -ENOMEM, "R7 its failure needs no ->free");
+	is(mmun_ptr_err(mmu_notifier_get(&fixed_ops, mm)), -ENOMEM,
+	   "R7 its failure needs no ->free");
 	fake.lock_error = 0;
 	mn = mmu_notifier_get(&fixed_ops, mm);
 	ok(mn == &fixed.mn, "get works without ->free, and finds only what get has made");
@@ -267,12 +269,13 @@ static void test_misuse(void)
 #endif
 #endif
 
-#define check(condition) do { \
-	if (!(condition)) { \
-		dprintf(2, "line %d: %s", __LINE__, #condition); \
-		_exit(1); \
-	} \
-} while (0)
+#define check(condition) \
+	do { \
+		if (!(condition)) { \
+			dprintf(2, "line %d: %s", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
 
 #ifdef SANITIZED
 static void test_no_memory(void)

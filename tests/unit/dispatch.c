@@ -59,10 +59,12 @@ static void test_arguments(void)
 	mmu_notifier_invalidate_range_start(&range);
 	mmu_notifier_invalidate_range_end(&range);
 	ok(nr_seen == 2 && seen[0] == &range && seen[1] == &range &&
-	   !memcmp(&seen_copy[0], &seen_copy[1], offsetof(struct mmu_notifier_range, section)),
+		   !memcmp(&seen_copy[0], &seen_copy[1],
+			   offsetof(struct mmu_notifier_range, section)),
 	   "S3 start and end get the same range");
 	ok(seen_copy[0].event == MMU_NOTIFY_MIGRATE && seen_copy[0].owner == &origin &&
-	   seen_copy[0].origin == &origin && seen_copy[0].start == 4096 && seen_copy[0].end == 8192,
+		   seen_copy[0].origin == &origin && seen_copy[0].start == 4096 &&
+		   seen_copy[0].end == 8192,
 	   "S3 as the source filled it in");
 	mmu_notifier_unregister(&mn, mm);
 	mmput(mm);
@@ -368,7 +370,8 @@ static void test_young(void)
 		.test_young = test_young_bit,
 		.change_pte = note_pte,
 	};
-	struct young young[3] = { { .mn.ops = &ops }, { .mn.ops = &ops, .answer = 4 },
+	struct young young[3] = { { .mn.ops = &ops },
+				  { .mn.ops = &ops, .answer = 4 },
 				  { .mn.ops = &ops } };
 
 	mm = fake_mm(&fake);

@@ -124,7 +124,7 @@ struct watcher {
 	void (*in_release)(struct watcher *watcher);
 };
 
-#define count(p) ((void)mmun_add_full((p), 1))
+#define count(p)   ((void)mmun_add_full((p), 1))
 #define counted(p) mmun_load_full(p)
 
 static UNUSED struct watcher *watcher_of(struct mmu_notifier *mn)
@@ -165,7 +165,8 @@ static UNUSED void watcher_release(struct mmu_notifier *mn, struct mm_struct *mm
 		watcher->in_release(watcher);
 }
 
-static UNUSED void watcher_page(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address)
+static UNUSED void watcher_page(struct mmu_notifier *mn, struct mm_struct *mm,
+				unsigned long address)
 {
 	count(&watcher_of(mn)->pages);
 }
@@ -273,7 +274,7 @@ static UNUSED void save_and_abort(int sig)
 }
 #else
 #define save_coverage() ((void)0)
-#define save_and_abort SIG_DFL
+#define save_and_abort  SIG_DFL
 #endif
 
 /* Runs fn(arg) in a child with stderr going to @text.  Returns the wait status. */

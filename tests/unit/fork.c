@@ -51,12 +51,13 @@ static void *hold_everything(void *arg)
 	return NULL;
 }
 
-#define check(condition) do { \
-	if (!(condition)) { \
-		dprintf(2, "line %d: %s", __LINE__, #condition); \
-		_exit(1); \
-	} \
-} while (0)
+#define check(condition) \
+	do { \
+		if (!(condition)) { \
+			dprintf(2, "line %d: %s", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
 
 static void sections_are_silent(void *arg)
 {
@@ -177,8 +178,8 @@ static void in_child(void (*fn)(void *), const char *what)
 
 int main(void)
 {
-	unsigned int *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				  -1, 0);
+	unsigned int *word =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	pthread_t thread;
 
 	madvise(word, 4096, MADV_WIPEONFORK);
@@ -192,7 +193,8 @@ int main(void)
 
 	in_child(sections_are_silent, "B15 S11 sections on the copy call nobody");
 	in_child(registration_is_refused, "B15 registration on the copy is refused");
-	in_child(unregister_forgets, "B15 unregister and put on the copy only forget, and wait for nobody");
+	in_child(unregister_forgets,
+		 "B15 unregister and put on the copy only forget, and wait for nobody");
 	in_child(exit_is_silent, "B15 exit of the copy releases nobody");
 	in_child(child_has_its_own, "S11 the child has an address space of its own");
 	in_child(copy_shrinks, "a copy that nobody is inside gives its memory back");

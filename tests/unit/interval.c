@@ -42,7 +42,8 @@ static void test_arguments(void)
 	is(mm->mm_users, 1, "R5 and not the memory");
 	mmu_interval_notifier_remove(ni);
 	is(mm->mm_count, count_before, "R6 until it is removed");
-	is(mmu_interval_notifier_insert(ni, mm, ULONG_MAX, 1, &part_ops), 0, "the last byte, again");
+	is(mmu_interval_notifier_insert(ni, mm, ULONG_MAX, 1, &part_ops), 0,
+	   "the last byte, again");
 	mmu_interval_notifier_remove(ni);
 	mmput(mm);
 }
@@ -124,7 +125,7 @@ static void test_failures(void)
 			break;
 		is(ret, -ENOMEM, "R7 allocation %ld fails", needed);
 		ok(mmun_alloc_live() == before && !mm_has_notifiers(mm) && !fake.locks &&
-		   mm->mm_count == 1 && fake_mmap_lock_is_free(mm),
+			   mm->mm_count == 1 && fake_mmap_lock_is_free(mm),
 		   "R7 R8 nothing is left of it, the mm was not locked");
 	}
 	is(needed, 3, "R8 two blocks: the chain and the tree");
@@ -166,12 +167,13 @@ static void test_range(void)
 	ok(!parts[0].calls && parts[1].calls && parts[2].calls && !parts[3].calls,
 	   "who overlaps is called, nobody else");
 	ok(parts[1].range.start == 15 * PAGE && parts[1].range.end == 25 * PAGE &&
-	   parts[1].range.event == MMU_NOTIFY_MIGRATE && parts[1].range.owner == parts,
+		   parts[1].range.event == MMU_NOTIFY_MIGRATE && parts[1].range.owner == parts,
 	   "S3 with the whole range as the source filled it in");
 	ok(mmu_notifier_range_blockable(&parts[1].range), "S7 which says that it may sleep");
 	range.flags |= MMUN_RANGE_UNCHANGED;
 	end_of(&range);
-	ok(mmu_interval_read_retry(&parts[1].ni, seq), "an end that changed nothing is a collision too");
+	ok(mmu_interval_read_retry(&parts[1].ni, seq),
+	   "an end that changed nothing is a collision too");
 	range = pages(mm, 5, 0);
 	mmu_notifier_invalidate_range_start(&range);
 	end_of(&range);
@@ -205,8 +207,7 @@ static void test_split(void)
 	section_on(mm, 5, 10);
 	is(part.calls, 4, "B21 and for a range that begins outside");
 	seq = mmu_interval_read_begin(&part.ni);
-	ok(!mmu_interval_read_retry(&part.ni, seq) && !nr_open(mm),
-	   "B21 nothing is left open");
+	ok(!mmu_interval_read_retry(&part.ni, seq) && !nr_open(mm), "B21 nothing is left open");
 	mmu_interval_notifier_remove(&part.ni);
 	mmput(mm);
 }
@@ -241,7 +242,8 @@ static void test_order(void)
 	watcher.in_end = note_list_end;
 	part.hook = note_part;
 	section_on(mm, 1, 1);
-	ok(part_at == 1 && list_start_at == 2 && list_end_at == 3, "intervals first, then the list");
+	ok(part_at == 1 && list_start_at == 2 && list_end_at == 3,
+	   "intervals first, then the list");
 	fake_section(mm);
 	ok(part_at == 4 && list_start_at == 5 && list_end_at == 6, "inside a read section, too");
 	mmu_notifier_unregister(&watcher.mn, mm);
@@ -425,7 +427,8 @@ static void test_two_passes(void)
 	}
 	section_on(mm, 0, 4);
 	ok(nr_finished == 3 && finished_order[0] == &parts[0] && finished_order[1] == &parts[2] &&
-	   finished_order[2] == &parts[3], "two passes: each that asked is finished, in order, once");
+		   finished_order[2] == &parts[3],
+	   "two passes: each that asked is finished, in order, once");
 	ok(first_finish_at > passes_begun, "two passes: after every first pass");
 	is(parts[1].finishes, 0, "who asked for none gets none");
 	nr_finished = 0;

@@ -60,8 +60,9 @@ static void test_exit(void)
 	ok(part_at == 1 && released_at == 2, "U1 exit tells intervals, then calls ->release");
 	is(fake.exits, 1, "U1 before the memory goes");
 	ok(part.range.event == MMU_NOTIFY_RELEASE && part.range.start == 0 &&
-	   part.range.end == ULONG_MAX && mmu_notifier_range_blockable(&part.range) &&
-	   part.range.mm == mm, "a blockable RELEASE of everything");
+		   part.range.end == ULONG_MAX && mmu_notifier_range_blockable(&part.range) &&
+		   part.range.mm == mm,
+	   "a blockable RELEASE of everything");
 	ok(part.calls == 1 && two.calls == 1 && two.finishes == 1, "U5 once each, in both passes");
 	is(top.calls, 1, "U1 everything: the last byte, too");
 	is(nr_open(mm), 0, "that section is over");
@@ -130,8 +131,9 @@ static void test_dies_meanwhile(void)
 
 /* Somebody who changes the tree is stopped there. */
 
-static const struct mmun_primary_ops hurried_ops = { .name = "hurried", .exit_wait_ms = 50,
-						     .exit = fake_exit, .destroy = fake_destroy };
+static const struct mmun_primary_ops hurried_ops = {
+	.name = "hurried", .exit_wait_ms = 50, .exit = fake_exit, .destroy = fake_destroy
+};
 static long writing, may_finish;
 
 static void *write_for_long(void *arg)
@@ -227,12 +229,13 @@ static void test_remove_in_release(void)
 /* The copy that fork leaves in a child. */
 static struct part inherited;
 
-#define check(condition) do { \
-	if (!(condition)) { \
-		dprintf(2, "line %d: %s", __LINE__, #condition); \
-		_exit(1); \
-	} \
-} while (0)
+#define check(condition) \
+	do { \
+		if (!(condition)) { \
+			dprintf(2, "line %d: %s", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
 
 static void on_the_copy(void *arg)
 {
@@ -264,8 +267,8 @@ static void *hold_the_lock(void *arg)
 
 static void test_fork(void)
 {
-	unsigned int *word = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				  -1, 0);
+	unsigned int *word =
+		mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct mmu_notifier_range range;
 	pthread_t thread;
 	char text[1024];

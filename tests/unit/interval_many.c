@@ -3,7 +3,7 @@
  * than one batch of them is called. */
 #include "part.h"
 
-#define MANY 700
+#define MANY  700
 #define STEPS 40000
 
 static struct fake fake;
@@ -26,8 +26,8 @@ static int insert(unsigned long i, bool whole)
 	const unsigned long start = i * PAGE;
 
 	part_init(&many[i]);
-	return mmu_interval_notifier_insert(&many[i].ni, mm, start,
-					    whole ? ~start + !!start : PAGE, &part_ops);
+	return mmu_interval_notifier_insert(&many[i].ni, mm, start, whole ? ~start + !!start : PAGE,
+					    &part_ops);
 }
 
 static void remove_all(unsigned long count)
@@ -109,7 +109,8 @@ static void test_room(void)
 	nonblock_section(mm, 0, MANY);
 	for (unsigned long i = 1; i < count; i++)
 		calls += many[i].calls;
-	is(calls, (long)count - 1, "%lu insertions beside an open section are made at once", count - 1);
+	is(calls, (long)count - 1, "%lu insertions beside an open section are made at once",
+	   count - 1);
 	end_of(&range);
 	mmun_alloc_fail = never;
 	remove_all(count);
@@ -150,7 +151,8 @@ static void test_refusal(void)
 		insert(i, false);
 	for (unsigned long at = 0; at < count; at += 9) {
 		many[at].refuses = true;
-		is(nonblock_section(mm, 0, count), -EAGAIN, "B7 the notifier of page %lu refuses", at);
+		is(nonblock_section(mm, 0, count), -EAGAIN, "B7 the notifier of page %lu refuses",
+		   at);
 		many[at].refuses = false;
 		for (unsigned long i = 0; i < count; i++) {
 			calls += many[i].calls == (i <= at);

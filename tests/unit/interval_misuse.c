@@ -15,12 +15,13 @@ static struct fake fake;
 static struct mm_struct *mm;
 static struct part part, other;
 
-#define check(condition) do { \
-	if (!(condition)) { \
-		dprintf(2, "line %d: %s", __LINE__, #condition); \
-		_exit(1); \
-	} \
-} while (0)
+#define check(condition) \
+	do { \
+		if (!(condition)) { \
+			dprintf(2, "line %d: %s", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
 
 static void remove_itself(struct part *self)
 {
@@ -90,8 +91,8 @@ static void read_in_callback(void *arg)
 	section_on(mm, 1, 1);
 }
 
-static bool always_refuse(struct mmu_interval_notifier *ni,
-			  const struct mmu_notifier_range *range, unsigned long seq)
+static bool always_refuse(struct mmu_interval_notifier *ni, const struct mmu_notifier_range *range,
+			  unsigned long seq)
 {
 	return false;
 }

@@ -23,8 +23,7 @@ static void finish(void)
 
 static bool reader_must_retry(struct part *part, unsigned long seq)
 {
-	return mmu_interval_read_retry(&part->ni, seq) ||
-	       mmu_interval_check_retry(&part->ni, seq);
+	return mmu_interval_read_retry(&part->ni, seq) || mmu_interval_check_retry(&part->ni, seq);
 }
 
 /* Other threads that do one thing. */
@@ -134,7 +133,8 @@ static void check_goes_on(struct part *two, const char *what)
 
 	section_on(mm, 1, 1);
 	seq = mmu_interval_read_begin(&one.ni);
-	ok(!reader_must_retry(&one, seq), "B11 %s: a reader goes on after a section of its own", what);
+	ok(!reader_must_retry(&one, seq), "B11 %s: a reader goes on after a section of its own",
+	   what);
 	part_insert(two, mm, 1, 1);
 	seq = mmu_interval_read_begin(&two->ni);
 	ok(!reader_must_retry(two, seq), "B11 %s: so does that of a new one", what);
@@ -264,7 +264,8 @@ static void test_walk_gone(void)
 	begin();
 	part_insert(&two, mm, 1, 1);
 	pthread_join(spawn(walk_for_ever, &walk), NULL);
-	ok(done_by_another(read_it, &one), "a reader does not wait for one that ended while it walked");
+	ok(done_by_another(read_it, &one),
+	   "a reader does not wait for one that ended while it walked");
 	pthread_join(spawn(walk_for_ever, &walk), NULL);
 	ok(done_by_another(remove_it, &two), "nor does who changes the tree");
 	mmun_section_close(itree_of(mm), walk);

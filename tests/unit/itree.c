@@ -9,9 +9,9 @@
 #include "alloc.h"
 #include "tap.h"
 
-#define NODES 300
+#define NODES  300
 #define ROUNDS 60000
-#define MANY (1ul << 17)
+#define MANY   (1ul << 17)
 
 static struct mmun_interval_node nodes[NODES];
 static bool inside[NODES];
@@ -198,7 +198,8 @@ static void compare(unsigned long limit, unsigned long longest, const char *what
 		start = pick(limit);
 		different += !finds_the_same(start, up_to(start, longest));
 		gone = (struct mmun_interval_node){
-			.start = pick(limit), .serial = next_random() % (root.serial + 2),
+			.start = pick(limit),
+			.serial = next_random() % (root.serial + 2),
 		};
 		different += !finds_behind(&gone, start, up_to(start, longest));
 		gone.start = nodes[i].start;
@@ -224,7 +225,7 @@ static void test_edges(void)
 	ok(!mmun_itree_first(&root, 0, ~0ul, &cursor), "nothing in an empty tree");
 	mmun_itree_insert(&root, &all);
 	ok(mmun_itree_first(&root, ~0ul, ~0ul, &cursor) == &all &&
-	   mmun_itree_first(&root, 0, 0, &cursor) == &all,
+		   mmun_itree_first(&root, 0, 0, &cursor) == &all,
 	   "the largest interval is found at both ends");
 	ok(!mmun_itree_next(&cursor), "once");
 	ok(!mmun_itree_first(&root, 5, 4, &cursor), "an empty range touches nothing");
@@ -239,7 +240,8 @@ static void test_edges(void)
 	none = (struct mmun_interval_node){ .start = ~0ul, .last = ~0ul };
 	mmun_itree_insert(&root, &none);
 	ok(!mmun_itree_first(&root, 0, ~0ul - 1, &cursor) &&
-	   mmun_itree_first(&root, 0, ~0ul, &cursor) == &none, "the last byte is one");
+		   mmun_itree_first(&root, 0, ~0ul, &cursor) == &none,
+	   "the last byte is one");
 	mmun_itree_remove(&root, &none);
 }
 
@@ -258,7 +260,8 @@ static void test_depth(void)
 	make_room(MANY);
 	for (unsigned long i = 0; i < MANY; i++)
 		insert_many(i, i * 8, i * 8 + 7);
-	ok(sound(MANY) && root.levels <= 5, "%lu ascending intervals: %u levels", MANY, root.levels);
+	ok(sound(MANY) && root.levels <= 5, "%lu ascending intervals: %u levels", MANY,
+	   root.levels);
 	for (unsigned long i = 0; i < MANY; i += 2)
 		mmun_itree_remove(&root, &many[i]);
 	ok(sound(MANY / 2) && root.levels <= 5, "every other one removed: %u levels", root.levels);
@@ -287,7 +290,8 @@ static void test_equal(void)
 		mmun_itree_remove(&root, &many[i * 7 % MANY]);
 	count = MANY - (MANY + 2) / 3;
 	ok(sound(count), "a third of %lu intervals of one start removed", MANY);
-	for (node = mmun_itree_first(&root, 0, 4096, &cursor); node; node = mmun_itree_next(&cursor)) {
+	for (node = mmun_itree_first(&root, 0, 4096, &cursor); node;
+	     node = mmun_itree_next(&cursor)) {
 		ordered &= node->serial > serial;
 		serial = node->serial;
 		count--;
@@ -307,7 +311,7 @@ static void test_nested(void)
 	for (unsigned long i = 1; i < MANY; i++)
 		insert_many(i, i * 8, i * 8 + 7);
 	ok(mmun_itree_first(&root, MANY * 8 - 1, ~0ul, &cursor) == &many[0] &&
-	   mmun_itree_next(&cursor) == &many[MANY - 1] && !mmun_itree_next(&cursor),
+		   mmun_itree_next(&cursor) == &many[MANY - 1] && !mmun_itree_next(&cursor),
 	   "what lies between two that overlap is passed over");
 	mmun_itree_remove(&root, &many[0]);
 	ok(!mmun_itree_first(&root, MANY * 8, ~0ul, &cursor) && sound(MANY - 1),

@@ -147,10 +147,10 @@ static void test_aborts(void)
 	ok(exited_well(run_in_child(in_order, NULL, text, sizeof(text))) && !*text,
 	   "locks taken in the order of their ranks");
 	ok(aborted(run_in_child(inverted, NULL, text, sizeof(text))), "an inversion aborts");
-	ok(says(text, "lock order inversion", "notifier chain > writers of the page tables' semaphore"),
+	ok(says(text, "lock order inversion",
+		"notifier chain > writers of the page tables' semaphore"),
 	   "its report names both locks of this thread");
-	ok(says(text, "the order is:", "mmap lock > event source > "),
-	   "and the declared order");
+	ok(says(text, "the order is:", "mmap lock > event source > "), "and the declared order");
 	ok(aborted(run_in_child(inverted_after_in_order, NULL, text, sizeof(text))),
 	   "an inversion of an order that was seen aborts");
 	ok(says(text, "notifier chain > writers of the page tables' semaphore",
@@ -175,9 +175,11 @@ static void test_many(void)
 
 	ok(exited_well(run_in_child(ascending, NULL, text, sizeof(text))) && !*text,
 	   "L1 many locks of one rank by ascending address");
-	ok(aborted(run_in_child(descending, NULL, text, sizeof(text))), "L1 a descending pair aborts");
+	ok(aborted(run_in_child(descending, NULL, text, sizeof(text))),
+	   "L1 a descending pair aborts");
 	ok(says(text, "ascending address", "i_mmap > i_mmap"), "and the report says so");
-	ok(aborted(run_in_child(many_twice, NULL, text, sizeof(text))), "L1 one of them twice aborts");
+	ok(aborted(run_in_child(many_twice, NULL, text, sizeof(text))),
+	   "L1 one of them twice aborts");
 	ok(says(text, "taken twice", "i_mmap"), "and the report says so");
 	ok(exited_well(run_in_child(many_under_mutex, NULL, text, sizeof(text))) && !*text,
 	   "in any order under the mutex that orders them");
@@ -208,7 +210,8 @@ static void test_owner(void)
 	mmun_rwlock_write_unlock(&mmap_lock);
 	ok(!mmun_rwlock_mine(&mmap_lock), "a free lock is nobody's");
 	mmun_rwlock_read_lock(&mmap_lock);
-	ok(!mmun_rwlock_mine(&mmap_lock) && mmun_lock_held(&mmap_lock), "a read lock is held, not mine");
+	ok(!mmun_rwlock_mine(&mmap_lock) && mmun_lock_held(&mmap_lock),
+	   "a read lock is held, not mine");
 	mmun_rwlock_read_unlock(&mmap_lock);
 }
 

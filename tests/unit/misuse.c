@@ -15,12 +15,13 @@ static struct fake fake;
 static struct mm_struct *mm;
 static struct watcher watcher, second;
 
-#define check(condition) do { \
-	if (!(condition)) { \
-		dprintf(2, "line %d: %s", __LINE__, #condition); \
-		_exit(1); \
-	} \
-} while (0)
+#define check(condition) \
+	do { \
+		if (!(condition)) { \
+			dprintf(2, "line %d: %s", __LINE__, #condition); \
+			_exit(1); \
+		} \
+	} while (0)
 
 static unsigned long misused(void)
 {
@@ -201,7 +202,8 @@ static void free_shared(struct mmu_notifier *mn)
 static void synchronize_in_free(void *arg)
 {
 	static const struct mmu_notifier_ops ops = {
-		.alloc_notifier = alloc_shared, .free_notifier = free_shared,
+		.alloc_notifier = alloc_shared,
+		.free_notifier = free_shared,
 	};
 
 	check(mmu_notifier_get(&ops, mm) == &shared);
@@ -228,7 +230,8 @@ int main(void)
 
 	mm = fake_mm(&fake);
 	misuse(in_callback, "inside a callback", "U8 unregister inside a callback");
-	misuse(in_callback_of_plain_section, "inside a callback", "U8 unregister inside a callback of a section of its own");
+	misuse(in_callback_of_plain_section, "inside a callback",
+	       "U8 unregister inside a callback of a section of its own");
 	misuse(between_start_and_end, "inside a callback", "U8 unregister between start and end");
 	misuse(in_release_at_exit, "inside a callback", "U8 unregister inside release at exit");
 	misuse(twice, "not registered", "U7 unregister twice");

@@ -68,7 +68,8 @@ int main(void)
 	mm_unlock(mms[0], &data);
 	mmap_read_unlock(mms[0]);
 
-	ok(aborted(run_in_child(two_locks, NULL, text, sizeof(text))), "L2 a second mm_lock aborts");
+	ok(aborted(run_in_child(two_locks, NULL, text, sizeof(text))),
+	   "L2 a second mm_lock aborts");
 	ok(strstr(text, "calls it again"), "L2 and says why");
 	ok(aborted(run_in_child(without_mmap_lock, NULL, text, sizeof(text))),
 	   "mm_lock without the mmap lock aborts");

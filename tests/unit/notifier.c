@@ -145,14 +145,16 @@ static void test_time_out(const unsigned int *word)
 	watcher_init(&watcher);
 	count_before = mm->mm_count;
 	begin = mmun_now();
-	is(mmu_notifier_register(&watcher.mn, mm), -ETIMEDOUT, "R7 a section that does not end: too late");
+	is(mmu_notifier_register(&watcher.mn, mm), -ETIMEDOUT,
+	   "R7 a section that does not end: too late");
 	begin = mmun_now() - begin;
 	diag("%lu ms", (unsigned long)(begin / MMUN_NSEC_PER_MSEC));
 	ok(begin >= MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC &&
-	   begin < (MMUN_REGISTER_WAIT_MS + 60000) * MMUN_NSEC_PER_MSEC,
+		   begin < (MMUN_REGISTER_WAIT_MS + 60000) * MMUN_NSEC_PER_MSEC,
 	   "R7 after the time that is promised");
 	ok(fake_mmap_lock_is_free(mm) && mm->mm_count == count_before && !watcher.mn.state &&
-	   !watcher.mn.mm, "R7 locks, counts and the object are as before");
+		   !watcher.mn.mm,
+	   "R7 locks, counts and the object are as before");
 	memset(&watcher, 0xee, sizeof(watcher));
 	fake_section(mm);
 	count(&go[1]);
@@ -196,8 +198,10 @@ static void test_locking_rules(void)
 	mm = fake_mm(&fake);
 	watcher_init(&watcher);
 	ok(aborted(run_in_child(register_under_read_lock, NULL, text, sizeof(text))) &&
-	   strstr(text, "taken twice"), "R4 register with it held for read aborts with checks");
-	is(__mmu_notifier_register(&watcher.mn, mm), -EDEADLK, "R4 __register without it is refused");
+		   strstr(text, "taken twice"),
+	   "R4 register with it held for read aborts with checks");
+	is(__mmu_notifier_register(&watcher.mn, mm), -EDEADLK,
+	   "R4 __register without it is refused");
 	mmap_read_lock(mm);
 	is(__mmu_notifier_register(&watcher.mn, mm), -EDEADLK, "R4 held for read is not enough");
 	mmap_read_unlock(mm);
@@ -244,9 +248,9 @@ static void test_counts(void)
 
 static void check_unchanged(struct watcher *watcher, long live, const char *step)
 {
-	ok(fake_mmap_lock_is_free(mm) &&
-	   mm->mm_count == 1 && mm->mm_users == 1 && fake.locks == fake.unlocks &&
-	   mmun_alloc_live() == live && watcher->mn.state == 0,
+	ok(fake_mmap_lock_is_free(mm) && mm->mm_count == 1 && mm->mm_users == 1 &&
+		   fake.locks == fake.unlocks && mmun_alloc_live() == live &&
+		   watcher->mn.state == 0,
 	   "R7 %s: locks, counts and memory are as before", step);
 }
 
@@ -397,7 +401,8 @@ static void test_twice(void)
 	is(mmu_notifier_register(&watcher.mn, other), -EEXIST, "R11 on another mm too");
 	is(mm->mm_count, 2, "R11 and changes no count");
 	mmu_notifier_unregister(&watcher.mn, mm);
-	is(mmu_notifier_register(&watcher.mn, other), 0, "R11 after unregister it may register again");
+	is(mmu_notifier_register(&watcher.mn, other), 0,
+	   "R11 after unregister it may register again");
 	mmu_notifier_unregister(&watcher.mn, other);
 	is(watcher.releases, 2, "U5 one release per registration");
 	mmput(mm);
@@ -585,7 +590,8 @@ static void test_walk_during_exit(void)
 	wait_until_set(&in_start);
 	count(&may_return);
 	let_others_run();
-	is(counted(&done), 0, "U2 unregister waits for a walk that began while exit was in release");
+	is(counted(&done), 0,
+	   "U2 unregister waits for a walk that began while exit was in release");
 	count(&may_end_start);
 	pthread_join(section, NULL);
 	pthread_join(leaver, NULL);
@@ -701,7 +707,8 @@ static void test_last_put_in_callback(void)
 	watch(&other_watcher, other_mm);
 	watcher.in_start = put_other;
 	fake_section(mm);
-	is(other_watcher.releases, 1, "U10 B20 the last mmput in a callback of another mm releases");
+	is(other_watcher.releases, 1,
+	   "U10 B20 the last mmput in a callback of another mm releases");
 	is(second.exits, 1, "U10 B20 and ends that memory");
 	mmu_notifier_unregister(&other_watcher.mn, other_mm);
 
@@ -748,7 +755,8 @@ static void test_exit_in_handler(void)
 	watch(&watcher, mm);
 	watcher.in_release = raise_signal;
 	mmu_notifier_unregister(&watcher.mn, mm);
-	is(watcher.releases, 1, "U5 exit from a handler that interrupted a release does not repeat it");
+	is(watcher.releases, 1,
+	   "U5 exit from a handler that interrupted a release does not repeat it");
 	mmput(mm);
 	signal(SIGUSR1, SIG_DFL);
 }
@@ -829,7 +837,8 @@ static void test_bounded_exit(void *(*holder)(void *), const char *what)
 	thread = spawn(holder, go);
 	wait_until_set(&go[0]);
 	ok(exits_in_time(), "U3 the end of a process does not wait for %s", what);
-	is(watcher.releases, holder != hold_chain_lock, "U1 U5 ->release has run as often as it can");
+	is(watcher.releases, holder != hold_chain_lock,
+	   "U1 U5 ->release has run as often as it can");
 	count(&go[1]);
 	pthread_join(thread, NULL);
 	mmu_notifier_unregister(&watcher.mn, mm);
@@ -859,7 +868,8 @@ static void test_unregister_after_locked_exit(void)
 	watch(&watcher, mm);
 	lock_go = go;
 	watcher.in_release = let_chain_be_locked;
-	ok(exits_in_time(), "U3 the end of a process does not wait for a lock that is taken in ->release");
+	ok(exits_in_time(),
+	   "U3 the end of a process does not wait for a lock that is taken in ->release");
 	count(&go[1]);
 	pthread_join(locker, NULL);
 	mmu_notifier_unregister(&watcher.mn, mm);

@@ -116,13 +116,14 @@ static void test_errors(void)
 	live = mmun_alloc_live();
 	is(mmun_ptr_err(mmu_notifier_get(&no_alloc, mm)), -EINVAL, "get without alloc_notifier");
 	alloc_answer = -EPERM;
-	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -EPERM, "alloc_notifier's error is passed on");
+	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -EPERM,
+	   "alloc_notifier's error is passed on");
 	alloc_answer = 0;
 	fake.start_error = -EBUSY;
 	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -EBUSY, "so is registration's");
 	is(freed, made, "R7 after free_notifier");
 	fake.start_error = 0;
-	for (nth = 1; ; nth++) {
+	for (nth = 1;; nth++) {
 		fail_allocation(nth);
 		mn = mmu_notifier_get(&get_ops, mm);
 		fail_allocation(0);

@@ -96,8 +96,9 @@ static UNUSED bool in_tree(struct mm_struct *mm, const struct part *part)
 static UNUSED struct mmu_notifier_range pages(struct mm_struct *mm, unsigned long first,
 					      unsigned long count)
 {
-	return (struct mmu_notifier_range){
-		.mm = mm, .start = first * PAGE, .end = (first + count) * PAGE };
+	return (struct mmu_notifier_range){ .mm = mm,
+					    .start = first * PAGE,
+					    .end = (first + count) * PAGE };
 }
 
 static UNUSED void end_of(struct mmu_notifier_range *range)

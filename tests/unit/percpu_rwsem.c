@@ -147,7 +147,8 @@ static void test_passed_by(void)
 		least = begin < least ? begin : least;
 		mmun_percpu_write_unlock(&sem);
 	}
-	ok(least >= 5 * MMUN_NSEC_PER_MSEC, "L2 a writer gives readers that wait the time to get in");
+	ok(least >= 5 * MMUN_NSEC_PER_MSEC,
+	   "L2 a writer gives readers that wait the time to get in");
 	ok(true, "L2 but one that is stopped does not hold him up");
 }
 
@@ -212,7 +213,8 @@ static void test_misuse(void)
 {
 	char text[1024];
 
-	ok(aborted(run_in_child(write_inside, NULL, text, sizeof(text))) && strstr(text, "waits for itself"),
+	ok(aborted(run_in_child(write_inside, NULL, text, sizeof(text))) &&
+		   strstr(text, "waits for itself"),
 	   "L2 a reader that becomes a writer is told of it");
 }
 

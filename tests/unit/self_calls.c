@@ -22,15 +22,19 @@ struct expected {
 	int nr;
 	unsigned long args[6];
 	int nr_ranges;
-	struct { unsigned long start, end; } range[2];
+	struct {
+		unsigned long start, end;
+	} range[2];
 	enum mmun_op op;
 	enum mmu_notifier_event event;
 	bool pinned_safe;
 };
 
 #define NOTHING 0, { { 0, 0 } }, MMUN_OP_NONE, MMU_NOTIFY_UNMAP, false
-#define ONE(start, end, op, event, safe) 1, { { start, end } }, MMUN_OP_##op, MMU_NOTIFY_##event, safe
+#define ONE(start, end, op, event, safe) \
+	1, { { start, end } }, MMUN_OP_##op, MMU_NOTIFY_##event, safe
 
+/* clang-format off */
 static const struct expected table[] = {
 	{ "munmap", SYS_munmap, { A, 3 * P }, ONE(A, A + 3 * P, MUNMAP, UNMAP, false) },
 	{ "munmap of part of a page", SYS_munmap, { A, 1 }, ONE(A, A + P, MUNMAP, UNMAP, false) },
@@ -101,6 +105,7 @@ static const struct expected table[] = {
 	{ "COLD", SYS_madvise, { A, P, MADV_COLD }, NOTHING },
 	{ "DONTFORK", SYS_madvise, { A, P, MADV_DONTFORK }, NOTHING },
 };
+/* clang-format on */
 
 static void check(const struct expected *e)
 {
@@ -128,8 +133,8 @@ static bool unchanged(int nr, const unsigned long *args, long result, int index)
 	struct mmun_change change = { .flags = 0 };
 
 	call->describe(args, &change);
-	return call->unchanged ? call->unchanged(args, result, index, &change) :
-				 mmun_failed_cleanly(result);
+	return call->unchanged ? call->unchanged(args, result, index, &change)
+			       : mmun_failed_cleanly(result);
 }
 
 static void check_mremap_outcomes(unsigned long one)
@@ -137,7 +142,8 @@ static void check_mremap_outcomes(unsigned long one)
 	const unsigned long grow[6] = { one, P, 2 * P, MREMAP_MAYMOVE };
 	const unsigned long shrink[6] = { one, 2 * P, P, 0 };
 	const unsigned long fixed[6] = { one, P, P, MREMAP_MAYMOVE | MREMAP_FIXED, B };
-	const unsigned long overlap[6] = { one, 2 * P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED, one + P };
+	const unsigned long overlap[6] = { one, 2 * P, 2 * P, MREMAP_MAYMOVE | MREMAP_FIXED,
+					   one + P };
 
 	ok(unchanged(SYS_mremap, grow, one, 0), "mremap that grew in place changed nothing");
 	ok(!unchanged(SYS_mremap, grow, B, 0), "mremap that moved changed the old place");
@@ -178,8 +184,8 @@ static void check_outcomes(void)
 {
 	const unsigned long anonymous[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS };
 	const unsigned long of_file[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE, -1UL };
-	const unsigned long huge[6] = { A, P, 3, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS |
-					MAP_HUGETLB };
+	const unsigned long huge[6] = { A, P, 3,
+					MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB };
 	unsigned long one = (unsigned long)mmap(NULL, 4 * P, PROT_READ | PROT_WRITE,
 						MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -191,7 +197,8 @@ static void check_outcomes(void)
 	ok(!unchanged(SYS_mmap, of_file, -EACCES, 0), "mmap refused by a driver may have unmapped");
 	ok(unchanged(SYS_mmap, anonymous, -EINVAL, 0), "anonymous mmap refused changed nothing");
 	ok(!unchanged(SYS_mmap, anonymous, -ENOMEM, 0), "mmap out of memory may have unmapped");
-	ok(!unchanged(SYS_mmap, huge, -EINVAL, 0), "B14: anonymous huge pages refused may have unmapped");
+	ok(!unchanged(SYS_mmap, huge, -EINVAL, 0),
+	   "B14: anonymous huge pages refused may have unmapped");
 	ok(mmun_failed_cleanly(-EINVAL), "EINVAL comes before any change");
 	ok(!mmun_failed_cleanly(-ENOMEM), "ENOMEM may come in the middle");
 	ok(!mmun_failed_cleanly(0), "success is no failure");
@@ -212,7 +219,8 @@ static void check_remove(void)
 	args[1] = P;
 	args[2] = MADV_REMOVE;
 	ok(describe_madvise(args, &change), "MADV_REMOVE is told");
-	ok(mmun_change_covers(&change, one + P, one + 2 * P), "MADV_REMOVE: where it was asked for");
+	ok(mmun_change_covers(&change, one + P, one + 2 * P),
+	   "MADV_REMOVE: where it was asked for");
 	ok(mmun_change_covers(&change, other + P, other + 2 * P),
 	   "MADV_REMOVE: where else the file is mapped");
 	munmap((void *)one, 4 * P);
@@ -314,7 +322,8 @@ static void check_process_madvise(void)
 	args[0] = own;
 	args[1] = 1;
 	change.nr_ranges = 0;
-	ok(!describe_process_madvise(args, &change), "process_madvise with a bad pointer is left alone");
+	ok(!describe_process_madvise(args, &change),
+	   "process_madvise with a bad pointer is left alone");
 }
 
 /* A file of this process, mapped; every way to shorten it names the mapping. */
@@ -323,7 +332,11 @@ static void check_files(void)
 	char path[] = "/tmp/mmunotify-calls-XXXXXX";
 	int fd = mkstemp(path);
 	unsigned long at, p = (unsigned long)path;
-	struct { const char *name; int nr; unsigned long args[6], from; } ways[] = {
+	struct {
+		const char *name;
+		int nr;
+		unsigned long args[6], from;
+	} ways[] = {
 		{ "ftruncate", SYS_ftruncate, { fd, P + 1 }, 2 * P },
 		{ "truncate", SYS_truncate, { p, P }, P },
 		{ "openat O_TRUNC", SYS_openat, { AT_FDCWD, p, O_RDWR | O_TRUNC }, 0 },

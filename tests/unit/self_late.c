@@ -33,7 +33,8 @@ static void tried_again(void)
 
 	fail(&late, -ENOMEM, now);
 	ok(!mmun_late_is_due(&late, now), "it is not tried again at once");
-	ok(mmun_late_is_due(&late, now + MS), "B14: a failed late patch is due a millisecond later");
+	ok(mmun_late_is_due(&late, now + MS),
+	   "B14: a failed late patch is due a millisecond later");
 	for (int i = 0; i < 30; i++) {
 		now = late.next;
 		fail(&late, -ENOMEM, now);

@@ -64,8 +64,11 @@ static void begin(void)
 	site = (struct mmun_site){ .at = page + AT, .length = sizeof(call), .stub = page };
 	memcpy(site.saved, call, sizeof(call));
 	memcpy(site.bytes, jump, sizeof(jump));
-	image = (struct mmun_image){ .used = true, .prot = PROT_READ | PROT_EXEC, .sites = &site,
-				     .nr_sites = 1, .stubs_ready = true };
+	image = (struct mmun_image){ .used = true,
+				     .prot = PROT_READ | PROT_EXEC,
+				     .sites = &site,
+				     .nr_sites = 1,
+				     .stubs_ready = true };
 	image.text_start = (unsigned long)page;
 	image.text_end = (unsigned long)page + MMUN_PAGE_SIZE;
 }
@@ -104,7 +107,8 @@ static int look(struct mmun_image *which)
 static void test_there_and_back(void)
 {
 	begin();
-	ok(mmun_self_patch(&image) == 0 && stands_there(jump) && site.patched, "a site is replaced");
+	ok(mmun_self_patch(&image) == 0 && stands_there(jump) && site.patched,
+	   "a site is replaced");
 	ok(!is_writable(), "text has the rights of text");
 	ok(mmun_self_unpatch(&image) == 0 && stands_there(call) && !site.patched, "and put back");
 }

@@ -119,7 +119,8 @@ static void check_not_ours(void)
 		bail_out("cannot make a memfd");
 	ok(mmun_vma_walk_next(&walk, &vma) && vma.end == 0x2000, "a mapping is read");
 	ok(!mmun_vma_walk_next(&walk, &vma), "and no other");
-	ok(mmun_vma_walk_end(&walk) != 0, "B14: our stack is not there: these are not our mappings");
+	ok(mmun_vma_walk_end(&walk) != 0,
+	   "B14: our stack is not there: these are not our mappings");
 	walk = (struct mmun_vma_walk){ .fd = -1, .text = true, .ours = true };
 	ok(!mmun_vma_walk_next(&walk, &vma), "nothing can be read");
 	ok(mmun_vma_walk_end(&walk) != 0, "B14: which is not the end of the mappings");

@@ -8,8 +8,8 @@
 
 #include "fake.h"
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
-#define RW (PROT_READ | PROT_WRITE)
+#define PAGE    MMUN_SOFT_PAGE_SIZE
+#define RW      (PROT_READ | PROT_WRITE)
 #define PRIVATE (MAP_PRIVATE | MAP_ANONYMOUS)
 
 static UNUSED struct mmun_soft *soft_machine(const struct mmun_soft_params *params)

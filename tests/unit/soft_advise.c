@@ -8,7 +8,7 @@
 #include "soft_layout.h"
 
 #ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22
+#define MADV_POPULATE_READ  22
 #define MADV_POPULATE_WRITE 23
 #endif
 #ifndef MADV_DONTNEED_LOCKED
@@ -241,7 +241,7 @@ static void test_collapse(void)
 	is(advise(&s, 0, 1, MADV_DONTNEED), 0, "a part is dropped");
 	is(r.nr, 2, "two sections");
 	ok(r.event[0].op == MMUN_OP_HUGE_SPLIT && r.event[0].end == AT(HUGE_PAGES) &&
-	   r.event[1].op == MMUN_OP_MADV_DONTNEED && r.event[1].end == AT(1),
+		   r.event[1].op == MMUN_OP_MADV_DONTNEED && r.event[1].end == AT(1),
 	   "the split of the whole, and the part");
 	is(soft_peek(s.mm, AT(3)), 33, "the rest stays");
 	is(advise(&s, 0, 2 * HUGE_PAGES, MADV_NOHUGEPAGE), 0, "MADV_NOHUGEPAGE");

@@ -88,7 +88,8 @@ static void test_lineage(struct mmun_soft *soft)
 		if (generation == 20)
 			after_some = mmun_alloc_live();
 	}
-	ok(mmun_alloc_live() <= after_some, "the anon_vmas of ancestors that exited are used again");
+	ok(mmun_alloc_live() <= after_some,
+	   "the anon_vmas of ancestors that exited are used again");
 	is(soft_peek(mm, base), 1, "the page is still there");
 	mmput(mm);
 }

@@ -74,7 +74,7 @@ static UNUSED struct mmun_soft_translation translation(unsigned long address, bo
 }
 
 static UNUSED long get(unsigned long address, unsigned long nr, unsigned int gup_flags,
-		struct page **pages)
+		       struct page **pages)
 {
 	long ret;
 

@@ -134,9 +134,9 @@ static void test_device_after_fork(void)
 	if (mmun_soft_mm_fork(mm, &child))
 		bail_out("cannot fork");
 	is(events.nr, 1, "B23: fork tells the parent's devices");
-	ok(events.event[0].class == MMU_NOTIFY_PROTECTION_PAGE &&
-	   events.event[0].start <= at && events.event[0].end >= at + PAGE &&
-	   events.event[0].ended, "B23: that the page is write-protected");
+	ok(events.event[0].class == MMU_NOTIFY_PROTECTION_PAGE && events.event[0].start <= at &&
+		   events.event[0].end >= at + PAGE && events.event[0].ended,
+	   "B23: that the page is write-protected");
 	ok(mmun_soft_translate_present(mm, at, &t) == 0 && !t.writable,
 	   "B23: a translation made now does not write");
 	is(soft_peek(child, at), 0, "B23: the child has what was there");
@@ -405,14 +405,15 @@ static void test_shared_again(void)
 	is(events.event[0].op, MMUN_OP_HUGE_SPLIT, "as not all of it is known to be ours");
 	forget(&events);
 	soft_poke(mm, at + 5 * PAGE, 2);
-	ok(just_one(&events, MMU_NOTIFY_CLEAR, MMUN_OP_COW, at + 5 * PAGE, 1), "that part is copied");
+	ok(just_one(&events, MMU_NOTIFY_CLEAR, MMUN_OP_COW, at + 5 * PAGE, 1),
+	   "that part is copied");
 	mmun_soft_put_page(page);
 	end();
 }
 
 /* Parent and child write the same pages at once. */
 #define RACE_PAGES 32
-#define ROUNDS 40
+#define ROUNDS     40
 
 struct writer {
 	struct mm_struct *mm;

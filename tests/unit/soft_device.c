@@ -59,8 +59,8 @@ static void caught(const char *what, unsigned long at, const struct mmun_soft_tr
 	unsigned long value = 0x5555, pfn = mmun_soft_page_pfn(t->page);
 	unsigned long before = word_of(t->page);
 	long nr = violations;
-	int ret = write ? mmun_soft_device_write(mm, at, t, &value, sizeof(value)) :
-			  mmun_soft_device_read(mm, at, t, &value, sizeof(value));
+	int ret = write ? mmun_soft_device_write(mm, at, t, &value, sizeof(value))
+			: mmun_soft_device_read(mm, at, t, &value, sizeof(value));
 
 	is(ret, -EFAULT, "%s: the access is refused", what);
 	is(violations, nr + 1, "%s: and reported", what);
@@ -152,8 +152,7 @@ static void test_no_access(void)
 }
 
 /* [at, at + PAGE) without rights: nothing is translated; @value is what comes back with them. */
-static void came_back(const char *what, struct mm_struct *of, unsigned long at,
-		      unsigned long value)
+static void came_back(const char *what, struct mm_struct *of, unsigned long at, unsigned long value)
 {
 	struct mmun_soft_translation t;
 	struct mmun_soft_entry entry;
@@ -295,18 +294,19 @@ static void test_reports(void)
 			"through a stale translation: freed frame (frame "),
 	   "a violation is one sentence on stderr");
 	ok(!strcmp(mmun_soft_violation_name(MMUN_SOFT_REPLACED), "replaced frame") &&
-	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_WRITE_PROTECTED),
-		   "write-protected address") &&
-	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_AFTER_EXIT),
-		   "address space that has ended") &&
-	   !strcmp(mmun_soft_violation_name(MMUN_SOFT_NO_ACCESS),
-		   "address without access"), "each kind has a name");
+		   !strcmp(mmun_soft_violation_name(MMUN_SOFT_WRITE_PROTECTED),
+			   "write-protected address") &&
+		   !strcmp(mmun_soft_violation_name(MMUN_SOFT_AFTER_EXIT),
+			   "address space that has ended") &&
+		   !strcmp(mmun_soft_violation_name(MMUN_SOFT_NO_ACCESS), "address without access"),
+	   "each kind has a name");
 	ok(!strcmp(mmun_soft_violation_name((enum mmun_soft_violation_kind)99), "unknown"),
 	   "what is no kind too");
-	ok(aborted(run_in_child(unpin_twice, NULL, text, sizeof(text))) &&
-	   strstr(text, "unpinned"), "unpinning what is not pinned is misuse");
+	ok(aborted(run_in_child(unpin_twice, NULL, text, sizeof(text))) && strstr(text, "unpinned"),
+	   "unpinning what is not pinned is misuse");
 	ok(aborted(run_in_child(cross_page, NULL, text, sizeof(text))) &&
-	   strstr(text, "crosses a page"), "so is an access across pages");
+		   strstr(text, "crosses a page"),
+	   "so is an access across pages");
 }
 
 static void test_get_user_pages(void)
@@ -367,7 +367,7 @@ static void test_pages(void)
 
 /* A device that keeps the contract, while another thread changes everything. */
 #define BUSY_PAGES 16
-#define ROUNDS 3000
+#define ROUNDS     3000
 
 struct good_device {
 	struct mmu_notifier mn;

@@ -12,7 +12,7 @@
 #include "vma.h"
 
 #define HUGE MMUN_SOFT_HUGE_SIZE
-#define AT 0x40000000ul
+#define AT   0x40000000ul
 
 static struct mmun_soft *soft;
 static struct mm_struct *mm;
@@ -28,7 +28,9 @@ static UNUSED void note_violation(const struct mmun_soft_violation *what, void *
 static UNUSED void begin(size_t pages, size_t swap_pages)
 {
 	const struct mmun_soft_params params = {
-		.memory = pages * PAGE, .swap = swap_pages * PAGE, .violation = note_violation,
+		.memory = pages * PAGE,
+		.swap = swap_pages * PAGE,
+		.violation = note_violation,
 	};
 
 	soft = soft_machine(&params);

@@ -109,8 +109,8 @@ static void refused(unsigned long address, size_t length, bool write, int signal
 {
 	struct mmun_soft_fault fault = { 0 };
 	char buffer[3 * PAGE] = "";
-	int ret = write ? mmun_soft_write(mm, address, buffer, length, &fault) :
-			  mmun_soft_read(mm, address, buffer, length, &fault);
+	int ret = write ? mmun_soft_write(mm, address, buffer, length, &fault)
+			: mmun_soft_read(mm, address, buffer, length, &fault);
 
 	is(ret, -EFAULT, "%s: -EFAULT", reason);
 	is(fault.signal, signal, "%s: the signal", reason);
@@ -511,8 +511,7 @@ static void test_out_of_memory(void)
 	sweep("over the zero page", soft_map(mm, 0x20000000, 1, RW, PRIVATE, NULL), prepare_read);
 	sweep("swapped", soft_map(mm, 0x30000000, 1, RW, PRIVATE, NULL), prepare_swap);
 	sweep("shared file", soft_map(mm, 0x50000000, 1, RW, MAP_SHARED, file), NULL);
-	sweep("private file", soft_map(mm, 0x60000000, 8, RW, MAP_PRIVATE, file) + 4 * PAGE,
-	      NULL);
+	sweep("private file", soft_map(mm, 0x60000000, 8, RW, MAP_PRIVATE, file) + 4 * PAGE, NULL);
 	sweep("mapped private file", 0x60000000 + 5 * PAGE, prepare_read);
 	mmun_soft_file_put(file);
 	end();
@@ -548,7 +547,7 @@ static void test_refused_section(void)
 }
 
 /* Threads that fault the same pages at once. */
-#define RACERS 4
+#define RACERS     4
 #define RACE_PAGES 64
 
 static unsigned long race_at;

@@ -212,9 +212,9 @@ static void test_truncate(enum mmun_soft_file_kind kind)
 	is(told.nr, 2, "tells twice");
 	for (int i = 0; i < 2; i++)
 		ok(told.sections[i].start == theirs + 4 * PAGE &&
-		   told.sections[i].end == theirs + 8 * PAGE &&
-		   told.sections[i].event == MMU_NOTIFY_CLEAR &&
-		   told.sections[i].op == MMUN_OP_TRUNCATE && told.sections[i].blockable,
+			   told.sections[i].end == theirs + 8 * PAGE &&
+			   told.sections[i].event == MMU_NOTIFY_CLEAR &&
+			   told.sections[i].op == MMUN_OP_TRUNCATE && told.sections[i].blockable,
 		   "S1: an address space that did not ask, of all that goes");
 	mmu_notifier_unregister(&told.mn, other);
 	is(soft_free_frames(soft) - before, 5, "four pages and a private copy are free");
@@ -284,8 +284,9 @@ static void test_punch(enum mmun_soft_file_kind kind)
 	log_register(&told, other);
 	is(mmun_soft_punch_hole(file, 2 * PAGE + 100, 3 * PAGE), 0, "punch");
 	ok(told.nr == 1 && told.sections[0].start == private + 3 * PAGE &&
-	   told.sections[0].end == private + 5 * PAGE &&
-	   told.sections[0].op == MMUN_OP_FALLOCATE, "S1: tells once, of the whole pages");
+		   told.sections[0].end == private + 5 * PAGE &&
+		   told.sections[0].op == MMUN_OP_FALLOCATE,
+	   "S1: tells once, of the whole pages");
 	is(get_byte(other, private + 3 * PAGE), 99, "private copies stay");
 	is(get_byte(other, private + 4 * PAGE), 0, "other pages are zero there");
 	is(get_byte(mm, at + 3 * PAGE), 0, "and here");
@@ -363,8 +364,9 @@ static void test_no_memory_for_edge(enum mmun_soft_file_kind kind)
 	for (int i = 0; i < 4; i++)
 		is(ret[i], -ENOMEM, "without memory operation %d fails", i);
 	ok(mmun_soft_file_size(file) == 4 * PAGE &&
-	   mmun_soft_pread(file, back, sizeof(back), 0) == sizeof(back) &&
-	   !memcmp(data, back, sizeof(back)), "and nothing has changed");
+		   mmun_soft_pread(file, back, sizeof(back), 0) == sizeof(back) &&
+		   !memcmp(data, back, sizeof(back)),
+	   "and nothing has changed");
 	truncated = mmun_soft_ftruncate(file, 3 * PAGE + 1);
 	punched = mmun_soft_punch_hole(file, 1, 10);
 	is(truncated + punched, 0, "they succeed with memory");
@@ -553,7 +555,8 @@ static void test_device(void)
 	unsigned long at;
 	char byte;
 
-	is(mmun_soft_device_create(soft, "dev", NULL, NULL, &file), -EINVAL, "no driver, no device");
+	is(mmun_soft_device_create(soft, "dev", NULL, NULL, &file), -EINVAL,
+	   "no driver, no device");
 	fail_allocation(2);
 	is(mmun_soft_device_create(soft, "dev", &device_ops, NULL, &file), -ENOMEM, "no memory");
 	fail_allocation(0);

@@ -214,9 +214,8 @@ static void test_against_migration(void)
 		wrong += wrong_values(child, at);
 		mmput(child);
 		to = places[i % 3];
-		if (to != at &&
-		    mmun_soft_mremap(mm, at, RACE_PAGES * PAGE, RACE_PAGES * PAGE,
-				     MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
+		if (to != at && mmun_soft_mremap(mm, at, RACE_PAGES * PAGE, RACE_PAGES * PAGE,
+						 MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
 			bail_out("no mremap");
 		at = to;
 		mmun_store_full(&at_now, (long)at);

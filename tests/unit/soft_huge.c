@@ -9,9 +9,9 @@
 #include "table.h"
 #include "vma.h"
 
-#define HUGE MMUN_SOFT_HUGE_SIZE
+#define HUGE  MMUN_SOFT_HUGE_SIZE
 #define PAGES MMUN_SOFT_HUGE_PAGES
-#define AT 0x40000000ul
+#define AT    0x40000000ul
 
 static struct mmun_soft *soft;
 static struct mm_struct *mm;
@@ -20,7 +20,9 @@ static struct recorder recorder;
 static void begin(size_t pages, size_t swap_pages, bool huge_always)
 {
 	const struct mmun_soft_params params = {
-		.memory = pages * PAGE, .swap = swap_pages * PAGE, .huge_always = huge_always,
+		.memory = pages * PAGE,
+		.swap = swap_pages * PAGE,
+		.huge_always = huge_always,
 	};
 
 	soft = soft_machine(&params);
@@ -81,7 +83,8 @@ static void test_first_touch(void)
 	soft_poke(mm, AT + 5 * PAGE, 7);
 	ok(entry_of(mm, AT).huge && entry_of(mm, AT + HUGE - PAGE).huge, "a write makes 2 MiB");
 	is(stats().huge_filled, 1, "one of them");
-	ok(soft_peek(mm, AT + 5 * PAGE) == 7 && !soft_peek(mm, AT + 6 * PAGE), "of zeroes but for it");
+	ok(soft_peek(mm, AT + 5 * PAGE) == 7 && !soft_peek(mm, AT + 6 * PAGE),
+	   "of zeroes but for it");
 	ok(entry_of(mm, AT + 3 * PAGE).pfn == entry_of(mm, AT).pfn + 3, "by frames in a row");
 	(void)soft_peek(mm, AT + HUGE);
 	ok(entry_of(mm, AT + HUGE).zero, "a read takes the small zero page");
@@ -122,16 +125,21 @@ static void test_partial_operations(void)
 	is(mmun_soft_munmap(mm, AT + 7 * PAGE, PAGE), 0, "munmap of a page inside a huge one");
 	is(recorder.nr, 2, "is told twice");
 	ok(recorder.event[0].op == MMUN_OP_HUGE_SPLIT && recorder.event[0].start == AT &&
-	   recorder.event[0].end == AT + HUGE, "first the split of all of it");
+		   recorder.event[0].end == AT + HUGE,
+	   "first the split of all of it");
 	ok(recorder.event[1].op == MMUN_OP_MUNMAP && recorder.event[1].start == AT + 7 * PAGE &&
-	   recorder.event[1].end == AT + 8 * PAGE, "then the page");
-	ok(tagged(mm, AT, 7) && soft_peek(mm, AT + 8 * PAGE) == 9, "what is around it is as it was");
+		   recorder.event[1].end == AT + 8 * PAGE,
+	   "then the page");
+	ok(tagged(mm, AT, 7) && soft_peek(mm, AT + 8 * PAGE) == 9,
+	   "what is around it is as it was");
 	ok(!entry_of(mm, AT).huge && entry_of(mm, AT + HUGE).huge, "the neighbour is huge still");
 	forget(&recorder);
-	is(mmun_soft_mprotect(mm, AT + HUGE + 4 * PAGE, 4 * PAGE, PROT_READ), 0, "mprotect of four");
+	is(mmun_soft_mprotect(mm, AT + HUGE + 4 * PAGE, 4 * PAGE, PROT_READ), 0,
+	   "mprotect of four");
 	ok(recorder.nr == 2 && recorder.event[0].op == MMUN_OP_HUGE_SPLIT &&
-	   recorder.event[1].op == MMUN_OP_MPROTECT &&
-	   recorder.event[1].end - recorder.event[1].start == 4 * PAGE, "the same");
+		   recorder.event[1].op == MMUN_OP_MPROTECT &&
+		   recorder.event[1].end - recorder.event[1].start == 4 * PAGE,
+	   "the same");
 	ok(!entry_of(mm, AT + HUGE + 4 * PAGE).writable && entry_of(mm, AT + HUGE).writable,
 	   "only they lost the right to write");
 	is(stats().huge_split, 2, "two splits");
@@ -151,7 +159,8 @@ static void test_dontneed(void)
 	tag(AT, 2 * PAGES);
 	forget(&recorder);
 	is(mmun_soft_madvise(mm, AT, HUGE, MADV_DONTNEED), 0, "DONTNEED of a whole one");
-	ok(just_one(&recorder, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED, AT, PAGES), "is one section");
+	ok(just_one(&recorder, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED, AT, PAGES),
+	   "is one section");
 	is(before - soft_free_frames(soft), PAGES, "and all its frames");
 	is(soft_peek(mm, AT + PAGE), 0, "zeroes again");
 	is(mmun_soft_madvise(mm, AT + HUGE, HUGE / 2, MADV_DONTNEED), 0, "of a half");
@@ -210,9 +219,12 @@ static void test_fork_pinned(void)
 	mmap_read_unlock(mm);
 	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
 	ok(entry_of(mm, AT + 5 * PAGE).pfn == mmun_soft_page_pfn(pinned) &&
-	   entry_of(mm, AT + 5 * PAGE).writable, "it stays the parent's, writable");
-	ok(entry_of(child, AT + 5 * PAGE).pfn != mmun_soft_page_pfn(pinned), "the child has a copy");
-	is(entry_of(child, AT + 6 * PAGE).pfn, entry_of(mm, AT + 6 * PAGE).pfn, "the others are shared");
+		   entry_of(mm, AT + 5 * PAGE).writable,
+	   "it stays the parent's, writable");
+	ok(entry_of(child, AT + 5 * PAGE).pfn != mmun_soft_page_pfn(pinned),
+	   "the child has a copy");
+	is(entry_of(child, AT + 6 * PAGE).pfn, entry_of(mm, AT + 6 * PAGE).pfn,
+	   "the others are shared");
 	ok(tagged(child, AT, PAGES) && tagged(mm, AT, PAGES), "both read the same");
 	mmun_soft_unpin_page(pinned);
 	mmput(child);
@@ -229,8 +241,8 @@ static void test_move(void)
 	is(mmun_soft_mremap(mm, AT, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, to), to,
 	   "mremap to an aligned place");
 	ok(entry_of(mm, to).huge && tagged(mm, to, PAGES), "moves it as it is");
-	is(mmun_soft_mremap(mm, to, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + PAGE), AT + PAGE,
-	   "to any other place");
+	is(mmun_soft_mremap(mm, to, HUGE, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT + PAGE),
+	   AT + PAGE, "to any other place");
 	ok(!entry_of(mm, AT + PAGE).huge && tagged(mm, AT + PAGE, PAGES), "in parts");
 	end();
 }
@@ -265,7 +277,8 @@ static void test_collapse(void)
 	before = soft_free_frames(soft);
 	small_pages(PAGES);
 	is(mmun_soft_collapse(mm, AT + 5 * PAGE), 0, "512 small pages become a huge one");
-	ok(just_one(&recorder, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_COLLAPSE, AT, PAGES), "in one section");
+	ok(just_one(&recorder, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_COLLAPSE, AT, PAGES),
+	   "in one section");
 	ok(entry_of(mm, AT).huge && entry_of(mm, AT).writable && tagged(mm, AT, PAGES),
 	   "with all they held");
 	is(before - soft_free_frames(soft), PAGES, "their frames are free");
@@ -301,7 +314,8 @@ static void test_collapse_pinned_safe(void)
 	again();
 	small_pages(2);
 	mmap_read_lock(mm);
-	is(mmun_soft_get_user_pages(mm, AT + 3 * PAGE, 1, FOLL_PIN, &page), 1, "the zero page is pinned");
+	is(mmun_soft_get_user_pages(mm, AT + 3 * PAGE, 1, FOLL_PIN, &page), 1,
+	   "the zero page is pinned");
 	mmap_read_unlock(mm);
 	forget(&recorder);
 	is(collapse(), 0, "which does not stop a collapse");

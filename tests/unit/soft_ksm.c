@@ -64,7 +64,7 @@ static void test_merge(void)
 	is(log_a.nr, 0, "and tells nobody");
 	soft_poke(mm, at + 3 * PAGE, 43);
 	ok(log_a.nr == 1 && log_a.sections[0].start == at + 3 * PAGE &&
-	   log_a.sections[0].end == at + 4 * PAGE && log_a.sections[0].op == MMUN_OP_COW,
+		   log_a.sections[0].end == at + 4 * PAGE && log_a.sections[0].op == MMUN_OP_COW,
 	   "a write to a merged page: one section of that page");
 	is(filled(mm, at, PAGES, 42), PAGES - 1, "the others keep their contents");
 	is(soft_peek(mm, at + 3 * PAGE), 43, "the writer sees its own");
@@ -194,11 +194,12 @@ static void test_huge(void)
 	log_register(&log_a, mm);
 	is(mmun_soft_ksm_scan(soft), MMUN_SOFT_HUGE_PAGES - 2, "its equal parts merge");
 	ok(log_a.sections[0].op == MMUN_OP_HUGE_SPLIT &&
-	   log_a.sections[0].end - log_a.sections[0].start == MMUN_SOFT_HUGE_SIZE,
+		   log_a.sections[0].end - log_a.sections[0].start == MMUN_SOFT_HUGE_SIZE,
 	   "after it was split, with a section of 2 MiB");
 	is(log_a.nr, 1 + 2 * (MMUN_SOFT_HUGE_PAGES - 1) - 1, "then as for small pages");
-	ok(soft_peek(mm, at) == 1 && filled(mm, at + PAGE, MMUN_SOFT_HUGE_PAGES - 1, 0) ==
-	   MMUN_SOFT_HUGE_PAGES - 1, "contents are the same");
+	ok(soft_peek(mm, at) == 1 &&
+		   filled(mm, at + PAGE, MMUN_SOFT_HUGE_PAGES - 1, 0) == MMUN_SOFT_HUGE_PAGES - 1,
+	   "contents are the same");
 	mmu_notifier_unregister(&log_a.mn, mm);
 	mmput(mm);
 	mmun_soft_destroy(soft);

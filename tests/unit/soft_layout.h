@@ -7,8 +7,8 @@
 
 #include "soft.h"
 
-#define ARENA 0x10000000000ul
-#define AT(page) (ARENA + (unsigned long)(page) * PAGE)
+#define ARENA      0x10000000000ul
+#define AT(page)   (ARENA + (unsigned long)(page)*PAGE)
 #define HUGE_PAGES MMUN_SOFT_HUGE_PAGES
 
 static UNUSED int layout_add(const struct mmun_soft_map *map, void *arg)
@@ -23,8 +23,7 @@ static UNUSED int layout_add(const struct mmun_soft_map *map, void *arg)
 				 f & VM_WRITE ? 'w' : '-', f & VM_EXEC ? 'x' : '-',
 				 f & VM_MAYSHARE ? 's' : 'p');
 	if (*map->name && used < 512)
-		snprintf(line + used, 512 - used, " %s+%ld", map->name,
-			 (long)(map->offset / PAGE));
+		snprintf(line + used, 512 - used, " %s+%ld", map->name, (long)(map->offset / PAGE));
 	return 0;
 }
 
@@ -37,11 +36,12 @@ static UNUSED const char *layout(struct mm_struct *mm)
 	return line;
 }
 
-#define is_layout(mm, expected, ...) do { \
-	const char *layout_got = layout(mm); \
-	if (!ok(!strcmp(layout_got, (expected)), __VA_ARGS__)) \
-		diag("got \"%s\"", layout_got); \
-} while (0)
+#define is_layout(mm, expected, ...) \
+	do { \
+		const char *layout_got = layout(mm); \
+		if (!ok(!strcmp(layout_got, (expected)), __VA_ARGS__)) \
+			diag("got \"%s\"", layout_got); \
+	} while (0)
 
 /* A fresh machine and address space, and its end. */
 struct scene {

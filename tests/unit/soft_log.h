@@ -42,7 +42,10 @@ static UNUSED int log_start(struct mmu_notifier *mn, const struct mmu_notifier_r
 		return -EAGAIN;
 	if (log->nr < LOG_MAX)
 		log->sections[log->nr] = (struct logged){
-			range->start, range->end, range->event, range->origin->op,
+			range->start,
+			range->end,
+			range->event,
+			range->origin->op,
 			mmu_notifier_range_blockable(range),
 		};
 	log->nr++;

@@ -25,9 +25,11 @@ static void test_errors(void)
 	is(map(&s, 0, PAGE, MAP_PRIVATE, f, 1), -EINVAL, "an odd offset");
 	is(map(&s, 0, ~0ul, PRIVATE, NULL, 0), -ENOMEM, "a length that wraps");
 	is(map(&s, 0, 1ul << 47, PRIVATE, NULL, 0), -ENOMEM, "more than there is");
-	is(map(&s, AT(0) + 1, PAGE, PRIVATE | MAP_FIXED, NULL, 0), -EINVAL, "fixed at an odd address");
+	is(map(&s, AT(0) + 1, PAGE, PRIVATE | MAP_FIXED, NULL, 0), -EINVAL,
+	   "fixed at an odd address");
 	is(map(&s, PAGE, PAGE, PRIVATE | MAP_FIXED, NULL, 0), -EPERM, "or too low");
-	is(map(&s, MMUN_SOFT_TASK_SIZE, PAGE, PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM, "or too high");
+	is(map(&s, MMUN_SOFT_TASK_SIZE, PAGE, PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM,
+	   "or too high");
 	is(map(&s, 0, PAGE, MAP_ANONYMOUS, NULL, 0), -EINVAL, "neither shared nor private");
 	is(map(&s, 0, PAGE, MAP_SHARED | MAP_PRIVATE, NULL, 0), -EINVAL, "both, anonymous");
 	is(map(&s, 0, PAGE, MAP_SHARED | MAP_ANONYMOUS | MAP_GROWSDOWN, NULL, 0), -EINVAL,
@@ -59,7 +61,8 @@ static void test_places(void)
 	is(map(&s, AT(0) + 7, PAGE, PRIVATE, NULL, 0), (long)AT(0), "a free hint is taken");
 	is(map(&s, AT(0), PAGE, PRIVATE, NULL, 0), b - (long)PAGE, "one that is not free is not");
 	is(map(&s, 1, PAGE, PRIVATE, NULL, 0), b - 2 * (long)PAGE, "the first page is no hint");
-	is(map(&s, PAGE, PAGE, PRIVATE, NULL, 0), (long)MMUN_SOFT_MIN_ADDRESS, "a low hint is raised");
+	is(map(&s, PAGE, PAGE, PRIVATE, NULL, 0), (long)MMUN_SOFT_MIN_ADDRESS,
+	   "a low hint is raised");
 	mmun_soft_munmap(s.mm, TOP - 3 * PAGE, 2 * PAGE);
 	is(map(&s, 0, 3 * PAGE, PRIVATE, NULL, 0), b - 5 * (long)PAGE, "a hole that is too small");
 	is(map(&s, 0, 2 * PAGE, PRIVATE, NULL, 0), (long)(TOP - 3 * PAGE), "and one that is not");
@@ -112,9 +115,10 @@ static void test_gaps(void)
 			run = used[p] ? 0 : run + 1;
 			at = run == n ? p : -1;
 		}
-		got = mmun_soft_mmap(s.mm, 0, (size_t)n * PAGE, rand_r(&seed) % 8, PRIVATE, NULL, 0);
+		got = mmun_soft_mmap(s.mm, 0, (size_t)n * PAGE, rand_r(&seed) % 8, PRIVATE, NULL,
+				     0);
 		wrong += got != (at < 0 ? (mmun_soft_address)-ENOMEM
-				       : TOP - (unsigned long)(PAGES - at) * PAGE);
+					: TOP - (unsigned long)(PAGES - at) * PAGE);
 		if (at >= 0)
 			memset(used + at, 1, (size_t)n);
 	}
@@ -156,7 +160,8 @@ static void test_events(void)
 	mmun_soft_munmap(s.mm, AT(0) + 1, PAGE);
 	is(forget(&r), 0, "nor one that fails");
 	map(&s, AT(1), 2 * PAGE, PRIVATE | MAP_FIXED, NULL, 0);
-	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MMAP_FIXED, AT(1), 2), "MAP_FIXED tells of its range");
+	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MMAP_FIXED, AT(1), 2),
+	   "MAP_FIXED tells of its range");
 	mmun_soft_munmap(s.mm, AT(0), 10 * PAGE);
 	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MUNMAP, AT(0), 10),
 	   "S3: munmap of several mappings and a hole is one section");
@@ -221,13 +226,12 @@ static void test_address_space(void)
 	is(map(&s, AT(8), PAGE, PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM, "no more");
 	is(map(&s, AT(2), 2 * PAGE, PRIVATE | MAP_FIXED | MAP_STACK, NULL, 0), (long)AT(2),
 	   "what replaces does not count");
-	is(map(&s, AT(7), 2 * PAGE, PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM,
-	   "as far as it does");
+	is(map(&s, AT(7), 2 * PAGE, PRIVATE | MAP_FIXED, NULL, 0), -ENOMEM, "as far as it does");
 	is(soft_mm(s.mm)->total_pages, 8, "nothing is lost by the refusal");
 	mmun_soft_set_brk_base(s.mm, AT(64));
 	is(mmun_soft_brk(s.mm, AT(65)), AT(64), "the heap counts");
-	is(mmun_soft_mremap(s.mm, AT(0), PAGE, 2 * PAGE, MREMAP_MAYMOVE, 0),
-	   (unsigned long)-ENOMEM, "and so does mremap");
+	is(mmun_soft_mremap(s.mm, AT(0), PAGE, 2 * PAGE, MREMAP_MAYMOVE, 0), (unsigned long)-ENOMEM,
+	   "and so does mremap");
 	scene_end(&s, "address space");
 }
 
@@ -275,7 +279,8 @@ static void test_stack(void)
 	is(why.signal, SIGSEGV, "but SIGSEGV");
 	is(mmun_soft_write(s.mm, AT(3001 + 256), &byte, 1, &why), 0, "just above it");
 	is(map(&s, AT(2999), PAGE, PRIVATE, NULL, 0), (long)AT(2999), "a hint in the free");
-	ok(map(&s, AT(3100), PAGE, PRIVATE, NULL, 0) != (long)AT(3100), "one in the guard is not taken");
+	ok(map(&s, AT(3100), PAGE, PRIVATE, NULL, 0) != (long)AT(3100),
+	   "one in the guard is not taken");
 	map(&s, AT(8192), PAGE, stack, NULL, 0);
 	is(mmun_soft_write(s.mm, AT(8192 - 2048), &byte, 1, &why), -EFAULT, "8 MiB at most");
 	is(mmun_soft_write(s.mm, AT(8192 - 2047), &byte, 1, &why), 0, "that much");
@@ -350,7 +355,8 @@ static int device_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static const struct file_operations device_fops = { .mmap = device_mmap, .release = device_release };
+static const struct file_operations device_fops = { .mmap = device_mmap,
+						    .release = device_release };
 static const struct file_operations no_mmap_fops = { .release = device_release };
 
 static struct file *device_begin(struct scene *s, const struct file_operations *fops)
@@ -372,7 +378,8 @@ static void test_device(void)
 	struct recorder r;
 
 	record(&r, s.mm);
-	is(map(&s, AT(0), 4 * PAGE, MAP_SHARED | MAP_FIXED, f, 0), (long)AT(0), "a device's mapping");
+	is(map(&s, AT(0), 4 * PAGE, MAP_SHARED | MAP_FIXED, f, 0), (long)AT(0),
+	   "a device's mapping");
 	ok(!device.held, "R4: its ->mmap runs with the mmap lock held for write");
 	is(device.opened, 0, "->open is not for the first");
 	is_layout(s.mm, "0-4 rw-s /dev/test+0", "it is there");
@@ -414,7 +421,8 @@ static void test_device_refuses(void)
 	mmun_soft_file_put(f);
 	is(device.released, 1, "nor a reference to the file");
 	f = device_begin(&s, &no_mmap_fops);
-	is(map(&s, AT(1), PAGE, MAP_SHARED | MAP_FIXED, f, 0), -ENODEV, "a device that has no mmap");
+	is(map(&s, AT(1), PAGE, MAP_SHARED | MAP_FIXED, f, 0), -ENODEV,
+	   "a device that has no mmap");
 	mmun_soft_put_page(device.page);
 	mmun_soft_file_put(f);
 	scene_end(&s, "refused");

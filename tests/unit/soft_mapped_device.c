@@ -85,8 +85,8 @@ static struct file *new_device(const struct file_operations *fops, struct device
 	return file;
 }
 
-static void answers(struct device *device, unsigned long at, vm_fault_t answer, int ret,
-		    int signal, int code, const char *what)
+static void answers(struct device *device, unsigned long at, vm_fault_t answer, int ret, int signal,
+		    int code, const char *what)
 {
 	struct mmun_soft_fault fault;
 	unsigned long value;

@@ -9,7 +9,7 @@
 #include "soft.h"
 
 #define STEPS 20000
-#define SPAN (8 * PAGE)
+#define SPAN  (8 * PAGE)
 
 struct pair {
 	struct mmun_soft *soft;

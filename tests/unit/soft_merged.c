@@ -171,7 +171,8 @@ static void test_refused(void)
 	is(mmun_soft_reclaim(soft, 256), 0, "a merged page that somebody holds stays");
 	is(mmun_soft_migrate(mm, at), -EBUSY, "where it is");
 	ok(soft_entry(mm, at).present && soft_entry(mm, at).ksm &&
-	   soft_entry(mm, at).mapcount == PAGES, "as it is");
+		   soft_entry(mm, at).mapcount == PAGES,
+	   "as it is");
 	mmun_soft_put_page(page);
 	is(mmun_soft_mlock(mm, at + 3 * PAGE, PAGE), 0, "mlock");
 	ok(soft_entry(mm, at + 3 * PAGE).present, "keeps its page in memory");

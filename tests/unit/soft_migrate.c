@@ -128,11 +128,12 @@ static void check_file(enum mmun_soft_file_kind kind, const char *name)
 	pfn = soft_entry(mm, at + PAGE).pfn;
 	is(mmun_soft_migrate(other, there + PAGE), 0, "%s: a page migrates", name);
 	ok(soft_entry(mm, at + PAGE).pfn != pfn &&
-	   soft_entry(mm, at + PAGE).pfn == soft_entry(other, there + PAGE).pfn,
+		   soft_entry(mm, at + PAGE).pfn == soft_entry(other, there + PAGE).pfn,
 	   "%s: both follow", name);
 	soft_poke(mm, at + PAGE, 66);
 	is(soft_peek(other, there + PAGE), 66, "%s: and see the same", name);
-	is(mmun_soft_pread(file, &word, sizeof(word), PAGE), sizeof(word), "%s: by descriptor", name);
+	is(mmun_soft_pread(file, &word, sizeof(word), PAGE), sizeof(word), "%s: by descriptor",
+	   name);
 	is(word, 66, "%s: too", name);
 	is(mmun_soft_migrate(mm, at + 2 * PAGE), 0, "%s: a dirty page", name);
 	mmput(mm);

@@ -11,8 +11,8 @@
 
 #define AT(n) ((unsigned long)(n) << 20)
 #define RWSEM MMUN_SOFT_MM_LOCK_PERCPU_RWSEM
-#define SORT MMUN_SOFT_MM_LOCK_SORT
-#define MARK MMUN_SOFT_MM_LOCK_MARK
+#define SORT  MMUN_SOFT_MM_LOCK_SORT
+#define MARK  MMUN_SOFT_MM_LOCK_MARK
 
 static enum mmun_soft_mm_lock mode;
 static const char *const mode_names[] = { "percpu_rwsem", "sort", "mark" };
@@ -153,7 +153,8 @@ static void test_each_once(void)
 		sharing += all.lock[i].vmas;
 	is(sharing, 2 * FILES + 3 * ANONS, "with the number of mappings that share each");
 	ok(!strcmp(all.lock[0].name, "file") && !*all.lock[all.count - 1].name, "and file names");
-	ok(mmun_soft_locks(mm, stop_at_once, &visits) == 17 && visits == 1, "until the visitor stops");
+	ok(mmun_soft_locks(mm, stop_at_once, &visits) == 17 && visits == 1,
+	   "until the visitor stops");
 	check_locks(soft, mm, &all);
 
 	all.count = 0;
@@ -424,8 +425,8 @@ static void in_fork(void)
 }
 
 static void (*const must_wait[])(void) = {
-	in_fault, in_munmap, in_truncate, in_punch, in_mprotect, in_fsync, in_migration, in_fork,
-	in_remap_file_pages,
+	in_fault,     in_munmap, in_truncate,         in_punch, in_mprotect, in_fsync,
+	in_migration, in_fork,   in_remap_file_pages,
 };
 #define NR_WAITING (sizeof(must_wait) / sizeof(must_wait[0]))
 
@@ -495,8 +496,10 @@ static void test_quiet(void)
 		sched_yield();
 	let_others_run();
 	ok(true, "L3 another address space goes on");
-	is(counted(&quiet.done), 0, "L3 %s: fault, munmap, truncate, punch, mprotect, writeback, "
-	   "migration, fork and remap_file_pages wait", mode_names[mode]);
+	is(counted(&quiet.done), 0,
+	   "L3 %s: fault, munmap, truncate, punch, mprotect, writeback, "
+	   "migration, fork and remap_file_pages wait",
+	   mode_names[mode]);
 	ok(counted(&watcher.starts) == starts && counted(&watcher.ends) == ends,
 	   "L3 nor does reclaim or anybody else begin a section");
 	unlock(quiet.mm, &data);
@@ -563,7 +566,8 @@ static void test_register_between(void)
 	mmun_store_full(&stop_sections, true);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
-	is(early, 0, "R1 R2 B5 %s: no end without its start, in 1000 registrations", mode_names[mode]);
+	is(early, 0, "R1 R2 B5 %s: no end without its start, in 1000 registrations",
+	   mode_names[mode]);
 	mmput(quiet.mm);
 	mmput(quiet.other);
 	put_files();
@@ -582,7 +586,8 @@ static void on_alarm(int sig)
 
 static void set_timer(long us)
 {
-	struct itimerval timer = { .it_interval = { .tv_usec = us }, .it_value = { .tv_usec = us } };
+	struct itimerval timer = { .it_interval = { .tv_usec = us },
+				   .it_value = { .tv_usec = us } };
 
 	setitimer(ITIMER_REAL, &timer, NULL);
 }

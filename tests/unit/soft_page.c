@@ -209,7 +209,8 @@ static void test_creation_fails(void)
 		fail_allocation(0);
 		wrong += ret && (ret != -ENOMEM || mmun_alloc_live() != live);
 	} while (ret && nth < 100);
-	ok(!wrong && nth > 4, "each failing allocation of a new machine leaves nothing (%ld)", nth - 1);
+	ok(!wrong && nth > 4, "each failing allocation of a new machine leaves nothing (%ld)",
+	   nth - 1);
 	machine_ends(soft);
 	is(mmun_alloc_live(), live, "nor does its end");
 }
@@ -323,7 +324,8 @@ static void test_lru(void)
 	ok(mmun_soft_lru_isolate_oldest(soft) == a, "put back as old, it is the oldest again");
 	mmun_soft_lru_putback(a, true);
 	mmun_soft_page_put(a);
-	ok(mmun_soft_lru_isolate(b) && b->refcount == 1, "one is taken by name without a reference");
+	ok(mmun_soft_lru_isolate(b) && b->refcount == 1,
+	   "one is taken by name without a reference");
 	mmun_soft_page_put(c);
 	ok(mmun_soft_lru_isolate_oldest(soft) == a, "a freed page is off it");
 	mmun_soft_page_put(a);
@@ -385,7 +387,8 @@ static void test_threads(void)
 	threads[2] = spawn(taker, NULL);
 	for (int i = 0; i < 3; i++)
 		pthread_join(threads[i], NULL);
-	is(soft_free_frames(busy), 32, "allocated, isolated and freed at once: all frames come back");
+	is(soft_free_frames(busy), 32,
+	   "allocated, isolated and freed at once: all frames come back");
 	is(mmun_soft_lru_size(busy), 0, "none stays on the LRU");
 	machine_ends(busy);
 }

@@ -56,7 +56,8 @@ static void test_source(void)
 
 	mmun_primary_soft.probe(&out);
 	ok(out.available && !*out.reason && !*out.remedy, "the source is available everywhere");
-	is(mmun_primary_soft.coverage[MMUN_OP_COW], MMUN_COVERS_BEFORE, "it tells of copy-on-write");
+	is(mmun_primary_soft.coverage[MMUN_OP_COW], MMUN_COVERS_BEFORE,
+	   "it tells of copy-on-write");
 	is(mmun_primary_soft.coverage[MMUN_OP_SHMAT], MMUN_COVERS_NEVER, "and has no shmat");
 	is(mmun_primary_soft.coverage[MMUN_OP_MADV_GUARD_INSTALL], MMUN_COVERS_NEVER,
 	   "nor guard regions");
@@ -83,8 +84,8 @@ static void sweep(const char *what, int (*make)(void *arg), void *arg)
 static int make_machine(void *arg)
 {
 	struct mmun_soft *soft;
-	int ret = mmun_soft_create(&(struct mmun_soft_params){ .memory = 64 * PAGE,
-							       .swap = 64 * PAGE }, &soft);
+	int ret = mmun_soft_create(
+		&(struct mmun_soft_params){ .memory = 64 * PAGE, .swap = 64 * PAGE }, &soft);
 
 	return ret ? ret : mmun_soft_destroy(soft);
 }
@@ -145,8 +146,8 @@ static long nr_seen, nr_ends;
 static int see_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	if (nr_seen < 64)
-		seen[nr_seen] = (struct seen){ range->event, range->origin->op, range->start,
-					       range->end };
+		seen[nr_seen] =
+			(struct seen){ range->event, range->origin->op, range->start, range->end };
 	nr_seen++;
 	return 0;
 }
@@ -392,8 +393,8 @@ static void attach(struct mmun_soft *soft, const struct mmu_notifier_ops *ops)
 
 static void test_exit(void)
 {
-	struct mmun_soft *soft = soft_machine(&(struct mmun_soft_params){
-		.memory = 64 * PAGE, .violation = note_violation });
+	struct mmun_soft *soft = soft_machine(
+		&(struct mmun_soft_params){ .memory = 64 * PAGE, .violation = note_violation });
 
 	attach(soft, &releasing_ops);
 	mmput(device.mm);
@@ -462,7 +463,8 @@ static void test_each(void)
 	mmgrab(b);
 	mmput(b);
 	mmun_soft_for_each_mm(soft, visit, &all);
-	ok(all.count == 2 && all.mm[0] == a && all.mm[1] == c, "each live address space is visited");
+	ok(all.count == 2 && all.mm[0] == a && all.mm[1] == c,
+	   "each live address space is visited");
 	mmun_soft_for_each_mm(soft, visit, &one);
 	is(one.count, 1, "until the visitor has enough");
 	mmdrop(b);

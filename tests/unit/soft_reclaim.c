@@ -153,7 +153,8 @@ static void test_regular_file(void)
 	is(soft_tagged(mm, at, PAGES, 50), PAGES, "contents come from the store");
 	is(reclaim_all(soft), PAGES, "clean ones are dropped");
 	is(soft_stats_of(soft).cleaned, PAGES, "without being stored again");
-	is(mmun_soft_pread(file, &word, sizeof(word), 3 * PAGE), sizeof(word), "read by descriptor");
+	is(mmun_soft_pread(file, &word, sizeof(word), 3 * PAGE), sizeof(word),
+	   "read by descriptor");
 	is(word, 53, "sees the store too");
 	mmu_notifier_unregister(&log_a.mn, mm);
 	mmput(mm);
@@ -331,7 +332,8 @@ static void test_out_of_memory(void)
 	is(written, 64 + 16, "memory and swap are full");
 	is(fault.signal, SIGKILL, "the next access has no memory");
 	is(mmun_soft_munmap(mm, at, 8 * PAGE), 0, "unmap some");
-	is(mmun_soft_write(mm, at + written * PAGE, &word, sizeof(word), &fault), 0, "and it works");
+	is(mmun_soft_write(mm, at + written * PAGE, &word, sizeof(word), &fault), 0,
+	   "and it works");
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }
@@ -373,7 +375,7 @@ static void test_pageout_huge(void)
 	ok(soft_entry(mm, at).huge && !soft_entry(mm, at).young, "makes it old as it is");
 	is(mmun_soft_madvise(mm, at + PAGE, 2 * PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT of a part");
 	ok(soft_entry(mm, at).present && soft_entry(mm, at + PAGE).swapped &&
-	   soft_entry(mm, at + 2 * PAGE).swapped && soft_entry(mm, at + 3 * PAGE).present,
+		   soft_entry(mm, at + 2 * PAGE).swapped && soft_entry(mm, at + 3 * PAGE).present,
 	   "splits it and takes that part");
 	is(mmun_soft_madvise(mm, at, pages * PAGE, MADV_PAGEOUT), 0, "of the whole");
 	is(soft_free_frames(soft), soft_stats_of(soft).frames, "takes the rest");
@@ -404,8 +406,9 @@ static void test_oom_reap(void)
 	is(mmun_soft_oom_reap(mm), 0, "else the memory is taken");
 	is(log_a.nr, 2, "a section for each private VMA");
 	ok(log_a.sections[0].start == low && log_a.sections[0].end == low + 4 * PAGE &&
-	   !log_a.sections[0].blockable && log_a.sections[0].op == MMUN_OP_OOM_REAP &&
-	   log_a.sections[0].event == MMU_NOTIFY_UNMAP, "of all of it, that must not sleep");
+		   !log_a.sections[0].blockable && log_a.sections[0].op == MMUN_OP_OOM_REAP &&
+		   log_a.sections[0].event == MMU_NOTIFY_UNMAP,
+	   "of all of it, that must not sleep");
 	ok(!soft_entry(mm, low).present && !soft_entry(mm, high).present, "private pages are gone");
 	is(soft_peek(mm, shared), 2, "shared ones are not");
 	mmap_write_lock(mm);

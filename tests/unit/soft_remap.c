@@ -17,7 +17,7 @@
 static long remap(struct scene *s, long from, long old, long new, int flags, long to)
 {
 	mmun_soft_address at = mmun_soft_mremap(s->mm, AT(from), (size_t)old * PAGE,
-						(size_t)new * PAGE, flags, AT(to));
+						(size_t) new *PAGE, flags, AT(to));
 
 	return mmun_soft_is_error(at) ? (long)at : ((long)at - (long)ARENA) / (long)PAGE;
 }
@@ -72,8 +72,9 @@ static void test_resize(void)
 	ok(at > 0, "a move makes room");
 	is(r.nr, 2, "two sections");
 	ok(r.event[0].start == AT(0) && r.event[0].end == AT(3) && r.event[1].start == AT(0) &&
-	   r.event[1].end == AT(3) && r.event[0].class == MMU_NOTIFY_UNMAP &&
-	   r.event[0].op == MMUN_OP_MREMAP, "the old range twice: entries, and mapping");
+		   r.event[1].end == AT(3) && r.event[0].class == MMU_NOTIFY_UNMAP &&
+		   r.event[0].op == MMUN_OP_MREMAP,
+	   "the old range twice: entries, and mapping");
 	is(scene_peek_from(&s, at, 3, 10), 3, "the pages came along");
 	is(soft_peek(s.mm, AT(at + 4)), 0, "what is new is zero");
 	stop_recording(&r, s.mm);
@@ -198,8 +199,8 @@ static void test_locked(void)
 
 static void test_huge(void)
 {
-	struct scene s = scene_begin(&(struct mmun_soft_params){ .memory = 16 << 20,
-								 .huge_always = true });
+	struct scene s =
+		scene_begin(&(struct mmun_soft_params){ .memory = 16 << 20, .huge_always = true });
 	struct mmun_soft_entry entry;
 
 	soft_map(s.mm, AT(0), 2 * HUGE_PAGES, RW, PRIVATE, NULL);

@@ -124,7 +124,8 @@ static void test_young(void)
 static void test_young_huge(void)
 {
 	const struct mmun_soft_params params = {
-		.memory = 2 * MMUN_SOFT_HUGE_SIZE, .swap = 2 * MMUN_SOFT_HUGE_SIZE,
+		.memory = 2 * MMUN_SOFT_HUGE_SIZE,
+		.swap = 2 * MMUN_SOFT_HUGE_SIZE,
 		.huge_always = true,
 	};
 	struct mmun_soft *soft = soft_machine(&params);
@@ -139,7 +140,8 @@ static void test_young_huge(void)
 	   "B22: not before each of its pages had a second chance");
 	ok(!soft_entry(mm, base).huge, "it is split for that");
 	ok(logs[0].nr == 2 && logs[0].sections[0].op == MMUN_OP_HUGE_SPLIT &&
-	   logs[0].sections[1].op == MMUN_OP_RECLAIM, "S1: both are told, in this order");
+		   logs[0].sections[1].op == MMUN_OP_RECLAIM,
+	   "S1: both are told, in this order");
 	is(soft_peek(mm, base + PAGE), 5, "the contents are the same");
 	mmu_notifier_unregister(&logs[0].mn, mm);
 	mmput(mm);
@@ -197,7 +199,7 @@ static void test_file_mappings(void)
 	is(log_single_pages(&logs[2], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
 	   "also with a private mapping");
 	ok(soft_entry(mm[0], at[0]).pfn == soft_entry(mm[2], at[2]).pfn &&
-	   soft_entry(mm[0], at[0]).present && soft_entry(mm[2], at[2]).present,
+		   soft_entry(mm[0], at[0]).present && soft_entry(mm[2], at[2]).present,
 	   "all map the new frame at once");
 	soft_poke(mm[1], at[1], 99);
 	is(soft_peek(mm[2], at[2]), 99, "and share it as before");
@@ -241,7 +243,8 @@ static void test_nonlinear(void)
 	log_register(&logs[0], mm);
 	is(mmun_soft_migrate(mm, at), 0, "a page that is mapped twice moves");
 	is(logs[0].nr, 2, "S1: both places are told");
-	ok(soft_entry(mm, at).present && soft_entry(mm, at).pfn == soft_entry(mm, at + 6 * PAGE).pfn,
+	ok(soft_entry(mm, at).present &&
+		   soft_entry(mm, at).pfn == soft_entry(mm, at + 6 * PAGE).pfn,
 	   "and follow");
 	log_clear(&logs[0]);
 	mmun_soft_reclaim(soft, 256);
@@ -271,7 +274,7 @@ static void test_nonlinear(void)
 /* Everybody at once: what is dropped does not come back, what is cleaned is stored. */
 
 #define SHARED_PAGES 16
-#define ROUNDS 300
+#define ROUNDS       300
 
 struct shared {
 	struct mmun_soft *soft;

@@ -477,8 +477,8 @@ static void test_move_huge(void)
 	ok(value_at(AT + 16 * HUGE) & SOFT_PTE_HUGE && !value_at(AT),
 	   "over an empty table that is still there");
 	is(move_entries(AT + 16 * HUGE, AT + PAGE, HUGE, &moved), 0, "to an odd place");
-	ok(value_at(AT + 5 * PAGE) == soft_pte_make(page + 4, SOFT_PTE_WRITE | SOFT_PTE_YOUNG |
-							      SOFT_PTE_SOFT_DIRTY),
+	ok(value_at(AT + 5 * PAGE) ==
+		   soft_pte_make(page + 4, SOFT_PTE_WRITE | SOFT_PTE_YOUNG | SOFT_PTE_SOFT_DIRTY),
 	   "it moves in parts");
 	ok(!value_at(AT) && !value_at(AT + 16 * HUGE), "all of it");
 	for (unsigned long i = 0; i < 512; i++)

@@ -11,7 +11,8 @@
 static int map_at(struct scene *s, long page, long pages, int prot, int flags)
 {
 	return (int)(long)(mmun_soft_mmap(s->mm, AT(page), (size_t)pages * PAGE, prot,
-					  flags | MAP_FIXED, NULL, 0) - AT(page));
+					  flags | MAP_FIXED, NULL, 0) -
+			   AT(page));
 }
 
 static int protect(struct scene *s, long page, long pages, int prot)
@@ -85,8 +86,9 @@ static void test_files_merge(void)
 	is_layout(s.mm, "0-4 rw-s f+0, 4-6 rw-s f+0", "others are two");
 	map_at(&s, 6, 1, RW, MAP_SHARED | MAP_ANONYMOUS);
 	map_at(&s, 7, 1, RW, MAP_SHARED | MAP_ANONYMOUS);
-	is_layout(s.mm, "0-4 rw-s f+0, 4-6 rw-s f+0, 6-7 rw-s /dev/zero (deleted)+0, "
-			"7-8 rw-s /dev/zero (deleted)+0",
+	is_layout(s.mm,
+		  "0-4 rw-s f+0, 4-6 rw-s f+0, 6-7 rw-s /dev/zero (deleted)+0, "
+		  "7-8 rw-s /dev/zero (deleted)+0",
 		  "shared memory without a file has one each");
 	mmun_soft_file_put(f);
 	scene_end(&s, "files");
@@ -273,8 +275,8 @@ static void test_inherited(void)
 
 static void test_huge_boundary(void)
 {
-	struct scene s = scene_begin(&(struct mmun_soft_params){ .memory = 16 << 20,
-								 .huge_always = true });
+	struct scene s =
+		scene_begin(&(struct mmun_soft_params){ .memory = 16 << 20, .huge_always = true });
 	struct mmun_soft_entry entry;
 	struct recorder r;
 
@@ -286,7 +288,8 @@ static void test_huge_boundary(void)
 	is(protect(&s, 0, 4, PROT_READ), 0, "a boundary inside it");
 	is(r.nr, 2, "two sections");
 	ok(r.event[0].op == MMUN_OP_HUGE_SPLIT && r.event[0].start == AT(0) &&
-	   r.event[0].end == AT(HUGE_PAGES), "first the split of all of it");
+		   r.event[0].end == AT(HUGE_PAGES),
+	   "first the split of all of it");
 	ok(r.event[1].op == MMUN_OP_MPROTECT && r.event[1].end == AT(4), "then the part");
 	mmun_soft_pagemap(s.mm, AT(5), &entry);
 	ok(entry.present && !entry.huge, "small pages now");

@@ -101,11 +101,12 @@ static void test_waits(const char *how)
 		   how, bank_of(&reader));
 		later = srcu_read_lock(&domain);
 		srcu_read_unlock(&domain, &later);
-		ok(!counted(&waiter.done), "a section that came and went meanwhile changes nothing");
+		ok(!counted(&waiter.done),
+		   "a section that came and went meanwhile changes nothing");
 		srcu_read_unlock(&domain, &reader);
 		pthread_join(thread, NULL);
 		ok(waiter.done, "the grace period ends with the section");
-		synchronize_srcu(&domain);	/* so that the next round has the other bank */
+		synchronize_srcu(&domain); /* so that the next round has the other bank */
 		synchronize_srcu(&domain);
 	}
 }
@@ -121,7 +122,8 @@ static void test_later_reader(void)
 	while ((int)(mmun_load_full(&domain.idx) & 1) == bank_of(&reader))
 		usleep(100);
 	later = srcu_read_lock(&domain);
-	ok(bank_of(&later) != bank_of(&reader), "readers that come during a grace period go to the other bank");
+	ok(bank_of(&later) != bank_of(&reader),
+	   "readers that come during a grace period go to the other bank");
 	srcu_read_unlock(&domain, &reader);
 	pthread_join(thread, NULL);
 	ok(waiter.done, "and are not waited for");
@@ -236,7 +238,8 @@ static void test_takeover(void)
 {
 	for (int i = 0; i < 2000; i++)
 		pthread_join(spawn(enter_once, NULL), NULL);
-	ok(domain.cells->nr < 100, "2000 threads after each other leave %u cells", domain.cells->nr);
+	ok(domain.cells->nr < 100, "2000 threads after each other leave %u cells",
+	   domain.cells->nr);
 }
 
 static void *enter_and_stay(void *arg)
@@ -546,7 +549,7 @@ static void in_forked_child(void *arg)
 	static struct srcu_struct own;
 
 	mmun_srcu_init(&own, own_slots, mmun_srcu_nr_slots());
-	srcu_barrier();		/* must not wait for the parent's worker */
+	srcu_barrier(); /* must not wait for the parent's worker */
 	jobs_done = 0;
 	if (nr_threads() != 1)
 		_exit(2);

@@ -14,14 +14,15 @@ static void call(void (*what)(const void *), const void *word)
 }
 
 #undef mmun_cas_full
-#define mmun_cas_full(p, expected, desired) ({ \
-	bool exchanged; \
-	call(before_exchange, (p)); \
-	exchanged = __atomic_compare_exchange_n((p), (expected), (desired), 0, \
-						__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-	call(after_exchange, (p)); \
-	exchanged; \
-})
+#define mmun_cas_full(p, expected, desired) \
+	({ \
+		bool exchanged; \
+		call(before_exchange, (p)); \
+		exchanged = __atomic_compare_exchange_n((p), (expected), (desired), 0, \
+							__ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+		call(after_exchange, (p)); \
+		exchanged; \
+	})
 #include "../core/srcu.c"
 
 static struct srcu_struct domain;

@@ -10,9 +10,16 @@
 #include "filter.h"
 
 static const struct record event = {
-	.type = RECORD_EVENT, .pid = 100, .tid = 101, .flags = RING_HAS_RESULT,
-	.event = { .op = MMUN_OP_MUNMAP, .event = MMU_NOTIFY_UNMAP, .kind = MAPPING_FILE,
-		   .start = 0x7f0000000000, .end = 0x7f0000100000, .name = "/usr/lib/libc.so.6" },
+	.type = RECORD_EVENT,
+	.pid = 100,
+	.tid = 101,
+	.flags = RING_HAS_RESULT,
+	.event = { .op = MMUN_OP_MUNMAP,
+		   .event = MMU_NOTIFY_UNMAP,
+		   .kind = MAPPING_FILE,
+		   .start = 0x7f0000000000,
+		   .end = 0x7f0000100000,
+		   .name = "/usr/lib/libc.so.6" },
 };
 
 static const struct {
@@ -99,7 +106,7 @@ static void test_errors(void)
 		int result = filter_parse(&filter, errors[i].filter, &error);
 
 		if (!ok(result == -EINVAL && error.column == errors[i].column &&
-			strstr(error.text, errors[i].says) && !filter.nr,
+				strstr(error.text, errors[i].says) && !filter.nr,
 			"'%s': wrong at column %zu", errors[i].filter, errors[i].column))
 			diag("%d, column %zu: %s", result, error.column, error.text);
 		filter_clear(&filter);

@@ -143,8 +143,8 @@ static bool agree(unsigned long start, unsigned long end, bool *same)
 		asked.kind == parsed.kind && asked.more == parsed.more &&
 		!strcmp(asked.name, parsed.name) &&
 		(asked.kind == MAPPING_NONE ||
-		 (asked.offset == parsed.offset &&
-		  last[0].start == last[1].start && last[0].end == last[1].end));
+		 (asked.offset == parsed.offset && last[0].start == last[1].start &&
+		  last[0].end == last[1].end));
 	if (works && !*same)
 		diag("%lx-%lx: %d '%s' +%lx more %d, %d '%s' +%lx more %d", start, end, asked.kind,
 		     asked.name, (long)asked.offset, asked.more, parsed.kind, parsed.name,
@@ -163,8 +163,11 @@ static void test_agreement(void)
 
 	while (fgets(line, sizeof(line), maps) && sscanf(line, "%lx-%lx", &start, &end) == 2) {
 		const unsigned long ranges[][2] = {
-			{ start, end }, { start, start + PAGE }, { end - PAGE, end + PAGE },
-			{ start - PAGE, start }, { start - PAGE, end + PAGE },
+			{ start, end },
+			{ start, start + PAGE },
+			{ end - PAGE, end + PAGE },
+			{ start - PAGE, start },
+			{ start - PAGE, end + PAGE },
 		};
 
 		/* The vsyscall page is listed, but no mapping. */

@@ -24,8 +24,10 @@ int mmunotify_usage_error(const char *command, const char *format, ...)
 }
 
 static const struct record_header header = {
-	.start_monotonic = 123456789012345, .start_realtime = 1700000000123456789,
-	.command = "echo 'a b'", .version = "0.1.0",
+	.start_monotonic = 123456789012345,
+	.start_realtime = 1700000000123456789,
+	.command = "echo 'a b'",
+	.version = "0.1.0",
 };
 
 static struct record samples[6];
@@ -33,35 +35,61 @@ static struct record samples[6];
 static void fill_samples(void)
 {
 	samples[0] = (struct record){
-		.type = RECORD_PROCESS, .pid = 4194303, .tid = 1, .time = 123456789012346,
+		.type = RECORD_PROCESS,
+		.pid = 4194303,
+		.tid = 1,
+		.time = 123456789012346,
 		.flags = RING_AFTER_EXEC,
 		.process = { .ppid = 7, .error = 12, .comm = "co mm", .exe = "/bin/x" },
 	};
 	samples[1] = (struct record){
-		.type = RECORD_EVENT, .pid = 10, .tid = 11, .time = 123456789099999,
+		.type = RECORD_EVENT,
+		.pid = 10,
+		.tid = 11,
+		.time = 123456789099999,
 		.flags = RING_HAS_RESULT | RING_UNCHANGED,
-		.event = { .op = MMUN_OP_MREMAP, .event = MMU_NOTIFY_UNMAP, .kind = MAPPING_FILE,
-			   .start = 0x7f0000001000, .end = 0x7f0000005000, .duration = 1234,
-			   .offset = 0x3000, .result = -ENOMEM, .name = "/lib/libx.so",
+		.event = { .op = MMUN_OP_MREMAP,
+			   .event = MMU_NOTIFY_UNMAP,
+			   .kind = MAPPING_FILE,
+			   .start = 0x7f0000001000,
+			   .end = 0x7f0000005000,
+			   .duration = 1234,
+			   .offset = 0x3000,
+			   .result = -ENOMEM,
+			   .name = "/lib/libx.so",
 			   .nr_frames = 2,
 			   .frames = { { "/lib/libx.so", 0x1234 }, { NULL, 0x7fffffff0000 } } },
 	};
 	/* Back in time and address, as concurrent events are. */
 	samples[2] = (struct record){
-		.type = RECORD_EVENT, .pid = 10, .tid = 12, .time = 123456789012400,
-		.event = { .op = MMUN_OP_FORK, .event = MMU_NOTIFY_PROTECTION_PAGE,
-			   .kind = MAPPING_ALL, .start = 0, .end = 0xfffffffffffff000,
+		.type = RECORD_EVENT,
+		.pid = 10,
+		.tid = 12,
+		.time = 123456789012400,
+		.event = { .op = MMUN_OP_FORK,
+			   .event = MMU_NOTIFY_PROTECTION_PAGE,
+			   .kind = MAPPING_ALL,
+			   .start = 0,
+			   .end = 0xfffffffffffff000,
 			   .result = INT64_MIN },
 	};
-	samples[3] = (struct record){ .type = RECORD_RELEASE, .pid = 10, .tid = 10,
-				      .time = 123456789100000 };
+	samples[3] = (struct record){
+		.type = RECORD_RELEASE, .pid = 10, .tid = 10, .time = 123456789100000
+	};
 	samples[4] = (struct record){
-		.type = RECORD_LOST, .time = 123456789100001,
-		.lost = { .dropped = UINT64_MAX, .abandoned = 1, .too_deep = 2, .unfollowed = 3,
+		.type = RECORD_LOST,
+		.time = 123456789100001,
+		.lost = { .dropped = UINT64_MAX,
+			  .abandoned = 1,
+			  .too_deep = 2,
+			  .unfollowed = 3,
 			  .unredirected = 4 },
 	};
-	samples[5] = (struct record){ .type = RECORD_END, .pid = 10, .tid = 10,
-				      .time = 123456789100002, .end = { .wait_status = 0x0300 } };
+	samples[5] = (struct record){ .type = RECORD_END,
+				      .pid = 10,
+				      .tid = 10,
+				      .time = 123456789100002,
+				      .end = { .wait_status = 0x0300 } };
 }
 
 #define NR_SAMPLES (sizeof(samples) / sizeof(samples[0]))
@@ -109,8 +137,7 @@ static bool same_record(const struct record *a, const struct record *b)
 		return false;
 	switch (a->type) {
 	case RECORD_PROCESS:
-		return a->process.ppid == b->process.ppid &&
-		       a->process.error == b->process.error &&
+		return a->process.ppid == b->process.ppid && a->process.error == b->process.error &&
 		       same_text(a->process.comm, b->process.comm) &&
 		       same_text(a->process.exe, b->process.exe);
 	case RECORD_EVENT:
@@ -145,7 +172,9 @@ static struct reading read_bytes(const char *bytes, size_t size)
 	reading.opened = record_reader_open(&reader, in, intern, &reading.header);
 	if (!reading.opened) {
 		reading.right = !strcmp(reading.header.command, header.command) &&
-				!strcmp(reading.header.version, header.version) ? 0 : 1000;
+						!strcmp(reading.header.version, header.version)
+					? 0
+					: 1000;
 		while ((reading.last = record_read(&reader, &record)) > 0) {
 			reading.right += reading.nr < NR_SAMPLES &&
 					 same_record(&record, &samples[reading.nr]);
@@ -169,7 +198,8 @@ static void test_whole(const char *bytes, size_t size)
 	is(reading.nr, NR_SAMPLES, "with all records");
 	is(reading.right, NR_SAMPLES, "which are those written");
 	ok(reading.header.start_monotonic == header.start_monotonic &&
-	   reading.header.start_realtime == header.start_realtime, "under the same clocks");
+		   reading.header.start_realtime == header.start_realtime,
+	   "under the same clocks");
 	ok(size < 400, "in few bytes (%zu)", size);
 }
 

@@ -109,8 +109,7 @@ static void test_dead_writer(void)
 	ok(fine, "a writer that died half way does not block the reader");
 	is(ring.header->abandoned, 1, "its message is counted as abandoned");
 	for (uint64_t i = 0; i < 100; i++)
-		fine &= send_number(&ring, i) && ring_read(&reader, &message) &&
-			message.time == i;
+		fine &= send_number(&ring, i) && ring_read(&reader, &message) && message.time == i;
 	ok(fine, "the ring goes on for many laps past the lost slot");
 	is(ring.header->dropped, 0, "nothing was dropped on the way");
 	for (int i = 0; i < 7; i++) {
@@ -143,14 +142,13 @@ static void test_stuck_writer(void)
 	is(ring_state_phase(ticket.slot->state), RING_PHASE_LOST,
 	   "a writer that comes back late does not publish into a slot given up");
 	for (uint64_t i = 0; i < 100; i++)
-		fine &= send_number(&ring, i) && ring_read(&reader, &message) &&
-			message.time == i;
+		fine &= send_number(&ring, i) && ring_read(&reader, &message) && message.time == i;
 	ok(fine, "the ring goes on");
 	ring_destroy(&ring);
 }
 
 #define WRITERS 4
-#define EACH 20000
+#define EACH    20000
 
 /* Tries until it is taken, so that every number must arrive. */
 static void write_all(const struct ring *ring)
@@ -225,8 +223,7 @@ static void test_killed_writers(void)
 	ok(got > 0 && ring.header->head == ring.header->tail,
 	   "200 writers killed at work: everything reserved was read or given up");
 	diag("%llu messages, %llu abandoned, %llu dropped", (unsigned long long)got,
-	     (unsigned long long)ring.header->abandoned,
-	     (unsigned long long)ring.header->dropped);
+	     (unsigned long long)ring.header->abandoned, (unsigned long long)ring.header->dropped);
 	ring_destroy(&ring);
 }
 

@@ -7,9 +7,9 @@
 
 #include "tap.h"
 
-#define NODES 24
+#define NODES  24
 #define ROUNDS 20000
-#define STEPS 60
+#define STEPS  60
 
 static unsigned int state = 2008;
 
@@ -20,8 +20,8 @@ static unsigned int draw(unsigned int below)
 }
 
 struct numbered {
-	struct mmun_interval interval;	/* first */
-	unsigned int when;		/* inserted */
+	struct mmun_interval interval; /* first */
+	unsigned int when;             /* inserted */
 };
 
 /* A node's address decides its place in the heap, so each round draws new ones. */

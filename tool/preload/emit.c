@@ -43,11 +43,9 @@ static bool names_a_ring(const char *path)
 
 static bool header_is_sound(const struct ring_header *header, size_t size)
 {
-	return mmun_load_acquire(&header->magic) == RING_MAGIC &&
-	       header->version == RING_VERSION &&
+	return mmun_load_acquire(&header->magic) == RING_MAGIC && header->version == RING_VERSION &&
 	       header->slot_size == sizeof(struct ring_slot) &&
-	       header->nr_slots >= RING_MIN_SLOTS &&
-	       !(header->nr_slots & (header->nr_slots - 1)) &&
+	       header->nr_slots >= RING_MIN_SLOTS && !(header->nr_slots & (header->nr_slots - 1)) &&
 	       ring_size(header->nr_slots) <= size;
 }
 

@@ -86,8 +86,11 @@ static long query(int maps, unsigned long address, struct maps_query *query, cha
 		  size_t size)
 {
 	*query = (struct maps_query){
-		.size = sizeof(*query), .flags = MAPS_COVERING_OR_NEXT, .address = address,
-		.name_address = (unsigned long)name, .name_size = (uint32_t)size,
+		.size = sizeof(*query),
+		.flags = MAPS_COVERING_OR_NEXT,
+		.address = address,
+		.name_address = (unsigned long)name,
+		.name_size = (uint32_t)size,
 	};
 	return mmun_syscall3(SYS_ioctl, (unsigned long)maps, MAPS_QUERY, (unsigned long)query);
 }
@@ -113,8 +116,7 @@ bool mapping_query(int maps, unsigned long start, unsigned long end, struct mapp
 		return true;
 	classify(out);
 	out->offset = found.offset + (start > found.start ? start - found.start : 0);
-	out->more = found.end < end && !query(maps, found.end, &next, NULL, 0) &&
-		    next.start < end;
+	out->more = found.end < end && !query(maps, found.end, &next, NULL, 0) && next.start < end;
 	*last = (struct span){ found.start, found.end };
 	if (out->more && !query(maps, end - 1, &next, NULL, 0) && next.start < end)
 		*last = (struct span){ next.start, next.end };
@@ -267,7 +269,6 @@ void mapping_find(unsigned long start, unsigned long end, unsigned long sp, stru
 	mmun_syscall3(SYS_close, (unsigned long)maps, 0, 0);
 	if (!known)
 		out->kind = MAPPING_UNKNOWN;
-	else if (out->kind == MAPPING_ANONYMOUS &&
-		 is_thread_stack(end, sp, &last))
+	else if (out->kind == MAPPING_ANONYMOUS && is_thread_stack(end, sp, &last))
 		out->kind = MAPPING_THREAD_STACK;
 }

@@ -50,8 +50,7 @@ struct mapping {
 };
 
 /* @sp: the caller's stack pointer. */
-void mapping_find(unsigned long start, unsigned long end, unsigned long sp,
-		  struct mapping *out);
+void mapping_find(unsigned long start, unsigned long end, unsigned long sp, struct mapping *out);
 /* Size of the thread descriptor at the top of thread stacks; 0: not known. */
 void mapping_set_thread_size(unsigned int size);
 struct span {

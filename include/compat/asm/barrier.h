@@ -6,16 +6,16 @@
 
 #include <linux/compiler.h>
 
-#define mb() __atomic_thread_fence(__ATOMIC_SEQ_CST)
-#define rmb() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-#define wmb() __atomic_thread_fence(__ATOMIC_RELEASE)
-#define smp_mb() mb()
-#define smp_rmb() rmb()
-#define smp_wmb() wmb()
-#define smp_mb__before_atomic() mb()
-#define smp_mb__after_atomic() mb()
-#define smp_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define mb()                        __atomic_thread_fence(__ATOMIC_SEQ_CST)
+#define rmb()                       __atomic_thread_fence(__ATOMIC_ACQUIRE)
+#define wmb()                       __atomic_thread_fence(__ATOMIC_RELEASE)
+#define smp_mb()                    mb()
+#define smp_rmb()                   rmb()
+#define smp_wmb()                   wmb()
+#define smp_mb__before_atomic()     mb()
+#define smp_mb__after_atomic()      mb()
+#define smp_load_acquire(p)         __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define smp_store_release(p, value) __atomic_store_n((p), (value), __ATOMIC_RELEASE)
-#define smp_store_mb(var, value) __atomic_store_n(&(var), (value), __ATOMIC_SEQ_CST)
+#define smp_store_mb(var, value)    __atomic_store_n(&(var), (value), __ATOMIC_SEQ_CST)
 
 #endif

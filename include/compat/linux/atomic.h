@@ -7,9 +7,18 @@
 #include <asm/barrier.h>
 #include <linux/types.h>
 
-#define ATOMIC_INIT(i) { (i) }
-#define ATOMIC64_INIT(i) { (i) }
-#define ATOMIC_LONG_INIT(i) { (i) }
+#define ATOMIC_INIT(i) \
+	{ \
+		(i) \
+	}
+#define ATOMIC64_INIT(i) \
+	{ \
+		(i) \
+	}
+#define ATOMIC_LONG_INIT(i) \
+	{ \
+		(i) \
+	}
 
 static inline int atomic_read(const atomic_t *v)
 {
@@ -84,15 +93,15 @@ static inline bool atomic_add_unless(atomic_t *v, int i, int unless)
 	return false;
 }
 
-#define atomic_inc(v) atomic_add(1, (v))
-#define atomic_dec(v) atomic_sub(1, (v))
-#define atomic_inc_return(v) atomic_add_return(1, (v))
-#define atomic_dec_return(v) atomic_sub_return(1, (v))
-#define atomic_fetch_inc(v) atomic_fetch_add(1, (v))
-#define atomic_inc_and_test(v) (atomic_inc_return(v) == 0)
-#define atomic_dec_and_test(v) (atomic_dec_return(v) == 0)
+#define atomic_inc(v)             atomic_add(1, (v))
+#define atomic_dec(v)             atomic_sub(1, (v))
+#define atomic_inc_return(v)      atomic_add_return(1, (v))
+#define atomic_dec_return(v)      atomic_sub_return(1, (v))
+#define atomic_fetch_inc(v)       atomic_fetch_add(1, (v))
+#define atomic_inc_and_test(v)    (atomic_inc_return(v) == 0)
+#define atomic_dec_and_test(v)    (atomic_dec_return(v) == 0)
 #define atomic_sub_and_test(i, v) (atomic_sub_return((i), (v)) == 0)
-#define atomic_inc_not_zero(v) atomic_add_unless((v), 1, 0)
+#define atomic_inc_not_zero(v)    atomic_add_unless((v), 1, 0)
 
 static inline s64 atomic64_read(const atomic64_t *v)
 {
@@ -167,15 +176,15 @@ static inline bool atomic64_add_unless(atomic64_t *v, s64 i, s64 unless)
 	return false;
 }
 
-#define atomic64_inc(v) atomic64_add(1, (v))
-#define atomic64_dec(v) atomic64_sub(1, (v))
-#define atomic64_inc_return(v) atomic64_add_return(1, (v))
-#define atomic64_dec_return(v) atomic64_sub_return(1, (v))
-#define atomic64_fetch_inc(v) atomic64_fetch_add(1, (v))
-#define atomic64_inc_and_test(v) (atomic64_inc_return(v) == 0)
-#define atomic64_dec_and_test(v) (atomic64_dec_return(v) == 0)
+#define atomic64_inc(v)             atomic64_add(1, (v))
+#define atomic64_dec(v)             atomic64_sub(1, (v))
+#define atomic64_inc_return(v)      atomic64_add_return(1, (v))
+#define atomic64_dec_return(v)      atomic64_sub_return(1, (v))
+#define atomic64_fetch_inc(v)       atomic64_fetch_add(1, (v))
+#define atomic64_inc_and_test(v)    (atomic64_inc_return(v) == 0)
+#define atomic64_dec_and_test(v)    (atomic64_dec_return(v) == 0)
 #define atomic64_sub_and_test(i, v) (atomic64_sub_return((i), (v)) == 0)
-#define atomic64_inc_not_zero(v) atomic64_add_unless((v), 1, 0)
+#define atomic64_inc_not_zero(v)    atomic64_add_unless((v), 1, 0)
 
 static inline void atomic_or(int i, atomic_t *v)
 {
@@ -187,25 +196,25 @@ static inline void atomic_and(int i, atomic_t *v)
 	__atomic_fetch_and(&v->counter, i, __ATOMIC_RELAXED);
 }
 
-#define atomic_long_read(v) ((long)atomic64_read(v))
-#define atomic_long_set(v, i) atomic64_set(v, i)
-#define atomic_long_add(i, v) atomic64_add(i, v)
-#define atomic_long_sub(i, v) atomic64_sub(i, v)
-#define atomic_long_inc(v) atomic64_inc(v)
-#define atomic_long_dec(v) atomic64_dec(v)
+#define atomic_long_read(v)          ((long)atomic64_read(v))
+#define atomic_long_set(v, i)        atomic64_set(v, i)
+#define atomic_long_add(i, v)        atomic64_add(i, v)
+#define atomic_long_sub(i, v)        atomic64_sub(i, v)
+#define atomic_long_inc(v)           atomic64_inc(v)
+#define atomic_long_dec(v)           atomic64_dec(v)
 #define atomic_long_add_return(i, v) ((long)atomic64_add_return(i, v))
-#define atomic_long_inc_return(v) ((long)atomic64_inc_return(v))
-#define atomic_long_dec_and_test(v) atomic64_dec_and_test(v)
+#define atomic_long_inc_return(v)    ((long)atomic64_inc_return(v))
+#define atomic_long_dec_and_test(v)  atomic64_dec_and_test(v)
 
 #define xchg(ptr, value) __atomic_exchange_n((ptr), (value), __ATOMIC_SEQ_CST)
-#define cmpxchg(ptr, old, new) ({ \
-	__typeof__(*(ptr)) mmun_old = (old); \
-	__atomic_compare_exchange_n((ptr), &mmun_old, (new), false, __ATOMIC_SEQ_CST, \
-				    __ATOMIC_SEQ_CST); \
-	mmun_old; \
-})
+#define cmpxchg(ptr, old, new) \
+	({ \
+		__typeof__(*(ptr)) mmun_old = (old); \
+		__atomic_compare_exchange_n((ptr), &mmun_old, (new), false, __ATOMIC_SEQ_CST, \
+					    __ATOMIC_SEQ_CST); \
+		mmun_old; \
+	})
 #define try_cmpxchg(ptr, old, new) \
-	__atomic_compare_exchange_n((ptr), (old), (new), false, __ATOMIC_SEQ_CST, \
-				    __ATOMIC_SEQ_CST)
+	__atomic_compare_exchange_n((ptr), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 #endif

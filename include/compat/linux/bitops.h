@@ -96,11 +96,11 @@ static inline int fls64(u64 x)
 	return x ? 64 - __builtin_clzll(x) : 0;
 }
 
-#define fls_long(x) ((unsigned int)fls64(x))
-#define hweight8(w) ((unsigned int)__builtin_popcount((u8)(w)))
-#define hweight16(w) ((unsigned int)__builtin_popcount((u16)(w)))
-#define hweight32(w) ((unsigned int)__builtin_popcount((u32)(w)))
-#define hweight64(w) ((unsigned int)__builtin_popcountll(w))
+#define fls_long(x)     ((unsigned int)fls64(x))
+#define hweight8(w)     ((unsigned int)__builtin_popcount((u8)(w)))
+#define hweight16(w)    ((unsigned int)__builtin_popcount((u16)(w)))
+#define hweight32(w)    ((unsigned int)__builtin_popcount((u32)(w)))
+#define hweight64(w)    ((unsigned int)__builtin_popcountll(w))
 #define hweight_long(w) ((unsigned long)__builtin_popcountl(w))
 
 #include <linux/find.h>

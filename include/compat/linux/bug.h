@@ -11,21 +11,22 @@ void mmun_compat_bug(const char *what, const char *file, int line) __noreturn __
 bool mmun_compat_warn(const char *file, int line, const char *format, ...) __printf(3, 4) __cold;
 
 #define BUG() mmun_compat_bug("BUG()", __FILE__, __LINE__)
-#define BUG_ON(cond) do { \
-	if (unlikely(cond)) \
-		mmun_compat_bug("BUG_ON(" #cond ")", __FILE__, __LINE__); \
-} while (0)
+#define BUG_ON(cond) \
+	do { \
+		if (unlikely(cond)) \
+			mmun_compat_bug("BUG_ON(" #cond ")", __FILE__, __LINE__); \
+	} while (0)
 
-#define WARN(cond, ...) \
-	(unlikely(cond) ? mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__) : false)
-#define WARN_ON(cond) WARN(cond, "WARN_ON(%s)\n", #cond)
-#define WARN_ONCE(cond, ...) ({ \
-	static bool mmun_warned; \
-	bool mmun_cond = !!(cond); \
-	if (mmun_cond && !__atomic_exchange_n(&mmun_warned, true, __ATOMIC_RELAXED)) \
-		mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__); \
-	unlikely(mmun_cond); \
-})
+#define WARN(cond, ...) (unlikely(cond) ? mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__) : false)
+#define WARN_ON(cond)   WARN(cond, "WARN_ON(%s)\n", #cond)
+#define WARN_ONCE(cond, ...) \
+	({ \
+		static bool mmun_warned; \
+		bool mmun_cond = !!(cond); \
+		if (mmun_cond && !__atomic_exchange_n(&mmun_warned, true, __ATOMIC_RELAXED)) \
+			mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__); \
+		unlikely(mmun_cond); \
+	})
 #define WARN_ON_ONCE(cond) WARN_ONCE(cond, "WARN_ON_ONCE(%s)\n", #cond)
 
 #endif

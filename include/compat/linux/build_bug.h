@@ -5,10 +5,10 @@
 
 #include <linux/compiler.h>
 
-#define BUILD_BUG_ON_ZERO(e) ((int)sizeof(struct { int : (-!!(e)); }))
+#define BUILD_BUG_ON_ZERO(e)        ((int)sizeof(struct { int : (-!!(e)); }))
 #define BUILD_BUG_ON_MSG(cond, msg) _Static_assert(!(cond), msg)
-#define BUILD_BUG_ON(cond) BUILD_BUG_ON_MSG(cond, "BUILD_BUG_ON: " #cond)
-#define BUILD_BUG() BUILD_BUG_ON_MSG(1, "BUILD_BUG")
+#define BUILD_BUG_ON(cond)          BUILD_BUG_ON_MSG(cond, "BUILD_BUG_ON: " #cond)
+#define BUILD_BUG()                 BUILD_BUG_ON_MSG(1, "BUILD_BUG")
 #define static_assert(expr, ...) _Static_assert(expr, #expr)
 
 #endif

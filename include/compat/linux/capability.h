@@ -5,9 +5,9 @@
 
 #include <stdbool.h>
 
-#define CAP_IPC_LOCK 14
+#define CAP_IPC_LOCK  14
 #define CAP_SYS_RAWIO 17
 #define CAP_SYS_ADMIN 21
-#define capable(cap) ((void)(cap), true)
+#define capable(cap)  ((void)(cap), true)
 
 #endif

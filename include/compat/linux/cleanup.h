@@ -14,11 +14,12 @@
 		free; \
 	}
 #define __free(name) __cleanup(__free_##name)
-#define no_free_ptr(p) ({ \
-	__auto_type mmun_kept = (p); \
-	(p) = NULL; \
-	mmun_kept; \
-})
+#define no_free_ptr(p) \
+	({ \
+		__auto_type mmun_kept = (p); \
+		(p) = NULL; \
+		mmun_kept; \
+	})
 #define return_ptr(p) return no_free_ptr(p)
 
 #define DEFINE_GUARD(name, type, lock, unlock) \
@@ -35,11 +36,12 @@
 			unlock; \
 	}
 #define guard(name) \
-	class_##name##_t __UNIQUE_ID(guard) __maybe_unused \
-		__cleanup(class_##name##_destructor) = class_##name##_constructor
+	class_##name##_t __UNIQUE_ID(guard) \
+	__maybe_unused __cleanup(class_##name##_destructor) = class_##name##_constructor
 #define MMUN_COMPAT_SCOPED(name, var, args...) \
-	for (class_##name##_t var __maybe_unused __cleanup(class_##name##_destructor) = \
-		     class_##name##_constructor(args), *mmun_done = NULL; \
+	for (class_##name##_t var __maybe_unused \
+		     __cleanup(class_##name##_destructor) = class_##name##_constructor(args), \
+		     *mmun_done = NULL; \
 	     !mmun_done; mmun_done = (void *)1)
 #define scoped_guard(name, args...) MMUN_COMPAT_SCOPED(name, __UNIQUE_ID(scope), args)
 

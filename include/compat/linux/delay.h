@@ -10,7 +10,7 @@ unsigned long msleep_interruptible(unsigned int ms);
 void usleep_range(unsigned long min_us, unsigned long max_us);
 void udelay(unsigned long us);
 #define ndelay(ns) udelay(((ns) + 999) / 1000)
-#define mdelay(ms) udelay((ms) * 1000ul)
+#define mdelay(ms) udelay((ms)*1000ul)
 #define fsleep(us) usleep_range(us, 2 * (us))
 
 #endif

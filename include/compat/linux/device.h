@@ -9,7 +9,8 @@
 #include <linux/slab.h>
 #include <linux/types.h>
 
-struct class {
+struct class
+{
 	const char *name;
 };
 
@@ -54,7 +55,7 @@ void class_destroy(const struct class *class);
 #define class_create(args...) \
 	mmun_compat_class_create(MMUN_COMPAT_CLASS_NAME(args, mmun_none, mmun_none))
 #define MMUN_COMPAT_CLASS_NAME(a, b, ...) MMUN_COMPAT_CLASS_PICK(a, b)
-#define MMUN_COMPAT_CLASS_PICK(a, b) _Generic((a), char *: (a), const char *: (a), default: (b))
-#define mmun_none ((const char *)NULL)
+#define MMUN_COMPAT_CLASS_PICK(a, b)      _Generic((a), char * : (a), const char * : (a), default : (b))
+#define mmun_none                         ((const char *)NULL)
 
 #endif

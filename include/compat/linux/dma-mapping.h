@@ -17,15 +17,15 @@
 #include <linux/sizes.h>
 
 #define DMA_MAPPING_ERROR (~(dma_addr_t)0)
-#define DMA_BIT_MASK(n) ((n) == 64 ? ~0ull : (1ull << (n)) - 1)
+#define DMA_BIT_MASK(n)   ((n) == 64 ? ~0ull : (1ull << (n)) - 1)
 
-#define DMA_ATTR_WEAK_ORDERING (1ul << 1)
-#define DMA_ATTR_WRITE_COMBINE (1ul << 2)
+#define DMA_ATTR_WEAK_ORDERING     (1ul << 1)
+#define DMA_ATTR_WRITE_COMBINE     (1ul << 2)
 #define DMA_ATTR_NO_KERNEL_MAPPING (1ul << 4)
-#define DMA_ATTR_SKIP_CPU_SYNC (1ul << 5)
-#define DMA_ATTR_FORCE_CONTIGUOUS (1ul << 6)
-#define DMA_ATTR_NO_WARN (1ul << 8)
-#define DMA_ATTR_PRIVILEGED (1ul << 9)
+#define DMA_ATTR_SKIP_CPU_SYNC     (1ul << 5)
+#define DMA_ATTR_FORCE_CONTIGUOUS  (1ul << 6)
+#define DMA_ATTR_NO_WARN           (1ul << 8)
+#define DMA_ATTR_PRIVILEGED        (1ul << 9)
 
 /* Never in use: there is no IOMMU. */
 struct dma_iova_state {
@@ -51,7 +51,7 @@ static inline int __must_check dma_mapping_error(struct device *dev, dma_addr_t 
 #define dma_map_page(dev, page, offset, size, dir) \
 	dma_map_page_attrs(dev, page, offset, size, dir, 0)
 #define dma_unmap_page(dev, address, size, dir) dma_unmap_page_attrs(dev, address, size, dir, 0)
-#define dma_map_single(dev, ptr, size, dir) dma_map_single_attrs(dev, ptr, size, dir, 0)
+#define dma_map_single(dev, ptr, size, dir)     dma_map_single_attrs(dev, ptr, size, dir, 0)
 #define dma_unmap_single_attrs(dev, address, size, dir, attrs) \
 	dma_unmap_page_attrs(dev, address, size, dir, attrs)
 #define dma_unmap_single(dev, address, size, dir) dma_unmap_page_attrs(dev, address, size, dir, 0)
@@ -62,12 +62,12 @@ unsigned int dma_map_sg_attrs(struct device *dev, struct scatterlist *sg, int ne
 void dma_unmap_sg_attrs(struct device *dev, struct scatterlist *sg, int nents,
 			enum dma_data_direction direction, unsigned long attrs);
 /* 0 or -ENOMEM; ->nents is what was mapped. */
-int dma_map_sgtable(struct device *dev, struct sg_table *table,
-		    enum dma_data_direction direction, unsigned long attrs);
+int dma_map_sgtable(struct device *dev, struct sg_table *table, enum dma_data_direction direction,
+		    unsigned long attrs);
 void dma_unmap_sgtable(struct device *dev, struct sg_table *table,
 		       enum dma_data_direction direction, unsigned long attrs);
 
-#define dma_map_sg(dev, sg, nents, dir) dma_map_sg_attrs(dev, sg, nents, dir, 0)
+#define dma_map_sg(dev, sg, nents, dir)   dma_map_sg_attrs(dev, sg, nents, dir, 0)
 #define dma_unmap_sg(dev, sg, nents, dir) dma_unmap_sg_attrs(dev, sg, nents, dir, 0)
 
 /* Within one mapping. */
@@ -76,14 +76,14 @@ void dma_sync_single_for_cpu(struct device *dev, dma_addr_t address, size_t size
 void dma_sync_single_for_device(struct device *dev, dma_addr_t address, size_t size,
 				enum dma_data_direction direction);
 
-#define dma_set_mask(dev, mask) ((void)(dev), (void)(mask), 0)
-#define dma_set_coherent_mask(dev, mask) dma_set_mask(dev, mask)
+#define dma_set_mask(dev, mask)              ((void)(dev), (void)(mask), 0)
+#define dma_set_coherent_mask(dev, mask)     dma_set_mask(dev, mask)
 #define dma_set_mask_and_coherent(dev, mask) dma_set_mask(dev, mask)
-#define dma_get_mask(dev) ((void)(dev), DMA_BIT_MASK(64))
-#define dma_get_max_seg_size(dev) ((void)(dev), (unsigned int)SZ_64K)
-#define dma_set_max_seg_size(dev, size) ((void)(dev), (void)(size))
-#define dma_max_mapping_size(dev) ((void)(dev), SIZE_MAX)
-#define dma_get_cache_alignment() 1
-#define dma_need_sync(dev, address) ((void)(dev), (void)(address), false)
+#define dma_get_mask(dev)                    ((void)(dev), DMA_BIT_MASK(64))
+#define dma_get_max_seg_size(dev)            ((void)(dev), (unsigned int)SZ_64K)
+#define dma_set_max_seg_size(dev, size)      ((void)(dev), (void)(size))
+#define dma_max_mapping_size(dev)            ((void)(dev), SIZE_MAX)
+#define dma_get_cache_alignment()            1
+#define dma_need_sync(dev, address)          ((void)(dev), (void)(address), false)
 
 #endif

@@ -5,11 +5,11 @@
 
 #include_next <linux/errno.h>
 
-#define ERESTARTSYS 512
+#define ERESTARTSYS    512
 #define ERESTARTNOINTR 513
 #define ERESTARTNOHAND 514
-#define ENOIOCTLCMD 515
-#define EPROBE_DEFER 517
-#define ENOTSUPP 524
+#define ENOIOCTLCMD    515
+#define EPROBE_DEFER   517
+#define ENOTSUPP       524
 
 #endif

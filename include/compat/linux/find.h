@@ -10,8 +10,7 @@ static inline unsigned long mmun_compat_find_bit(const unsigned long *addr, unsi
 						 unsigned long from, unsigned long invert)
 {
 	while (from < size) {
-		unsigned long word = (addr[from / BITS_PER_LONG] ^ invert) >>
-				     from % BITS_PER_LONG;
+		unsigned long word = (addr[from / BITS_PER_LONG] ^ invert) >> from % BITS_PER_LONG;
 
 		if (word) {
 			from += (unsigned long)__builtin_ctzl(word);
@@ -22,9 +21,9 @@ static inline unsigned long mmun_compat_find_bit(const unsigned long *addr, unsi
 	return size;
 }
 
-#define find_first_bit(addr, size) mmun_compat_find_bit(addr, size, 0, 0)
-#define find_next_bit(addr, size, from) mmun_compat_find_bit(addr, size, from, 0)
-#define find_first_zero_bit(addr, size) mmun_compat_find_bit(addr, size, 0, ~0ul)
+#define find_first_bit(addr, size)           mmun_compat_find_bit(addr, size, 0, 0)
+#define find_next_bit(addr, size, from)      mmun_compat_find_bit(addr, size, from, 0)
+#define find_first_zero_bit(addr, size)      mmun_compat_find_bit(addr, size, 0, ~0ul)
 #define find_next_zero_bit(addr, size, from) mmun_compat_find_bit(addr, size, from, ~0ul)
 
 #define for_each_set_bit(bit, addr, size) \

@@ -24,13 +24,13 @@ struct inode {
 	void *i_private;
 };
 
-#define FMODE_READ 1u
-#define FMODE_WRITE 2u
+#define FMODE_READ       1u
+#define FMODE_WRITE      2u
 #define file_inode(file) ((file)->f_inode)
-#define iminor(inode) MINOR((inode)->i_rdev)
-#define imajor(inode) MAJOR((inode)->i_rdev)
-#define get_file(file) mmun_soft_file_get(file)
-#define fput(file) mmun_soft_file_put(file)
+#define iminor(inode)    MINOR((inode)->i_rdev)
+#define imajor(inode)    MAJOR((inode)->i_rdev)
+#define get_file(file)   mmun_soft_file_get(file)
+#define fput(file)       mmun_soft_file_put(file)
 
 long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 loff_t noop_llseek(struct file *file, loff_t offset, int whence);

@@ -11,6 +11,6 @@ static inline u32 hash_64(u64 value, unsigned int bits)
 }
 
 #define hash_long(value, bits) hash_64((u64)(value), bits)
-#define hash_ptr(ptr, bits) hash_64((u64)(uintptr_t)(ptr), bits)
+#define hash_ptr(ptr, bits)    hash_64((u64)(uintptr_t)(ptr), bits)
 
 #endif

@@ -24,14 +24,14 @@
 #endif
 
 #define MMUN_COMPAT_SECOND(ignored, value, ...) value
-#define MMUN_COMPAT_IS_1_1 0,
-#define MMUN_COMPAT_IS_2(hit) MMUN_COMPAT_SECOND(hit 1, 0, 0)
-#define MMUN_COMPAT_IS_1(value) MMUN_COMPAT_IS_2(MMUN_COMPAT_IS_1_##value)
-#define MMUN_COMPAT_IS(option) MMUN_COMPAT_IS_1(option)
-#define IS_BUILTIN(option) MMUN_COMPAT_IS(option)
-#define IS_MODULE(option) MMUN_COMPAT_IS(MMUN_COMPAT_PASTE(option, _MODULE))
-#define IS_ENABLED(option) (IS_BUILTIN(option))
-#define IS_REACHABLE(option) IS_ENABLED(option)
+#define MMUN_COMPAT_IS_1_1                      0,
+#define MMUN_COMPAT_IS_2(hit)                   MMUN_COMPAT_SECOND(hit 1, 0, 0)
+#define MMUN_COMPAT_IS_1(value)                 MMUN_COMPAT_IS_2(MMUN_COMPAT_IS_1_##value)
+#define MMUN_COMPAT_IS(option)                  MMUN_COMPAT_IS_1(option)
+#define IS_BUILTIN(option)                      MMUN_COMPAT_IS(option)
+#define IS_MODULE(option)                       MMUN_COMPAT_IS(MMUN_COMPAT_PASTE(option, _MODULE))
+#define IS_ENABLED(option)                      (IS_BUILTIN(option))
+#define IS_REACHABLE(option)                    IS_ENABLED(option)
 
 #include <linux/compiler.h>
 

@@ -25,7 +25,7 @@
 #include <linux/stringify.h>
 #include <linux/types.h>
 
-#define U8_MAX UINT8_MAX
+#define U8_MAX  UINT8_MAX
 #define U16_MAX UINT16_MAX
 #define U32_MAX UINT32_MAX
 #define U64_MAX ((u64)~0ull)
@@ -36,18 +36,23 @@ void mmun_compat_might_sleep(const char *file, int line);
 void mmun_compat_non_block(int change);
 
 #define might_sleep() mmun_compat_might_sleep(__FILE__, __LINE__)
-#define might_sleep_if(cond) do { if (cond) might_sleep(); } while (0)
+#define might_sleep_if(cond) \
+	do { \
+		if (cond) \
+			might_sleep(); \
+	} while (0)
 #define non_block_start() mmun_compat_non_block(1)
-#define non_block_end() mmun_compat_non_block(-1)
+#define non_block_end()   mmun_compat_non_block(-1)
 
-#define upper_32_bits(n) ((u32)((u64)(n) >> 32))
-#define lower_32_bits(n) ((u32)((n) & 0xffffffff))
+#define upper_32_bits(n)   ((u32)((u64)(n) >> 32))
+#define lower_32_bits(n)   ((u32)((n)&0xffffffff))
 #define u64_to_user_ptr(x) ((void __user *)(uintptr_t)(u64)(x))
 #undef abs
-#define abs(x) ({ \
-	__auto_type mmun_abs = (x); \
-	mmun_abs < 0 ? -mmun_abs : mmun_abs; \
-})
+#define abs(x) \
+	({ \
+		__auto_type mmun_abs = (x); \
+		mmun_abs < 0 ? -mmun_abs : mmun_abs; \
+	})
 
 int scnprintf(char *buf, size_t size, const char *format, ...) __printf(3, 4);
 char *kasprintf(gfp_t gfp, const char *format, ...) __printf(2, 3);

@@ -9,7 +9,10 @@ struct kref {
 	refcount_t refcount;
 };
 
-#define KREF_INIT(n) { .refcount = REFCOUNT_INIT(n) }
+#define KREF_INIT(n) \
+	{ \
+		.refcount = REFCOUNT_INIT(n) \
+	}
 
 static inline void kref_init(struct kref *kref)
 {
@@ -39,16 +42,17 @@ static inline int kref_put(struct kref *kref, void (*release)(struct kref *kref)
 	return 1;
 }
 
-#define kref_put_mutex(kref, release, lock) ({ \
-	int mmun_last = 0; \
-	mutex_lock(lock); \
-	if (refcount_dec_and_test(&(kref)->refcount)) { \
-		(release)(kref); \
-		mmun_last = 1; \
-	} else { \
-		mutex_unlock(lock); \
-	} \
-	mmun_last; \
-})
+#define kref_put_mutex(kref, release, lock) \
+	({ \
+		int mmun_last = 0; \
+		mutex_lock(lock); \
+		if (refcount_dec_and_test(&(kref)->refcount)) { \
+			(release)(kref); \
+			mmun_last = 1; \
+		} else { \
+			mutex_unlock(lock); \
+		} \
+		mmun_last; \
+	})
 
 #endif

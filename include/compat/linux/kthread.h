@@ -14,11 +14,12 @@ bool kthread_should_stop(void);
 void kthread_use_mm(struct mm_struct *mm);
 void kthread_unuse_mm(struct mm_struct *mm);
 
-#define kthread_run(fn, data, name, ...) ({ \
-	struct task_struct *mmun_thread = kthread_create(fn, data, name, ##__VA_ARGS__); \
-	if (!IS_ERR(mmun_thread)) \
-		wake_up_process(mmun_thread); \
-	mmun_thread; \
-})
+#define kthread_run(fn, data, name, ...) \
+	({ \
+		struct task_struct *mmun_thread = kthread_create(fn, data, name, ##__VA_ARGS__); \
+		if (!IS_ERR(mmun_thread)) \
+			wake_up_process(mmun_thread); \
+		mmun_thread; \
+	})
 
 #endif

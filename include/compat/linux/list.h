@@ -8,7 +8,10 @@
 #include <linux/poison.h>
 #include <linux/types.h>
 
-#define LIST_HEAD_INIT(name) { &(name), &(name) }
+#define LIST_HEAD_INIT(name) \
+	{ \
+		&(name), &(name) \
+	}
 #define LIST_HEAD(name) struct list_head name = LIST_HEAD_INIT(name)
 
 static inline void INIT_LIST_HEAD(struct list_head *list)
@@ -151,17 +154,16 @@ static inline size_t list_count_nodes(struct list_head *head)
 	return count;
 }
 
-#define list_entry(ptr, type, member) container_of(ptr, type, member)
+#define list_entry(ptr, type, member)        container_of(ptr, type, member)
 #define list_first_entry(head, type, member) list_entry((head)->next, type, member)
-#define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
+#define list_last_entry(head, type, member)  list_entry((head)->prev, type, member)
 #define list_first_entry_or_null(head, type, member) \
 	(list_empty(head) ? NULL : list_first_entry(head, type, member))
-#define list_next_entry(pos, member) list_entry((pos)->member.next, __typeof__(*(pos)), member)
-#define list_prev_entry(pos, member) list_entry((pos)->member.prev, __typeof__(*(pos)), member)
+#define list_next_entry(pos, member)          list_entry((pos)->member.next, __typeof__(*(pos)), member)
+#define list_prev_entry(pos, member)          list_entry((pos)->member.prev, __typeof__(*(pos)), member)
 #define list_entry_is_head(pos, head, member) (&(pos)->member == (head))
 
-#define list_for_each(pos, head) \
-	for ((pos) = (head)->next; (pos) != (head); (pos) = (pos)->next)
+#define list_for_each(pos, head) for ((pos) = (head)->next; (pos) != (head); (pos) = (pos)->next)
 #define list_for_each_safe(pos, n, head) \
 	for ((pos) = (head)->next, (n) = (pos)->next; (pos) != (head); \
 	     (pos) = (n), (n) = (pos)->next)
@@ -172,21 +174,24 @@ static inline size_t list_count_nodes(struct list_head *head)
 	for ((pos) = list_last_entry(head, __typeof__(*(pos)), member); \
 	     !list_entry_is_head(pos, head, member); (pos) = list_prev_entry(pos, member))
 #define list_for_each_entry_continue(pos, head, member) \
-	for ((pos) = list_next_entry(pos, member); \
-	     !list_entry_is_head(pos, head, member); (pos) = list_next_entry(pos, member))
+	for ((pos) = list_next_entry(pos, member); !list_entry_is_head(pos, head, member); \
+	     (pos) = list_next_entry(pos, member))
 #define list_for_each_entry_safe(pos, n, head, member) \
 	for ((pos) = list_first_entry(head, __typeof__(*(pos)), member), \
-	     (n) = list_next_entry(pos, member); \
+	    (n) = list_next_entry(pos, member); \
 	     !list_entry_is_head(pos, head, member); \
 	     (pos) = (n), (n) = list_next_entry(n, member))
 #define list_for_each_entry_safe_reverse(pos, n, head, member) \
 	for ((pos) = list_last_entry(head, __typeof__(*(pos)), member), \
-	     (n) = list_prev_entry(pos, member); \
+	    (n) = list_prev_entry(pos, member); \
 	     !list_entry_is_head(pos, head, member); \
 	     (pos) = (n), (n) = list_prev_entry(n, member))
 
-#define HLIST_HEAD_INIT { .first = NULL }
-#define HLIST_HEAD(name) struct hlist_head name = HLIST_HEAD_INIT
+#define HLIST_HEAD_INIT \
+	{ \
+		.first = NULL \
+	}
+#define HLIST_HEAD(name)     struct hlist_head name = HLIST_HEAD_INIT
 #define INIT_HLIST_HEAD(ptr) ((ptr)->first = NULL)
 
 static inline void INIT_HLIST_NODE(struct hlist_node *node)
@@ -237,10 +242,11 @@ static inline void hlist_del_init(struct hlist_node *node)
 }
 
 #define hlist_entry(ptr, type, member) container_of(ptr, type, member)
-#define hlist_entry_safe(ptr, type, member) ({ \
-	__typeof__(ptr) mmun_node = (ptr); \
-	mmun_node ? hlist_entry(mmun_node, type, member) : NULL; \
-})
+#define hlist_entry_safe(ptr, type, member) \
+	({ \
+		__typeof__(ptr) mmun_node = (ptr); \
+		mmun_node ? hlist_entry(mmun_node, type, member) : NULL; \
+	})
 #define hlist_for_each_entry(pos, head, member) \
 	for ((pos) = hlist_entry_safe((head)->first, __typeof__(*(pos)), member); (pos); \
 	     (pos) = hlist_entry_safe((pos)->member.next, __typeof__(*(pos)), member))

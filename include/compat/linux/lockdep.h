@@ -17,24 +17,26 @@ struct mmun_compat_rwlock;
 bool mmun_compat_lock_held(const struct mmun_compat_lock *lock);
 bool mmun_compat_rwlock_held(const struct mmun_compat_rwlock *lock, bool write);
 
-#define lockdep_is_held(lock) _Generic(&(lock)->mmun, \
-	struct mmun_compat_lock *: mmun_compat_lock_held((const void *)&(lock)->mmun), \
-	struct mmun_compat_rwlock *: \
-		mmun_compat_rwlock_held((const void *)&(lock)->mmun, false))
+#define lockdep_is_held(lock) \
+	_Generic(&(lock)->mmun, struct mmun_compat_lock * \
+		 : mmun_compat_lock_held((const void *)&(lock)->mmun), struct mmun_compat_rwlock * \
+		 : mmun_compat_rwlock_held((const void *)&(lock)->mmun, false))
 #define lockdep_assert_held(lock) BUG_ON(!lockdep_is_held(lock))
-#define lockdep_assert_held_write(lock) BUG_ON(!_Generic(&(lock)->mmun, \
-	struct mmun_compat_lock *: mmun_compat_lock_held((const void *)&(lock)->mmun), \
-	struct mmun_compat_rwlock *: \
-		mmun_compat_rwlock_held((const void *)&(lock)->mmun, true)))
+#define lockdep_assert_held_write(lock) \
+	BUG_ON(!_Generic(&(lock)->mmun, struct mmun_compat_lock * \
+			 : mmun_compat_lock_held((const void *)&(lock)->mmun), \
+			   struct mmun_compat_rwlock * \
+			 : mmun_compat_rwlock_held((const void *)&(lock)->mmun, true)))
 #define lockdep_assert_held_read(lock) lockdep_assert_held(lock)
-#define lockdep_assert_not_held(lock) WARN_ON(_Generic(&(lock)->mmun, \
-	struct mmun_compat_lock *: mmun_compat_lock_held((const void *)&(lock)->mmun), \
-	struct mmun_compat_rwlock *: \
-		mmun_compat_rwlock_held((const void *)&(lock)->mmun, true)))
+#define lockdep_assert_not_held(lock) \
+	WARN_ON(_Generic(&(lock)->mmun, struct mmun_compat_lock * \
+			 : mmun_compat_lock_held((const void *)&(lock)->mmun), \
+			   struct mmun_compat_rwlock * \
+			 : mmun_compat_rwlock_held((const void *)&(lock)->mmun, true)))
 #define lockdep_set_class(lock, key) ((void)(lock), (void)(key))
-#define lockdep_register_key(key) ((void)(key))
-#define lockdep_unregister_key(key) ((void)(key))
-#define lockdep_assert_once(cond) WARN_ON_ONCE(!(cond))
-#define lockdep_assert(cond) WARN_ON(!(cond))
+#define lockdep_register_key(key)    ((void)(key))
+#define lockdep_unregister_key(key)  ((void)(key))
+#define lockdep_assert_once(cond)    WARN_ON_ONCE(!(cond))
+#define lockdep_assert(cond)         WARN_ON(!(cond))
 
 #endif

@@ -22,10 +22,11 @@ static inline u64 div_u64_rem(u64 dividend, u32 divisor, u32 *remainder)
 	return dividend / divisor;
 }
 
-#define do_div(n, base) ({ \
-	u32 mmun_rem = (u32)((n) % (u32)(base)); \
-	(n) /= (u32)(base); \
-	mmun_rem; \
-})
+#define do_div(n, base) \
+	({ \
+		u32 mmun_rem = (u32)((n) % (u32)(base)); \
+		(n) /= (u32)(base); \
+		mmun_rem; \
+	})
 
 #endif

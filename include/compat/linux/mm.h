@@ -20,13 +20,13 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 
-#define PMD_SHIFT 21
-#define PMD_SIZE (1ul << PMD_SHIFT)
-#define PMD_MASK (~(PMD_SIZE - 1))
+#define PMD_SHIFT       21
+#define PMD_SIZE        (1ul << PMD_SHIFT)
+#define PMD_MASK        (~(PMD_SIZE - 1))
 #define HPAGE_PMD_SHIFT PMD_SHIFT
-#define HPAGE_PMD_SIZE PMD_SIZE
+#define HPAGE_PMD_SIZE  PMD_SIZE
 #define HPAGE_PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
-#define TASK_SIZE MMUN_SOFT_TASK_SIZE
+#define TASK_SIZE       MMUN_SOFT_TASK_SIZE
 
 static inline struct vm_area_struct *find_vma_intersection(struct mm_struct *mm,
 							   unsigned long start, unsigned long end)
@@ -72,21 +72,21 @@ static inline struct vm_area_struct *vma_next(struct vma_iterator *vmi)
 	return vma_find(vmi, ULONG_MAX);
 }
 
-#define for_each_vma(vmi, vma) while (((vma) = vma_next(&(vmi))) != NULL)
+#define for_each_vma(vmi, vma)            while (((vma) = vma_next(&(vmi))) != NULL)
 #define for_each_vma_range(vmi, vma, end) while (((vma) = vma_find(&(vmi), end)) != NULL)
 
-#define vm_flags_set(vma, flags) ((void)((vma)->vm_flags |= (flags)))
+#define vm_flags_set(vma, flags)   ((void)((vma)->vm_flags |= (flags)))
 #define vm_flags_clear(vma, flags) ((void)((vma)->vm_flags &= ~(flags)))
 #define vm_flags_mod(vma, set, clear) \
 	((void)((vma)->vm_flags = ((vma)->vm_flags | (set)) & ~(unsigned long)(clear)))
 #define vma_is_anonymous(vma) (!(vma)->vm_file && !(vma)->vm_ops)
 
 /* Pages. */
-#define get_page(page) mmun_soft_get_page(page)
-#define put_page(page) mmun_soft_put_page(page)
-#define page_to_pfn(page) mmun_soft_page_pfn(page)
-#define page_to_phys(page) PFN_PHYS(page_to_pfn(page))
-#define page_address(page) mmun_soft_page_address(page)
+#define get_page(page)            mmun_soft_get_page(page)
+#define put_page(page)            mmun_soft_put_page(page)
+#define page_to_pfn(page)         mmun_soft_page_pfn(page)
+#define page_to_phys(page)        PFN_PHYS(page_to_pfn(page))
+#define page_address(page)        mmun_soft_page_address(page)
 #define lowmem_page_address(page) page_address(page)
 
 static inline bool set_page_dirty(struct page *page)
@@ -131,12 +131,13 @@ static inline bool folio_mark_dirty(struct folio *folio)
 	return set_page_dirty(folio_page(folio, 0));
 }
 
-#define pfn_folio(pfn) page_folio(pfn_to_page(pfn))
+#define pfn_folio(pfn)         page_folio(pfn_to_page(pfn))
 #define virt_to_folio(address) page_folio(virt_to_page(address))
-#define folio_put_refs(folio, n) do { \
-	for (long mmun_puts = (n); mmun_puts; mmun_puts--) \
-		folio_put(folio); \
-} while (0)
+#define folio_put_refs(folio, n) \
+	do { \
+		for (long mmun_puts = (n); mmun_puts; mmun_puts--) \
+			folio_put(folio); \
+	} while (0)
 
 /* get_user_pages: of current, or of an mm whose mmap lock is held. */
 long get_user_pages(unsigned long start, unsigned long nr, unsigned int gup_flags,
@@ -154,24 +155,27 @@ int pin_user_pages_fast(unsigned long start, int nr, unsigned int gup_flags, str
 long pin_user_pages_unlocked(unsigned long start, unsigned long nr, struct page **pages,
 			     unsigned int gup_flags);
 /* Until 6.5 an array of mappings may follow @pages, which is NULL. */
-#define get_user_pages(start, nr, flags, pages, vmas...) ({ \
-	void *mmun_vmas[] = { NULL, ##vmas }; \
-	BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
-	(get_user_pages)(start, nr, flags, pages); \
-})
-#define pin_user_pages(start, nr, flags, pages, vmas...) ({ \
-	void *mmun_vmas[] = { NULL, ##vmas }; \
-	BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
-	(pin_user_pages)(start, nr, flags, pages); \
-})
-#define MMUN_COMPAT_REMOTE(call, mm, start, nr, flags, pages, rest...) ({ \
-	void *mmun_rest[] = { rest }; \
-	BUG_ON(ARRAY_SIZE(mmun_rest) > 1 && mmun_rest[0]); \
-	(call)(mm, start, nr, flags, pages, (int *)mmun_rest[ARRAY_SIZE(mmun_rest) - 1]); \
-})
+#define get_user_pages(start, nr, flags, pages, vmas...) \
+	({ \
+		void *mmun_vmas[] = { NULL, ##vmas }; \
+		BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
+		(get_user_pages)(start, nr, flags, pages); \
+	})
+#define pin_user_pages(start, nr, flags, pages, vmas...) \
+	({ \
+		void *mmun_vmas[] = { NULL, ##vmas }; \
+		BUG_ON(mmun_vmas[ARRAY_SIZE(mmun_vmas) - 1]); \
+		(pin_user_pages)(start, nr, flags, pages); \
+	})
+#define MMUN_COMPAT_REMOTE(call, mm, start, nr, flags, pages, rest...) \
+	({ \
+		void *mmun_rest[] = { rest }; \
+		BUG_ON(ARRAY_SIZE(mmun_rest) > 1 && mmun_rest[0]); \
+		(call)(mm, start, nr, flags, pages, (int *)mmun_rest[ARRAY_SIZE(mmun_rest) - 1]); \
+	})
 #define get_user_pages_remote(args...) MMUN_COMPAT_REMOTE(get_user_pages_remote, args)
 #define pin_user_pages_remote(args...) MMUN_COMPAT_REMOTE(pin_user_pages_remote, args)
-#define unpin_user_page(page) mmun_soft_unpin_page(page)
+#define unpin_user_page(page)          mmun_soft_unpin_page(page)
 void unpin_user_pages(struct page **pages, unsigned long nr);
 #define unpin_folio(folio) unpin_user_page(folio_page(folio, 0))
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr, bool dirty);
@@ -195,9 +199,9 @@ int io_remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsign
 	MMUN_COMPAT_OUTSIDE("device registers are not there; map pages with vm_insert_page()");
 
 #define FAULT_FLAG_DEFAULT 0u
-#define FAULT_FLAG_USER 0x40u
-#define FAULT_FLAG_REMOTE 0x80u
-#define VM_FAULT_ERROR (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
+#define FAULT_FLAG_USER    0x40u
+#define FAULT_FLAG_REMOTE  0x80u
+#define VM_FAULT_ERROR     (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 static inline vm_fault_t vmf_error(int error)
 {

@@ -7,8 +7,8 @@
 #include <linux/cleanup.h>
 #include <linux/mm_types.h>
 
-#define mmap_read_lock_killable(mm) (mmap_read_lock(mm), 0)
-#define mmap_write_lock_killable(mm) (mmap_write_lock(mm), 0)
+#define mmap_read_lock_killable(mm)          (mmap_read_lock(mm), 0)
+#define mmap_write_lock_killable(mm)         (mmap_write_lock(mm), 0)
 #define mmap_write_lock_nested(mm, subclass) mmap_write_lock(mm)
 
 static inline void mmap_assert_locked(struct mm_struct *mm)
@@ -32,7 +32,7 @@ static inline void mmap_assert_write_locked(struct mm_struct *mm)
 void mmun_compat_mmap_write_downgrade(struct mm_struct *mm);
 void mmun_compat_mmap_read_unlock(struct mm_struct *mm);
 #define mmap_write_downgrade(mm) mmun_compat_mmap_write_downgrade(mm)
-#define mmap_read_unlock(mm) mmun_compat_mmap_read_unlock(mm)
+#define mmap_read_unlock(mm)     mmun_compat_mmap_read_unlock(mm)
 
 DEFINE_GUARD(mmap_read_lock, struct mm_struct *, mmap_read_lock(_T), mmap_read_unlock(_T))
 DEFINE_GUARD(mmap_write_lock, struct mm_struct *, mmap_write_lock(_T), mmap_write_unlock(_T))

@@ -28,17 +28,17 @@ void mmun_compat_add_call(struct mmun_compat_call *call);
 		mmun_compat_add_call(&call); \
 	} \
 	struct mmun_compat_call
-#define module_init(fn) MMUN_COMPAT_CALL(init, fn, fn)
-#define module_exit(fn) MMUN_COMPAT_CALL(exit, fn, fn)
-#define late_initcall(fn) module_init(fn)
+#define module_init(fn)     MMUN_COMPAT_CALL(init, fn, fn)
+#define module_exit(fn)     MMUN_COMPAT_CALL(exit, fn, fn)
+#define late_initcall(fn)   module_init(fn)
 #define device_initcall(fn) module_init(fn)
 
-#define MODULE_LICENSE(text) struct module
-#define MODULE_AUTHOR(text) struct module
+#define MODULE_LICENSE(text)     struct module
+#define MODULE_AUTHOR(text)      struct module
 #define MODULE_DESCRIPTION(text) struct module
-#define MODULE_VERSION(text) struct module
-#define MODULE_ALIAS(text) struct module
-#define MODULE_IMPORT_NS(ns) struct module
+#define MODULE_VERSION(text)     struct module
+#define MODULE_ALIAS(text)       struct module
+#define MODULE_IMPORT_NS(ns)     struct module
 
 bool try_module_get(struct module *module);
 void __module_get(struct module *module);

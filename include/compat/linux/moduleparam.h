@@ -3,8 +3,8 @@
 #ifndef MMUN_COMPAT_LINUX_MODULEPARAM_H
 #define MMUN_COMPAT_LINUX_MODULEPARAM_H
 
-#define module_param(name, type, perm) struct mmun_compat_param_##name
+#define module_param(name, type, perm)              struct mmun_compat_param_##name
 #define module_param_named(name, value, type, perm) struct mmun_compat_param_##name
-#define MODULE_PARM_DESC(name, desc) struct mmun_compat_param_desc_##name
+#define MODULE_PARM_DESC(name, desc)                struct mmun_compat_param_desc_##name
 
 #endif

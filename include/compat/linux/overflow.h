@@ -11,10 +11,11 @@
 #define check_mul_overflow(a, b, result) __builtin_mul_overflow(a, b, result)
 
 /* Is the value of @n beyond what the type of @t holds?  @t: a type or an expression. */
-#define overflows_type(n, t) ({ \
-	__typeof__(t) mmun_fitting; \
-	__builtin_add_overflow(n, 0, &mmun_fitting); \
-})
+#define overflows_type(n, t) \
+	({ \
+		__typeof__(t) mmun_fitting; \
+		__builtin_add_overflow(n, 0, &mmun_fitting); \
+	})
 
 static inline size_t size_mul(size_t a, size_t b)
 {
@@ -30,9 +31,8 @@ static inline size_t size_add(size_t a, size_t b)
 	return check_add_overflow(a, b, &size) ? SIZE_MAX : size;
 }
 
-#define array_size(a, b) size_mul(a, b)
+#define array_size(a, b)                  size_mul(a, b)
 #define flex_array_size(p, member, count) size_mul(count, sizeof(*(p)->member))
-#define struct_size(p, member, count) \
-	size_add(sizeof(*(p)), flex_array_size(p, member, count))
+#define struct_size(p, member, count)     size_add(sizeof(*(p)), flex_array_size(p, member, count))
 
 #endif

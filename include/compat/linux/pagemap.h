@@ -9,11 +9,11 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
-#define trylock_page(page) mmun_compat_page_trylock(page)
-#define lock_page(page) mmun_compat_page_lock(page)
-#define unlock_page(page) mmun_compat_page_unlock(page)
+#define trylock_page(page)   mmun_compat_page_trylock(page)
+#define lock_page(page)      mmun_compat_page_lock(page)
+#define unlock_page(page)    mmun_compat_page_unlock(page)
 #define folio_trylock(folio) trylock_page(folio_page(folio, 0))
-#define folio_lock(folio) lock_page(folio_page(folio, 0))
-#define folio_unlock(folio) unlock_page(folio_page(folio, 0))
+#define folio_lock(folio)    lock_page(folio_page(folio, 0))
+#define folio_unlock(folio)  unlock_page(folio_page(folio, 0))
 
 #endif

@@ -5,9 +5,9 @@
 
 #include <linux/types.h>
 
-#define PFN_PHYS(pfn) ((phys_addr_t)(pfn) << 12)
+#define PFN_PHYS(pfn)     ((phys_addr_t)(pfn) << 12)
 #define PHYS_PFN(address) ((unsigned long)((address) >> 12))
-#define PFN_UP(x) (((x) + 4095ul) >> 12)
-#define PFN_DOWN(x) ((x) >> 12)
+#define PFN_UP(x)         (((x) + 4095ul) >> 12)
+#define PFN_DOWN(x)       ((x) >> 12)
 
 #endif

@@ -12,12 +12,12 @@
 #include <linux/mm_types.h>
 #include <linux/pfn.h>
 
-#define pgprot_val(prot) ((prot).pgprot)
-#define __pgprot(value) ((pgprot_t){ (value) })
-#define pgprot_noncached(prot) (prot)
+#define pgprot_val(prot)          ((prot).pgprot)
+#define __pgprot(value)           ((pgprot_t){ (value) })
+#define pgprot_noncached(prot)    (prot)
 #define pgprot_writecombine(prot) (prot)
-#define pgprot_device(prot) (prot)
-#define vm_get_page_prot(flags) ((void)(flags), __pgprot(0))
+#define pgprot_device(prot)       (prot)
+#define vm_get_page_prot(flags)   ((void)(flags), __pgprot(0))
 
 typedef struct {
 	unsigned long pte;
@@ -42,63 +42,62 @@ typedef struct {
 } pgd_t;
 
 #define _PAGE_PRESENT 0x001ul
-#define _PAGE_RW 0x002ul
-#define _PAGE_PSE 0x080ul
+#define _PAGE_RW      0x002ul
+#define _PAGE_PSE     0x080ul
 /* Set where the processor's tables have an accessed and a dirty bit. */
 #define _PAGE_ACCESSED 0x020ul
-#define _PAGE_DIRTY 0x040ul
+#define _PAGE_DIRTY    0x040ul
 
 /* What the machine maps at @address; @huge: only if that is a huge page.  Any lock or none;
  * does not sleep. */
 unsigned long mmun_compat_entry(struct mm_struct *mm, unsigned long address, bool huge);
 
-#define pgd_offset(mm, address) ((void)(address), &(pgd_t){ (mm) })
+#define pgd_offset(mm, address)  ((void)(address), &(pgd_t){ (mm) })
 #define p4d_offset(pgd, address) ((void)(address), &(p4d_t){ (pgd)->mm })
 #define pud_offset(p4d, address) ((void)(address), &(pud_t){ (p4d)->mm })
 #define pmd_offset(pud, address) \
 	(&(pmd_t){ mmun_compat_entry((pud)->mm, address, true), (pud)->mm })
-#define pte_offset_kernel(pmd, address) \
-	(&(pte_t){ mmun_compat_entry((pmd)->mm, address, false) })
-#define pte_offset_map(pmd, address) pte_offset_kernel(pmd, address)
-#define pte_unmap(pte) ((void)(pte))
+#define pte_offset_kernel(pmd, address) (&(pte_t){ mmun_compat_entry((pmd)->mm, address, false) })
+#define pte_offset_map(pmd, address)    pte_offset_kernel(pmd, address)
+#define pte_unmap(pte)                  ((void)(pte))
 
-#define pgdp_get(p) (*(p))
-#define p4dp_get(p) (*(p))
-#define pudp_get(p) (*(p))
-#define pmdp_get(p) (*(p))
+#define pgdp_get(p)          (*(p))
+#define p4dp_get(p)          (*(p))
+#define pudp_get(p)          (*(p))
+#define pmdp_get(p)          (*(p))
 #define pmdp_get_lockless(p) (*(p))
-#define ptep_get(p) (*(p))
+#define ptep_get(p)          (*(p))
 #define ptep_get_lockless(p) (*(p))
 
 /* Tables are there, whatever they hold. */
-#define pgd_none(pgd) ((void)(pgd), 0)
-#define pgd_bad(pgd) ((void)(pgd), 0)
-#define pgd_present(pgd) ((void)(pgd), 1)
-#define p4d_none(p4d) ((void)(p4d), 0)
-#define p4d_bad(p4d) ((void)(p4d), 0)
-#define p4d_present(p4d) ((void)(p4d), 1)
-#define p4d_leaf(p4d) ((void)(p4d), 0)
-#define pud_none(pud) ((void)(pud), 0)
-#define pud_bad(pud) ((void)(pud), 0)
-#define pud_present(pud) ((void)(pud), 1)
-#define pud_leaf(pud) ((void)(pud), 0)
-#define pmd_none(pmd) ((void)(pmd), 0)
-#define pmd_bad(pmd) ((void)(pmd), 0)
-#define pmd_present(pmd) ((void)(pmd), 1)
-#define pmd_val(value) ((value).pmd)
-#define pmd_leaf(pmd) (!!(pmd_val(pmd) & _PAGE_PSE))
+#define pgd_none(pgd)       ((void)(pgd), 0)
+#define pgd_bad(pgd)        ((void)(pgd), 0)
+#define pgd_present(pgd)    ((void)(pgd), 1)
+#define p4d_none(p4d)       ((void)(p4d), 0)
+#define p4d_bad(p4d)        ((void)(p4d), 0)
+#define p4d_present(p4d)    ((void)(p4d), 1)
+#define p4d_leaf(p4d)       ((void)(p4d), 0)
+#define pud_none(pud)       ((void)(pud), 0)
+#define pud_bad(pud)        ((void)(pud), 0)
+#define pud_present(pud)    ((void)(pud), 1)
+#define pud_leaf(pud)       ((void)(pud), 0)
+#define pmd_none(pmd)       ((void)(pmd), 0)
+#define pmd_bad(pmd)        ((void)(pmd), 0)
+#define pmd_present(pmd)    ((void)(pmd), 1)
+#define pmd_val(value)      ((value).pmd)
+#define pmd_leaf(pmd)       (!!(pmd_val(pmd) & _PAGE_PSE))
 #define pmd_trans_huge(pmd) pmd_leaf(pmd)
-#define pmd_write(pmd) (!!(pmd_val(pmd) & _PAGE_RW))
-#define pmd_pfn(pmd) (pmd_val(pmd) >> PAGE_SHIFT)
+#define pmd_write(pmd)      (!!(pmd_val(pmd) & _PAGE_RW))
+#define pmd_pfn(pmd)        (pmd_val(pmd) >> PAGE_SHIFT)
 
-#define pte_val(value) ((value).pte)
-#define pte_none(pte) (!pte_val(pte))
+#define pte_val(value)   ((value).pte)
+#define pte_none(pte)    (!pte_val(pte))
 #define pte_present(pte) (!!(pte_val(pte) & _PAGE_PRESENT))
-#define pte_write(pte) (!!(pte_val(pte) & _PAGE_RW))
-#define pte_dirty(pte) (!!(pte_val(pte) & _PAGE_DIRTY))
-#define pte_young(pte) (!!(pte_val(pte) & _PAGE_ACCESSED))
-#define pte_pfn(pte) (pte_val(pte) >> PAGE_SHIFT)
-#define pte_page(pte) pfn_to_page(pte_pfn(pte))
+#define pte_write(pte)   (!!(pte_val(pte) & _PAGE_RW))
+#define pte_dirty(pte)   (!!(pte_val(pte) & _PAGE_DIRTY))
+#define pte_young(pte)   (!!(pte_val(pte) & _PAGE_ACCESSED))
+#define pte_pfn(pte)     (pte_val(pte) >> PAGE_SHIFT)
+#define pte_page(pte)    pfn_to_page(pte_pfn(pte))
 
 typedef int (*pte_fn_t)(pte_t *pte, unsigned long address, void *data);
 /* @fn for each page of a range, until one returns an error, which is returned.  The existing

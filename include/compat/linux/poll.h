@@ -11,10 +11,10 @@ typedef struct poll_table_struct {
 	char unused;
 } poll_table;
 
-#define EPOLLIN ((__poll_t)POLLIN)
-#define EPOLLOUT ((__poll_t)POLLOUT)
-#define EPOLLERR ((__poll_t)POLLERR)
-#define EPOLLHUP ((__poll_t)POLLHUP)
+#define EPOLLIN     ((__poll_t)POLLIN)
+#define EPOLLOUT    ((__poll_t)POLLOUT)
+#define EPOLLERR    ((__poll_t)POLLERR)
+#define EPOLLHUP    ((__poll_t)POLLHUP)
 #define EPOLLRDNORM ((__poll_t)0x40)
 #define EPOLLWRNORM ((__poll_t)0x100)
 

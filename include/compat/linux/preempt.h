@@ -10,9 +10,9 @@ void mmun_compat_atomic(int change);
 bool mmun_compat_in_atomic(void);
 
 #define preempt_disable() mmun_compat_atomic(1)
-#define preempt_enable() mmun_compat_atomic(-1)
-#define in_atomic() mmun_compat_in_atomic()
-#define in_interrupt() false
-#define in_task() true
+#define preempt_enable()  mmun_compat_atomic(-1)
+#define in_atomic()       mmun_compat_in_atomic()
+#define in_interrupt()    false
+#define in_task()         true
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef MMUN_COMPAT_LINUX_PREFETCH_H
 #define MMUN_COMPAT_LINUX_PREFETCH_H
 
-#define prefetch(p) __builtin_prefetch(p)
+#define prefetch(p)  __builtin_prefetch(p)
 #define prefetchw(p) __builtin_prefetch(p, 1)
 
 #endif

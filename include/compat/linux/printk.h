@@ -18,19 +18,20 @@ int mmun_compat_no_printk(const char *format, ...) __printf(1, 2);
 #endif
 
 #define printk(fmt, ...) _printk(fmt, ##__VA_ARGS__)
-#define no_printk(fmt, ...) ({ \
-	if (0) \
-		mmun_compat_no_printk(fmt, ##__VA_ARGS__); \
-	0; \
-})
-#define pr_emerg(fmt, ...) printk(KERN_EMERG pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_alert(fmt, ...) printk(KERN_ALERT pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_crit(fmt, ...) printk(KERN_CRIT pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_err(fmt, ...) printk(KERN_ERR pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_warn(fmt, ...) printk(KERN_WARNING pr_fmt(fmt), ##__VA_ARGS__)
+#define no_printk(fmt, ...) \
+	({ \
+		if (0) \
+			mmun_compat_no_printk(fmt, ##__VA_ARGS__); \
+		0; \
+	})
+#define pr_emerg(fmt, ...)  printk(KERN_EMERG pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_alert(fmt, ...)  printk(KERN_ALERT pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_crit(fmt, ...)   printk(KERN_CRIT pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_err(fmt, ...)    printk(KERN_ERR pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_warn(fmt, ...)   printk(KERN_WARNING pr_fmt(fmt), ##__VA_ARGS__)
 #define pr_notice(fmt, ...) printk(KERN_NOTICE pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_info(fmt, ...) printk(KERN_INFO pr_fmt(fmt), ##__VA_ARGS__)
-#define pr_cont(fmt, ...) printk(KERN_CONT fmt, ##__VA_ARGS__)
+#define pr_info(fmt, ...)   printk(KERN_INFO pr_fmt(fmt), ##__VA_ARGS__)
+#define pr_cont(fmt, ...)   printk(KERN_CONT fmt, ##__VA_ARGS__)
 #ifdef DEBUG
 #define pr_debug(fmt, ...) printk(KERN_DEBUG pr_fmt(fmt), ##__VA_ARGS__)
 #else
@@ -38,14 +39,15 @@ int mmun_compat_no_printk(const char *format, ...) __printf(1, 2);
 #endif
 #define pr_devel(fmt, ...) pr_debug(fmt, ##__VA_ARGS__)
 
-#define MMUN_COMPAT_ONCE(call) do { \
-	static int mmun_once; \
-	if (!__atomic_exchange_n(&mmun_once, 1, __ATOMIC_RELAXED)) \
-		call; \
-} while (0)
-#define pr_warn_once(fmt, ...) MMUN_COMPAT_ONCE(pr_warn(fmt, ##__VA_ARGS__))
-#define pr_info_once(fmt, ...) MMUN_COMPAT_ONCE(pr_info(fmt, ##__VA_ARGS__))
-#define pr_err_ratelimited(fmt, ...) pr_err(fmt, ##__VA_ARGS__)
+#define MMUN_COMPAT_ONCE(call) \
+	do { \
+		static int mmun_once; \
+		if (!__atomic_exchange_n(&mmun_once, 1, __ATOMIC_RELAXED)) \
+			call; \
+	} while (0)
+#define pr_warn_once(fmt, ...)        MMUN_COMPAT_ONCE(pr_warn(fmt, ##__VA_ARGS__))
+#define pr_info_once(fmt, ...)        MMUN_COMPAT_ONCE(pr_info(fmt, ##__VA_ARGS__))
+#define pr_err_ratelimited(fmt, ...)  pr_err(fmt, ##__VA_ARGS__)
 #define pr_warn_ratelimited(fmt, ...) pr_warn(fmt, ##__VA_ARGS__)
 
 #endif

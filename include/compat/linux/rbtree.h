@@ -20,17 +20,26 @@ struct rb_root_cached {
 	struct rb_node *rb_leftmost;
 };
 
-#define RB_ROOT (struct rb_root){ NULL }
-#define RB_ROOT_CACHED (struct rb_root_cached){ { NULL }, NULL }
-#define RB_EMPTY_ROOT(root) (READ_ONCE((root)->rb_node) == NULL)
-#define RB_EMPTY_NODE(node) ((node)->rb_parent == (node))
-#define RB_CLEAR_NODE(node) ((node)->rb_parent = (node))
-#define rb_parent(node) ((node)->rb_parent)
+#define RB_ROOT \
+	(struct rb_root) \
+	{ \
+		NULL \
+	}
+#define RB_ROOT_CACHED \
+	(struct rb_root_cached) \
+	{ \
+		{ NULL }, NULL \
+	}
+#define RB_EMPTY_ROOT(root)         (READ_ONCE((root)->rb_node) == NULL)
+#define RB_EMPTY_NODE(node)         ((node)->rb_parent == (node))
+#define RB_CLEAR_NODE(node)         ((node)->rb_parent = (node))
+#define rb_parent(node)             ((node)->rb_parent)
 #define rb_entry(ptr, type, member) container_of(ptr, type, member)
-#define rb_entry_safe(ptr, type, member) ({ \
-	__typeof__(ptr) mmun_node = (ptr); \
-	mmun_node ? rb_entry(mmun_node, type, member) : NULL; \
-})
+#define rb_entry_safe(ptr, type, member) \
+	({ \
+		__typeof__(ptr) mmun_node = (ptr); \
+		mmun_node ? rb_entry(mmun_node, type, member) : NULL; \
+	})
 
 struct rb_node *rb_first(const struct rb_root *root);
 struct rb_node *rb_last(const struct rb_root *root);
@@ -46,8 +55,7 @@ void mmun_compat_rb_insert(struct rb_node *node, struct rb_root *root,
 void mmun_compat_rb_erase(struct rb_node *node, struct rb_root *root,
 			  void (*update)(struct rb_node *node));
 
-static inline void rb_link_node(struct rb_node *node, struct rb_node *parent,
-				struct rb_node **link)
+static inline void rb_link_node(struct rb_node *node, struct rb_node *parent, struct rb_node **link)
 {
 	*node = (struct rb_node){ .rb_parent = parent };
 	*link = node;
@@ -110,8 +118,11 @@ static inline struct rb_node *rb_find(const void *key, const struct rb_root *tre
 
 #define rbtree_postorder_for_each_entry_safe(pos, n, root, member) \
 	for ((pos) = rb_entry_safe(rb_first_postorder(root), __typeof__(*(pos)), member); \
-	     (pos) && ({ (n) = rb_entry_safe(rb_next_postorder(&(pos)->member), \
-					     __typeof__(*(pos)), member); 1; }); \
+	     (pos) && ({ \
+		     (n) = rb_entry_safe(rb_next_postorder(&(pos)->member), __typeof__(*(pos)), \
+					 member); \
+		     1; \
+	     }); \
 	     (pos) = (n))
 
 #endif

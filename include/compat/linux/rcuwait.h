@@ -13,7 +13,10 @@ struct rcuwait {
 	struct task_struct *task;
 };
 
-#define __RCUWAIT_INITIALIZER(name) { .task = NULL }
+#define __RCUWAIT_INITIALIZER(name) \
+	{ \
+		.task = NULL \
+	}
 
 static inline void rcuwait_init(struct rcuwait *w)
 {
@@ -60,21 +63,22 @@ static inline void finish_rcuwait(struct rcuwait *w)
 }
 
 /* 0, or -EINTR when a signal came that @state lets in. */
-#define rcuwait_wait_event(w, condition, state) ({ \
-	int mmun_ret = 0; \
-	prepare_to_rcuwait(w); \
-	for (;;) { \
-		set_current_state(state); \
-		if (condition) \
-			break; \
-		if (mmun_compat_signal_pending(state)) { \
-			mmun_ret = -EINTR; \
-			break; \
+#define rcuwait_wait_event(w, condition, state) \
+	({ \
+		int mmun_ret = 0; \
+		prepare_to_rcuwait(w); \
+		for (;;) { \
+			set_current_state(state); \
+			if (condition) \
+				break; \
+			if (mmun_compat_signal_pending(state)) { \
+				mmun_ret = -EINTR; \
+				break; \
+			} \
+			schedule(); \
 		} \
-		schedule(); \
-	} \
-	finish_rcuwait(w); \
-	mmun_ret; \
-})
+		finish_rcuwait(w); \
+		mmun_ret; \
+	})
 
 #endif

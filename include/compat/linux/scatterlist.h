@@ -9,8 +9,8 @@
 #include <linux/string.h>
 
 /* In the lower bits of page_link, which is read by the functions below only. */
-#define SG_CHAIN 1ul
-#define SG_END 2ul
+#define SG_CHAIN          1ul
+#define SG_END            2ul
 #define SG_PAGE_LINK_MASK 3ul
 
 struct scatterlist {
@@ -34,7 +34,7 @@ struct sg_append_table {
 };
 
 #define sg_dma_address(sg) ((sg)->dma_address)
-#define sg_dma_len(sg) ((sg)->dma_length)
+#define sg_dma_len(sg)     ((sg)->dma_length)
 
 static inline bool sg_is_chain(struct scatterlist *sg)
 {
@@ -116,15 +116,15 @@ struct scatterlist *sg_last(struct scatterlist *sg, unsigned int nents);
 int sg_alloc_table(struct sg_table *table, unsigned int nents, gfp_t gfp);
 void sg_free_table(struct sg_table *table);
 /* One entry for each run of neighbouring frames, of @max_segment bytes at most. */
-int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages,
-				      unsigned int nr, unsigned int offset, unsigned long size,
+int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **pages, unsigned int nr,
+				      unsigned int offset, unsigned long size,
 				      unsigned int max_segment, gfp_t gfp);
 #define sg_alloc_table_from_pages(table, pages, nr, offset, size, gfp) \
 	sg_alloc_table_from_pages_segment(table, pages, nr, offset, size, UINT_MAX, gfp)
 
 #define for_each_sg(sglist, sg, nr, i) \
 	for ((i) = 0, (sg) = (sglist); (i) < (nr); (i)++, (sg) = sg_next(sg))
-#define for_each_sgtable_sg(table, sg, i) for_each_sg((table)->sgl, sg, (table)->orig_nents, i)
+#define for_each_sgtable_sg(table, sg, i)     for_each_sg((table)->sgl, sg, (table)->orig_nents, i)
 #define for_each_sgtable_dma_sg(table, sg, i) for_each_sg((table)->sgl, sg, (table)->nents, i)
 
 /* Page by page. */

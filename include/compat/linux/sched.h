@@ -14,8 +14,8 @@ struct mmun_soft_task;
 struct mm_struct;
 
 #define TASK_COMM_LEN 16
-#define PF_EXITING 0x00000004
-#define PF_KTHREAD 0x00200000
+#define PF_EXITING    0x00000004
+#define PF_KTHREAD    0x00200000
 
 struct task_struct {
 	/* NULL for a kernel thread, and after the task has left it. */
@@ -36,15 +36,14 @@ struct task_struct {
 struct task_struct *get_current(void);
 #define current get_current()
 
-#define TASK_RUNNING 0u
-#define TASK_INTERRUPTIBLE 1u
+#define TASK_RUNNING         0u
+#define TASK_INTERRUPTIBLE   1u
 #define TASK_UNINTERRUPTIBLE 2u
-#define TASK_KILLABLE 0x102u
-#define TASK_IDLE 0x402u
-#define TASK_NORMAL (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)
+#define TASK_KILLABLE        0x102u
+#define TASK_IDLE            0x402u
+#define TASK_NORMAL          (TASK_INTERRUPTIBLE | TASK_UNINTERRUPTIBLE)
 
-#define set_current_state(state) \
-	__atomic_store_n(&current->__state, (state), __ATOMIC_SEQ_CST)
+#define set_current_state(state)   __atomic_store_n(&current->__state, (state), __ATOMIC_SEQ_CST)
 #define __set_current_state(state) set_current_state(state)
 
 #define MAX_SCHEDULE_TIMEOUT LONG_MAX
@@ -54,13 +53,14 @@ long schedule_timeout_interruptible(long timeout);
 long schedule_timeout_uninterruptible(long timeout);
 int wake_up_process(struct task_struct *task);
 void yield(void);
-#define cond_resched() ({ \
-	might_sleep(); \
-	0; \
-})
+#define cond_resched() \
+	({ \
+		might_sleep(); \
+		0; \
+	})
 
 bool mmun_compat_signal_pending(unsigned int state);
-#define signal_pending(task) ((task)->signal)
+#define signal_pending(task)       ((task)->signal)
 #define fatal_signal_pending(task) ((task)->signal)
 
 static inline pid_t task_pid_nr(const struct task_struct *task)

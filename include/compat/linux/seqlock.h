@@ -15,8 +15,11 @@ typedef struct {
 	spinlock_t lock;
 } seqlock_t;
 
-#define SEQCNT_ZERO(name) { .sequence = 0 }
-#define seqcount_init(s) ((s)->sequence = 0)
+#define SEQCNT_ZERO(name) \
+	{ \
+		.sequence = 0 \
+	}
+#define seqcount_init(s)     ((s)->sequence = 0)
 #define DEFINE_SEQLOCK(name) seqlock_t name = { { 0 }, __SPIN_LOCK_UNLOCKED(name) }
 
 static inline unsigned int read_seqcount_begin(const seqcount_t *s)
@@ -51,7 +54,7 @@ static inline void seqlock_init(seqlock_t *sl)
 	spin_lock_init(&sl->lock);
 }
 
-#define read_seqbegin(sl) read_seqcount_begin(&(sl)->seqcount)
+#define read_seqbegin(sl)      read_seqcount_begin(&(sl)->seqcount)
 #define read_seqretry(sl, seq) read_seqcount_retry(&(sl)->seqcount, seq)
 
 static inline void write_seqlock(seqlock_t *sl)

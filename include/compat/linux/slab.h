@@ -29,22 +29,22 @@ static inline void *krealloc_array(void *old, size_t n, size_t size, gfp_t gfp)
 	return krealloc(old, size_mul(n, size), gfp);
 }
 
-#define kmalloc_node(size, gfp, node) ((void)(node), kmalloc(size, gfp))
-#define kzalloc_node(size, gfp, node) ((void)(node), kzalloc(size, gfp))
+#define kmalloc_node(size, gfp, node)          ((void)(node), kmalloc(size, gfp))
+#define kzalloc_node(size, gfp, node)          ((void)(node), kzalloc(size, gfp))
 #define kmalloc_array_node(n, size, gfp, node) ((void)(node), kmalloc_array(n, size, gfp))
-#define kcalloc_node(n, size, gfp, node) ((void)(node), kcalloc(n, size, gfp))
-#define kvmalloc(size, gfp) kmalloc(size, gfp)
-#define kvzalloc(size, gfp) kzalloc(size, gfp)
-#define kvmalloc_array(n, size, gfp) kmalloc_array(n, size, gfp)
-#define kvcalloc(n, size, gfp) kcalloc(n, size, gfp)
-#define kvfree(block) kfree(block)
-#define kfree_sensitive(block) kfree(block)
-#define kmalloc_obj(obj, gfp...) kmalloc(sizeof(obj), GFP_KERNEL)
+#define kcalloc_node(n, size, gfp, node)       ((void)(node), kcalloc(n, size, gfp))
+#define kvmalloc(size, gfp)                    kmalloc(size, gfp)
+#define kvzalloc(size, gfp)                    kzalloc(size, gfp)
+#define kvmalloc_array(n, size, gfp)           kmalloc_array(n, size, gfp)
+#define kvcalloc(n, size, gfp)                 kcalloc(n, size, gfp)
+#define kvfree(block)                          kfree(block)
+#define kfree_sensitive(block)                 kfree(block)
+#define kmalloc_obj(obj, gfp...)               kmalloc(sizeof(obj), GFP_KERNEL)
 
 struct kmem_cache;
 #define SLAB_HWCACHE_ALIGN 0x2000u
-#define SLAB_PANIC 0x40000u
-#define SLAB_ACCOUNT 0x400000u
+#define SLAB_PANIC         0x40000u
+#define SLAB_ACCOUNT       0x400000u
 
 struct kmem_cache *kmem_cache_create(const char *name, unsigned int size, unsigned int align,
 				     slab_flags_t flags, void (*ctor)(void *object));

@@ -5,9 +5,9 @@
 
 #include <linux/preempt.h>
 
-#define get_cpu() (preempt_disable(), 0)
-#define put_cpu() preempt_enable()
-#define smp_processor_id() 0
+#define get_cpu()              (preempt_disable(), 0)
+#define put_cpu()              preempt_enable()
+#define smp_processor_id()     0
 #define raw_smp_processor_id() 0
 
 #endif

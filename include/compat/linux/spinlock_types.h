@@ -28,10 +28,20 @@ typedef struct {
 	struct mmun_compat_rwlock mmun;
 } rwlock_t;
 
-#define __SPIN_LOCK_UNLOCKED(name) { { { 0 }, 0 } }
-#define DEFINE_SPINLOCK(name) spinlock_t name = __SPIN_LOCK_UNLOCKED(name)
+#define __SPIN_LOCK_UNLOCKED(name) \
+	{ \
+		{ \
+			{ 0 }, 0 \
+		} \
+	}
+#define DEFINE_SPINLOCK(name)     spinlock_t name = __SPIN_LOCK_UNLOCKED(name)
 #define DEFINE_RAW_SPINLOCK(name) DEFINE_SPINLOCK(name)
-#define __RW_LOCK_UNLOCKED(name) { { { 0 }, 0, 0 } }
+#define __RW_LOCK_UNLOCKED(name) \
+	{ \
+		{ \
+			{ 0 }, 0, 0 \
+		} \
+	}
 #define DEFINE_RWLOCK(name) rwlock_t name = __RW_LOCK_UNLOCKED(name)
 
 #endif

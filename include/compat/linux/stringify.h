@@ -4,6 +4,6 @@
 #define MMUN_COMPAT_LINUX_STRINGIFY_H
 
 #define __stringify_1(x...) #x
-#define __stringify(x...) __stringify_1(x)
+#define __stringify(x...)   __stringify_1(x)
 
 #endif

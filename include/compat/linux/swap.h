@@ -6,7 +6,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
-#define mark_page_accessed(page) ((void)(page))
+#define mark_page_accessed(page)   ((void)(page))
 #define folio_mark_accessed(folio) ((void)(folio))
 
 #endif

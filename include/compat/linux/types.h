@@ -35,7 +35,7 @@ typedef u64 resource_size_t;
 typedef u64 sector_t;
 typedef void *fl_owner_t;
 
-#define BITS_TO_LONGS(nr) (((nr) + 63) / 64)
+#define BITS_TO_LONGS(nr)          (((nr) + 63) / 64)
 #define DECLARE_BITMAP(name, bits) unsigned long name[BITS_TO_LONGS(bits)]
 
 struct list_head {

@@ -4,6 +4,6 @@
 #define MMUN_COMPAT_LINUX_VERSION_H
 
 #define KERNEL_VERSION(a, b, c) (((a) << 16) + ((b) << 8) + (c))
-#define LINUX_VERSION_CODE KERNEL_VERSION(6, 12, 0)
+#define LINUX_VERSION_CODE      KERNEL_VERSION(6, 12, 0)
 
 #endif

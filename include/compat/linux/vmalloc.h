@@ -5,11 +5,11 @@
 
 #include <linux/slab.h>
 
-#define vmalloc(size) kmalloc(size, GFP_KERNEL)
-#define vzalloc(size) kzalloc(size, GFP_KERNEL)
-#define vmalloc_user(size) kzalloc(size, GFP_KERNEL)
-#define vcalloc(n, size) kcalloc(n, size, GFP_KERNEL)
+#define vmalloc(size)          kmalloc(size, GFP_KERNEL)
+#define vzalloc(size)          kzalloc(size, GFP_KERNEL)
+#define vmalloc_user(size)     kzalloc(size, GFP_KERNEL)
+#define vcalloc(n, size)       kcalloc(n, size, GFP_KERNEL)
 #define vmalloc_array(n, size) kmalloc_array(n, size, GFP_KERNEL)
-#define vfree(block) kfree(block)
+#define vfree(block)           kfree(block)
 
 #endif

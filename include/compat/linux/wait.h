@@ -29,9 +29,10 @@ typedef struct wait_queue_entry {
 } wait_queue_entry_t;
 
 #define __WAIT_QUEUE_HEAD_INITIALIZER(name) \
-	{ .lock = __SPIN_LOCK_UNLOCKED(name.lock), .head = LIST_HEAD_INIT(name.head) }
-#define DECLARE_WAIT_QUEUE_HEAD(name) \
-	wait_queue_head_t name = __WAIT_QUEUE_HEAD_INITIALIZER(name)
+	{ \
+		.lock = __SPIN_LOCK_UNLOCKED(name.lock), .head = LIST_HEAD_INIT(name.head) \
+	}
+#define DECLARE_WAIT_QUEUE_HEAD(name)         wait_queue_head_t name = __WAIT_QUEUE_HEAD_INITIALIZER(name)
 #define DECLARE_WAIT_QUEUE_HEAD_ONSTACK(name) DECLARE_WAIT_QUEUE_HEAD(name)
 
 int default_wake_function(struct wait_queue_entry *entry, unsigned int mode, int flags, void *key);
@@ -41,7 +42,8 @@ int autoremove_wake_function(struct wait_queue_entry *entry, unsigned int mode, 
 #define DECLARE_WAITQUEUE(name, task) \
 	struct wait_queue_entry name = { .private = (task), .func = default_wake_function }
 #define DEFINE_WAIT_FUNC(name, function) \
-	struct wait_queue_entry name = { .private = current, .func = (function), \
+	struct wait_queue_entry name = { .private = current, \
+					 .func = (function), \
 					 .entry = LIST_HEAD_INIT(name.entry) }
 #define DEFINE_WAIT(name) DEFINE_WAIT_FUNC(name, autoremove_wake_function)
 
@@ -58,49 +60,53 @@ void mmun_compat_wake_up(wait_queue_head_t *wq, unsigned int mode, int exclusive
 bool waitqueue_active(wait_queue_head_t *wq);
 #define wq_has_sleeper(wq) waitqueue_active(wq)
 
-#define wake_up(wq) mmun_compat_wake_up(wq, TASK_NORMAL, 1)
-#define wake_up_nr(wq, nr) mmun_compat_wake_up(wq, TASK_NORMAL, nr)
-#define wake_up_all(wq) mmun_compat_wake_up(wq, TASK_NORMAL, 0)
-#define wake_up_interruptible(wq) mmun_compat_wake_up(wq, TASK_INTERRUPTIBLE, 1)
+#define wake_up(wq)                   mmun_compat_wake_up(wq, TASK_NORMAL, 1)
+#define wake_up_nr(wq, nr)            mmun_compat_wake_up(wq, TASK_NORMAL, nr)
+#define wake_up_all(wq)               mmun_compat_wake_up(wq, TASK_NORMAL, 0)
+#define wake_up_interruptible(wq)     mmun_compat_wake_up(wq, TASK_INTERRUPTIBLE, 1)
 #define wake_up_interruptible_all(wq) mmun_compat_wake_up(wq, TASK_INTERRUPTIBLE, 0)
 
 /* The ticks that are left (1 at least when @condition holds), 0 when time ran out, or
  * -ERESTARTSYS.  @exclusive and @state are constants. */
-#define MMUN_COMPAT_WAIT(wq, condition, state, exclusive, timeout) ({ \
-	long mmun_left = (timeout); \
-	DEFINE_WAIT(mmun_wait); \
-	might_sleep(); \
-	for (;;) { \
-		if (exclusive) \
-			prepare_to_wait_exclusive(&(wq), &mmun_wait, (state)); \
-		else \
-			prepare_to_wait(&(wq), &mmun_wait, (state)); \
-		if (condition) { \
-			mmun_left = mmun_left ? mmun_left : 1; \
-			break; \
+#define MMUN_COMPAT_WAIT(wq, condition, state, exclusive, timeout) \
+	({ \
+		long mmun_left = (timeout); \
+		DEFINE_WAIT(mmun_wait); \
+		might_sleep(); \
+		for (;;) { \
+			if (exclusive) \
+				prepare_to_wait_exclusive(&(wq), &mmun_wait, (state)); \
+			else \
+				prepare_to_wait(&(wq), &mmun_wait, (state)); \
+			if (condition) { \
+				mmun_left = mmun_left ? mmun_left : 1; \
+				break; \
+			} \
+			if (!mmun_left) \
+				break; \
+			if (mmun_compat_signal_pending(state)) { \
+				mmun_left = -ERESTARTSYS; \
+				break; \
+			} \
+			mmun_left = schedule_timeout(mmun_left); \
 		} \
-		if (!mmun_left) \
-			break; \
-		if (mmun_compat_signal_pending(state)) { \
-			mmun_left = -ERESTARTSYS; \
-			break; \
-		} \
-		mmun_left = schedule_timeout(mmun_left); \
-	} \
-	finish_wait(&(wq), &mmun_wait); \
-	mmun_left; \
-})
+		finish_wait(&(wq), &mmun_wait); \
+		mmun_left; \
+	})
 #define wait_event(wq, condition) \
 	((void)MMUN_COMPAT_WAIT(wq, condition, TASK_UNINTERRUPTIBLE, 0, MAX_SCHEDULE_TIMEOUT))
 #define wait_event_interruptible(wq, condition) \
-	(MMUN_COMPAT_WAIT(wq, condition, TASK_INTERRUPTIBLE, 0, MAX_SCHEDULE_TIMEOUT) < 0 ? \
-		 -ERESTARTSYS : 0)
+	(MMUN_COMPAT_WAIT(wq, condition, TASK_INTERRUPTIBLE, 0, MAX_SCHEDULE_TIMEOUT) < 0 \
+		 ? -ERESTARTSYS \
+		 : 0)
 #define wait_event_interruptible_exclusive(wq, condition) \
-	(MMUN_COMPAT_WAIT(wq, condition, TASK_INTERRUPTIBLE, 1, MAX_SCHEDULE_TIMEOUT) < 0 ? \
-		 -ERESTARTSYS : 0)
+	(MMUN_COMPAT_WAIT(wq, condition, TASK_INTERRUPTIBLE, 1, MAX_SCHEDULE_TIMEOUT) < 0 \
+		 ? -ERESTARTSYS \
+		 : 0)
 #define wait_event_killable(wq, condition) \
-	(MMUN_COMPAT_WAIT(wq, condition, TASK_KILLABLE, 0, MAX_SCHEDULE_TIMEOUT) < 0 ? \
-		 -ERESTARTSYS : 0)
+	(MMUN_COMPAT_WAIT(wq, condition, TASK_KILLABLE, 0, MAX_SCHEDULE_TIMEOUT) < 0 \
+		 ? -ERESTARTSYS \
+		 : 0)
 #define wait_event_timeout(wq, condition, timeout) \
 	MMUN_COMPAT_WAIT(wq, condition, TASK_UNINTERRUPTIBLE, 0, timeout)
 #define wait_event_interruptible_timeout(wq, condition, timeout) \

@@ -12,9 +12,9 @@
 #include <linux/spinlock.h>
 
 #define XA_FLAGS_LOCK_IRQ 1u
-#define XA_FLAGS_LOCK_BH 2u
-#define XA_FLAGS_ALLOC 4u
-#define XA_FLAGS_ALLOC1 8u
+#define XA_FLAGS_LOCK_BH  2u
+#define XA_FLAGS_ALLOC    4u
+#define XA_FLAGS_ALLOC1   8u
 
 struct xarray {
 	spinlock_t xa_lock;
@@ -28,16 +28,23 @@ struct xa_limit {
 	u32 max, min;
 };
 
-#define XA_LIMIT(low, high) (struct xa_limit){ .max = (high), .min = (low) }
+#define XA_LIMIT(low, high) \
+	(struct xa_limit) \
+	{ \
+		.max = (high), .min = (low) \
+	}
 #define xa_limit_32b XA_LIMIT(0, UINT_MAX)
 #define xa_limit_31b XA_LIMIT(0, INT_MAX)
 #define xa_limit_16b XA_LIMIT(0, USHRT_MAX)
 
-#define XARRAY_INIT(name, flags) { .xa_flags = (flags) }
+#define XARRAY_INIT(name, flags) \
+	{ \
+		.xa_flags = (flags) \
+	}
 #define DEFINE_XARRAY_FLAGS(name, flags) struct xarray name = XARRAY_INIT(name, flags)
-#define DEFINE_XARRAY(name) DEFINE_XARRAY_FLAGS(name, 0)
-#define DEFINE_XARRAY_ALLOC(name) DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC)
-#define DEFINE_XARRAY_ALLOC1(name) DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC1)
+#define DEFINE_XARRAY(name)              DEFINE_XARRAY_FLAGS(name, 0)
+#define DEFINE_XARRAY_ALLOC(name)        DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC)
+#define DEFINE_XARRAY_ALLOC1(name)       DEFINE_XARRAY_FLAGS(name, XA_FLAGS_ALLOC1)
 
 /* Entries: pointers, integers below 2^63, and pointers with a tag of 0, 1 or 3. */
 static inline void *xa_mk_value(unsigned long value)
@@ -91,12 +98,12 @@ void *xa_find_after(struct xarray *xa, unsigned long *index, unsigned long max,
 		    unsigned int filter);
 #define XA_PRESENT 8u
 
-#define xa_lock(xa) spin_lock(&(xa)->xa_lock)
-#define xa_unlock(xa) spin_unlock(&(xa)->xa_lock)
-#define xa_trylock(xa) spin_trylock(&(xa)->xa_lock)
-#define xa_lock_irq(xa) xa_lock(xa)
-#define xa_unlock_irq(xa) xa_unlock(xa)
-#define xa_lock_irqsave(xa, flags) spin_lock_irqsave(&(xa)->xa_lock, flags)
+#define xa_lock(xa)                     spin_lock(&(xa)->xa_lock)
+#define xa_unlock(xa)                   spin_unlock(&(xa)->xa_lock)
+#define xa_trylock(xa)                  spin_trylock(&(xa)->xa_lock)
+#define xa_lock_irq(xa)                 xa_lock(xa)
+#define xa_unlock_irq(xa)               xa_unlock(xa)
+#define xa_lock_irqsave(xa, flags)      spin_lock_irqsave(&(xa)->xa_lock, flags)
 #define xa_unlock_irqrestore(xa, flags) spin_unlock_irqrestore(&(xa)->xa_lock, flags)
 
 /* The __ forms: xa_lock is held. */

@@ -103,7 +103,8 @@ static void test_snapshot(void)
 	memset(pfns, 0, sizeof(pfns));
 	pfns[3] = HMM_PFN_REQ_FAULT;
 	is(fault_again(), 0, "faulting the last one only");
-	ok(pfns[1] == HMM_PFN_ERROR && pfns[3] & HMM_PFN_VALID, "faults it and looks at the others");
+	ok(pfns[1] == HMM_PFN_ERROR && pfns[3] & HMM_PFN_VALID,
+	   "faults it and looks at the others");
 	mmu_interval_notifier_remove(&sub);
 }
 
@@ -169,8 +170,7 @@ static void test_dma(void)
 	is(hmm_dma_map_pfn(&dev, &dma, 1, NULL), address, "mapped again, it stays");
 	is(mmun_compat_allocated(), 3, "as it is");
 	ok(!hmm_dma_unmap_pfn(&dev, &dma, 0), "what is not mapped is not unmapped");
-	ok(hmm_dma_unmap_pfn(&dev, &dma, 1) && !hmm_dma_unmap_pfn(&dev, &dma, 1),
-	   "what is, once");
+	ok(hmm_dma_unmap_pfn(&dev, &dma, 1) && !hmm_dma_unmap_pfn(&dev, &dma, 1), "what is, once");
 	hmm_dma_map_free(&dev, &dma);
 	range.hmm_pfns = pfns;
 	mmu_interval_notifier_remove(&sub);

@@ -167,8 +167,7 @@ static void test_scopes(void)
 		ok(mutex_is_locked(&mutex), "guard() locks");
 	}
 	ok(!mutex_is_locked(&mutex), "and unlocks at the end of its scope");
-	scoped_guard(spinlock, &spin)
-		ok(spin_is_locked(&spin), "scoped_guard() too");
+	scoped_guard(spinlock, &spin) ok(spin_is_locked(&spin), "scoped_guard() too");
 	ok(!spin_is_locked(&spin), "for one statement");
 }
 

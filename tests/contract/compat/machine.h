@@ -36,9 +36,9 @@ static void stop_machine(unsigned long warnings)
 
 static void map(unsigned long at, unsigned long pages, int prot)
 {
-	mmun_soft_address address =
-		mmun_soft_mmap(current->mm, at, pages * PAGE_SIZE, prot,
-			       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, NULL, 0);
+	mmun_soft_address address = mmun_soft_mmap(current->mm, at, pages * PAGE_SIZE, prot,
+						   MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, NULL,
+						   0);
 
 	if (mmun_soft_is_error(address))
 		bail_out("no mapping");

@@ -109,7 +109,10 @@ static __poll_t poll_in(struct file *file, struct poll_table_struct *wait)
 }
 
 static const struct file_operations fops = {
-	.open = open_minor, .release = release_minor, .read = read_zeros, .poll = poll_in,
+	.open = open_minor,
+	.release = release_minor,
+	.read = read_zeros,
+	.poll = poll_in,
 };
 
 static void test_devices(void)

@@ -167,7 +167,8 @@ static void test_scatter(void)
 	sg_free_table(&table);
 	swap(pages[2], pages[4]);
 	is(sg_alloc_table_from_pages_segment(&table, pages, 6, 0, 6 * PAGE_SIZE, PAGE_SIZE,
-					     GFP_KERNEL), 0, "one of short segments");
+					     GFP_KERNEL),
+	   0, "one of short segments");
 	is(table.nents, 6, "has one for each page");
 	sg_free_table(&table);
 	is(sg_alloc_table(&table, 0, GFP_KERNEL), -EINVAL, "no empty one");
@@ -242,7 +243,8 @@ static void test_faults(void)
 	vma = vma_lookup(current->mm, AT);
 	is(handle_mm_fault(vma, AT, FAULT_FLAG_REMOTE, NULL), 0, "a fault of a device");
 	ok(pte_present(walk(AT)), "brings the page");
-	is(handle_mm_fault(vma, AT, FAULT_FLAG_WRITE, NULL), VM_FAULT_SIGSEGV, "if that is allowed");
+	is(handle_mm_fault(vma, AT, FAULT_FLAG_WRITE, NULL), VM_FAULT_SIGSEGV,
+	   "if that is allowed");
 	is(fixup_user_fault(current->mm, AT + PAGE_SIZE, 0, &unlocked), 0, "fixup_user_fault()");
 	is(fixup_user_fault(current->mm, AT + 2 * PAGE_SIZE, 0, &unlocked), -EFAULT, "of nothing");
 	ok(!unlocked, "keeps the lock");

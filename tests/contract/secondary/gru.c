@@ -214,10 +214,12 @@ static void test_many_open(void)
 	put(one.mm, one.at, 5);
 	mmun_store_full(&finished, 0);
 	for (int i = 0; i < 20; i++)
-		section_open(&range[i], one.mm, 0x1000000ul + i * PAGE, 0x1000000ul + (i + 1) * PAGE);
+		section_open(&range[i], one.mm, 0x1000000ul + i * PAGE,
+			     0x1000000ul + (i + 1) * PAGE);
 	thread = spawn(loader, NULL);
 	let_others_run();
-	ok(!mmun_load_full(&finished), "sections that are not told apart count as covering everything");
+	ok(!mmun_load_full(&finished),
+	   "sections that are not told apart count as covering everything");
 	for (int i = 0; i < 20; i++)
 		mmu_notifier_invalidate_range_end(&range[i]);
 	pthread_join(thread, NULL);
@@ -449,7 +451,8 @@ static void *churn(void *arg)
 
 	for (int i = 0; !mmun_load_full(&stop); i++) {
 		mmun_soft_madvise(one.mm, at + (i % 4) * PAGE, PAGE, MADV_DONTNEED);
-		mmun_soft_mprotect(one.mm, at + 4 * PAGE, PAGE, i & 1 ? PROT_READ : PROT_READ | PROT_WRITE);
+		mmun_soft_mprotect(one.mm, at + 4 * PAGE, PAGE,
+				   i & 1 ? PROT_READ : PROT_READ | PROT_WRITE);
 		if (i % 16 == 0)
 			mmun_soft_reclaim(machine, 4);
 		if (i % 64 == 0)

@@ -55,7 +55,8 @@ static void test_create(void)
 
 	begin();
 	idle = new_mm();
-	ok(!mm_has_notifiers(idle) && mm_has_notifiers(mm), "S10: only who has a guest has notifiers");
+	ok(!mm_has_notifiers(idle) && mm_has_notifiers(mm),
+	   "S10: only who has a guest has notifiers");
 	mmap_write_lock(idle);
 	is(mmun_kvm_create(idle, NULL, &another), -EDEADLK,
 	   "B19: a registration that fails is a guest that is not made");
@@ -183,7 +184,8 @@ static void test_change_pte(void)
 	load(0);
 	load(PAGE);
 	mmun_soft_madvise(mm, at, 2 * PAGE, MADV_MERGEABLE);
-	is(mmun_soft_ksm_scan(machine) + mmun_soft_ksm_scan(machine), 1, "two equal pages are merged");
+	is(mmun_soft_ksm_scan(machine) + mmun_soft_ksm_scan(machine), 1,
+	   "two equal pages are merged");
 	ok(stats().changed >= 1, "change_pte: the entry is changed in place");
 	is(load(0), 9, "and good");
 	is(load(PAGE), 9, "both are");

@@ -39,32 +39,35 @@ static void compare(const char *what)
 	}
 }
 
-#define BOTH(call) do { \
-	for (int both_i = 0; both_i < 2; both_i++) { \
-		const struct memory_ops *m = sides[both_i]; \
-		(call); \
-	} \
-} while (0)
+#define BOTH(call) \
+	do { \
+		for (int both_i = 0; both_i < 2; both_i++) { \
+			const struct memory_ops *m = sides[both_i]; \
+			(call); \
+		} \
+	} while (0)
 
 /* One operation on both sides, and one test. */
-#define DO(call, ...) do { \
-	differences = 0; \
-	BOTH(call); \
-	compare(#call); \
-	is(differences, 0, __VA_ARGS__); \
-} while (0)
+#define DO(call, ...) \
+	do { \
+		differences = 0; \
+		BOTH(call); \
+		compare(#call); \
+		is(differences, 0, __VA_ARGS__); \
+	} while (0)
 
 static bool stored[2];
 
-#define STORE(call, ...) do { \
-	for (int store_i = 0; store_i < 2; store_i++) { \
-		const struct memory_ops *m = sides[store_i]; \
-		stored[store_i] = (call); \
-	} \
-	differences = stored[0] != stored[1]; \
-	compare(#call); \
-	is(differences, 0, __VA_ARGS__); \
-} while (0)
+#define STORE(call, ...) \
+	do { \
+		for (int store_i = 0; store_i < 2; store_i++) { \
+			const struct memory_ops *m = sides[store_i]; \
+			stored[store_i] = (call); \
+		} \
+		differences = stored[0] != stored[1]; \
+		compare(#call); \
+		is(differences, 0, __VA_ARGS__); \
+	} while (0)
 
 static void private_memory(void)
 {
@@ -144,16 +147,28 @@ static void random_operation(long i)
 
 	draw_range(op == 9 ? MEMORY_FILE_PAGES : MEMORY_PAGES, &page, &pages);
 	switch (op) {
-	case 0: BOTH(m->map(page, pages, PRIVATE_MEMORY, 0)); break;
-	case 1: BOTH(m->map(page, pages, SHARED_FILE, file_page)); break;
-	case 2: BOTH(m->map(page, pages, PRIVATE_FILE, file_page)); break;
-	case 3: BOTH(m->unmap(page, pages)); break;
+	case 0:
+		BOTH(m->map(page, pages, PRIVATE_MEMORY, 0));
+		break;
+	case 1:
+		BOTH(m->map(page, pages, SHARED_FILE, file_page));
+		break;
+	case 2:
+		BOTH(m->map(page, pages, PRIVATE_FILE, file_page));
+		break;
+	case 3:
+		BOTH(m->unmap(page, pages));
+		break;
 	case 4:
 		if (to != page)
 			BOTH(m->move(page, to));
 		break;
-	case 5: BOTH(m->protect(page, pages, to & 1)); break;
-	case 6: BOTH(m->advise(page, pages, MADV_DONTNEED)); break;
+	case 5:
+		BOTH(m->protect(page, pages, to & 1));
+		break;
+	case 6:
+		BOTH(m->advise(page, pages, MADV_DONTNEED));
+		break;
 	case 7:
 		if (has_child)
 			BOTH(m->reap());
@@ -161,11 +176,21 @@ static void random_operation(long i)
 			BOTH(m->fork());
 		has_child = !has_child;
 		break;
-	case 8: BOTH(m->truncate(to % (MEMORY_FILE_PAGES + 1))); break;
-	case 9: BOTH(m->punch(page, pages)); break;
-	case 10: BOTH(m->write_file(to % MEMORY_FILE_PAGES, i)); break;
-	case 11: BOTH(m->store(page, i)); break;
-	default: BOTH(m->guest_store(page, i)); break;
+	case 8:
+		BOTH(m->truncate(to % (MEMORY_FILE_PAGES + 1)));
+		break;
+	case 9:
+		BOTH(m->punch(page, pages));
+		break;
+	case 10:
+		BOTH(m->write_file(to % MEMORY_FILE_PAGES, i));
+		break;
+	case 11:
+		BOTH(m->store(page, i));
+		break;
+	default:
+		BOTH(m->guest_store(page, i));
+		break;
 	}
 }
 

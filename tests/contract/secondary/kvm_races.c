@@ -118,7 +118,8 @@ static void test_slots(void)
 	remove_slot();
 	set_region(2, 0, 0, 0, 0);
 	mmu_notifier_invalidate_range_end(&range);
-	is(set_region(0, 0, GUEST_PAGES, at, 0), 0, "B19: slots gone between start and end, made again");
+	is(set_region(0, 0, GUEST_PAGES, at, 0), 0,
+	   "B19: slots gone between start and end, made again");
 	is(load(0), 1, "B19: nothing is counted as open that is not");
 	is(stats().starts, stats().ends, "B12: as many ends as starts");
 	done("slots");
@@ -155,7 +156,8 @@ static void test_release(void)
 	mmgrab(mm);
 	thread = spawn(exit_mm, NULL);
 	wait_until_set(&release_entered);
-	is(mmun_soft_punch_hole(file, 0, PAGE), 0, "a hole is punched while ->release has not returned");
+	is(mmun_soft_punch_hole(file, 0, PAGE), 0,
+	   "a hole is punched while ->release has not returned");
 	starts_seen = (long)(stats().starts - before);
 	ok(starts_seen > 0, "B1: the guest is told of it (U6)");
 	is(load(0), -EIO, "B10: the memory of who exits is not taken again");
@@ -232,7 +234,8 @@ static void test_cache(void)
 	put(mm, at, 7);
 	if (mmun_kvm_cache_create(kvm, 0, &cache))
 		bail_out("no cache");
-	is(mmun_kvm_cache_read(cache, 0, &value, sizeof(value)), 0, "a page of the hypervisor's own");
+	is(mmun_kvm_cache_read(cache, 0, &value, sizeof(value)), 0,
+	   "a page of the hypervisor's own");
 	is(value, 7, "is the guest's");
 	meanwhile = remap_and_write;
 	mmun_soft_madvise(mm, at, PAGE, MADV_DONTNEED);

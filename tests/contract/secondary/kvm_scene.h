@@ -10,8 +10,8 @@
 #include "machine.h"
 
 #define GUEST_PAGES 16
-#define CODE_GPA 0x100000ul
-#define CODE_SLOT 1
+#define CODE_GPA    0x100000ul
+#define CODE_SLOT   1
 
 static struct mm_struct *mm;
 static struct mmun_kvm *kvm;

@@ -21,7 +21,7 @@
 #include "alloc.h"
 #include "atomic.h"
 
-#define PAGE MMUN_SOFT_PAGE_SIZE
+#define PAGE   MMUN_SOFT_PAGE_SIZE
 #define UNUSED __attribute__((unused))
 
 static struct mmun_soft *machine;
@@ -34,7 +34,8 @@ static UNUSED void violation(const struct mmun_soft_violation *what, void *arg)
 
 static UNUSED void machine_begin(void)
 {
-	const struct mmun_soft_params params = { .memory = 16ul << 20, .swap = 16ul << 20,
+	const struct mmun_soft_params params = { .memory = 16ul << 20,
+						 .swap = 16ul << 20,
 						 .violation = violation };
 
 	mmun_store_full(&violations, 0);
@@ -110,8 +111,9 @@ static UNUSED long get(struct mm_struct *mm, unsigned long address)
 static UNUSED void section_open(struct mmu_notifier_range *range, struct mm_struct *mm,
 				unsigned long start, unsigned long end)
 {
-	*range = (struct mmu_notifier_range){ .mm = mm, .start = start, .end = end,
-					      .event = MMU_NOTIFY_CLEAR };
+	*range = (struct mmu_notifier_range){
+		.mm = mm, .start = start, .end = end, .event = MMU_NOTIFY_CLEAR
+	};
 	if (mmu_notifier_invalidate_range_start(range))
 		bail_out("a section that may sleep was refused");
 }

@@ -11,7 +11,7 @@
 
 #include <stdbool.h>
 
-#define MEMORY_PAGES 16
+#define MEMORY_PAGES      16
 #define MEMORY_FILE_PAGES 8
 
 enum memory_kind { PRIVATE_MEMORY, SHARED_FILE, PRIVATE_FILE };

@@ -27,10 +27,10 @@
 #define AREA (MEMORY_PAGES * PAGE)
 /* Guest-physical, and guest-virtual just so. */
 #define SYSTEM_PAGES 16
-#define AREA_GPA 0x200000ul
-#define LOAD_CODE 0x8000ul
-#define STORE_CODE 0x8010ul
-#define EXIT_PORT 0x10
+#define AREA_GPA     0x200000ul
+#define LOAD_CODE    0x8000ul
+#define STORE_CODE   0x8010ul
+#define EXIT_PORT    0x10
 
 static int kvm = -1, vm = -1, cpu = -1, file = -1;
 static struct kvm_run *run;
@@ -71,18 +71,30 @@ static void make_code(void)
 
 static int set_mode(void)
 {
-	const struct kvm_segment code = { .limit = ~0u, .selector = 0x33, .type = 11,
-					  .present = 1, .dpl = 3, .s = 1, .l = 1, .g = 1 };
-	const struct kvm_segment data = { .limit = ~0u, .selector = 0x2b, .type = 3,
-					  .present = 1, .dpl = 3, .s = 1, .db = 1, .g = 1 };
+	const struct kvm_segment code = { .limit = ~0u,
+					  .selector = 0x33,
+					  .type = 11,
+					  .present = 1,
+					  .dpl = 3,
+					  .s = 1,
+					  .l = 1,
+					  .g = 1 };
+	const struct kvm_segment data = { .limit = ~0u,
+					  .selector = 0x2b,
+					  .type = 3,
+					  .present = 1,
+					  .dpl = 3,
+					  .s = 1,
+					  .db = 1,
+					  .g = 1 };
 	struct kvm_sregs sregs;
 
 	if (ioctl(cpu, KVM_GET_SREGS, &sregs))
 		return -1;
-	sregs.cr0 = 0x80000013;		/* PG, ET, MP, PE */
+	sregs.cr0 = 0x80000013; /* PG, ET, MP, PE */
 	sregs.cr3 = 0x1000;
-	sregs.cr4 = 0x20;		/* PAE */
-	sregs.efer = 0x500;		/* LMA, LME */
+	sregs.cr4 = 0x20;   /* PAE */
+	sregs.efer = 0x500; /* LMA, LME */
 	sregs.cs = code;
 	sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = data;
 	return ioctl(cpu, KVM_SET_SREGS, &sregs);
@@ -91,7 +103,9 @@ static int set_mode(void)
 static int set_slot(unsigned int slot, unsigned long gpa, void *at, unsigned long size)
 {
 	struct kvm_userspace_memory_region region = {
-		.slot = slot, .guest_phys_addr = gpa, .memory_size = size,
+		.slot = slot,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
 		.userspace_addr = (uintptr_t)at,
 	};
 
@@ -115,8 +129,10 @@ static int make_guest(void)
 /* Runs one of the two codes; what happened to rax, or false. */
 static bool guest_run(unsigned long code, int page, uint64_t *rax)
 {
-	struct kvm_regs regs = { .rip = code, .rdi = AREA_GPA + (unsigned long)page * PAGE,
-				 .rax = *rax, .rflags = 2 | 3 << 12 /* IOPL */ };
+	struct kvm_regs regs = { .rip = code,
+				 .rdi = AREA_GPA + (unsigned long)page * PAGE,
+				 .rax = *rax,
+				 .rflags = 2 | 3 << 12 /* IOPL */ };
 	int ret;
 
 	if (ioctl(cpu, KVM_SET_REGS, &regs))
@@ -270,9 +286,21 @@ static const char *begin(void)
 }
 
 const struct memory_ops real_memory = {
-	.name = "the kernel's KVM", .begin = begin, .end = end,
-	.map = map, .unmap = unmap, .move = move, .protect = protect, .advise = advise,
-	.load = load, .store = store, .fork = fork_child, .reap = reap,
-	.truncate = truncate_file, .punch = punch, .write_file = write_file,
-	.guest_load = guest_load, .guest_store = guest_store,
+	.name = "the kernel's KVM",
+	.begin = begin,
+	.end = end,
+	.map = map,
+	.unmap = unmap,
+	.move = move,
+	.protect = protect,
+	.advise = advise,
+	.load = load,
+	.store = store,
+	.fork = fork_child,
+	.reap = reap,
+	.truncate = truncate_file,
+	.punch = punch,
+	.write_file = write_file,
+	.guest_load = guest_load,
+	.guest_store = guest_store,
 };

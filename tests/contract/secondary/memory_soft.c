@@ -46,7 +46,8 @@ static void move(int page, int to)
 
 static void protect(int page, int pages, bool write)
 {
-	mmun_soft_mprotect(mm, at(page), (size_t)pages * PAGE, PROT_READ | (write ? PROT_WRITE : 0));
+	mmun_soft_mprotect(mm, at(page), (size_t)pages * PAGE,
+			   PROT_READ | (write ? PROT_WRITE : 0));
 }
 
 static void advise(int page, int pages, int advice)
@@ -132,9 +133,21 @@ static void end(void)
 }
 
 const struct memory_ops soft_memory = {
-	.name = "secondary/kvm", .begin = begin, .end = end,
-	.map = map, .unmap = unmap, .move = move, .protect = protect, .advise = advise,
-	.load = load, .store = store, .fork = fork_child, .reap = reap,
-	.truncate = truncate_file, .punch = punch, .write_file = write_file,
-	.guest_load = guest_load, .guest_store = guest_store,
+	.name = "secondary/kvm",
+	.begin = begin,
+	.end = end,
+	.map = map,
+	.unmap = unmap,
+	.move = move,
+	.protect = protect,
+	.advise = advise,
+	.load = load,
+	.store = store,
+	.fork = fork_child,
+	.reap = reap,
+	.truncate = truncate_file,
+	.punch = punch,
+	.write_file = write_file,
+	.guest_load = guest_load,
+	.guest_store = guest_store,
 };

@@ -113,7 +113,8 @@ static void test_refused(void)
 	   "S10: only the exporter has a notifier");
 	is(mmun_xpmem_make(x, exporter, at + 1, PAGE, &other_id), -EINVAL, "whole pages only");
 	is(mmun_xpmem_make(x, exporter, at, 0, &other_id), -EINVAL, "and at least one");
-	is(mmun_xpmem_make(x, importer, here, PAGE, &other_id), -ELOOP, "an importer does not export");
+	is(mmun_xpmem_make(x, importer, here, PAGE, &other_id), -ELOOP,
+	   "an importer does not export");
 	ret = mmun_soft_mmap(exporter, 0, PAGE, PROT_READ, MAP_SHARED, file, 0);
 	is((long)ret, -ELOOP, "nor an exporter import");
 	ret = mmun_soft_mmap(importer, 0, 2 * PAGE, PROT_READ, MAP_SHARED, file,
@@ -167,7 +168,8 @@ static void test_taken_back(void)
 	is(get(importer, here + PAGE), 0, "DONTNEED: the importer sees the new page");
 	mmun_soft_mremap(exporter, at + 2 * PAGE, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
 			 0x40000000);
-	is(signal_at(importer, here + 2 * PAGE), SIGBUS, "B16: a page that was moved away is not there");
+	is(signal_at(importer, here + 2 * PAGE), SIGBUS,
+	   "B16: a page that was moved away is not there");
 	is(mmun_xpmem_remove(x, id), 0, "the segment is removed");
 	is(signal_at(importer, here + 3 * PAGE), SIGBUS, "and with it everything");
 	is(mmun_xpmem_remove(x, id), -ENOENT, "only once");
@@ -211,7 +213,8 @@ static void test_nonblocking(void)
 	put(importer, here + 2 * PAGE, 8);
 	is(get(exporter, at + 2 * PAGE), 8, "B7: and holds no fault up later");
 	mmun_soft_munmap(importer, here, PAGES * PAGE);
-	is(mmun_soft_oom_reap(exporter), 0, "B19: with nothing to take back there is nothing to refuse");
+	is(mmun_soft_oom_reap(exporter), 0,
+	   "B19: with nothing to take back there is nothing to refuse");
 	is(get(exporter, at), 0, "and it happens");
 	here = attach(importer);
 	done("non-blocking");
@@ -316,7 +319,8 @@ static void test_waits(void)
 	thread = spawn(reader, NULL);
 	let_others_run();
 	ok(!mmun_load_full(&finished), "S5: no page while a section covers it");
-	is(mmun_soft_munmap(importer, 0x30000000, PAGE), 0, "nor is the importer's lock held meanwhile");
+	is(mmun_soft_munmap(importer, 0x30000000, PAGE), 0,
+	   "nor is the importer's lock held meanwhile");
 	mmu_notifier_invalidate_range_end(&range);
 	pthread_join(thread, NULL);
 	is(get(importer, here), 100, "S5: and then it is there");

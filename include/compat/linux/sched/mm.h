@@ -13,14 +13,14 @@ struct mm_struct *get_task_mm(struct task_struct *task);
 void mmput_async(struct mm_struct *mm);
 
 /* There is no reclaim to recurse into. */
-#define memalloc_nofs_save() 0u
-#define memalloc_nofs_restore(flags) ((void)(flags))
-#define memalloc_noreclaim_save() 0u
+#define memalloc_nofs_save()              0u
+#define memalloc_nofs_restore(flags)      ((void)(flags))
+#define memalloc_noreclaim_save()         0u
 #define memalloc_noreclaim_restore(flags) ((void)(flags))
-#define memalloc_noio_save() 0u
-#define memalloc_noio_restore(flags) ((void)(flags))
-#define fs_reclaim_acquire(gfp) ((void)(gfp))
-#define fs_reclaim_release(gfp) ((void)(gfp))
-#define might_alloc(gfp) might_sleep_if(gfpflags_allow_blocking(gfp))
+#define memalloc_noio_save()              0u
+#define memalloc_noio_restore(flags)      ((void)(flags))
+#define fs_reclaim_acquire(gfp)           ((void)(gfp))
+#define fs_reclaim_release(gfp)           ((void)(gfp))
+#define might_alloc(gfp)                  might_sleep_if(gfpflags_allow_blocking(gfp))
 
 #endif
