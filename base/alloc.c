@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Allocation over the C library's or the kernel's, with a hook that injects
  * failures and a count of live blocks for leak checks.  Never called on the path

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Reports on stderr that work anywhere: inside free(), in a signal handler,
  * in a child of vfork.  One writev per report, so that lines of several

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * I1  A reader counts itself in and then looks for a writer; a writer says that it is
  *     there and then looks at the counts.  All are full operations, so one of the two

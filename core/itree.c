@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A B+ tree of intervals.  What a search compares lies in the nodes, not in the
  * notifiers: with a million intervals, whose notifiers are in no cache, it reads

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * mm_lock(): quiesce whatever can change translations of an mm.  How is the
  * primary's operation; here is what holds for every primary.

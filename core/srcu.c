@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Grace periods: two banks of counters, after the classic two-bank SRCU of
  * McKenney; the waiting here is a futex, there are no sleeping periods.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Commands of `mmunotify soft` that look at contents and change them: by a task's
  * processor, by a file's descriptor, through a device.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The device of a `mmunotify soft` run: a secondary MMU that keeps what it has
  * looked up until its notifier tells it to forget.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What every subscriber of a `mmunotify soft` run does about an event: it is
  * printed and counted, and the callback stays inside while the script says so.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Notifiers and interval notifiers of a `mmunotify soft` run: subscriptions that do
  * nothing but tell.

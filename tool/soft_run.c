@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Running a script of `mmunotify soft`: commands one after the other, blocks in
  * threads of their own, and the judgement of how each ends.

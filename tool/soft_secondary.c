@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The example devices in a `mmunotify soft` run: the GRU, which registers inside its
  * mmap handler, and a guest of the KVM kind.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Commands of `mmunotify soft` that look: maps, pagemap, locks, stats, and the
  * expectations about each; and the end of a run.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A driver whose device follows a range of its user's memory: an interval notifier,
  * page lookups that retry, pinned buffers, a mapping with a fault handler, a worker.

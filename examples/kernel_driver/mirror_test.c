@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The mirror driver on the software address space: what the device sees is what a task
  * sees, through every operation that moves memory, and nothing is left at the end.

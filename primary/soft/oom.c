@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The out-of-memory reaper: takes the private memory of a victim while its tasks
  * still exist and perhaps wait for memory themselves.

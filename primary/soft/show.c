@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Looking at an address space: mappings as /proc/PID/maps has them, entries as
  * /proc/PID/pagemap.

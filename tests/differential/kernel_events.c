@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What Linux tells its own notifiers: each helper process has a virtual machine
  * that uses the arena as memory, and the tracepoint in KVM's notifier shows each range.

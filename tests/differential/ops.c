@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Steps: making random ones, writing them down, reading them again. */
 #include <fcntl.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The same processes and files in software.  Each has a secondary MMU that caches
  * a few translations and follows the notifier chain; every use of one is checked

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * A fuzz target without a fuzzer: each file of the directories named on the command
  * line once, in the order of their names.  A failure aborts, as the fuzzer wants it;

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Every operation that takes something away from an address space, under the eyes
  * of a secondary MMU that caches all it may (mirror.h).  A call site without its

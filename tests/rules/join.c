@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Registration meets an open section: a truncate is held up inside the callback of a first
  * notifier, which needs no mmap lock of this address space, and a second notifier wants

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Files in the torture of software address spaces.  Every worker has one word in
  * each page of each file, and nobody else writes it; but anybody may cut the file

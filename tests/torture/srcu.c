@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * SRCU under load, after rcutorture: an element that was taken out of use ages
  * by one with each grace period, and a reader notes the age of what it still

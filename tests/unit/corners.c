@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Corners of core/ that no other test has a reason to visit: members that are NULL,
  * errors of the machine, calls from where they are refused, a forked copy's cleanup.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The copy of an mm that fork leaves in a child (B15, S11): told from the
  * original by a word in memory that fork wipes.  Every test here forks while

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * core/interval.c: insertion and its errors, callbacks of whole sections, both
  * passes, refusals together with the list (B7, B8).  Exit and fork: interval_exit.c.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* core/interval.c: what exit tells intervals and what may follow it; the copy of fork. */
 #include <limits.h>
 

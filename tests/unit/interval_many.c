@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* core/interval.c with so many notifiers that their tree needs memory, and more
  * than one batch of them is called. */
 #include "part.h"

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* base/lock.c: ranks, recursion, reports.  Built with the checks on. */
 #include "fake.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What breaks a documented rule: debug builds abort with the reason, release
  * builds report it, count it and go on.  Built both ways.

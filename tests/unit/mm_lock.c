@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* core/mm_lock.c: dispatch to the primary, one mm_lock per task.  Checks on. */
 #include "fake.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* base/percpu_rwsem.c: who keeps whom out, and who goes first. */
 #include "fake.h"
 

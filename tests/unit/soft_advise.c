@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/{advise,lockmem}.c: madvise, mlock, msync.  Results were asked of
  * Linux 6.18 with the same calls.

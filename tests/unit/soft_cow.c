@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/cow.c, gup.c: what is copied on write, what is reused, and what
  * pins and forced writes do about it.

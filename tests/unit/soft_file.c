@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft: files and their page cache (cache.c, file.c, file_io.c, truncate.c).
  * Which bytes a growing or shrinking file loses was asked of Linux 6.18, a memfd for

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/copy_entries.c: the entries of a forked address space. */
 #include "soft_entries.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/huge.c and collapse.c: huge pages on first touch, split and
  * collapse.  Results and sections as the kernel's, measured.

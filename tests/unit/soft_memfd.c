@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft: a shmem file and a memfd of the kernel under the same random
  * writes, truncations and holes; size, contents and mappings are the same after

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/merged.c: merged pages are found by reclaim and migration, and who is told. */
 #include "soft_log.h"
 

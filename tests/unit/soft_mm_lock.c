@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/mm_lock.c: rules L1 to L4 and what registration makes of them, in
  * each of the three ways of quiescing an address space.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/page.c and zone.c: frames, their counts and contents, the LRU. */
 #include "soft.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/reclaim.c, swap.c and oom.c: which pages go, where to, and who is told. */
 #include "soft_log.h"
 

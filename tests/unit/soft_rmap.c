@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft: from a page to its mappings (rmap.c, unmap.c), seen through what
  * needs the way: reclaim, migration, writeback, truncate.

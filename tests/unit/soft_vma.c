@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/{vma,merge,protect,show}.c: splits and merges, mprotect, look-up.
  * Which mappings merge was asked of Linux 6.18 with the same calls.

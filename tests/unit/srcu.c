@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* core/srcu.c and core/srcu_worker.c: sections, grace periods, callbacks. */
 #include "fake.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * core/srcu.c: who owns a cell when thread ids come back and handlers interrupt claims.
  * Includes the file, to let something happen right before or after an exchange in it.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* base/tree.h and base/interval_tree.h against plain arrays. */
 #include "interval_tree.h"
 

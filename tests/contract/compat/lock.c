@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Locks of kernel code and what they forbid: compat/lock.c, compat/rcu.c. */
 #include "part.h"
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Pages as drivers hand them on: folios and their lock, DMA, scatter lists, page tables,
  * mappings one after the other, the owner's name. */
 #include "machine.h"

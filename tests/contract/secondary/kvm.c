@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Contract: the hypervisor of secondary/kvm on a software address space: guest,
  * slots, dirty pages, ageing, pages that are replaced.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Contract: a guest of secondary/kvm on a software address space sees what a
  * guest of the kernel's KVM sees on real memory.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Contract: the hypervisor of secondary/kvm when the memory changes under it:
  * between look-up and entry, in use, at the end.
