@@ -4,7 +4,7 @@
  * failures and a count of live blocks for leak checks.  Never called on the path
  * of an invalidation, nor with a lock held that a callback may need.
  *
- * Tests: tests/unit/base.c, and the failure sweeps of tests/unit/.
+ * Tests: tests/unit/base/base.c, and the failure sweeps of tests/unit/.
  */
 #include "alloc.h"
 

@@ -4,7 +4,7 @@
  * in a child of vfork.  One writev per report, so that lines of several
  * threads do not mix.  No formatting, no allocation, no stdio.
  *
- * Tests: tests/unit/base.c.
+ * Tests: tests/unit/base/base.c.
  */
 #include "bug.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Closed intervals [start, last], found by overlap in O(log n + hits).
- * Not here: locks; the caller's.  Tests: tests/unit/tree.c.
+ * Not here: locks; the caller's.  Tests: tests/unit/base/tree.c.
  */
 #ifndef MMUN_BASE_INTERVAL_TREE_H
 #define MMUN_BASE_INTERVAL_TREE_H

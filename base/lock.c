@@ -11,7 +11,7 @@
  *     one entry stands for all of them, and something orders them.
  *
  * It does not see locks of other libraries, and a successful trylock is not
- * an inversion.  Tests: tests/unit/lock.c.
+ * an inversion.  Tests: tests/unit/base/lock.c.
  */
 #include "lock.h"
 

@@ -10,7 +10,7 @@
  * I4  A writer lets those in first that waited for the last one, for a time: one of them
  *     may have been stopped.
  *
- * Tests: tests/unit/percpu_rwsem.c, tests/model/percpu_rwsem.pml.
+ * Tests: tests/unit/base/percpu_rwsem.c, tests/model/percpu_rwsem.pml.
  */
 #include "percpu_rwsem.h"
 

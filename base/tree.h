@@ -10,7 +10,7 @@
  * The operations are inline and take the two functions that know the key and
  * the summary; given constants, the compiler makes a specialised copy.
  *
- * Not here: locks; the caller's.  Tests: tests/unit/tree.c.
+ * Not here: locks; the caller's.  Tests: tests/unit/base/tree.c.
  */
 #ifndef MMUN_BASE_TREE_H
 #define MMUN_BASE_TREE_H

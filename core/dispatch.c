@@ -20,7 +20,7 @@
  *     refuses, the section is over for them as well (B8).
  *
  * Not here: how a notifier gets on or off the list (notifier.c).
- * Tests: tests/unit/dispatch.c, tests/model/join.pml.
+ * Tests: tests/unit/core/dispatch.c, tests/model/join.pml.
  */
 #include "internal.h"
 

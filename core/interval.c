@@ -26,7 +26,7 @@
  * the next reader of the same number, too.
  *
  * Not here: the table, and who may touch the tree when (interval_table.c).
- * Tests: tests/unit/interval.c, tests/unit/interval_exit.c, tests/unit/interval_many.c,
+ * Tests: tests/unit/core/interval.c, tests/unit/core/interval_exit.c, tests/unit/core/interval_many.c,
  * tests/torture/interval.c, tests/model/interval.pml.
  */
 #include "interval.h"

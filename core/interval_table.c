@@ -24,7 +24,7 @@
  *     whose thread ended before it had said its range, a few instructions long.)
  * I7  A section that finds no place is counted as one of unknown range.
  *
- * Tests: tests/unit/interval_sections.c, tests/torture/interval.c,
+ * Tests: tests/unit/core/interval_sections.c, tests/torture/interval.c,
  * tests/model/interval.pml.
  */
 #include "interval.h"

@@ -13,7 +13,7 @@
  *
  * Not here: who may read or change the tree when (interval_seq.c), nor how many
  * intervals need room (interval.c).
- * Tests: tests/unit/itree.c.
+ * Tests: tests/unit/core/itree.c.
  */
 #include "itree.h"
 

@@ -10,7 +10,7 @@
  *     of its locks may be a thread that does not exist there.
  *
  * Not here: what the memory consists of; that is the primary's.
- * Tests: tests/unit/mm.c.
+ * Tests: tests/unit/core/mm.c.
  */
 #include "internal.h"
 

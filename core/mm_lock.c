@@ -8,7 +8,7 @@
  *     one could dead-lock with another task.  It fails with -EDEADLK and takes
  *     nothing (debug builds abort).
  *
- * Tests: tests/unit/mm_lock.c.
+ * Tests: tests/unit/core/mm_lock.c.
  */
 #include "internal.h"
 

@@ -30,7 +30,7 @@
  *                                walk too; then mmdrop        read unlock
  *
  * Not here: walks (dispatch.c), get and put (notifier_get.c).
- * Tests: tests/unit/notifier.c, tests/torture/chain.c, tests/model/{join,release}.pml.
+ * Tests: tests/unit/core/notifier.c, tests/torture/chain.c, tests/model/{join,release}.pml.
  */
 #include "internal.h"
 

@@ -10,7 +10,7 @@
  *     period, which also outlasts a ->release of exit that is still running.
  *     The worker is made by get, where sleeping and allocating are legal.
  *
- * Tests: tests/unit/notifier_get.c, tests/torture/chain.c.
+ * Tests: tests/unit/core/notifier_get.c, tests/torture/chain.c.
  */
 #include "internal.h"
 

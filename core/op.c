@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Printed names of operations.  Tests: tests/unit/mm.c. */
+/* Printed names of operations.  Tests: tests/unit/core/mm.c. */
 #include <mmunotify/op.h>
 
 static const char *const names[MMUN_NR_OPS] = {

@@ -20,7 +20,7 @@
  * I6  A claim takes no lock and no memory, and a signal handler may interrupt it
  *     anywhere with a claim of its own.
  *
- * Not here: callbacks (srcu_worker.c).  Tests: tests/unit/{srcu,srcu_claim}.c,
+ * Not here: callbacks (srcu_worker.c).  Tests: tests/unit/core/{srcu,srcu_claim}.c,
  * tests/torture/srcu.c, tests/model/srcu.pml.
  */
 #include "srcu.h"

@@ -15,7 +15,7 @@
  * I5  Callbacks keep their domain alive; the worker does not touch it after the
  *     last one has run.
  *
- * Tests: tests/unit/srcu.c, tests/torture/srcu.c.
+ * Tests: tests/unit/core/srcu.c, tests/torture/srcu.c.
  */
 #include "srcu.h"
 

@@ -4,7 +4,7 @@
  *
  * A term is parsed into words (a bit set), an interval of numbers or a pattern,
  * so that matching an event costs a few comparisons.  Errors name the column
- * and what would be allowed there.  Tests: tests/unit/trace_filter.c.
+ * and what would be allowed there.  Tests: tests/unit/tool/filter.c.
  */
 #include <errno.h>
 #include <fnmatch.h>

@@ -5,7 +5,7 @@
  * Invariants: a map is never more than half full; key 0 is an ordinary key
  * (an empty entry is one with a NULL value, so a place handed out must be
  * filled before the next call).  Nothing is ever removed but all at once.
- * Tests: tests/unit/trace_record.c.
+ * Tests: tests/unit/tool/record.c.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * json-c helpers.  File names are any bytes, JSON is UTF-8 only: what is not
- * valid is replaced, never passed on.  Tests: tests/unit/trace_record.c.
+ * valid is replaced, never passed on.  Tests: tests/unit/tool/record.c.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * Invariants: every byte after the magic belongs to a frame {length, body,
  * CRC-16 of the body}, so damage anywhere is noticed and its place is known; a
  * string is defined before the first record that names it.  A reader trusts no
- * number in the file.  It does not print.  Tests: tests/unit/trace_record.c.
+ * number in the file.  It does not print.  Tests: tests/unit/tool/record.c.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  *
  * Invariants: only this side moves head; a slot is given back for the next lap
  * only when its writer is known not to touch it any more.  It does not know what
- * messages mean.  Tests: tests/unit/trace_ring.c.
+ * messages mean.  Tests: tests/unit/tool/ring.c.
  */
 #include <errno.h>
 #include <linux/futex.h>

@@ -4,7 +4,7 @@
  * that unmaps all the time: such causes pass, most often with an munmap().  What a rule
  * of the process forbids is tried again only when something else is loaded, and when
  * somebody registers.
- * Tests: tests/unit/self_late.c, tests/contract/later.c.
+ * Tests: tests/unit/self/late.c, tests/contract/later.c.
  */
 #include "late.h"
 

@@ -20,7 +20,7 @@
  * Uses raw system calls only: it may run inside dlopen().
  * Limits: bytes that another library writes into the same page between the last
  * look and the move are lost; that takes about a microsecond.
- * Tests: tests/unit/self_patch.c, tests/contract/{bytes,limits}.c, tests/torture/patch.c.
+ * Tests: tests/unit/self/patch.c, tests/contract/{bytes,limits}.c, tests/torture/patch.c.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /*
  * 32 bytes at a time where the processor has AVX2, else 16; the last ones of a segment one
  * at a time, since nothing behind it may be read.
- * Tests: tests/glibc, tests/unit/self_search.c.
+ * Tests: tests/glibc, tests/unit/self/search.c.
  */
 #include "search.h"
 

@@ -3,7 +3,7 @@
  * Walks /proc/self/maps inside hooks: raw system calls and stack memory only.
  * The file descriptor lives for the walk, so the program never meets it.
  * A walk is not a snapshot: mappings that change meanwhile are seen before or
- * after the change.  Tests: tests/contract (truncate, shmdt), tests/unit/self_vma.c.
+ * after the change.  Tests: tests/contract (truncate, shmdt), tests/unit/self/vma.c.
  */
 #include "vma.h"
 

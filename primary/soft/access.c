@@ -8,7 +8,7 @@
  *     below the fault has been transferred, and the fault names the first byte
  *     that could not be.
  *
- * Tests: tests/unit/soft_fault.c.
+ * Tests: tests/unit/soft/fault.c.
  */
 #include <errno.h>
 #include <sched.h>

@@ -8,7 +8,7 @@
  *     for read, as other threads may go on faulting; so does what may let go of it.
  * I3  Advice that nobody can see the effect of (read-ahead) is checked and no more.
  *
- * Tests: tests/unit/soft_advise.c.
+ * Tests: tests/unit/soft/advise.c.
  */
 #include "vma.h"
 

@@ -16,7 +16,7 @@
  *     and looks at its neighbours' under the same lock.
  *
  * Not here: walks (rmap.c); which VMAs may merge otherwise (vma.c).
- * Tests: tests/unit/soft_anon_vma.c, tests/unit/soft_rmap.c.
+ * Tests: tests/unit/soft/anon_vma.c, tests/unit/soft/rmap.c.
  */
 #include "rmap.h"
 

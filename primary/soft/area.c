@@ -8,7 +8,7 @@
  * widest gap of its subtree, so a search is O(log n).
  *
  * Not here: whether what is there may be replaced (map.c).
- * Tests: tests/unit/soft_map.c.
+ * Tests: tests/unit/soft/map.c.
  */
 #include "vma.h"
 

@@ -6,7 +6,7 @@
  *     with; growing it never closes the gap to a stack above.
  * I2  A stack keeps its guard: nothing accessible lies within 256 pages below.
  *
- * Tests: tests/unit/soft_map.c.
+ * Tests: tests/unit/soft/map.c.
  */
 #include "vma.h"
 

@@ -17,7 +17,7 @@
  * I4  A frozen page is not in the cache: freezing and taking out are one step.
  *
  * Not here: how pages are mapped (fault_file.c) and unmapped (unmap.c).
- * Tests: tests/unit/soft_file.c.
+ * Tests: tests/unit/soft/file.c.
  */
 #include "rmap.h"
 

@@ -17,7 +17,7 @@
  * As in Linux pages that are shared with other address spaces are copied
  * apart, and empty entries become zeroes.  Only anonymous memory collapses.
  *
- * Tests: tests/unit/soft_huge.c.
+ * Tests: tests/unit/soft/huge.c.
  */
 #include <errno.h>
 

@@ -17,7 +17,7 @@
  * I4  Whatever fails, the section ends (S4), and both sides are consistent.
  *
  * Not here: the VMAs (vma.c), the child's tear-down on failure (process.c).
- * Tests: tests/unit/soft_fork.c.
+ * Tests: tests/unit/soft/fork.c.
  */
 #include <errno.h>
 #include <sched.h>

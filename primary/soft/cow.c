@@ -19,7 +19,7 @@
  *     page are not counted, so it is never said of that one.
  *
  * Not here: the first write to a private file page that nobody mapped (fault_file.c).
- * Tests: tests/unit/soft_cow.c.
+ * Tests: tests/unit/soft/cow.c.
  */
 #include "fault.h"
 

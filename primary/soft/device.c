@@ -11,7 +11,7 @@
  * I4  Something is called writable only if the entry is dirty already, so that
  *     what a device writes is not dropped as clean.
  *
- * Not here: retry and invalidation; the driver's.  Tests: tests/unit/soft_device.c.
+ * Not here: retry and invalidation; the driver's.  Tests: tests/unit/soft/device.c.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -15,7 +15,7 @@
  *
  * Not here: present entries that permit too little (cow.c), files and devices
  * (fault_file.c), who faults and why (access.c, gup.c, device.c).
- * Tests: tests/unit/soft_fault.c.
+ * Tests: tests/unit/soft/fault.c.
  */
 #include "fault.h"
 

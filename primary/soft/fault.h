@@ -5,7 +5,7 @@
  *
  * fault.c (dispatch, anonymous, swap), fault_file.c, cow.c, access.c, gup.c, page_api.c,
  * device.c; section.c has what machine.h says of sections and changes.
- * Tests: tests/unit/soft_fault.c, tests/unit/soft_cow.c, tests/unit/soft_device.c.
+ * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c, tests/unit/soft/device.c.
  */
 #ifndef MMUN_SOFT_FAULT_H
 #define MMUN_SOFT_FAULT_H

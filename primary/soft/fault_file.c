@@ -10,7 +10,7 @@
  * I3  A private mapping never gets a writable entry of the file's own page.
  *
  * Not here: what is in a file (cache.c); the write to a page that is mapped already (cow.c).
- * Tests: tests/unit/soft_fault.c, tests/unit/soft_mapped_device.c.
+ * Tests: tests/unit/soft/fault.c, tests/unit/soft/mapped_device.c.
  */
 #include "fault.h"
 

@@ -13,7 +13,7 @@
  * Devices have no page cache and no mapping: their driver owns the pages.
  *
  * Not here: contents (cache.c), reading and writing (file_io.c), sizes (truncate.c).
- * Tests: tests/unit/soft_file.c.
+ * Tests: tests/unit/soft/file.c.
  */
 #include "rmap.h"
 

@@ -14,7 +14,7 @@
  *     copied.  Who makes it writable again after the first step marks it again, so it is
  *     never writable and unmarked; the page lock keeps everybody off who drops clean pages.
  *
- * Not here: truncate and hole punch (truncate.c).  Tests: tests/unit/soft_file.c.
+ * Not here: truncate and hole punch (truncate.c).  Tests: tests/unit/soft/file.c.
  */
 #include "rmap.h"
 

@@ -9,7 +9,7 @@
  *     anonymous: what the mm writes later, they see (unshare).
  *
  * Not here: faulting (fault.c); the other page functions for drivers (page_api.c).
- * Tests: tests/unit/soft_device.c, tests/unit/soft_cow.c.
+ * Tests: tests/unit/soft/device.c, tests/unit/soft/cow.c.
  */
 #include "fault.h"
 

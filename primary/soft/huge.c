@@ -10,7 +10,7 @@
  *     and takes no reverse-map lock: it may be called inside a walk.
  *
  * Not here: making a huge page of small ones (collapse.c).
- * Tests: tests/unit/soft_huge.c.
+ * Tests: tests/unit/soft/huge.c.
  */
 #include <errno.h>
 

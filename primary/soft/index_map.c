@@ -7,7 +7,7 @@
  * I2  The root covers every index that is there; it grows a level at a time
  *     and goes when it is empty.
  *
- * Not here: locks; the caller's.  Tests: tests/unit/soft_index_map.c.
+ * Not here: locks; the caller's.  Tests: tests/unit/soft/index_map.c.
  */
 #include "index_map.h"
 

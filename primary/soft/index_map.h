@@ -3,7 +3,7 @@
  * A sparse array of words: a tree of tables with 512 entries each, as high as
  * the largest index needs.  0 means that nothing is there.
  *
- * Not here: locks; the caller's.  Tests: tests/unit/soft_index_map.c.
+ * Not here: locks; the caller's.  Tests: tests/unit/soft/index_map.c.
  */
 #ifndef MMUN_SOFT_INDEX_MAP_H
 #define MMUN_SOFT_INDEX_MAP_H

@@ -25,7 +25,7 @@
  * I5  Sections are outside the page_table_lock; change_pte is told inside the second
  *     section, when the entry says the new page and before anybody may write there.
  *
- * Not here: the write to a merged page (cow.c).  Tests: tests/unit/soft_ksm.c.
+ * Not here: the write to a merged page (cow.c).  Tests: tests/unit/soft/ksm.c.
  */
 #include <errno.h>
 

@@ -5,7 +5,7 @@
  * I1  mlock marks first and fills then: when filling fails, the marks stay, as on Linux.
  * I2  msync holds a reference to the file instead of the mmap lock while it writes.
  *
- * Tests: tests/unit/soft_advise.c.
+ * Tests: tests/unit/soft/advise.c.
  */
 #include "vma.h"
 

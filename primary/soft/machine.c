@@ -9,7 +9,7 @@
  *     whose memory is gone and whose struct a notifier still holds.
  * I3  Creation either gives everything or leaves nothing.
  *
- * Not here: tasks and fork (process.c).  Tests: tests/unit/soft_process.c.
+ * Not here: tasks and fork (process.c).  Tests: tests/unit/soft/process.c.
  */
 #include "machine.h"
 

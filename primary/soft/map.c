@@ -8,7 +8,7 @@
  *     change begun: it may register a notifier there.
  *
  * Not here: where it goes (area.c), what it merges with (merge.c).
- * Tests: tests/unit/soft_map.c.
+ * Tests: tests/unit/soft/map.c.
  */
 #include "vma.h"
 

@@ -14,7 +14,7 @@
  *
  * The cases are those of Linux 6.18, as the layout that programs see depends on them.
  *
- * Tests: tests/unit/soft_vma.c.
+ * Tests: tests/unit/soft/vma.c.
  */
 #include "vma.h"
 

@@ -14,7 +14,7 @@
  *     outlives many address spaces keeps no more than twice of what is mapped.
  *
  * Not here: which page holds which contents (ksm.c), the walk (rmap.c).
- * Tests: tests/unit/soft_merged.c.
+ * Tests: tests/unit/soft/merged.c.
  */
 #include <errno.h>
 

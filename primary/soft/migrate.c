@@ -15,7 +15,7 @@
  * I3  Both frames are locked: nobody unmaps or truncates half of it.
  *
  * A merged page stays one, with all who map it.
- * Tests: tests/unit/soft_migrate.c.
+ * Tests: tests/unit/soft/migrate.c.
  */
 #include <errno.h>
 

@@ -19,7 +19,7 @@
  * With sort and mark the mmap lock held for read does not keep page faults out.
  *
  * Not here: one mm_lock per task, core/mm_lock.c.  Why the semaphore is the default:
- * docs/PERFORMANCE.md.  Tests: tests/unit/soft_mm_lock.c, tests/model/mm_lock.pml.
+ * docs/PERFORMANCE.md.  Tests: tests/unit/soft/mm_lock.c, tests/model/mm_lock.pml.
  */
 #include <errno.h>
 

@@ -14,7 +14,7 @@
  * migration) is kept out by the caller, before the change.
  *
  * Not here: sections (the caller's), the VMAs (remap.c).
- * Tests: tests/unit/soft_table.c.
+ * Tests: tests/unit/soft/table.c.
  */
 #include "alloc.h"
 #include "bug.h"

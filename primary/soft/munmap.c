@@ -10,7 +10,7 @@
  * I3  The reference to a file is dropped only after the mmap lock: the last one
  *     calls the driver's ->release, which may want that lock.
  *
- * Tests: tests/unit/soft_map.c.
+ * Tests: tests/unit/soft/map.c.
  */
 #include "vma.h"
 

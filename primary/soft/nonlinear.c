@@ -10,7 +10,7 @@
  * I2  The VMA changes from the tree to the list under the i_mmap lock: a truncate
  *     that walks finds it in one of them.
  *
- * Tests: tests/unit/soft_remap.c.
+ * Tests: tests/unit/soft/remap.c.
  */
 #include "vma.h"
 

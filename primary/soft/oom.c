@@ -6,7 +6,7 @@
  * I1  It waits for nobody: the mmap lock by trylock, callbacks that must not sleep.
  * I2  A VMA whose section a notifier refused is untouched, and so are those after it.
  *
- * It does not choose the victim, and does not stop it.  Tests: tests/unit/soft_reclaim.c.
+ * It does not choose the victim, and does not stop it.  Tests: tests/unit/soft/reclaim.c.
  */
 #include <errno.h>
 #include <limits.h>

@@ -11,7 +11,7 @@
  *     the whole word: any change of it only makes the sleeper look again.
  * I4  The zero page is neither counted nor written.
  *
- * Not here: free frames and the LRU (zone.c).  Tests: tests/unit/soft_page.c.
+ * Not here: free frames and the LRU (zone.c).  Tests: tests/unit/soft/page.c.
  */
 #include "page.h"
 

@@ -10,7 +10,7 @@
  * its own counts, so splitting a huge mapping changes entries only.
  *
  * page.c (counts, contents, page lock), zone.c (free frames, LRU).
- * Tests: tests/unit/soft_page.c.
+ * Tests: tests/unit/soft/page.c.
  */
 #ifndef MMUN_SOFT_PAGE_H
 #define MMUN_SOFT_PAGE_H

@@ -6,7 +6,7 @@
  *     and mean nothing.
  * I2  The pin goes before its reference: a frame without references has no pins.
  *
- * Tests: tests/unit/soft_device.c.
+ * Tests: tests/unit/soft/device.c.
  */
 #include <mmunotify/soft.h>
 

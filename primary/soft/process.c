@@ -11,7 +11,7 @@
  *     `dead` is set before the first page goes (U1).
  *
  * Not here: copying of entries (copy_entries.c) and of VMAs (vma.c).
- * Tests: tests/unit/soft_process.c.
+ * Tests: tests/unit/soft/process.c.
  */
 #include <errno.h>
 

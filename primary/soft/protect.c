@@ -7,7 +7,7 @@
  * I3  The flags change first and the entries inside the section: nobody faults in
  *     between, the mmap lock is held for write.
  *
- * Tests: tests/unit/soft_vma.c.
+ * Tests: tests/unit/soft/vma.c.
  */
 #include "vma.h"
 

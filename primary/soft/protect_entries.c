@@ -9,7 +9,7 @@
  *     with the mmap lock held for write, and a migration entry keeps what it said.
  *
  * Not here: sections (the caller's), mkclean (rmap.c), fork (copy_entries.c).
- * Tests: tests/unit/soft_table.c.
+ * Tests: tests/unit/soft/table.c.
  */
 #include "fault.h"
 #include "table.h"

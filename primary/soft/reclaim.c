@@ -22,7 +22,7 @@
  *     frozen: dirty ones are not dropped (mmun_soft_cache_remove() looks once more).
  *
  * It does not choose between file and anonymous pages: one LRU, oldest first.
- * Tests: tests/unit/soft_reclaim.c.
+ * Tests: tests/unit/soft/reclaim.c.
  */
 #include "reclaim.h"
 

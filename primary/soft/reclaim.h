@@ -8,7 +8,7 @@
  * no swap cache is needed: every process gets its own copy of what was copy-on-write anyway.
  *
  * swap.c, reclaim.c, ksm.c, migrate.c, oom.c.
- * Tests: tests/unit/soft_reclaim.c, soft_ksm.c, soft_migrate.c; tests/torture/soft.c.
+ * Tests: tests/unit/soft/{reclaim,ksm,migrate}.c; tests/torture/soft.c.
  */
 #ifndef MMUN_SOFT_RECLAIM_H
 #define MMUN_SOFT_RECLAIM_H

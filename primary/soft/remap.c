@@ -16,7 +16,7 @@
  * Several mappings are moved in one call only when nothing is resized, each by itself
  * and at its distance from the first, as Linux does since 6.17.
  *
- * Tests: tests/unit/soft_remap.c.
+ * Tests: tests/unit/soft/remap.c.
  */
 #include "vma.h"
 

@@ -10,7 +10,7 @@
  *     lock held.
  * I3  A section is opened only for an entry that was seen to need it.
  *
- * Not here: taking entries away (unmap.c).  Tests: tests/unit/soft_rmap.c.
+ * Not here: taking entries away (unmap.c).  Tests: tests/unit/soft/rmap.c.
  */
 #include "rmap.h"
 

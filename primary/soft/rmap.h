@@ -11,7 +11,7 @@
  *
  * anon_vma.c, file.c (files, i_mmap), cache.c (page cache) over index_map.c, file_io.c
  * and truncate.c (by descriptor), merged.c, rmap.c (walks), unmap.c.
- * Tests: tests/unit/soft_anon_vma.c, soft_rmap.c, soft_merged.c, soft_file.c, soft_memfd.c.
+ * Tests: tests/unit/soft/{anon_vma,rmap,merged,file,memfd}.c.
  */
 #ifndef MMUN_SOFT_RMAP_H
 #define MMUN_SOFT_RMAP_H

@@ -11,7 +11,7 @@
  *     copies may have to take it back, a copy-on-write and a collapse.
  *
  * Not here: what changes entries; every caller of its own.
- * Tests: tests/unit/soft_fault.c, tests/unit/soft_cow.c.
+ * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c.
  */
 #include <pthread.h>
 

@@ -6,7 +6,7 @@
  * I1  A visitor runs with the mmap lock held for read: what it is shown is one
  *     moment's layout.
  *
- * Tests: tests/unit/soft_vma.c.
+ * Tests: tests/unit/soft/vma.c.
  */
 #include <string.h>
 

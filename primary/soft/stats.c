@@ -3,7 +3,7 @@
  * A snapshot of the machine's counters.  Each is read atomically; together they
  * are of one moment only while nothing happens.
  *
- * Tests: tests/unit/soft_process.c.
+ * Tests: tests/unit/soft/process.c.
  */
 #include "machine.h"
 #include "page.h"

@@ -10,7 +10,7 @@
  * I4  The memory for the contents comes with the slot: writing cannot fail.
  *
  * It does not know who names a slot: entries and the page cache do that.
- * Tests: tests/unit/soft_reclaim.c.
+ * Tests: tests/unit/soft/reclaim.c.
  */
 #include "reclaim.h"
 

@@ -12,7 +12,7 @@
  * I4  Level 1 holds one empty leaf for each of its huge entries.
  *
  * Not here: notifiers, references and map counts; they are the callers'.
- * Tests: tests/unit/soft_table.c.
+ * Tests: tests/unit/soft/table.c.
  */
 #include "table.h"
 

@@ -13,7 +13,7 @@
  *
  * table.c (walk, make, free), zap.c, protect_entries.c, move_entries.c,
  * copy_entries.c, huge.c (first touch, split), collapse.c.
- * Tests: tests/unit/soft_table.c, tests/unit/soft_huge.c.
+ * Tests: tests/unit/soft/table.c, tests/unit/soft/huge.c.
  *
  * Functions that change entries are called inside a change (M1) with the
  * page_table_lock NOT held, and take it themselves, unless said otherwise.

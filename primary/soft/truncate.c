@@ -13,7 +13,7 @@
  * Which bytes become zero when is Linux's: shmem keeps what a mapping has
  * written behind the end when the file grows over it, a file on a disk does not.
  *
- * Tests: tests/unit/soft_file.c.
+ * Tests: tests/unit/soft/file.c.
  */
 #include "rmap.h"
 

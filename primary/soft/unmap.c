@@ -14,7 +14,7 @@
  *     not see what they write.
  *
  * Not here: where to look (rmap.c), what to do with the page then (reclaim.c, migrate.c).
- * Tests: tests/unit/soft_rmap.c.
+ * Tests: tests/unit/soft/rmap.c.
  */
 #include "rmap.h"
 

@@ -12,7 +12,7 @@
  * I4  A huge mapping lies within one VMA: it is split before a boundary cuts it.
  *
  * Not here: which neighbours merge (merge.c); entries (table.h).
- * Tests: tests/unit/soft_vma.c.
+ * Tests: tests/unit/soft/vma.c.
  */
 #include "vma.h"
 

@@ -9,7 +9,7 @@
  *
  * vma.c (tree, split, merge), map.c (mmap, munmap, brk, unmapped area, limits),
  * protect.c, remap.c (mremap, remap_file_pages), advise.c, lockmem.c (mlock, msync), show.c.
- * Tests: tests/unit/soft_vma.c.
+ * Tests: tests/unit/soft/vma.c.
  */
 #ifndef MMUN_SOFT_VMA_H
 #define MMUN_SOFT_VMA_H

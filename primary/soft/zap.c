@@ -10,7 +10,7 @@
  *     and whoever migrates the page finds nothing to restore.
  *
  * Not here: sections (the caller's), splitting of huge mappings with notice
- * (huge.c).  Tests: tests/unit/soft_table.c.
+ * (huge.c).  Tests: tests/unit/soft/table.c.
  */
 #include "alloc.h"
 #include "bug.h"

@@ -17,7 +17,7 @@
  *     zeroes, and so a fresh machine costs the host nothing.
  *
  * Not here: who may free (page.c), which page is old enough (reclaim.c).
- * Tests: tests/unit/soft_page.c.
+ * Tests: tests/unit/soft/page.c.
  */
 #include <errno.h>
 #include <sched.h>

@@ -98,7 +98,7 @@ def compile_file(source, target, path, patched=()):
     """@path is where the file belongs: its neighbours' headers are found there; @patched:
     folders that come before all others."""
     folders = ['include', 'base', 'core', 'primary/soft', 'tests', 'tests/unit',
-               os.path.dirname(path)]
+               'tests/unit/soft', os.path.dirname(path)]
     if path.startswith('tests/contract/secondary/'):
         folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')])
     made = subprocess.run(CC + FLAGS + ['-I' + folder for folder in patched] +
@@ -199,7 +199,8 @@ def fails_as_said(patch, run):
 
 def make_including(patch, build, folder):
     """Of a program that includes the sources that it tests."""
-    shutil.copytree(os.path.join(ROOT, 'primary/self'), os.path.join(folder, 'primary/self'))
+    for place in {os.path.dirname(path) for path in patch.files()}:
+        shutil.copytree(os.path.join(ROOT, place), os.path.join(folder, place))
     for path, hunks in patch.files().items():
         with open(os.path.join(folder, path), 'w', encoding='utf-8') as file:
             file.write(patch.apply(path, hunks))
@@ -213,21 +214,22 @@ def make_including(patch, build, folder):
 def includes(program, path):
     """Does the program include that source as a whole?"""
     with open(os.path.join(ROOT, program), encoding='utf-8') as file:
-        return '#include "../%s"' % path in file.read()
+        return '../%s"' % path in file.read()
 
 
 def make_mutant(patch, build):
     """The path of the program."""
     folder = os.path.join(build.folder, patch.name)
     objects, headers = [], []
-    if any(path.startswith('primary/self/') for path in patch.files()):
+    if any(path.startswith('primary/self/') or includes(patch.program, path)
+           for path in patch.files()):
         return make_including(patch, build, folder)
     for path, hunks in patch.files().items():
         source = os.path.join(folder, path)
         os.makedirs(os.path.dirname(source), exist_ok=True)
         with open(source, 'w', encoding='utf-8') as file:
             file.write(patch.apply(path, hunks))
-        if path.endswith('.h') or includes(patch.program, path):
+        if path.endswith('.h'):
             headers.append(os.path.join(folder, path.split('/')[0]))
         else:
             objects.append(compile_file(source, source + '.o', path))

@@ -4,7 +4,7 @@
  * of a secondary MMU that caches all it may (mirror.h).  A call site without its
  * section, or with the change outside it, leaves a stale translation behind.
  *
- * Not here: which ranges exactly (tests/unit/soft_*.c).
+ * Not here: which ranges exactly (tests/unit/soft/).
  */
 #include "mirror.h"
 

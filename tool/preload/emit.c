@@ -5,7 +5,7 @@
  * Names and stacks are sent once and then referred to by a hash of their
  * bytes.  Which ones the tool knows is remembered in a small table whose
  * entries overwrite each other: forgetting one only sends it again, and a name
- * that found no room in the ring is not remembered.  Tests: tests/unit/trace_ring.c.
+ * that found no room in the ring is not remembered.  Tests: tests/unit/tool/ring.c.
  */
 #include <fcntl.h>
 #include <linux/futex.h>

@@ -9,7 +9,7 @@
  * would be closed by programs that close what they do not know.
  * Thread stacks carry no mark in the kernel; they are recognised by the thread
  * descriptor at their top, which holds its own address twice.
- * Tests: tests/unit/trace_mapping.c.
+ * Tests: tests/unit/tool/mapping.c.
  */
 #include <errno.h>
 #include <fcntl.h>
