@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * System call instructions and what is done about each: of a file, of this process, of
- * the programs that a command runs.  Those say it themselves (preload/report.c), in a file
+ * the programs that a command runs.  Those say it themselves (trace/preload/report.c), in a file
  * in memory; here it is read and printed.
  * Tests: tests/system/trace_errors.py.
  */

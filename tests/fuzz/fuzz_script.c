@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "command.h"
-#include "soft_script.h"
+#include "script.h"
 #include "world.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -6,14 +6,14 @@
  * I1  A callback that is blocked holds what its caller holds; only that it may
  *     sleep is asked before.  It goes on when the run ends, whatever happened.
  *
- * Not here: who subscribes (soft_notifier.c, soft_device.c).
+ * Not here: who subscribes (notifier.c, device.c).
  * Tests: tests/system/soft_tool.py.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "soft_world.h"
+#include "world.h"
 
 static const char *const counter_names[] = {
 #define COUNTER_NAME(name) #name,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* --filter: which events are shown.  The language is in mmunotify-trace(1). */
-#ifndef MMUN_TOOL_FILTER_H
-#define MMUN_TOOL_FILTER_H
+#ifndef MMUN_TOOL_TRACE_FILTER_H
+#define MMUN_TOOL_TRACE_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Return addresses to names of functions. */
-#ifndef MMUN_TOOL_SYMBOLIZE_H
-#define MMUN_TOOL_SYMBOLIZE_H
+#ifndef MMUN_TOOL_TRACE_SYMBOLIZE_H
+#define MMUN_TOOL_TRACE_SYMBOLIZE_H
 
 #include <stddef.h>
 

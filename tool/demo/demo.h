@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * `mmunotify demo`, its parts: a device that keeps its own translation of a
- * buffer (demo_uring.c, demo_vmsplice.c), the five operations that pull the
- * memory from under it (demo_ops.c), one column of the table (demo_column.c),
- * the table itself (demo_print.c).
+ * buffer (uring.c, vmsplice.c), the five operations that pull the
+ * memory from under it (ops.c), one column of the table (column.c),
+ * the table itself (print.c).
  */
-#ifndef MMUN_TOOL_DEMO_H
-#define MMUN_TOOL_DEMO_H
+#ifndef MMUN_TOOL_DEMO_DEMO_H
+#define MMUN_TOOL_DEMO_DEMO_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "json.h"
-#include "soft_world.h"
+#include "world.h"
 
 static struct json_object *new_object(const char *type)
 {

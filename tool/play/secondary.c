@@ -13,7 +13,7 @@
 
 #include "gru.h"
 #include "kvm.h"
-#include "soft_world.h"
+#include "world.h"
 
 struct gru {
 	struct mmun_gru *gru;

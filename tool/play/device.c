@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "list.h"
-#include "soft_world.h"
+#include "world.h"
 
 #define MAX_ENTRIES 256
 

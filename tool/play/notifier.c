@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "list.h"
-#include "soft_world.h"
+#include "world.h"
 
 static struct soft_subscriber *subscriber_of(struct mmu_notifier *mn)
 {

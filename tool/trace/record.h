@@ -5,8 +5,8 @@
  * Strings belong to whoever made the record (see intern.h) and outlive it.
  * The file format is documented in mmunotify-recording(5).
  */
-#ifndef MMUN_TOOL_RECORD_H
-#define MMUN_TOOL_RECORD_H
+#ifndef MMUN_TOOL_TRACE_RECORD_H
+#define MMUN_TOOL_TRACE_RECORD_H
 
 #include <stdbool.h>
 #include <stdint.h>

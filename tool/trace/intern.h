@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Strings kept once each; equal strings are the same pointer. */
-#ifndef MMUN_TOOL_INTERN_H
-#define MMUN_TOOL_INTERN_H
+#ifndef MMUN_TOOL_TRACE_INTERN_H
+#define MMUN_TOOL_TRACE_INTERN_H
 
 #include <stddef.h>
 #include <stdint.h>

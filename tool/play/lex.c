@@ -5,7 +5,7 @@
  * I1  A column counts bytes from 1; a tab is one.  The caret stands below it because
  *     the blanks before it repeat the line's tabs.
  *
- * Not here: what the words mean (soft_parse.c).  Tests: tests/system/soft_tool.py.
+ * Not here: what the words mean (parse.c).  Tests: tests/system/soft_tool.py.
  */
 #include <ctype.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft_script.h"
+#include "script.h"
 
 static const char *line_of(const struct soft_script *script, unsigned int line, size_t *length)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft_world.h"
+#include "world.h"
 
 void *soft_object_peek(const struct soft_symbol *symbol)
 {

@@ -2,7 +2,7 @@
 /*
  * The parser of `mmunotify soft`: a script becomes blocks of statements.
  *
- * Each command's pattern (soft_syntax.c) has one letter per argument:
+ * Each command's pattern (syntax.c) has one letter per argument:
  *
  *   t f n i d g c k h v  declare a task, file, notifier, interval, device, GRU,
  *                        context, guest, thread, value
@@ -15,7 +15,7 @@
  * I1  A script is either understood completely, every name in it declared before its
  *     use, or refused with its first mistake; nothing has run by then.
  *
- * Not here: tokens (soft_lex.c), what commands there are (soft_syntax.c).
+ * Not here: tokens (lex.c), what commands there are (syntax.c).
  * Tests: tests/system/soft_tool.py.
  */
 #include <ctype.h>
@@ -24,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft_script.h"
+#include "script.h"
 
 struct parser {
 	struct soft_script *script;

@@ -6,14 +6,14 @@
  * any lock of the program held, in signal handlers, on small stacks.  So: raw
  * system calls only, no allocation, no lock, no libc, errno untouched.
  */
-#ifndef MMUN_TOOL_PRELOAD_TRACER_H
-#define MMUN_TOOL_PRELOAD_TRACER_H
+#ifndef MMUN_TOOL_TRACE_TRACER_H
+#define MMUN_TOOL_TRACE_TRACER_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ring.h"
+#include "../ring.h"
 
 /* emit.c: messages into the ring. */
 

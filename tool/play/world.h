@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* What a running script of `mmunotify soft` consists of. */
-#ifndef MMUN_TOOL_SOFT_WORLD_H
-#define MMUN_TOOL_SOFT_WORLD_H
+#ifndef MMUN_TOOL_PLAY_WORLD_H
+#define MMUN_TOOL_PLAY_WORLD_H
 
 #include <pthread.h>
 #include <stdint.h>
 
 #include <mmunotify/soft.h>
 
-#include "soft_script.h"
+#include "script.h"
 
 struct soft_options {
 	bool quiet, json, maps_after_each;
@@ -178,7 +178,7 @@ struct file *soft_file_enter(struct soft_call *call, const struct soft_arg *arg)
 void soft_task_end(struct soft_symbol *symbol);
 void soft_file_end(struct soft_symbol *symbol);
 
-/* Notifiers (soft_notifier.c). */
+/* Notifiers (notifier.c). */
 
 enum soft_point { SOFT_NOWHERE, SOFT_AT_START, SOFT_AT_END, SOFT_AT_RELEASE };
 
@@ -275,7 +275,7 @@ void soft_violation(const struct mmun_soft_violation *what, void *arg);
 SOFT_RUNS(SOFT_RUN_DECLARE)
 #undef SOFT_RUN_DECLARE
 
-/* Places of the keywords in the commands' lists (soft_syntax.c). */
+/* Places of the keywords in the commands' lists (syntax.c). */
 enum {
 	SOFT_MACHINE_MEMORY,
 	SOFT_MACHINE_SWAP,

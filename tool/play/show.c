@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft_world.h"
+#include "world.h"
 
 static const char *const stat_names[] = {
 #define STAT_NAME(name, text) #name,

@@ -5,7 +5,7 @@
  *
  * I1  Nothing runs before the whole script has been understood.
  *
- * Not here: the language (soft_parse.c, soft_syntax.c) and the run (soft_run.c).
+ * Not here: the language (parse.c, syntax.c) and the run (run.c).
  * Tests: tests/system/soft_tool.py.
  */
 #include <errno.h>
@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "soft_status.h"
-#include "soft_world.h"
+#include "status.h"
+#include "world.h"
 
 static const char help_text[] =
 	"Usage: mmunotify soft [OPTION...] SCRIPT\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Where records go: one sink per format, chosen by the options that trace and replay share. */
-#ifndef MMUN_TOOL_OUTPUT_H
-#define MMUN_TOOL_OUTPUT_H
+#ifndef MMUN_TOOL_TRACE_OUTPUT_H
+#define MMUN_TOOL_TRACE_OUTPUT_H
 
 #include <getopt.h>
 #include <stdbool.h>

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "soft_world.h"
+#include "world.h"
 
 static void describe(const char *data, const struct soft_bytes *bytes, char *out, size_t size)
 {

@@ -3,9 +3,9 @@
  * The words of `mmunotify soft`: its commands, and the words that stand for numbers.
  *
  * I1  What a pattern says is all that the parser knows of a command; the order of a
- *     command's keywords is that of its enum in soft_world.h.
+ *     command's keywords is that of its enum in world.h.
  *
- * Not here: parsing (soft_parse.c), running (the other soft files).
+ * Not here: parsing (parse.c), running (the others).
  * Tests: tests/system/soft_tool.py.
  */
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "soft_world.h"
+#include "world.h"
 
 #ifndef MADV_COLLAPSE
 #define MADV_COLLAPSE 25

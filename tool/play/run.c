@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "soft_status.h"
-#include "soft_world.h"
+#include "status.h"
+#include "world.h"
 
 _Thread_local struct soft_thread *soft_current;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Exit statuses of `mmunotify soft`. */
-#ifndef MMUN_TOOL_SOFT_STATUS_H
-#define MMUN_TOOL_SOFT_STATUS_H
+#ifndef MMUN_TOOL_PLAY_STATUS_H
+#define MMUN_TOOL_PLAY_STATUS_H
 
 enum {
 	/* An expectation did not hold, or the checker caught an access. */

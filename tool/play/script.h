@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The language of `mmunotify soft`: a script as its parser leaves it. */
-#ifndef MMUN_TOOL_SOFT_SCRIPT_H
-#define MMUN_TOOL_SOFT_SCRIPT_H
+#ifndef MMUN_TOOL_PLAY_SCRIPT_H
+#define MMUN_TOOL_PLAY_SCRIPT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ struct soft_symbol {
 	/* Where it is declared. */
 	unsigned int line;
 	/* What it is in the run: NULL until it is made.  Read and written with
-	 * the accessors of soft_world.h. */
+	 * the accessors of world.h. */
 	void *object;
 	unsigned long value;
 	bool has_value;
@@ -71,7 +71,7 @@ struct soft_keyword {
 
 struct soft_syntax {
 	const char *name;
-	/* Letters of soft_parse.c, one per argument. */
+	/* Letters of parse.c, one per argument. */
 	const char *pattern;
 	const struct soft_keyword *keywords;
 	/* Returns an outcome. */

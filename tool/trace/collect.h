@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Messages from the ring made into records, and the processes that send them. */
-#ifndef MMUN_TOOL_COLLECT_H
-#define MMUN_TOOL_COLLECT_H
+#ifndef MMUN_TOOL_TRACE_COLLECT_H
+#define MMUN_TOOL_TRACE_COLLECT_H
 
 #include <stdbool.h>
 #include <sys/types.h>

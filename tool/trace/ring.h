@@ -21,8 +21,8 @@
  * munmap(), inside free() and in signal handlers.  A full ring drops the message
  * and counts it.
  */
-#ifndef MMUN_TOOL_RING_H
-#define MMUN_TOOL_RING_H
+#ifndef MMUN_TOOL_TRACE_RING_H
+#define MMUN_TOOL_TRACE_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>
