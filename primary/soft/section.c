@@ -15,8 +15,7 @@
  */
 #include <pthread.h>
 
-#include "fault.h"
-#include "machine.h"
+#include "section.h"
 
 static bool leaves_pinned_pages(enum mmun_op op)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/mm_lock.c: two address spaces that share two files and two
+ * primary/soft/vma/mm_lock.c: two address spaces that share two files and two
  * anon_vmas, met in opposite orders, are quiesced by a task each, twice; a VMA
  * of the second one changes (i_mmap, then anon_vma), and walks from a page go
  * through any lock.  By sorting or by marks, as spin chooses.

@@ -21,6 +21,7 @@ patched header, or a source that the program includes, is seen by the program al
 """
 import argparse
 import concurrent.futures
+import glob
 import os
 import re
 import shlex
@@ -99,6 +100,8 @@ def compile_file(source, target, path, patched=()):
     folders that come before all others."""
     folders = ['include', 'base', 'core', 'primary/soft', 'tests', 'tests/unit',
                'tests/unit/soft', os.path.dirname(path)]
+    # Its own library before the others.
+    folders.sort(key=lambda folder: not path.startswith(folder + '/'))
     if path.startswith('tests/contract/secondary/'):
         folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')])
     made = subprocess.run(CC + FLAGS + ['-I' + folder for folder in patched] +
@@ -115,9 +118,9 @@ class Build:
     def __init__(self, folder, pool, programs):
         self.folder = folder
         self.archive = os.path.join(folder, 'all.a')
-        sources = ['%s/%s' % (library, name) for library in LIBRARIES
-                   for name in sorted(os.listdir(os.path.join(ROOT, library)))
-                   if name.endswith('.c')]
+        sources = [os.path.relpath(path, ROOT) for library in LIBRARIES
+                   for path in sorted(glob.glob(os.path.join(ROOT, library, '**/*.c'),
+                                                recursive=True))]
         objects = list(pool.map(self.compile, sources))
         subprocess.run(['ar', 'rcs', self.archive] + objects, check=True)
         self.programs = dict(zip(programs, pool.map(self.compile, programs)))

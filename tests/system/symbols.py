@@ -38,7 +38,7 @@ INTERPOSED = {
 }
 
 # The pages of a software address space are the program's, and shall be seen.
-ZONE = {('zone.c.o', 'mmap64'), ('zone.c.o', 'mmap'), ('zone.c.o', 'munmap')}
+ZONE = {('frame_zone.c.o', 'mmap64'), ('frame_zone.c.o', 'mmap'), ('frame_zone.c.o', 'munmap')}
 
 # Run between two instructions of the program, beside those of the source self.
 HOOKS = {'dispatch.c.o', 'srcu.c.o', 'interval.c.o', 'interval_table.c.o', 'notifier.c.o'}

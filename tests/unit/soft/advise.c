@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{advise,lockmem}.c: madvise, mlock, msync.  Results were asked of
+ * primary/soft/{call/advise,call/lockmem}.c: madvise, mlock, msync.  Results were asked of
  * Linux 6.18 with the same calls.
  */
-#include "machine.h"
+#include "types.h"
 #include "events.h"
 #include "layout.h"
 

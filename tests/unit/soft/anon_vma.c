@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/anon_vma.c: the part that anon_vmas play in merging, as Linux 6.18
+ * primary/soft/rmap/anon_vma.c: the part that anon_vmas play in merging, as Linux 6.18
  * answered; what fork makes of them; failures.  Finding pages by them: rmap.c.
  */
 #include "family.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/cow.c, gup.c: what is copied on write, what is reused, and what
+ * primary/soft/fault/cow.c, gup.c: what is copied on write, what is reused, and what
  * pins and forced writes do about it.
  */
 #include "events.h"

@@ -5,11 +5,12 @@
 
 #include "events.h"
 
-#include "fault.h"
-#include "page.h"
-#include "rmap.h"
-#include "table.h"
-#include "vma.h"
+#include "fault/fault.h"
+#include "frame/page.h"
+#include "rmap/rmap.h"
+#include "section.h"
+#include "table/table.h"
+#include "vma/vma.h"
 
 #define HUGE MMUN_SOFT_HUGE_SIZE
 #define AT   0x40000000ul

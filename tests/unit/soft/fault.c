@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{fault,fault_file,access,section}.c: bringing pages in, what an
+ * primary/soft/{fault/fault,fault/file,fault/access,section}.c: bringing pages in, what an
  * access is refused for, and who hears of it.
  */
 #include "events.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/copy_entries.c: the entries of a forked address space. */
+/* primary/soft/call/copy.c: the entries of a forked address space. */
 #include "entries.h"
 
 static struct recorder recorder;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/huge.c and collapse.c: huge pages on first touch, split and
+ * primary/soft/fault/huge.c and collapse.c: huge pages on first touch, split and
  * collapse.  Results and sections as the kernel's, measured.
  */
 #include "events.h"
 
-#include "page.h"
-#include "table.h"
-#include "vma.h"
+#include "frame/page.h"
+#include "reclaim/reclaim.h"
+#include "table/table.h"
+#include "vma/vma.h"
 
 #define HUGE  MMUN_SOFT_HUGE_SIZE
 #define PAGES MMUN_SOFT_HUGE_PAGES

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/index_map.c: the sparse array under the page cache. */
-#include "index_map.h"
+/* primary/soft/frame/index_map.c: the sparse array under the page cache. */
+#include "frame/index_map.h"
 
 #include "fake.h"
 

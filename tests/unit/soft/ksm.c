@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/ksm.c: which pages merge, who is told, and how they part again. */
+/* primary/soft/reclaim/ksm.c: which pages merge, who is told, and how they part again. */
 #include "log.h"
 
 #define PAGES 16

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{area,map,munmap,brk}.c: mmap, munmap, heap, stack, drivers' mappings.
+ * primary/soft/{vma/area,call/map,call/munmap,call/brk}.c: mmap, munmap, heap, stack, drivers' mappings.
  */
-#include "machine.h"
-#include "page.h"
+#include "types.h"
+#include "frame/page.h"
 #include "events.h"
 #include "layout.h"
-#include "vma.h"
+#include "vma/vma.h"
 
 #define TOP (MMUN_SOFT_TASK_SIZE - (128ul << 20))
 

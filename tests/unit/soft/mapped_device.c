@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/fault_file.c: devices that are mapped, and the answers of their drivers. */
+/* primary/soft/fault/file.c: devices that are mapped, and the answers of their drivers. */
 #include <sched.h>
 
 #include "checked.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/merged.c: merged pages are found by reclaim and migration, and who is told. */
+/* primary/soft/rmap/merged.c: merged pages are found by reclaim and migration, and who is told. */
 #include "log.h"
 
 #define PAGES 8

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/migrate.c: pages that change their frame, and who is told. */
+/* primary/soft/reclaim/migrate.c: pages that change their frame, and who is told. */
 #include "log.h"
 
 static struct log log_a, log_b;

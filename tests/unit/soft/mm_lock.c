@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/mm_lock.c: rules L1 to L4 and what registration makes of them, in
+ * primary/soft/vma/mm_lock.c: rules L1 to L4 and what registration makes of them, in
  * each of the three ways of quiescing an address space.
  */
 #include <sys/time.h>
 
-#include "machine.h"
-#include "rmap.h"
+#include "types.h"
+#include "rmap/rmap.h"
 #include "soft.h"
 
 #define AT(n) ((unsigned long)(n) << 20)

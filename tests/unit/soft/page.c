@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/page.c and zone.c: frames, their counts and contents, the LRU. */
+/* primary/soft/frame/page.c and zone.c: frames, their counts and contents, the LRU. */
 #include "soft.h"
 
-#include "page.h"
+#include "frame/page.h"
 
 #define BLOCK MMUN_SOFT_HUGE_PAGES
 

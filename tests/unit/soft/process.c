@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{machine,process,stats}.c: machines, address spaces, tasks, fork,
+ * primary/soft/{machine,call/process,machine}.c: machines, address spaces, tasks, fork,
  * exec, exit.
  */
-#include "machine.h"
+#include "mm.h"
 #include "soft.h"
 
 #define SMALL (&(struct mmun_soft_params){ .memory = 256 * PAGE })

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/reclaim.c, swap.c and oom.c: which pages go, where to, and who is told. */
+/* primary/soft/reclaim/reclaim.c, swap.c and oom.c: which pages go, where to, and who is told. */
 #include "log.h"
 
 #define PAGES 16

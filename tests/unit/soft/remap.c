@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{remap,nonlinear}.c: mremap and remap_file_pages.  Results and
+ * primary/soft/{call/remap,call/nonlinear}.c: mremap and remap_file_pages.  Results and
  * layouts were asked of Linux 6.18 with the same calls, but for remap_file_pages,
  * which it only emulates.
  */
-#include "machine.h"
+#include "types.h"
 #include "events.h"
 #include "layout.h"
 

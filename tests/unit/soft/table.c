@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/table.c, zap.c, protect_entries.c and move_entries.c: page tables, and
+ * primary/soft/table/table.c, zap.c, protect.c and move.c: page tables, and
  * what changes many entries at once.
  */
 #include "entries.h"

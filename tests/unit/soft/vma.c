@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{vma,merge,protect,show}.c: splits and merges, mprotect, look-up.
+ * primary/soft/{vma/vma,vma/merge,call/protect,call/show}.c: splits and merges, mprotect, look-up.
  * Which mappings merge was asked of Linux 6.18 with the same calls.
  */
-#include "machine.h"
+#include "types.h"
 #include "events.h"
 #include "layout.h"
-#include "vma.h"
+#include "vma/vma.h"
 
 static int map_at(struct scene *s, long page, long pages, int prot, int flags)
 {

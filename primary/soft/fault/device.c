@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a secondary MMU caches of this address space, and the checker that
+ * looks over its shoulder at every access.
+ *
+ * I1  An access and its check are one hold of the page_table_lock: what the
+ *     check has seen is what the access meets.
+ * I2  The checker knows nothing of notifiers: it compares the cached
+ *     translation with the entry.  Whoever keeps the contract never meets it.
+ * I3  A violation transfers nothing, and is reported with no lock held.
+ * I4  Something is called writable only if the entry is dirty already, so that
+ *     what a device writes is not dropped as clean.
+ *
+ * Not here: retry and invalidation; the driver's.  Tests: tests/unit/soft/device.c.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "bug.h"
+#include "fault/fault.h"
+#include "frame/page.h"
+#include "table/table.h"
+#include "vma/vma.h"
+
+static void fill(const struct soft_mm *mm, soft_pte pte, struct mmun_soft_translation *out)
+{
+	struct page *page = soft_pte_page(mm, pte);
+	const soft_pte writable = SOFT_PTE_WRITE | SOFT_PTE_DIRTY;
+
+	*out = (struct mmun_soft_translation){
+		.page = page,
+		.generation = mmun_load_acquire(&page->generation),
+		.writable = (pte & writable) == writable,
+		.huge = pte & SOFT_PTE_HUGE,
+	};
+}
+
+int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
+			struct mmun_soft_translation *out)
+{
+	struct soft_mm *sm = soft_mm(mm);
+	struct soft_vma *vma = mmun_soft_vma_find(sm, address);
+	soft_pte pte;
+	int ret;
+
+	if (!vma || vma->v.vm_start > address)
+		return -EFAULT;
+	ret = mmun_soft_gup_rights(vma, write ? FOLL_WRITE : 0);
+	if (ret < 0)
+		return ret;
+	ret = mmun_soft_fault_locked(vma, address, (unsigned int)ret, &pte, NULL);
+	if (ret)
+		return ret;
+	fill(sm, pte, out);
+	mmun_mutex_unlock(&sm->page_table_lock);
+	return 0;
+}
+
+int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
+				struct mmun_soft_translation *out)
+{
+	struct soft_mm *sm = soft_mm(mm);
+	soft_pte pte = 0;
+	bool readable;
+
+	mmun_mutex_lock(&sm->page_table_lock);
+	/* No VMA was asked for: the tables know only the lower bits of an address. */
+	if (!sm->dead && address < MMUN_SOFT_TASK_SIZE)
+		pte = mmun_soft_pte_value(sm, address);
+	readable = (pte & (SOFT_PTE_PRESENT | SOFT_PTE_NO_ACCESS)) == SOFT_PTE_PRESENT;
+	if (readable)
+		fill(sm, pte, out);
+	mmun_mutex_unlock(&sm->page_table_lock);
+	return readable ? 0 : -ENOENT;
+}
+
+const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)
+{
+	switch (kind) {
+	case MMUN_SOFT_FREED:
+		return "freed frame";
+	case MMUN_SOFT_REPLACED:
+		return "replaced frame";
+	case MMUN_SOFT_WRITE_PROTECTED:
+		return "write-protected address";
+	case MMUN_SOFT_AFTER_EXIT:
+		return "address space that has ended";
+	case MMUN_SOFT_NO_ACCESS:
+		return "address without access";
+	}
+	return "unknown";
+}
+
+/* page_table_lock held.  0, or what is wrong. */
+static int check(struct soft_mm *mm, unsigned long address, const struct mmun_soft_translation *t,
+		 bool write)
+{
+	soft_pte pte;
+
+	if (mm->dead)
+		return MMUN_SOFT_AFTER_EXIT;
+	if (mmun_load_acquire(&t->page->generation) != t->generation)
+		return MMUN_SOFT_FREED;
+	pte = mmun_soft_pte_value(mm, address);
+	if (!(pte & SOFT_PTE_PRESENT) || soft_pte_page(mm, pte) != t->page)
+		return MMUN_SOFT_REPLACED;
+	if (pte & SOFT_PTE_NO_ACCESS)
+		return MMUN_SOFT_NO_ACCESS;
+	if (write && !(t->writable && (pte & SOFT_PTE_WRITE)))
+		return MMUN_SOFT_WRITE_PROTECTED;
+	return 0;
+}
+
+static void report(const struct mmun_soft_violation *what)
+{
+	char sentence[160];
+
+	snprintf(sentence, sizeof(sentence),
+		 "a secondary MMU %s address 0x%lx through a stale translation: %s (frame %lu)",
+		 what->write ? "writes to" : "reads from", what->address,
+		 mmun_soft_violation_name(what->kind), what->pfn);
+	mmun_report(sentence);
+}
+
+/* I3 */
+static int violated(struct soft_mm *mm, unsigned long address,
+		    const struct mmun_soft_translation *t, bool write, int kind)
+{
+	const struct mmun_soft_params *params = &mm->soft->params;
+	struct mmun_soft_violation what = {
+		.kind = (enum mmun_soft_violation_kind)kind,
+		.mm = mm->mm,
+		.address = address,
+		.pfn = mmun_soft_pfn_of_page(t->page),
+		.write = write,
+	};
+
+	soft_stat_inc(mm->soft, violations);
+	if (params->violation)
+		params->violation(&what, params->violation_arg);
+	else
+		report(&what);
+	return -EFAULT;
+}
+
+static bool within_page(unsigned long address, size_t length)
+{
+	return length <= MMUN_SOFT_PAGE_SIZE - (address & ~MMUN_SOFT_PAGE_MASK);
+}
+
+static int access_checked(struct mm_struct *mm, unsigned long address,
+			  const struct mmun_soft_translation *t, char *buffer, size_t length,
+			  bool write)
+{
+	struct soft_mm *sm = soft_mm(mm);
+	char *bytes = (char *)mmun_soft_page_bytes(t->page) + (address & ~MMUN_SOFT_PAGE_MASK);
+	int kind;
+
+	if (!within_page(address, length)) {
+		mmun_misuse("a device access crosses a page");
+		return -EFAULT;
+	}
+	mmun_mutex_lock(&sm->page_table_lock);
+	kind = check(sm, address, t, write);
+	if (!kind && write)
+		mmun_soft_copy_in(bytes, buffer, length);
+	else if (!kind)
+		mmun_soft_copy_out(buffer, bytes, length);
+	mmun_mutex_unlock(&sm->page_table_lock);
+	return kind ? violated(sm, address, t, write, kind) : 0;
+}
+
+int mmun_soft_device_read(struct mm_struct *mm, unsigned long address,
+			  const struct mmun_soft_translation *t, void *buffer, size_t length)
+{
+	int ret = access_checked(mm, address, t, buffer, length, false);
+
+	if (!ret)
+		soft_stat_inc(soft_mm(mm)->soft, device_reads);
+	return ret;
+}
+
+int mmun_soft_device_write(struct mm_struct *mm, unsigned long address,
+			   const struct mmun_soft_translation *t, const void *buffer, size_t length)
+{
+	/* Only read through. */
+	int ret = access_checked(mm, address, t, (char *)(uintptr_t)buffer, length, true);
+
+	if (!ret)
+		soft_stat_inc(soft_mm(mm)->soft, device_writes);
+	return ret;
+}

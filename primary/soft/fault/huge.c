@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Huge pages, made on first touch.
+ *
+ * I1  A huge entry maps 512 aligned frames of anonymous memory, all of them in
+ *     one VMA, each with its own counts: splitting changes entries only.
+ * I2  Filling takes the place of nothing: not even of an empty leaf, which
+ *     another fault may be about to use.  So it opens no section.
+ *
+ * Not here: the split (table/split.c), a huge page of small ones (reclaim/collapse.c).
+ * Tests: tests/unit/soft/huge.c.
+ */
+#include <errno.h>
+
+#include "alloc.h"
+#include "fault/fault.h"
+#include "frame/page.h"
+#include "rmap/rmap.h"
+#include "section.h"
+#include "table/table.h"
+
+static unsigned long huge_start(unsigned long address)
+{
+	return address & ~(MMUN_SOFT_HUGE_SIZE - 1);
+}
+
+bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start)
+{
+	return soft_vma_anonymous(vma) && !(vma->v.vm_flags & (VM_SHARED | SOFT_VM_SPECIAL)) &&
+	       start >= vma->v.vm_start && vma->v.vm_end >= MMUN_SOFT_HUGE_SIZE &&
+	       start <= vma->v.vm_end - MMUN_SOFT_HUGE_SIZE;
+}
+
+/* What the new entry says: as a write fault, to a page of 512 zeroed frames that are only ours. */
+static soft_pte first_value(const struct soft_vma *vma, const struct page *page)
+{
+	soft_pte flags = SOFT_PTE_HUGE | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
+			 SOFT_PTE_EXCLUSIVE | soft_no_access(vma);
+
+	if (vma->v.vm_flags & VM_WRITE)
+		flags |= SOFT_PTE_WRITE;
+	return soft_pte_make(page, flags);
+}
+
+void mmun_soft_huge_install(struct soft_vma *vma, unsigned long start, struct page *page,
+			    struct soft_table *leaf)
+{
+	mmun_soft_pmd_set_huge(soft_vma_mm(vma), start, first_value(vma, page), leaf);
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++) {
+		soft_page_map(mmun_soft_page_next(page, i));
+		mmun_soft_lru_add(mmun_soft_page_next(page, i));
+	}
+}
+
+/* Under the page_table_lock, so that nobody meets the frames half made. */
+static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct page *page,
+			     struct soft_table *leaf)
+{
+	struct soft_mm *mm = soft_vma_mm(vma);
+	struct soft_change change;
+	bool empty;
+
+	mmun_soft_change_begin(&change, mm->mm);
+	mmun_mutex_lock(&mm->page_table_lock);
+	empty = !*mmun_soft_pmd(mm, start);
+	if (empty)
+		mmun_soft_huge_install(vma, start, page, leaf);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	mmun_soft_change_end(&change, mm->mm);
+	return empty;
+}
+
+struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start)
+{
+	struct page *page = mmun_soft_page_alloc_huge(soft_vma_mm(vma)->soft);
+
+	for (unsigned long i = 0; page && i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_set_anon(mmun_soft_page_next(page, i), vma,
+					start + (i << MMUN_SOFT_PAGE_SHIFT));
+	return page;
+}
+
+void mmun_soft_huge_put(struct page *page)
+{
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_put(mmun_soft_page_next(page, i));
+}
+
+static bool fill_with(struct soft_vma *vma, unsigned long start, struct soft_table *leaf)
+{
+	struct page *page = mmun_soft_huge_alloc(vma, start);
+
+	if (!page)
+		return false;
+	if (install_if_empty(vma, start, page, leaf))
+		return true;
+	mmun_soft_huge_put(page);
+	return false;
+}
+
+/* A read takes the zero page, which is small. */
+int mmun_soft_fill_huge(struct soft_vma *vma, unsigned long address, bool write)
+{
+	unsigned long start = huge_start(address);
+	struct soft_mm *mm = soft_vma_mm(vma);
+	struct soft_table *leaf;
+
+	if (!write || !mmun_soft_huge_fits(vma, start) || mmun_soft_anon_prepare(vma))
+		return -EAGAIN;
+	if (mmun_soft_pmd_make(mm, start))
+		return -EAGAIN;
+	leaf = mmun_soft_leaf_alloc();
+	if (!leaf)
+		return -EAGAIN;
+	if (!fill_with(vma, start, leaf)) {
+		mmun_free(leaf);
+		return -EAGAIN;
+	}
+	soft_stat_inc(mm->soft, huge_filled);
+	return 0;
+}
