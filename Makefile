@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-# Doors to the real build, which is meson's.  Each door makes the machine ready
-# first (scripts/setup.sh), then configures its own build tree if there is none.
+# The build is meson's; each target makes the machine ready
+# first (scripts/setup.sh), then configures a build tree of its own if there is none.
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -19,6 +19,7 @@ help:
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
 	@echo 'make fuzz     the fuzzers (clang), FUZZ_SECONDS=$(FUZZ_SECONDS) for each target'
 	@echo 'make coverage lines and branches that the tests reach, in build-coverage'
+	@echo 'make hooks    let git look at each commit before it is made (scripts/style)'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make clean    remove the build trees'
 	@echo
@@ -79,9 +80,13 @@ install:
 	@$(NINJA) -C build
 	@$(MESON) install -C build --no-rebuild --destdir '$(DESTDIR)'
 
+hooks:
+	@git config core.hooksPath scripts/hooks
+	@echo 'git runs scripts/hooks/pre-commit before each commit; git commit --no-verify does without.'
+
 clean:
 	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage
 
 comma := ,
 
-.PHONY: help demo check bench asan tsan fuzz coverage install clean
+.PHONY: help demo check bench asan tsan fuzz coverage hooks install clean

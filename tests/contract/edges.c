@@ -255,6 +255,7 @@ static bool in_forks;
 
 static void *change_for_ever(void *at)
 {
+	/* NOLINTNEXTLINE(concurrency-thread-canceltype-asynchronous): what is tested */
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
 	hurried = 1;
 	for (;;) {

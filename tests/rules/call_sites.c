@@ -295,7 +295,12 @@ static int do_write_private_file(void)
 
 static int do_reclaim(void)
 {
-	return !mmun_soft_reclaim(soft, 64) && !mmun_soft_reclaim(soft, 64);
+	/* The first round finds them young. */
+	size_t freed = mmun_soft_reclaim(soft, 64);
+
+	if (!freed)
+		freed = mmun_soft_reclaim(soft, 64);
+	return !freed;
 }
 
 static int do_migrate(void)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+"""The tree is as the project writes it, and scripts/style would see it if it were not.
+Arguments: source tree, build tree."""
+import os
+import subprocess
+import sys
+import tempfile
+
+from tap import done, ok, skip
+
+SOURCE, BUILD = sys.argv[1:3]
+STYLE = [os.path.join(SOURCE, 'scripts/style'), '--build', BUILD, '--only']
+
+# One of each that must be found.
+LICENCE = '/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */\n'
+BAD = {
+    'format': LICENCE + 'int  answer( void );\n',
+    'licence': LICENCE.replace('/*', '//').replace(' */', ''),
+    'words': LICENCE + '/* Every notifier is to' + 'ld. */\n',
+}
+
+
+def style(check, *files):
+    return subprocess.run([*STYLE, check, *files], capture_output=True, text=True, cwd=SOURCE)
+
+
+def test_tree(check):
+    result = style(check)
+    if result.returncode == 2:
+        skip('the tree: ' + check, result.stderr.strip())
+    else:
+        ok(result.returncode == 0, 'the tree: ' + check, result.stdout + result.stderr)
+
+
+def test_finds(check, text):
+    with tempfile.TemporaryDirectory() as folder:
+        bad = os.path.join(folder, 'bad.c')
+        with open(bad, 'w', encoding='utf-8') as file:
+            file.write(text)
+        result = style(check, bad)
+        if result.returncode == 2:
+            skip('a bad file: ' + check, result.stderr.strip())
+        else:
+            ok(result.returncode == 1 and 'bad.c:' in result.stdout, 'a bad file: ' + check,
+               result.stdout + result.stderr)
+
+
+for kind in ('format', 'licence', 'tidy'):
+    test_tree(kind)
+for kind, contents in BAD.items():
+    test_finds(kind, contents)
+done()
