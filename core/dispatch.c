@@ -203,20 +203,6 @@ int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *rang
 	return range_start(range);
 }
 
-/* A head that was unregistered inside the section, which is misuse, may be gone: what came
- * after it stands for it. */
-COLD struct mmun_list_node *skip_detached(const struct mmu_notifier_mm *chain,
-					  struct mmun_list_node *head)
-{
-	for (unsigned int i = 0; i < MMUN_DETACHED; i++) {
-		if (head && mmun_load_acquire(&chain->detached[i].node) == head) {
-			head = mmun_load_acquire(&chain->detached[i].next);
-			i = -1u;
-		}
-	}
-	return head;
-}
-
 void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY) &&
@@ -229,7 +215,7 @@ void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *rang
 	if (range->section.interval)
 		mmun_intervals_end(chain, range);
 	if (head && mmun_load_relaxed(&chain->nr_detached))
-		head = skip_detached(chain, head);
+		head = mmun_detached_skip(chain, head);
 	mmun_end_list(head, range);
 	if (range->section.reader.slot)
 		srcu_read_unlock(&range->mm->srcu, &range->section.reader);

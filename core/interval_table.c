@@ -27,10 +27,11 @@
  * Tests: tests/unit/core/interval_sections.c, tests/torture/interval.c,
  * tests/model/interval.pml.
  */
-#include "interval.h"
+#include "interval_table.h"
 
 #include <errno.h>
 
+#include "alloc.h"
 #include "bug.h"
 #include "futex.h"
 
@@ -52,6 +53,31 @@ enum {
 
 /* How long somebody sleeps before he looks whether a section's thread still is, ns. */
 #define OWNER_CHECK 10000000
+
+struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
+{
+	/* As many as that has slots: a thread's index there is its index here. */
+	const unsigned int used = mm->srcu.mask + 1, nr = used + MMUN_SPARE_GROUPS;
+	struct mmun_itree *itree = mmun_alloc(sizeof(*itree) + nr * sizeof(itree->groups[0]));
+
+	if (itree) {
+		mmun_itree_root_init(&itree->root);
+		itree->nr_groups = nr;
+		itree->nr_used = used;
+		itree->pid = (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0);
+		itree->key = (unsigned long)itree->pid << 32 | (uint32_t)__builtin_ia32_rdtsc() | 1;
+	}
+	return itree;
+}
+
+void mmun_itree_free(struct mmun_itree *itree, bool usable)
+{
+	if (!itree)
+		return;
+	MMUN_BUG_ON(usable && (itree->root.node || itree->nr));
+	mmun_itree_root_destroy(&itree->root);
+	mmun_free(itree);
+}
 
 /* Where a section is. */
 struct place {

@@ -18,12 +18,8 @@
 
 #include "alloc.h"
 #include "bug.h"
-#include "clock.h"
-#include "futex.h"
+#include "interval_table.h"
 #include "raw_syscall.h"
-
-__thread struct mmun_task mmun_task
-	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 int mmun_mm_create(const struct mmun_mm_params *params, struct mm_struct **out)
 {
@@ -54,7 +50,7 @@ static void mm_destroy(struct mm_struct *mm)
 	const struct mmun_primary_ops *ops = mm->ops;
 	void *priv = mm->priv;
 
-	mmun_notifiers_destroy(mm);
+	mmun_chain_destroy(mm);
 	if (!mmun_mm_is_stale(mm)) {
 		mmun_rwlock_destroy(&mm->mmap_lock);
 		mmun_srcu_destroy(&mm->srcu);
@@ -100,20 +96,6 @@ bool mmget_not_zero(struct mm_struct *mm)
 	return false;
 }
 
-void mmput(struct mm_struct *mm)
-{
-	long users = mmun_sub_full(&mm->mm_users, 1);
-
-	if (mmun_unlikely(users < 0))
-		mmun_misuse("mmput() without a user");
-	if (users != 0)
-		return;
-	mmun_mm_exit(mm);
-	if (mm->ops->exit && !mmun_mm_is_stale(mm))
-		mm->ops->exit(mm);
-	mmdrop(mm);
-}
-
 void mmgrab(struct mm_struct *mm)
 {
 	(void)mmun_add_full(&mm->mm_count, 1);
@@ -127,39 +109,6 @@ void mmdrop(struct mm_struct *mm)
 		mmun_misuse("mmdrop() without a reference");
 	if (count == 0)
 		mm_destroy(mm);
-}
-
-/*
- * Another thread is in the release step: whoever goes on to free the memory or
- * to end the process must not overtake it.  A signal handler that interrupted
- * that very step (or a walk that it waits for) cannot wait for it.
- */
-static void wait_for_other_exit(struct mm_struct *mm, uint64_t deadline)
-{
-	if (!mmun_may_wait(mm))
-		return;
-	while (mmun_load_full(&mm->dead) == MMUN_MM_DYING && !mmun_is_past(deadline))
-		mmun_futex_wait_for(&mm->dead, MMUN_MM_DYING,
-				    mmun_time_left(deadline, MMUN_NSEC_PER_SEC / 2));
-}
-
-void mmun_mm_exit(struct mm_struct *mm)
-{
-	const uint64_t deadline =
-		mm->ops->exit_wait_ms ? mmun_now() + mm->ops->exit_wait_ms * MMUN_NSEC_PER_MSEC : 0;
-	unsigned int alive = MMUN_MM_ALIVE;
-
-	if (mmun_mm_is_stale(mm))
-		return;
-	/* L: from here registration fails, or had its notifier on the list
-	 * before the release step looks there; pairs with M in publish(). */
-	if (!mmun_cas_full(&mm->dead, &alive, MMUN_MM_DYING)) {
-		wait_for_other_exit(mm, deadline);
-		return;
-	}
-	mmun_notifiers_release(mm, deadline);
-	mmun_store_full(&mm->dead, MMUN_MM_DEAD);
-	mmun_futex_wake_all(&mm->dead);
 }
 
 void mmun_mm_shrink_copy(struct mm_struct *mm)

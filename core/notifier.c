@@ -40,52 +40,6 @@
 #include "bug.h"
 #include "clock.h"
 
-static struct mmu_notifier_mm *alloc_chain(void)
-{
-	struct mmu_notifier_mm *chain = mmun_alloc(sizeof(*chain));
-
-	if (chain)
-		mmun_mutex_init(&chain->lock, MMUN_RANK_CHAIN);
-	return chain;
-}
-
-static void free_chain(struct mmu_notifier_mm *chain, bool usable)
-{
-	if (chain && usable)
-		mmun_mutex_destroy(&chain->lock);
-	mmun_free(chain);
-}
-
-/* What a registration may need and must have before the mm is quiesced (R8).
- * What was not needed is freed. */
-struct spares {
-	struct mmu_notifier_mm *chain;
-	struct mmun_itree *itree;
-};
-
-static void free_spares(struct spares *spares)
-{
-	free_chain(spares->chain, true);
-	mmun_itree_free(spares->itree, true);
-}
-
-static int alloc_spares(struct spares *spares, struct mm_struct *mm, bool intervals)
-{
-	struct mmu_notifier_mm *chain = mmun_chain(mm);
-
-	if (!chain) {
-		spares->chain = alloc_chain();
-		if (!spares->chain)
-			return -ENOMEM;
-	}
-	if (intervals && !(chain && mmun_chain_itree(chain))) {
-		spares->itree = mmun_itree_alloc(mm);
-		if (!spares->itree)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
 static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
 {
 	if (mn && !mn->ops)
@@ -97,34 +51,9 @@ static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm, b
 	return 0;
 }
 
-/* A spare that is needed is taken. */
-static struct mmu_notifier_mm *install(struct mm_struct *mm, struct spares *spares)
+static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_spares *spares)
 {
-	struct mmu_notifier_mm *chain = mmun_chain(mm);
-
-	if (!chain) {
-		chain = spares->chain;
-		spares->chain = NULL;
-		mmun_store_full(&mm->mmu_notifier_mm, chain);
-	}
-	if (spares->itree && !mmun_chain_itree(chain)) {
-		mmun_store_full(&chain->itree, spares->itree);
-		spares->itree = NULL;
-	}
-	return chain;
-}
-
-/* Who comes back is no longer one that was detached against the rules. */
-static void forget_detached(struct mmu_notifier_mm *chain, struct mmun_list_node *node)
-{
-	for (unsigned int i = 0; i < MMUN_DETACHED; i++)
-		if (chain->detached[i].node == node)
-			mmun_store_release(&chain->detached[i].node, NULL);
-}
-
-static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
-{
-	struct mmu_notifier_mm *chain = install(mm, spares);
+	struct mmu_notifier_mm *chain = mmun_chain_install(mm, spares);
 	mmun_sigmask saved;
 	bool alive;
 
@@ -135,14 +64,15 @@ static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct spares 
 	if (alive && mn) {
 		mn->mm = mm;
 		mmgrab(mm);
-		forget_detached(chain, &mn->hlist);
+		mmun_detached_forget(chain, &mn->hlist);
 		mmun_list_add_head(&chain->list, &mn->hlist);
 	}
 	mmun_chain_unlock(chain, &saved);
 	return alive ? 0 : -ESRCH;
 }
 
-static int publish_quiesced(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+static int publish_quiesced(struct mmu_notifier *mn, struct mm_struct *mm,
+			    struct mmun_spares *spares)
 {
 	struct mm_lock_data data;
 	int ret;
@@ -168,7 +98,7 @@ static int publish_quiesced(struct mmu_notifier *mn, struct mm_struct *mm, struc
  * have taken the head of the list only after.  So the second one has no limit.  What it
  * waits for was opened after the first had begun to look at its slot.
  */
-static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *spares)
+static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_spares *spares)
 {
 	const uint64_t deadline = mmun_now() + MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC;
 	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
@@ -193,8 +123,8 @@ static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct spares *sp
 
 static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
 {
-	struct spares spares = { NULL, NULL };
-	int ret = alloc_spares(&spares, mm, !mn);
+	struct mmun_spares spares = { NULL, NULL };
+	int ret = mmun_spares_alloc(&spares, mm, !mn);
 
 	if (!ret) {
 		if (take_mmap_lock)
@@ -206,7 +136,7 @@ static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_
 		if (take_mmap_lock)
 			mmap_write_unlock(mm);
 	}
-	free_spares(&spares);
+	mmun_spares_free(&spares);
 	return ret;
 }
 
@@ -241,7 +171,7 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
 
 /* Under the chain lock: the right to call ->release, and the read section in which that
  * happens; false if somebody else has it. */
-static bool claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader)
+bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader)
 {
 	if (mn->state & MMUN_MN_CLAIMED)
 		return false;
@@ -253,7 +183,7 @@ static bool claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_rea
 
 /* On the thread's books from before a claim until after its read section: who finds
  * them, a signal handler too, must not wait for that section. */
-static void releasing_push(struct mmun_walk *walk, struct mm_struct *mm)
+void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm)
 {
 	mmun_walk_push(walk, mm);
 	walk->releasing = true;
@@ -270,8 +200,8 @@ static void call_release(struct mmu_notifier *mn, struct mm_struct *mm)
 }
 
 /* @reader: from claim().  False: not taken off the list, a lock was not to be had. */
-static bool release(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm *chain,
-		    const struct mmun_reader *reader, uint64_t deadline)
+bool mmun_release_run(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm *chain,
+		      const struct mmun_reader *reader, uint64_t deadline)
 {
 	mmun_sigmask saved;
 	bool locked;
@@ -286,81 +216,6 @@ static bool release(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_no
 	mmun_task.walk->in_section = false;
 	srcu_read_unlock(&mm->srcu, reader);
 	return locked;
-}
-
-/* Claims one notifier that nobody has claimed; NULL when there is none, or no lock. */
-static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,
-				       struct mmun_reader *reader, uint64_t deadline, bool *locked)
-{
-	struct mmun_list_node *node;
-	struct mmu_notifier *mn = NULL;
-	mmun_sigmask saved;
-
-	*locked = mmun_chain_lock_until(chain, &saved, deadline);
-	if (!*locked)
-		return NULL;
-	for (node = mmun_list_first(&chain->list); node; node = mmun_list_next(node)) {
-		mn = mmun_container_of(node, struct mmu_notifier, hlist);
-		if (claim(mn, mm, reader))
-			break;
-	}
-	mmun_chain_unlock(chain, &saved);
-	return node ? mn : NULL;
-}
-
-/* False: the lock was not to be had in time. */
-static bool release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline)
-{
-	bool locked;
-	struct mmu_notifier *mn;
-	struct mmun_reader reader;
-	struct mmun_walk walk;
-
-	releasing_push(&walk, mm);
-	while ((mn = claim_next(mm, chain, &reader, deadline, &locked))) {
-		if (mn->ops->release)
-			mmun_stat_inc(mm, released);
-		locked = release(mn, mm, chain, &reader, deadline);
-		if (!locked)
-			break;
-	}
-	mmun_walk_pop(&walk);
-	return locked;
-}
-
-void mmun_notifiers_release(struct mm_struct *mm, uint64_t deadline)
-{
-	const bool may_wait = mmun_may_wait(mm);
-	struct mmu_notifier_mm *chain = mmun_chain(mm);
-	struct mmun_wait wait;
-	bool intervals_done = true, done;
-
-	if (!chain)
-		return;
-	/* Full, as is the load of the chain: see L. */
-	if (mmun_load_full(&chain->itree))
-		intervals_done = mmun_intervals_release(mm, chain, deadline);
-	mmun_wait_push(&wait, &mm->srcu);
-	done = release_all(mm, chain, deadline) && intervals_done;
-	/* Those that are claimed by unregister may still be in ->release (U3).  A
-	 * signal handler that interrupted a section of this mm skips it. */
-	if (may_wait && !mmun_srcu_synchronize_until(&mm->srcu, deadline))
-		done = false;
-	if (!done)
-		mmun_stat_inc(mm, exit_timed_out);
-	mmun_wait_pop(&wait);
-}
-
-void mmun_notifiers_destroy(struct mm_struct *mm)
-{
-	struct mmu_notifier_mm *chain = mmun_chain(mm);
-	const bool usable = !mmun_mm_is_stale(mm);
-
-	if (!chain)
-		return;
-	MMUN_BUG_ON(usable && !mmun_list_empty(&chain->list));
-	mmun_itree_free(mmun_chain_itree(chain), usable);
-	free_chain(chain, usable);
 }
 
 /* The object becomes the caller's again; the mm may go. */
@@ -397,21 +252,10 @@ static bool begin_unregister(struct mmu_notifier *mn, struct mm_struct *mm,
 		     !(mn->state & MMUN_MN_LEAVING);
 	if (registered) {
 		mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_LEAVING);
-		*claimed = claim(mn, mm, reader);
+		*claimed = mmun_release_claim(mn, mm, reader);
 	}
 	mmun_chain_unlock(chain, &saved);
 	return registered;
-}
-
-/* Sections of this thread that have @mn as their head find what came after it. */
-static void remember_detached(struct mmu_notifier_mm *chain, struct mmun_list_node *node)
-{
-	const unsigned int i = chain->nr_detached % MMUN_DETACHED;
-
-	mmun_store_release(&chain->detached[i].node, NULL);
-	mmun_store_release(&chain->detached[i].next, mmun_list_next(node));
-	mmun_store_release(&chain->detached[i].node, node);
-	mmun_store_release(&chain->nr_detached, chain->nr_detached + 1);
 }
 
 /* From a callback or inside a section: take @mn off the list, wait for nothing. */
@@ -425,7 +269,7 @@ static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm
 		    "address space would wait for itself; detached without waiting");
 	mmun_chain_lock(chain, &saved);
 	mmun_list_del_init(&mn->hlist);
-	remember_detached(chain, &mn->hlist);
+	mmun_detached_remember(chain, &mn->hlist);
 	mmun_chain_unlock(chain, &saved);
 }
 
@@ -458,10 +302,10 @@ static bool release_one(struct mmu_notifier *mn, struct mm_struct *mm,
 	bool registered;
 
 	*released = false;
-	releasing_push(&walk, mm);
+	mmun_release_push(&walk, mm);
 	registered = begin_unregister(mn, mm, chain, released, &reader);
 	if (*released)
-		release(mn, mm, chain, &reader, 0);
+		mmun_release_run(mn, mm, chain, &reader, 0);
 	mmun_walk_pop(&walk);
 	return registered;
 }

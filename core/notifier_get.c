@@ -18,6 +18,7 @@
 #include <limits.h>
 
 #include "bug.h"
+#include "call_srcu.h"
 
 /* The callback lives in the notifier: put has no memory to allocate. */
 _Static_assert(sizeof(struct mmun_callback) <= sizeof(((struct mmu_notifier *)0)->reserved),

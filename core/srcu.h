@@ -72,7 +72,7 @@ struct mmun_callback {
 	void (*func)(struct mmun_callback *callback);
 };
 
-/* An entry of the worker's queue, see srcu_worker.c. */
+/* An entry of the worker's queue, see call_srcu.c. */
 struct mmun_pending {
 	struct mmun_pending *next;
 	/* Set for a barrier: the word to raise when the worker gets here. */
@@ -103,9 +103,6 @@ struct srcu_struct {
 	struct mmun_callback *callbacks, *last_callback;
 	uint64_t queued_in;
 };
-
-/* Async-signal-safe; false without /proc. */
-bool mmun_thread_is_zombie(int tid);
 
 /* How many slots a domain needs here: a power of two, at most MMUN_SRCU_MAX_SLOTS. */
 unsigned int mmun_srcu_nr_slots(void);
@@ -150,24 +147,6 @@ bool mmun_srcu_synchronize_until(struct srcu_struct *ssp, uint64_t deadline);
 unsigned long mmun_srcu_open_here(struct srcu_struct *ssp);
 /* Any at all?  For a warning: of moved sections as above. */
 bool mmun_srcu_open_anywhere(void);
-
-/*
- * call_srcu() - run @callback->func after a grace period, in the worker thread.
- * Context: any but async-signal; does not sleep and does not allocate once
- * mmun_srcu_worker_start() has succeeded in this process.
- * Lifetime: @ssp must stay until @callback has run.
- */
-void call_srcu(struct srcu_struct *ssp, struct mmun_callback *callback,
-	       void (*func)(struct mmun_callback *callback));
-
-/*
- * srcu_barrier() - wait until every callback queued before, on any domain, has run.
- * Context: sleeps; not from a callback.
- */
-void srcu_barrier(void);
-
-/* Make sure that this process (not its parent) has a worker.  0 or -ENOMEM, -EAGAIN. */
-int mmun_srcu_worker_start(void);
 
 /*
  * The CPU this thread runs on, from the area that libc shares with the kernel;

@@ -72,6 +72,9 @@ struct mmun_task {
 extern __thread struct mmun_task mmun_task
 	__attribute__((tls_model("initial-exec"), visibility("hidden")));
 
+/* Has it ended, although a signal still finds it?  Async-signal-safe; false without /proc. */
+bool mmun_thread_is_zombie(int tid);
+
 #define mmun_compiler_barrier() __asm__ volatile("" ::: "memory")
 
 static inline void mmun_walk_push(struct mmun_walk *walk, struct mm_struct *mm)

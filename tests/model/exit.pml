@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/notifier.c, publish() against mmun_mm_exit(): the first registration
+ * core/notifier.c, publish() against core/exit.c, mmun_mm_exit(): the first registration
  * of an mm, while the mm ends.
  *
  * Checked: whoever was added is released by exit (U1).

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/interval_table.c and core/interval.c: sections against the insertion, the
+ * core/interval_table.c, core/interval_seq.c and core/interval.c: sections against the insertion, the
  * readers and the removal of an interval.
  *
  * Two threads have a section each, that covers the interval or not, and take one of

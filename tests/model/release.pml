@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/notifier.c: exit against unregister, under invalidations.
+ * core/exit.c against core/notifier.c: exit against unregister, under invalidations.
  *
  * One notifier; mmun_notifiers_release(), mmu_notifier_unregister() and two
  * walks of another thread.  The chain lock is a lock, a grace period waits for

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/srcu.h and core/srcu.c: two-bank grace periods with a sleeping waiter, in both
+ * core/srcu.h, core/srcu_cells.h and core/srcu.c: two-bank grace periods with a sleeping waiter, in both
  * ways of counting.
  *
  * Two readers, one of them twice, against two grace periods.
@@ -92,7 +92,7 @@ inline barrier()
 	fi
 }
 
-/* nr_open() */
+/* mmun_srcu_nr_open() */
 inline look(s, x)
 {
 #ifdef MUTANT_SUM

@@ -41,7 +41,8 @@ INTERPOSED = {
 ZONE = {('frame_zone.c.o', 'mmap64'), ('frame_zone.c.o', 'mmap'), ('frame_zone.c.o', 'munmap')}
 
 # Run between two instructions of the program, beside those of the source self.
-HOOKS = {'dispatch.c.o', 'srcu.c.o', 'interval.c.o', 'interval_table.c.o', 'notifier.c.o'}
+HOOKS = {'dispatch.c.o', 'srcu.c.o', 'srcu_cells.c.o', 'interval_seq.c.o', 'interval_table.c.o',
+         'notifier.c.o', 'exit.c.o'}
 
 LINUX_NAMES = (r'(__)?(mm|mmap|mmu_notifier|mmu_interval)_|mm(get|put|grab|drop)'
                r'|(find_vma|vma_lookup|vm_insert_page|zap_vma_ptes)$')

@@ -24,7 +24,7 @@
 #include <mmunotify/primary.h>
 
 #include "atomic.h"
-#include "interval.h"
+#include "interval_table.h"
 #include "options.h"
 
 #define PAGES                  32

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "options.h"
-#include "srcu.h"
+#include "call_srcu.h"
 
 #define NR_READERS  4
 #define NR_SYNCERS  2

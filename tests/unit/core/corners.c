@@ -3,6 +3,7 @@
  * Corners of core/ that no other test has a reason to visit: members that are NULL,
  * errors of the machine, calls from where they are refused, a forked copy's cleanup.
  */
+#include "call_srcu.h"
 #include "fake.h"
 
 #include <sys/resource.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/interval.c: insertion and its errors, callbacks of whole sections, both
+ * core/interval.c and core/interval_seq.c: insertion and its errors, callbacks of whole sections, both
  * passes, refusals together with the list (B7, B8).  Exit and fork: interval_exit.c.
  */
 #include <limits.h>

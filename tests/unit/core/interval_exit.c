@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* core/interval.c: what exit tells intervals and what may follow it; the copy of fork. */
+/* core/interval_seq.c: the event at exit, and what may follow it; the copy of fork. */
 #include <limits.h>
 
 #include "clock.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* core/mm.c and core/op.c: counts, locks, exit, names. */
+/* core/mm.c, core/exit.c and core/op.c: counts, locks, exit, names. */
 #include "fake.h"
 
 static void test_create(void)

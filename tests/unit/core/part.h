@@ -4,7 +4,7 @@
 #define MMUN_TESTS_UNIT_PART_H
 
 #include "fake.h"
-#include "interval.h"
+#include "interval_table.h"
 
 #define PAGE 4096ul
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* core/srcu.c and core/srcu_worker.c: sections, grace periods, callbacks. */
+/* core/srcu.c and core/call_srcu.c: sections, grace periods, callbacks. */
 #include "fake.h"
+
+#include "call_srcu.h"
 
 #include <dirent.h>
 #include <linux/filter.h>

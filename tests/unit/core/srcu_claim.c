@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/srcu.c: who owns a cell when thread ids come back and handlers interrupt claims.
+ * core/srcu_cells.c: who owns a cell when thread ids come back and handlers interrupt claims.
  * Includes the file, to let something happen right before or after an exchange in it.
  */
 #include "fake.h"
@@ -23,7 +23,7 @@ static void call(void (*what)(const void *), const void *word)
 		call(after_exchange, (p)); \
 		exchanged; \
 	})
-#include "../../../core/srcu.c"
+#include "../../../core/srcu_cells.c"
 
 static struct srcu_struct domain;
 static struct srcu_slot slots[MMUN_SRCU_MAX_SLOTS];

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The interval notifiers of an mm: what their two files share.
- *
- * interval_table.c is the table of open sections, by which others wait for some of
- * them, and says who may read or change the tree when; interval.c is the notifiers
- * and their callbacks.
+ * What interval notifiers of an mm share: their tree, the table of open sections, by which
+ * others wait for some of them, and who may read or change the tree when.
  */
-#ifndef MMUN_CORE_INTERVAL_H
-#define MMUN_CORE_INTERVAL_H
+#ifndef MMUN_CORE_INTERVAL_TABLE_H
+#define MMUN_CORE_INTERVAL_TABLE_H
 
 #include "internal.h"
 #include "itree.h"
@@ -81,6 +78,14 @@ static inline unsigned long mmun_interval_inserted(const struct mmu_interval_not
 {
 	return (unsigned long)sub ^ 0x6d6d756e746565ul;
 }
+
+/* For an mm in interval mode; NULL: no memory. */
+struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm);
+/* Not @usable: the copy that fork has left, whose locks and counts mean nothing. */
+void mmun_itree_free(struct mmun_itree *itree, bool usable);
+
+/* After mmun_srcu_share(): the thread asks the kernel who it is. */
+void mmun_section_share(void);
 
 /*
  * A section opens: it is in the table with its range when this returns, and may walk

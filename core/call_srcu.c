@@ -17,7 +17,7 @@
  *
  * Tests: tests/unit/core/srcu.c, tests/torture/srcu.c.
  */
-#include "srcu.h"
+#include "call_srcu.h"
 
 #include <errno.h>
 #include <pthread.h>
