@@ -12,10 +12,13 @@
 #include <errno.h>
 
 #include "alloc.h"
+#include "call/call.h"
 #include "frame/page.h"
 #include "frame/swap.h"
+#include "machine.h"
 #include "mm.h"
 #include "reclaim/reclaim.h"
+#include "rmap/rmap.h"
 #include "vma/vma.h"
 
 #define DEFAULT_MEMORY        (64ul << 20)
@@ -78,6 +81,13 @@ destroy_zone:
 	return ret;
 }
 
+static const struct soft_upcalls upcalls = {
+	.primary = &mmun_primary_soft,
+	.reclaim = mmun_soft_reclaim,
+	.anon_put = mmun_soft_anon_put,
+	.ksm_forget = mmun_soft_ksm_forget,
+};
+
 int mmun_soft_create(const struct mmun_soft_params *params, struct mmun_soft **out)
 {
 	struct mmun_soft_params complete = { 0 };
@@ -90,6 +100,7 @@ int mmun_soft_create(const struct mmun_soft_params *params, struct mmun_soft **o
 	soft = mmun_alloc(sizeof(*soft));
 	if (!soft)
 		return -ENOMEM;
+	soft->upcalls = &upcalls;
 	soft->params = complete;
 	init_lists(soft);
 	ret = create_parts(soft);

@@ -43,7 +43,7 @@ static int alloc_private(struct mmun_soft *soft, struct soft_mm **out)
 
 int mmun_soft_mm_alloc(struct mmun_soft *soft, struct mm_struct **out)
 {
-	struct mmun_mm_params params = { .ops = &mmun_primary_soft };
+	struct mmun_mm_params params = { .ops = soft->upcalls->primary };
 	struct soft_mm *sm;
 	struct mm_struct *mm;
 	int ret = alloc_private(soft, &sm);
@@ -71,6 +71,15 @@ void mmun_soft_mm_publish(struct mm_struct *mm)
 
 	mmun_mutex_lock(&sm->soft->list_lock);
 	soft_list_add_tail(&sm->link, &sm->soft->mms);
+	mmun_mutex_unlock(&sm->soft->list_lock);
+}
+
+void mmun_soft_mm_unpublish(struct mm_struct *mm)
+{
+	struct soft_mm *sm = soft_mm(mm);
+
+	mmun_mutex_lock(&sm->soft->list_lock);
+	soft_list_del(&sm->link);
 	mmun_mutex_unlock(&sm->soft->list_lock);
 }
 

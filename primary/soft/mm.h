@@ -13,8 +13,8 @@
  * until mmun_soft_mm_publish(), from when mmun_soft_for_each_mm() may visit it. */
 int mmun_soft_mm_alloc(struct mmun_soft *soft, struct mm_struct **out);
 void mmun_soft_mm_publish(struct mm_struct *mm);
-/* exit_mmap and what frees the struct's own part, for the table of operations. */
-void mmun_soft_mm_exit(struct mm_struct *mm);
+void mmun_soft_mm_unpublish(struct mm_struct *mm);
+/* Frees the struct's own part. */
 void mmun_soft_mm_destroy(void *priv);
 
 /*
@@ -23,7 +23,5 @@ void mmun_soft_mm_destroy(void *priv);
  */
 void mmun_soft_for_each_mm(struct mmun_soft *soft, bool (*visit)(struct mm_struct *mm, void *arg),
 			   void *arg);
-
-extern const struct mmun_primary_ops mmun_primary_soft;
 
 #endif

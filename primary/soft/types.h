@@ -83,14 +83,27 @@ static inline void soft_list_del(struct soft_list *node)
 
 #define soft_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+struct anon_vma;
 struct page;
 struct soft_index_node; /* frame/index_map.c */
 struct soft_ksm;        /* reclaim/ksm.c */
 struct soft_swap;       /* frame/swap.c */
 struct soft_zone;       /* frame/zone.c */
 
+/* What a lower floor asks of a higher one; machine.c has the only one. */
+struct soft_upcalls {
+	/* mm.c: of every address space. */
+	const struct mmun_primary_ops *primary;
+	/* frame/zone.c, when no frame is free: pages that were freed, at most @nr. */
+	size_t (*reclaim)(struct mmun_soft *soft, size_t nr);
+	/* frame/page.c: an anonymous page's, or a merged one's, last reference went. */
+	void (*anon_put)(struct anon_vma *anon_vma);
+	void (*ksm_forget)(struct page *page);
+};
+
 /* The machine. */
 struct mmun_soft {
+	const struct soft_upcalls *upcalls;
 	struct mmun_soft_params params;
 	struct soft_zone *zone;
 	struct soft_swap *swap;
@@ -143,7 +156,6 @@ static inline struct soft_mm *soft_mm(const struct mm_struct *mm)
 
 /* Page frames: frame/page.h. */
 
-struct anon_vma;
 struct address_space;
 struct soft_merged;
 

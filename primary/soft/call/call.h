@@ -44,4 +44,7 @@ int mmun_soft_file_clear_gap(struct soft_file *file, uint64_t offset);
 /* truncate.c: mmun_soft_punch_hole() on behalf of @op (MADV_REMOVE).  mmap lock held or not. */
 int mmun_soft_file_punch(struct file *file, uint64_t offset, uint64_t length, enum mmun_op op);
 
+/* process.c: the last user has gone, and ->release has run. */
+void mmun_soft_mm_exit(struct mm_struct *mm);
+
 #endif

@@ -87,13 +87,6 @@ failed:
 	return ret;
 }
 
-static void unpublish(struct soft_mm *sm)
-{
-	mmun_mutex_lock(&sm->soft->list_lock);
-	soft_list_del(&sm->link);
-	mmun_mutex_unlock(&sm->soft->list_lock);
-}
-
 static void set_dead(struct soft_mm *sm)
 {
 	mmun_mutex_lock(&sm->page_table_lock);
@@ -105,7 +98,7 @@ void mmun_soft_mm_exit(struct mm_struct *mm)
 {
 	struct soft_mm *sm = soft_mm(mm);
 
-	unpublish(sm);
+	mmun_soft_mm_unpublish(mm);
 	/* The last user may go inside a driver that holds another mm's lock (U10).  No
 	 * user of this one is left who could hold its lock and wait for that driver,
 	 * so the order of ranks does not matter here: hence the try. */

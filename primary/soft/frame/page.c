@@ -18,8 +18,6 @@
 #include "bug.h"
 #include "frame/page.h"
 #include "futex.h"
-#include "reclaim/reclaim.h"
-#include "rmap/rmap.h"
 
 #define PAGE_WORDS (MMUN_SOFT_PAGE_SIZE / sizeof(uint64_t))
 
@@ -29,9 +27,9 @@ static void release(struct page *page)
 	MMUN_BUG_ON(soft_page_mapcount(page));
 	MMUN_BUG_ON(soft_page_pinned(page));
 	if (soft_page_test(page, SOFT_PAGE_KSM))
-		mmun_soft_ksm_forget(page);
+		page->soft->upcalls->ksm_forget(page);
 	else if (soft_page_test(page, SOFT_PAGE_ANON))
-		mmun_soft_anon_put(page->anon_vma);
+		page->soft->upcalls->anon_put(page->anon_vma);
 	memset(mmun_soft_page_bytes(page), MMUN_SOFT_POISON, MMUN_SOFT_PAGE_SIZE);
 	mmun_soft_zone_free(page);
 }

@@ -170,7 +170,7 @@ static struct page *take_or_reclaim(struct mmun_soft *soft)
 	struct page *page;
 
 	while (!(page = take_any(soft->zone)) && fruitless < FRUITLESS_ROUNDS) {
-		if (mmun_soft_reclaim(soft, RECLAIM_BATCH))
+		if (soft->upcalls->reclaim(soft, RECLAIM_BATCH))
 			continue;
 		fruitless++;
 		sched_yield();

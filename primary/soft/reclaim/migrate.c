@@ -20,6 +20,7 @@
 #include <errno.h>
 
 #include "frame/page.h"
+#include "reclaim/reclaim.h"
 #include "rmap/rmap.h"
 #include "table/table.h"
 #include "vma/vma.h"
@@ -67,6 +68,8 @@ static bool migrate_locked(struct page *from, struct page *to)
 	mmun_mutex_lock(&soft->migrate_lock);
 	moved = !soft_page_mapcount(from) || mmun_soft_try_to_unmap(from, MMUN_OP_MIGRATE, true, 0);
 	moved = moved && pass(from, to);
+	if (moved && soft_page_test(from, SOFT_PAGE_KSM))
+		mmun_soft_ksm_move(from, to);
 	mmun_soft_remove_migration(from, moved ? to : from);
 	mmun_mutex_unlock(&soft->migrate_lock);
 	return moved;

@@ -12,7 +12,7 @@
 
 int mmun_soft_ksm_create(struct mmun_soft *soft);
 void mmun_soft_ksm_destroy(struct mmun_soft *soft);
-/* The last entry of a merged page went: forget it (called by page_put of a KSM page). */
+/* The last entry of a merged page went: forget it (by soft_upcalls). */
 void mmun_soft_ksm_forget(struct page *page);
 /* @new, which has the contents, is the merged page from now on; @old is nothing.  Both locked. */
 void mmun_soft_ksm_move(struct page *old, struct page *new);

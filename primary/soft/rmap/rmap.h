@@ -122,8 +122,8 @@ unsigned int mmun_soft_page_referenced(struct page *page);
  * (one reference) and its entries holds it.  True if nobody maps it any more. */
 bool mmun_soft_try_to_unmap(struct page *page, enum mmun_op op, bool migrate, unsigned long slot);
 /* The way back of @migrate: entries that name @old now map @new, which may be @old.  Both locked.
- * An anonymous or merged @new becomes @old's heir here, a file page in
- * mmun_soft_cache_replace(). */
+ * An anonymous @new becomes @old's heir here, a file page in mmun_soft_cache_replace(),
+ * a merged one before. */
 void mmun_soft_remove_migration(struct page *old, struct page *new);
 /* Write-protects shared mappings of a file page (PROTECTION_PAGE, MMUN_OP_MKCLEAN, one section
  * per shared mapping that covers it); what the dirty bits said is for the caller to store.  True if any

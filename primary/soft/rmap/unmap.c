@@ -18,7 +18,6 @@
  */
 #include "frame/page.h"
 #include "frame/swap.h"
-#include "reclaim/reclaim.h"
 #include "rmap/rmap.h"
 #include "section.h"
 #include "table/table.h"
@@ -192,9 +191,7 @@ void mmun_soft_remove_migration(struct page *old, struct page *new)
 {
 	struct move move = { old, new };
 
-	if (soft_page_test(old, SOFT_PAGE_KSM) && old != new)
-		mmun_soft_ksm_move(old, new);
-	else if (soft_page_test(old, SOFT_PAGE_ANON) && !soft_page_test(new, SOFT_PAGE_ANON))
+	if (soft_page_test(old, SOFT_PAGE_ANON) && !soft_page_test(new, SOFT_PAGE_ANON))
 		inherit_anon(old, new);
 	mmun_soft_rmap_walk_for(new, old, restore_one, &move);
 }

@@ -3,6 +3,7 @@
  * primary/soft/{machine,call/process,machine}.c: machines, address spaces, tasks, fork,
  * exec, exit.
  */
+#include "machine.h"
 #include "mm.h"
 #include "soft.h"
 
