@@ -49,12 +49,13 @@ static const char *const coverage_names[] = {
 
 static int query_maps(void)
 {
-	struct maps_query query = { .size = sizeof(query), .flags = MAPS_COVERING_OR_NEXT };
+	struct mmun_maps_query query = { .size = sizeof(query),
+					 .flags = MMUN_MAPS_COVERING_OR_NEXT };
 	int error = 0, maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
 
 	if (maps < 0)
 		return errno;
-	if (ioctl(maps, MAPS_QUERY, &query) < 0)
+	if (ioctl(maps, MMUN_MAPS_QUERY, &query) < 0)
 		error = errno;
 	close(maps);
 	return error;

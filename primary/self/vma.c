@@ -8,29 +8,12 @@
 #include "vma.h"
 
 #include <errno.h>
-#include <linux/ioctl.h>
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include "maps_query.h"
 #include "state.h"
-
-/* linux/fs.h of 6.11; the headers at build time may be older. */
-struct procmap_query {
-	uint64_t size, query_flags, query_addr;
-	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
-	uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
-	uint64_t vma_name_addr, build_id_addr;
-};
-#define QUERY_IOCTL _IOWR('f', 17, struct procmap_query)
-enum {
-	QUERY_READ = 1,
-	QUERY_WRITE = 2,
-	QUERY_EXEC = 4,
-	QUERY_SHARED = 8,
-	QUERY_OR_NEXT = 0x10,
-	QUERY_FILE = 0x20
-};
 
 /*
  * Of this thread: a process whose first thread has ended shows nothing under
@@ -46,15 +29,15 @@ static int open_maps(void)
 	return fd;
 }
 
-static long ask(const struct mmun_vma_walk *walk, struct procmap_query *q)
+static long ask(const struct mmun_vma_walk *walk, struct mmun_maps_query *q)
 {
-	return mmun_syscall6(SYS_ioctl, walk->fd, QUERY_IOCTL, (long)q, 0, 0, 0);
+	return mmun_syscall6(SYS_ioctl, walk->fd, MMUN_MAPS_QUERY, (long)q, 0, 0, 0);
 }
 
 /* Is this stack mapped there?  0: no, -errno: the kernel does not know the query. */
 static long shows_own_stack(const struct mmun_vma_walk *walk)
 {
-	struct procmap_query q = { .size = sizeof(q), .query_addr = (uintptr_t)&q };
+	struct mmun_maps_query q = { .size = sizeof(q), .address = (uintptr_t)&q };
 	long ret = ask(walk, &q);
 
 	return ret == -ENOENT ? 0 : ret ? ret : 1;
@@ -90,12 +73,12 @@ static void clear(char *name, size_t size)
 /* 1: found, 0: no more, -errno: the kernel does not know the query. */
 static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name, size_t size)
 {
-	struct procmap_query q = {
+	struct mmun_maps_query q = {
 		.size = sizeof(q),
-		.query_addr = walk->next,
-		.query_flags = QUERY_OR_NEXT | (walk->files_only ? QUERY_FILE : 0),
-		.vma_name_size = size,
-		.vma_name_addr = size ? (uintptr_t)name : 0,
+		.address = walk->next,
+		.flags = MMUN_MAPS_COVERING_OR_NEXT | (walk->files_only ? MMUN_MAPS_FILE : 0),
+		.name_size = size,
+		.name_address = size ? (uintptr_t)name : 0,
 	};
 	long ret;
 
@@ -107,8 +90,8 @@ static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char 
 	}
 	ret = ask(walk, &q);
 	if (ret == -ENAMETOOLONG) {
-		q.vma_name_size = 0;
-		q.vma_name_addr = 0;
+		q.name_size = 0;
+		q.name_address = 0;
 		ret = ask(walk, &q);
 		name[0] = 0;
 	}
@@ -116,16 +99,16 @@ static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char 
 		return 0;
 	if (ret < 0)
 		return ret;
-	place->start = q.vma_start;
-	place->end = q.vma_end;
-	place->offset = q.vma_offset;
+	place->start = q.start;
+	place->end = q.end;
+	place->offset = q.offset;
 	place->inode = q.inode;
-	place->page_size = q.vma_page_size;
-	place->prot = (q.vma_flags & QUERY_READ ? PROT_READ : 0) |
-		      (q.vma_flags & QUERY_WRITE ? PROT_WRITE : 0) |
-		      (q.vma_flags & QUERY_EXEC ? PROT_EXEC : 0);
-	place->shared = q.vma_flags & QUERY_SHARED;
-	walk->next = q.vma_end;
+	place->page_size = q.page_size;
+	place->prot = (q.vma_flags & MMUN_MAPS_READ ? PROT_READ : 0) |
+		      (q.vma_flags & MMUN_MAPS_WRITE ? PROT_WRITE : 0) |
+		      (q.vma_flags & MMUN_MAPS_EXEC ? PROT_EXEC : 0);
+	place->shared = q.vma_flags & MMUN_MAPS_SHARED;
+	walk->next = q.end;
 	return 1;
 }
 

@@ -26,16 +26,7 @@
 #include <unistd.h>
 
 #include "diff.h"
-
-/* linux/fs.h of Linux 6.11 and later. */
-struct procmap_query {
-	__u64 size, query_flags, query_addr;
-	__u64 vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
-	__u32 dev_major, dev_minor, vma_name_size, build_id_size;
-	__u64 vma_name_addr, build_id_addr;
-};
-#define PROCMAP_QUERY_   _IOWR('f', 17, struct procmap_query)
-#define COVERING_OR_NEXT 0x10
+#include "maps_query.h"
 
 enum { IDLE, ASKED, ANSWERED };
 
@@ -126,7 +117,7 @@ static void look(struct view *view)
 	}
 }
 
-static int file_of(const struct procmap_query *query)
+static int file_of(const struct mmun_maps_query *query)
 {
 	for (int i = 0; i < FILES; i++)
 		if (query->inode == shared->inode[i])
@@ -137,28 +128,28 @@ static int file_of(const struct procmap_query *query)
 static void survey(struct view *view)
 {
 	const uint64_t end = ARENA + ARENA_PAGES * PAGE;
-	struct procmap_query query;
+	struct mmun_maps_query query;
 
 	view->nr_areas = 0;
-	for (uint64_t at = ARENA; at < end && view->nr_areas < MAX_AREAS; at = query.vma_end) {
+	for (uint64_t at = ARENA; at < end && view->nr_areas < MAX_AREAS; at = query.end) {
 		struct area *area = &view->areas[view->nr_areas];
 
 		memset(&query, 0, sizeof(query));
 		query.size = sizeof(query);
-		query.query_flags = COVERING_OR_NEXT;
-		query.query_addr = at;
-		if (ioctl(maps_fd, PROCMAP_QUERY_, &query) || query.vma_start >= end)
+		query.flags = MMUN_MAPS_COVERING_OR_NEXT;
+		query.address = at;
+		if (ioctl(maps_fd, MMUN_MAPS_QUERY, &query) || query.start >= end)
 			return;
 		*area = (struct area){
-			.start = query.vma_start,
-			.end = query.vma_end,
-			.prot = (query.vma_flags & 1 ? PROT_READ : 0) |
-				(query.vma_flags & 2 ? PROT_WRITE : 0) |
-				(query.vma_flags & 4 ? PROT_EXEC : 0) |
-				(query.vma_flags & 8 ? AREA_SHARED : 0),
+			.start = query.start,
+			.end = query.end,
+			.prot = (query.vma_flags & MMUN_MAPS_READ ? PROT_READ : 0) |
+				(query.vma_flags & MMUN_MAPS_WRITE ? PROT_WRITE : 0) |
+				(query.vma_flags & MMUN_MAPS_EXEC ? PROT_EXEC : 0) |
+				(query.vma_flags & MMUN_MAPS_SHARED ? AREA_SHARED : 0),
 			.file = file_of(&query),
 		};
-		area->offset = area->file >= 0 ? query.vma_offset : 0;
+		area->offset = area->file >= 0 ? query.offset : 0;
 		view->nr_areas++;
 	}
 }

@@ -82,24 +82,24 @@ static void classify(struct mapping *mapping)
 		mapping->name[0] = '\0';
 }
 
-static long query(int maps, unsigned long address, struct maps_query *query, char *name,
+static long query(int maps, unsigned long address, struct mmun_maps_query *query, char *name,
 		  size_t size)
 {
-	*query = (struct maps_query){
+	*query = (struct mmun_maps_query){
 		.size = sizeof(*query),
-		.flags = MAPS_COVERING_OR_NEXT,
+		.flags = MMUN_MAPS_COVERING_OR_NEXT,
 		.address = address,
 		.name_address = (unsigned long)name,
 		.name_size = (uint32_t)size,
 	};
-	return mmun_syscall3(SYS_ioctl, (unsigned long)maps, MAPS_QUERY, (unsigned long)query);
+	return mmun_syscall3(SYS_ioctl, (unsigned long)maps, MMUN_MAPS_QUERY, (unsigned long)query);
 }
 
 /* Return: false when this kernel cannot be asked this way. */
 bool mapping_query(int maps, unsigned long start, unsigned long end, struct mapping *out,
 		   struct span *last)
 {
-	struct maps_query found, next;
+	struct mmun_maps_query found, next;
 	long error;
 
 	error = query(maps, start, &found, out->name, sizeof(out->name));
