@@ -103,7 +103,7 @@ def compile_file(source, target, path, patched=()):
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
     if path.startswith('tests/contract/secondary/'):
-        folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')])
+        folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')].split('_')[0])
     made = subprocess.run(CC + FLAGS + ['-I' + folder for folder in patched] +
                           ['-I' + os.path.join(ROOT, folder) for folder in folders] +
                           ['-c', '-o', target, source], capture_output=True, text=True)
