@@ -4,7 +4,8 @@
  * pages that a driver handles, and the translations that a secondary MMU keeps.
  * Part of mmunotify/soft.h.
  *
- * Types and functions with Linux's names keep Linux's contracts.
+ * Types with Linux's names keep Linux's contracts.  Functions are mmun_soft_*: this library is
+ * loaded into programs; drivers find Linux's names in include/compat.
  */
 #ifndef MMUNOTIFY_SOFT_DRIVER_H
 #define MMUNOTIFY_SOFT_DRIVER_H
@@ -128,16 +129,16 @@ struct vm_area_struct {
 	pgprot_t vm_page_prot;
 };
 
-/** find_vma() - the first VMA that ends above @address, or NULL.  mmap lock held. */
-struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address);
-/** vma_lookup() - the VMA that contains @address, or NULL.  mmap lock held. */
-struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address);
+/** mmun_soft_find_vma() - the first VMA that ends above @address, or NULL.  mmap lock held. */
+struct vm_area_struct *mmun_soft_find_vma(struct mm_struct *mm, unsigned long address);
+/** mmun_soft_vma_lookup() - the VMA that contains @address, or NULL.  mmap lock held. */
+struct vm_area_struct *mmun_soft_vma_lookup(struct mm_struct *mm, unsigned long address);
 
-/** vmf_insert_page() of a driver's ->fault or ->mmap: map @page at @address, which takes its own
- *  reference.  vm_insert_page(): 0 or -errno.  mmap lock held. */
-int vm_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
-/** zap_vma_ptes() - unmap what a driver has put there.  mmap lock held.  A section is delivered. */
-void zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long size);
+/** mmun_soft_vm_insert_page() - map @page at @address, in a driver's ->fault or ->mmap; the mapping
+ *  takes a reference of its own.  mmap lock held.  Return: 0; -EFAULT, -EINVAL, -EBUSY, -ENOMEM. */
+int mmun_soft_vm_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
+/** mmun_soft_zap_vma_ptes() - unmap what a driver has put there, in a section.  mmap lock held. */
+void mmun_soft_zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long size);
 
 /* Pages, for drivers. */
 

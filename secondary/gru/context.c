@@ -34,7 +34,7 @@ struct gru_context *mmun_gru_context_get(struct mmun_gru *gru, struct mm_struct 
 	struct gru_context *context;
 
 	mmap_read_lock(mm);
-	context = context_of(vma_lookup(mm, address));
+	context = context_of(mmun_soft_vma_lookup(mm, address));
 	if (context && context->gru != gru)
 		context = NULL;
 	if (context) {

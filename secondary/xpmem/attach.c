@@ -61,12 +61,12 @@ void mmun_xpmem_attachment_unpin(struct xp_attachment *attachment, unsigned long
 static void zap_mappings(const struct xp_attachment *attachment, unsigned long first,
 			 unsigned long last)
 {
-	struct vm_area_struct *vma = find_vma(attachment->mm, 0);
+	struct vm_area_struct *vma = mmun_soft_find_vma(attachment->mm, 0);
 
-	for (; vma; vma = find_vma(attachment->mm, vma->vm_end)) {
+	for (; vma; vma = mmun_soft_find_vma(attachment->mm, vma->vm_end)) {
 		if (attachment_of(vma) == attachment)
-			zap_vma_ptes(vma, vma->vm_start + (first << MMUN_SOFT_PAGE_SHIFT),
-				     (last - first) << MMUN_SOFT_PAGE_SHIFT);
+			mmun_soft_zap_vma_ptes(vma, vma->vm_start + (first << MMUN_SOFT_PAGE_SHIFT),
+					       (last - first) << MMUN_SOFT_PAGE_SHIFT);
 	}
 }
 
@@ -146,7 +146,7 @@ static int pin_page(struct mm_struct *mm, unsigned long address, struct page **p
 
 	if (!mmap_read_trylock(mm))
 		return -EAGAIN;
-	vma = vma_lookup(mm, address);
+	vma = mmun_soft_vma_lookup(mm, address);
 	if (vma && !vma->vm_file && !(vma->vm_flags & VM_SHARED))
 		got = mmun_soft_get_user_pages(mm, address, 1,
 					       FOLL_WRITE | FOLL_PIN | FOLL_LONGTERM, page);

@@ -44,7 +44,7 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	if (!page)
 		return -ENOMEM;
 	vma->vm_flags |= VM_MIXEDMAP;
-	ret = vm_insert_page(vma, vma->vm_start, page);
+	ret = mmun_soft_vm_insert_page(vma, vma->vm_start, page);
 	mmun_soft_put_page(page);
 	return device_refuses ? -ENODEV : ret;
 }
@@ -331,7 +331,7 @@ static int do_reap(void)
 static int do_zap_device(void)
 {
 	mmap_read_lock(mm);
-	zap_vma_ptes(vma_lookup(mm, DEVICE), DEVICE, PAGE);
+	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(mm, DEVICE), DEVICE, PAGE);
 	mmap_read_unlock(mm);
 	return 0;
 }

@@ -28,6 +28,29 @@
 #define HPAGE_PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
 #define TASK_SIZE       MMUN_SOFT_TASK_SIZE
 
+/* Mappings, as the software machine has them. */
+static inline struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address)
+{
+	return mmun_soft_find_vma(mm, address);
+}
+
+static inline struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address)
+{
+	return mmun_soft_vma_lookup(mm, address);
+}
+
+static inline int vm_insert_page(struct vm_area_struct *vma, unsigned long address,
+				 struct page *page)
+{
+	return mmun_soft_vm_insert_page(vma, address, page);
+}
+
+static inline void zap_vma_ptes(struct vm_area_struct *vma, unsigned long address,
+				unsigned long size)
+{
+	mmun_soft_zap_vma_ptes(vma, address, size);
+}
+
 static inline struct vm_area_struct *find_vma_intersection(struct mm_struct *mm,
 							   unsigned long start, unsigned long end)
 {

@@ -127,7 +127,7 @@ void mmun_soft_unmap_all(struct soft_mm *mm)
 }
 
 /* A driver's own pages: what it has put there goes, the mapping stays. */
-void zap_vma_ptes(struct vm_area_struct *v, unsigned long address, unsigned long size)
+void mmun_soft_zap_vma_ptes(struct vm_area_struct *v, unsigned long address, unsigned long size)
 {
 	struct soft_section section;
 

@@ -148,7 +148,7 @@ static int insert(struct soft_vma *vma, unsigned long address, struct page *page
 	return ret;
 }
 
-int vm_insert_page(struct vm_area_struct *v, unsigned long address, struct page *page)
+int mmun_soft_vm_insert_page(struct vm_area_struct *v, unsigned long address, struct page *page)
 {
 	struct soft_mm *mm = soft_mm(v->vm_mm);
 	int ret;

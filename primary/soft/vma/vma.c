@@ -99,16 +99,16 @@ struct soft_vma *mmun_soft_vma_find(const struct soft_mm *mm, unsigned long addr
 	return found;
 }
 
-struct vm_area_struct *find_vma(struct mm_struct *mm, unsigned long address)
+struct vm_area_struct *mmun_soft_find_vma(struct mm_struct *mm, unsigned long address)
 {
 	struct soft_vma *vma = mmun_soft_vma_find(soft_mm(mm), address);
 
 	return vma ? &vma->v : NULL;
 }
 
-struct vm_area_struct *vma_lookup(struct mm_struct *mm, unsigned long address)
+struct vm_area_struct *mmun_soft_vma_lookup(struct mm_struct *mm, unsigned long address)
 {
-	struct vm_area_struct *v = find_vma(mm, address);
+	struct vm_area_struct *v = mmun_soft_find_vma(mm, address);
 
 	return v && v->vm_start <= address ? v : NULL;
 }

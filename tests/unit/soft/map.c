@@ -334,7 +334,7 @@ static int device_mmap(struct file *file, struct vm_area_struct *vma)
 	vma->vm_ops = &device_vm_ops;
 	vma->vm_flags |= VM_IO | VM_DONTEXPAND;
 	if (device.insert)
-		vm_insert_page(vma, vma->vm_start, device.page);
+		mmun_soft_vm_insert_page(vma, vma->vm_start, device.page);
 	if (device.own) {
 		device.mn.ops = &no_ops;
 		if (__mmu_notifier_register(&device.mn, vma->vm_mm))
@@ -384,9 +384,9 @@ static void test_device(void)
 	is(device.opened, 0, "->open is not for the first");
 	is_layout(s.mm, "0-4 rw-s /dev/test+0", "it is there");
 	is(soft_peek(s.mm, AT(1)), 0x5a5a5a5a5a5a5a5a, "the driver's page is seen");
-	zap_vma_ptes(vma_lookup(s.mm, AT(0)), AT(1), PAGE);
+	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(s.mm, AT(0)), AT(1), PAGE);
 	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, AT(1), 1), "zap_vma_ptes tells of it");
-	zap_vma_ptes(vma_lookup(s.mm, AT(0)), AT(3), 2 * PAGE);
+	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(s.mm, AT(0)), AT(3), 2 * PAGE);
 	is(forget(&r), 0, "and does nothing outside the mapping");
 	device.split_result = -EBUSY;
 	is(mmun_soft_munmap(s.mm, AT(1), PAGE), -EBUSY, "the driver refuses a split");

@@ -14,7 +14,7 @@ struct device {
 	struct page *page;
 	struct vm_fault seen;
 	int faults;
-	/* vm_insert_page() of ->page in the fault. */
+	/* mmun_soft_vm_insert_page() of ->page in the fault. */
 	bool inserts;
 	/* In the fault: that, and the page is returned too. */
 	bool both;
@@ -26,11 +26,12 @@ static vm_fault_t device_fault(struct vm_fault *vmf)
 
 	device->seen = *vmf;
 	device->faults++;
-	if (device->both && vm_insert_page(vmf->vma, vmf->address, device->page))
+	if (device->both && mmun_soft_vm_insert_page(vmf->vma, vmf->address, device->page))
 		return VM_FAULT_OOM;
 	if (device->inserts)
-		return vm_insert_page(vmf->vma, vmf->address, device->page) ? VM_FAULT_SIGBUS
-									    : VM_FAULT_NOPAGE;
+		return mmun_soft_vm_insert_page(vmf->vma, vmf->address, device->page)
+			       ? VM_FAULT_SIGBUS
+			       : VM_FAULT_NOPAGE;
 	if (device->answer == VM_FAULT_RETRY && device->faults < 3)
 		return VM_FAULT_RETRY;
 	if (device->answer && device->answer != VM_FAULT_RETRY)
@@ -310,17 +311,17 @@ static void test_insert(void)
 	file = new_device(&device_fops, &device);
 	at = soft_map(mm, 0, 2, RW, MAP_SHARED, file);
 	mmap_write_lock(mm);
-	vma = vma_lookup(mm, at);
-	is(vm_insert_page(vma, at + 2 * PAGE, page), -EFAULT, "not outside the mapping");
-	is(vm_insert_page(vma, at, page), 0, "a page is inserted");
-	is(vm_insert_page(vma, at, page), -EBUSY, "not where one is");
+	vma = mmun_soft_vma_lookup(mm, at);
+	is(mmun_soft_vm_insert_page(vma, at + 2 * PAGE, page), -EFAULT, "not outside the mapping");
+	is(mmun_soft_vm_insert_page(vma, at, page), 0, "a page is inserted");
+	is(mmun_soft_vm_insert_page(vma, at, page), -EBUSY, "not where one is");
 	mmap_write_unlock(mm);
 	soft_poke(mm, at, 3);
 	is(word_of(page), 3, "it is what the mapping shows");
 	at = soft_map(mm, 0, 1, RW, PRIVATE, NULL);
 	is(get(at, 1, FOLL_WRITE, &anon), 1, "anonymous pages");
 	mmap_write_lock(mm);
-	is(vm_insert_page(vma, vma->vm_start + PAGE, anon), -EINVAL, "are not inserted");
+	is(mmun_soft_vm_insert_page(vma, vma->vm_start + PAGE, anon), -EINVAL, "are not inserted");
 	mmap_write_unlock(mm);
 	mmun_soft_put_page(anon);
 	mmun_soft_put_page(page);

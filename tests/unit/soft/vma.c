@@ -28,12 +28,12 @@ static void test_lookup(void)
 	map_at(&s, 2, 2, RW, PRIVATE);
 	map_at(&s, 8, 1, PROT_READ, PRIVATE);
 	mmap_read_lock(s.mm);
-	vma = find_vma(s.mm, AT(0));
+	vma = mmun_soft_find_vma(s.mm, AT(0));
 	ok(vma && vma->vm_start == AT(2), "find_vma: the next one above");
-	ok(find_vma(s.mm, AT(3)) == vma, "or the one around");
-	ok(find_vma(s.mm, AT(4))->vm_start == AT(8), "an end is outside");
-	ok(!find_vma(s.mm, AT(9)), "nothing above the last");
-	ok(vma_lookup(s.mm, AT(2)) == vma && !vma_lookup(s.mm, AT(4)),
+	ok(mmun_soft_find_vma(s.mm, AT(3)) == vma, "or the one around");
+	ok(mmun_soft_find_vma(s.mm, AT(4))->vm_start == AT(8), "an end is outside");
+	ok(!mmun_soft_find_vma(s.mm, AT(9)), "nothing above the last");
+	ok(mmun_soft_vma_lookup(s.mm, AT(2)) == vma && !mmun_soft_vma_lookup(s.mm, AT(4)),
 	   "vma_lookup: only the one around");
 	mmap_read_unlock(s.mm);
 	scene_end(&s, "look-up");
