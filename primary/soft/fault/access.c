@@ -56,21 +56,23 @@ static int grow_stack(struct mm_struct *mm, unsigned long address, struct mmun_s
 /* I1 */
 static int transfer(const struct access *access, struct soft_vma *vma, struct mmun_soft_fault *why)
 {
-	struct soft_mm *mm = soft_vma_mm(vma);
-	soft_pte pte;
+	struct soft_vm_fault vmf = {
+		.vma = vma,
+		.address = access->address,
+		.flags = access->flags | SOFT_FAULT_ALLOW_RETRY,
+		.why = why,
+	};
 	char *bytes;
-	int ret = mmun_soft_fault_locked(vma, access->address,
-					 access->flags | SOFT_FAULT_ALLOW_RETRY, &pte, why);
+	int ret = mmun_soft_fault_in(&vmf);
 
 	if (ret)
 		return ret;
-	bytes = (char *)mmun_soft_page_bytes(soft_pte_page(mm, pte)) +
-		(access->address & ~MMUN_SOFT_PAGE_MASK);
+	bytes = (char *)mmun_soft_page_bytes(vmf.page) + (access->address & ~MMUN_SOFT_PAGE_MASK);
 	if (access->flags & SOFT_FAULT_WRITE)
 		mmun_soft_copy_in(bytes, access->buffer, access->length);
 	else
 		mmun_soft_copy_out(access->buffer, bytes, access->length);
-	mmun_mutex_unlock(&mm->page_table_lock);
+	mmun_mutex_unlock(&soft_vma_mm(vma)->page_table_lock);
 	return 0;
 }
 

@@ -28,41 +28,28 @@
 #include "section.h"
 #include "table/table.h"
 
+static void raced(const struct soft_vm_fault *vmf)
+{
+	soft_stat_inc(soft_fault_mm(vmf)->soft, faults_minor_raced);
+}
+
 /* What a page that became ours alone gets. */
-static soft_pte exclusive_bits(const struct soft_vma *vma, unsigned int flags, soft_pte old)
+static soft_pte exclusive_bits(const struct soft_vm_fault *vmf)
 {
-	return soft_fault_bits(vma, flags) | SOFT_PTE_EXCLUSIVE |
-	       (old & (SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY));
+	return soft_fault_bits(vmf) | SOFT_PTE_EXCLUSIVE;
 }
 
-static bool raced(struct soft_mm *mm)
-{
-	soft_stat_inc(mm->soft, faults_minor_raced);
-	return false;
-}
-
-/* Shared: nobody's translation changes.  mkclean sees the entry and the page
+/* A shared mapping: nobody's translation changes.  mkclean sees the entry and the page
  * dirty together, or neither. */
-static int make_writable(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			 soft_pte old)
+static int wp_page_shared(struct soft_vm_fault *vmf)
 {
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_change change;
-	soft_pte *entry;
-	bool same;
-
-	mmun_soft_change_begin(&change, mm->mm);
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pte(mm, address);
-	same = entry && soft_pte_same(*entry, old);
-	if (same) {
-		*entry |= soft_fault_bits(vma, flags);
-		soft_page_set(soft_pte_page(mm, old), SOFT_PAGE_DIRTY);
+	if (!mmun_soft_fault_lock(vmf)) {
+		raced(vmf);
+		return 0;
 	}
-	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_change_end(&change, mm->mm);
-	if (!same)
-		raced(mm);
+	*vmf->pte |= soft_fault_bits(vmf);
+	soft_page_set(soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte), SOFT_PAGE_DIRTY);
+	mmun_soft_fault_unlock(vmf);
 	return 0;
 }
 
@@ -76,122 +63,7 @@ static bool only_ours(struct soft_mm *mm, soft_pte pte)
 	return (pte & SOFT_PTE_EXCLUSIVE) || mmun_load_full(&page->refcount) == 1;
 }
 
-static bool reuse(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old)
-{
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_change change;
-	soft_pte *entry;
-	bool reused;
-
-	mmun_soft_change_begin(&change, mm->mm);
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pte(mm, address);
-	reused = entry && soft_pte_same(*entry, old) && only_ours(mm, *entry);
-	if (reused)
-		*entry |= exclusive_bits(vma, flags, 0);
-	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_change_end(&change, mm->mm);
-	if (reused)
-		soft_stat_inc(mm->soft, cow_reused);
-	return reused;
-}
-
-/* The page that @old maps, if it still does, so that it cannot go. */
-static struct page *hold(struct soft_mm *mm, unsigned long address, soft_pte old)
-{
-	struct page *page = NULL;
-	soft_pte *entry;
-
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pte(mm, address);
-	if (entry && soft_pte_same(*entry, old)) {
-		page = soft_pte_page(mm, old);
-		mmun_soft_page_get(page);
-	}
-	mmun_mutex_unlock(&mm->page_table_lock);
-	return page;
-}
-
-/* Inside the section. */
-static bool set_copy(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
-		     struct page *copy, bool pins_stay)
-{
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct page *page = soft_pte_page(mm, old);
-	soft_pte *entry;
-	bool same;
-
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pte(mm, address);
-	same = entry && soft_pte_same(*entry, old) && !(pins_stay && soft_page_pinned(page));
-	if (same) {
-		mmun_soft_place(mm, address, copy, exclusive_bits(vma, flags, *entry));
-		soft_page_unmap(page);
-	}
-	mmun_mutex_unlock(&mm->page_table_lock);
-	return same;
-}
-
-static bool replace(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
-		    const struct page *page, struct page *copy)
-{
-	struct mm_struct *mm = vma->v.vm_mm;
-	bool pins_stay = !soft_page_test(page, SOFT_PAGE_ZERO) && !soft_page_pinned(page);
-	struct soft_section section;
-	bool same;
-
-	if (pins_stay)
-		mmun_soft_section_start(&section, mm, MMU_NOTIFY_CLEAR, MMUN_OP_COW, address,
-					address + MMUN_SOFT_PAGE_SIZE, false);
-	else
-		mmun_soft_section_start_moving(&section, mm, MMUN_OP_COW, address,
-					       address + MMUN_SOFT_PAGE_SIZE);
-	same = set_copy(vma, address, flags, old, copy, pins_stay);
-	mmun_soft_section_end(&section, !same);
-	return same || raced(soft_vma_mm(vma));
-}
-
-static void count_copy(struct mmun_soft *soft, const struct page *page)
-{
-	soft_stat_inc(soft, cow_copied);
-	if (soft_page_test(page, SOFT_PAGE_KSM))
-		soft_stat_inc(soft, ksm_unmerged);
-}
-
-/* @page is held by the caller. */
-static int copy_held(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
-		     struct page *page)
-{
-	struct page *copy = mmun_soft_anon_page(vma, address, page);
-
-	if (!copy)
-		return -ENOMEM;
-	if (!replace(vma, address, flags, old, page, copy)) {
-		mmun_soft_page_put(copy);
-		return 0;
-	}
-	count_copy(soft_vma_mm(vma)->soft, page);
-	/* The reference that the entry had. */
-	mmun_soft_page_put(page);
-	return 0;
-}
-
-static int copy_apart(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old)
-{
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct page *page = hold(mm, address, old);
-	int ret;
-
-	if (!page) {
-		raced(mm);
-		return 0;
-	}
-	ret = copy_held(vma, address, flags, old, page);
-	mmun_soft_page_put(page);
-	return ret;
-}
-
-/* All parts of a huge page; its first frame is @pte's. */
+/* All parts of a huge page. */
 static bool huge_only_ours(struct soft_mm *mm, soft_pte pte)
 {
 	struct page *first = soft_pte_page(mm, pte);
@@ -204,36 +76,110 @@ static bool huge_only_ours(struct soft_mm *mm, soft_pte pte)
 	return true;
 }
 
-static bool reuse_huge(struct soft_vma *vma, unsigned long address, unsigned int flags)
+/* Small or huge; false: it is to be copied, or the entry says something else now. */
+static bool wp_page_reuse(struct soft_vm_fault *vmf)
 {
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_change change;
-	soft_pte *entry;
+	struct soft_mm *mm = soft_fault_mm(vmf);
 	bool reused;
 
-	mmun_soft_change_begin(&change, mm->mm);
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pmd(mm, address);
-	reused = entry && (*entry & SOFT_PTE_HUGE) && huge_only_ours(mm, *entry);
+	if (!mmun_soft_fault_lock(vmf))
+		return false;
+	reused = soft_pte_huge(*vmf->pte) ? huge_only_ours(mm, *vmf->pte)
+					  : only_ours(mm, *vmf->pte);
 	if (reused)
-		*entry |= exclusive_bits(vma, flags, 0);
-	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_change_end(&change, mm->mm);
+		*vmf->pte |= exclusive_bits(vmf);
+	mmun_soft_fault_unlock(vmf);
 	if (reused)
 		soft_stat_inc(mm->soft, cow_reused);
 	return reused;
 }
 
-int mmun_soft_fault_protected(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			      soft_pte pte)
+/* The page that ->orig_pte maps, if it still does, so that it cannot go. */
+static struct page *hold(struct soft_vm_fault *vmf)
 {
-	if (!soft_vma_private(vma))
-		return make_writable(vma, address, flags, pte);
-	if (pte & SOFT_PTE_HUGE)
-		return reuse_huge(vma, address, flags) ? 0 : mmun_soft_split_huge(vma, address);
-	if (reuse(vma, address, flags, pte))
+	struct page *page;
+
+	if (!mmun_soft_fault_lock(vmf))
+		return NULL;
+	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
+	mmun_soft_page_get(page);
+	mmun_soft_fault_unlock(vmf);
+	return page;
+}
+
+/* Inside the section: ->page takes @old's place. */
+static bool set_copy(struct soft_vm_fault *vmf, struct page *old, bool pins_stay)
+{
+	bool copied;
+
+	if (!mmun_soft_fault_lock(vmf))
+		return false;
+	copied = !(pins_stay && soft_page_pinned(old));
+	if (copied) {
+		mmun_soft_set_page(soft_fault_mm(vmf), vmf->address, vmf->page,
+				   exclusive_bits(vmf) |
+					   (*vmf->pte & (SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY)));
+		soft_page_unmap(old);
+	}
+	mmun_soft_fault_unlock(vmf);
+	return copied;
+}
+
+/* I3 */
+static bool replace(struct soft_vm_fault *vmf, struct page *old)
+{
+	const unsigned long start = vmf->address, end = start + MMUN_SOFT_PAGE_SIZE;
+	struct mm_struct *mm = vmf->vma->v.vm_mm;
+	bool pins_stay = !soft_page_test(old, SOFT_PAGE_ZERO) && !soft_page_pinned(old);
+	struct soft_section section;
+	bool copied;
+
+	if (pins_stay)
+		mmun_soft_section_start(&section, mm, MMU_NOTIFY_CLEAR, MMUN_OP_COW, start, end,
+					false);
+	else
+		mmun_soft_section_start_moving(&section, mm, MMUN_OP_COW, start, end);
+	copied = set_copy(vmf, old, pins_stay);
+	mmun_soft_section_end(&section, !copied);
+	return copied;
+}
+
+static int wp_page_copy(struct soft_vm_fault *vmf)
+{
+	struct mmun_soft *soft = soft_fault_mm(vmf)->soft;
+	struct page *old = hold(vmf);
+	int ret = 0;
+
+	if (!old) {
+		raced(vmf);
 		return 0;
-	return copy_apart(vma, address, flags, pte);
+	}
+	vmf->page = mmun_soft_anon_page(vmf->vma, vmf->address, old);
+	if (!vmf->page) {
+		ret = -ENOMEM;
+	} else if (!replace(vmf, old)) {
+		raced(vmf);
+		mmun_soft_page_put(vmf->page);
+	} else {
+		soft_stat_inc(soft, cow_copied);
+		if (soft_page_test(old, SOFT_PAGE_KSM))
+			soft_stat_inc(soft, ksm_unmerged);
+		/* The reference that the entry had. */
+		mmun_soft_page_put(old);
+	}
+	mmun_soft_page_put(old);
+	return ret;
+}
+
+int mmun_soft_do_wp_page(struct soft_vm_fault *vmf)
+{
+	if (!soft_vma_private(vmf->vma))
+		return wp_page_shared(vmf);
+	if (wp_page_reuse(vmf))
+		return 0;
+	if (soft_pte_huge(vmf->orig_pte))
+		return mmun_soft_split_huge(vmf->vma, vmf->address);
+	return wp_page_copy(vmf);
 }
 
 static bool maps_ksm(struct soft_mm *mm, soft_pte pte)
@@ -243,18 +189,21 @@ static bool maps_ksm(struct soft_mm *mm, soft_pte pte)
 
 int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address)
 {
+	struct soft_vm_fault vmf = {
+		.vma = vma,
+		.address = address & MMUN_SOFT_PAGE_MASK,
+		.flags = SOFT_FAULT_UNSHARE,
+	};
 	struct soft_mm *mm = soft_vma_mm(vma);
-	soft_pte pte;
 	int ret = 0;
 
-	address &= MMUN_SOFT_PAGE_MASK;
 	while (!ret) {
 		mmun_mutex_lock(&mm->page_table_lock);
-		pte = mmun_soft_pte_value(mm, address);
+		vmf.orig_pte = mmun_soft_pte_value(mm, vmf.address);
 		mmun_mutex_unlock(&mm->page_table_lock);
-		if (!maps_ksm(mm, pte))
+		if (!maps_ksm(mm, vmf.orig_pte))
 			break;
-		ret = copy_apart(vma, address, SOFT_FAULT_UNSHARE, pte);
+		ret = wp_page_copy(&vmf);
 	}
 	return ret;
 }

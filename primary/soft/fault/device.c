@@ -39,19 +39,19 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 			struct mmun_soft_translation *out)
 {
 	struct soft_mm *sm = soft_mm(mm);
-	struct soft_vma *vma = mmun_soft_vma_find(sm, address);
-	soft_pte pte;
+	struct soft_vm_fault vmf = { .vma = mmun_soft_vma_find(sm, address), .address = address };
 	int ret;
 
-	if (!vma || vma->v.vm_start > address)
+	if (!vmf.vma || vmf.vma->v.vm_start > address)
 		return -EFAULT;
-	ret = mmun_soft_gup_rights(vma, write ? FOLL_WRITE : 0);
+	ret = mmun_soft_gup_rights(vmf.vma, write ? FOLL_WRITE : 0);
 	if (ret < 0)
 		return ret;
-	ret = mmun_soft_fault_locked(vma, address, (unsigned int)ret, &pte, NULL);
+	vmf.flags = (unsigned int)ret;
+	ret = mmun_soft_fault_in(&vmf);
 	if (ret)
 		return ret;
-	fill(sm, pte, out);
+	fill(sm, vmf.orig_pte, out);
 	mmun_mutex_unlock(&sm->page_table_lock);
 	return 0;
 }

@@ -3,14 +3,15 @@
  * Bringing pages in: faults, accesses by processors, by get_user_pages and by
  * secondary MMUs.
  *
- * fault.c (dispatch, anonymous, swap), file.c, cow.c, huge.c (first touch), access.c, gup.c,
- * page_api.c, device.c.
+ * fault.c (dispatch, anonymous, swap), file.c, cow.c, huge.c (first touch), install.c,
+ * access.c, gup.c, page_api.c, device.c.
  * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c, tests/unit/soft/device.c.
  */
 #ifndef MMUN_SOFT_FAULT_FAULT_H
 #define MMUN_SOFT_FAULT_FAULT_H
 
 #include "frame/page.h"
+#include "section.h"
 #include "table/table.h"
 #include "types.h"
 
@@ -24,20 +25,36 @@ enum soft_fault_flags {
 	/* With UNSHARE, FOLL_LONGTERM: so is any page of a private mapping that is not anonymous. */
 	SOFT_FAULT_LONGTERM = 16,
 	/* A driver's VM_FAULT_RETRY becomes -EAGAIN: the caller drops the mmap lock before
-	 * it comes again, so that whom the driver waits for can take it.  Without this flag it
+	 * it comes again, so that whatever the driver waits for can take it.  Without this flag it
 	 * becomes -EBUSY: to ask again with the lock held could go on for ever. */
 	SOFT_FAULT_ALLOW_RETRY = 32,
 };
 
+/* One fault, from whatever touches the address to the entry: Linux's struct vm_fault. */
+struct soft_vm_fault {
+	/* Of the caller. */
+	struct soft_vma *vma;
+	unsigned long address; /* page aligned from mmun_soft_fault_in() on */
+	unsigned int flags;    /* SOFT_FAULT_* */
+	struct mmun_soft_fault *why;
+
+	unsigned long real_address; /* as the caller had it */
+	soft_pte orig_pte;          /* what the entry said when it was looked at last */
+	/* From mmun_soft_fault_lock() to unlock: the entry. */
+	soft_pte *pte;
+	struct soft_change change;
+	/* What is, or is to be, mapped. */
+	struct page *page;
+};
+
 /*
- * A present entry that permits @flags at @address, faulted in as needed; on 0 the
- * page_table_lock is HELD and *@pte is what is there.  mmap lock held (read or write).
- * Growing the stack is the caller's.
- * Return: 0; -ENOMEM or -EFAULT with *@why (may be NULL) filled; -EAGAIN if ALLOW_RETRY, -EBUSY if
+ * A present entry that permits ->flags at ->address, faulted in as needed; on 0 the
+ * page_table_lock is HELD, ->orig_pte is what is there and ->page what it maps.  mmap lock
+ * held (read or write).  Growing the stack is the caller's.
+ * Return: 0; -ENOMEM or -EFAULT with *->why (may be NULL) filled; -EAGAIN if ALLOW_RETRY, -EBUSY if
  * not.
  */
-int mmun_soft_fault_locked(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			   soft_pte *pte, struct mmun_soft_fault *why);
+int mmun_soft_fault_in(struct soft_vm_fault *vmf);
 
 /* MADV_POPULATE_READ, _WRITE: mmap lock held for read, let go of and taken again for a driver
  * that wants it; stops at the first error.  0; -ENOMEM (also for a hole); -EINVAL (the mapping has
@@ -57,17 +74,17 @@ int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address);
  * faults, else -EFAULT. */
 int mmun_soft_gup_rights(const struct soft_vma *vma, unsigned int gup_flags);
 
-/* Between the files of this header: */
+/* Between the files of this folder: */
 
-/* One kind of fault each; @pte is what the entry said.  May do only a part: the entry is looked
- * at again after 0.  -ENOMEM; -EFAULT with *@why filled; -EAGAIN, -EBUSY as above. */
-int mmun_soft_fault_file(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			 soft_pte pte, struct mmun_soft_fault *why);
-int mmun_soft_fault_device(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			   soft_pte pte, struct mmun_soft_fault *why);
-/* cow.c: the entry is present and does not permit @flags. */
-int mmun_soft_fault_protected(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			      soft_pte pte);
+/* One kind of fault each, under Linux's names.  May do only a part: the entry is looked at
+ * again after 0.  -ENOMEM; -EFAULT with *->why filled; -EAGAIN, -EBUSY as above. */
+/* file.c: nothing is mapped, and the mapping has a file or a driver. */
+int mmun_soft_do_file_fault(struct soft_vm_fault *vmf);
+int mmun_soft_do_device_fault(struct soft_vm_fault *vmf);
+/* cow.c: the entry is present and does not permit ->flags. */
+int mmun_soft_do_wp_page(struct soft_vm_fault *vmf);
+/* huge.c: first touch; true when a huge page is there now. */
+bool mmun_soft_do_huge_pmd_anonymous_page(struct soft_vm_fault *vmf);
 
 /* Fills *@why if there is one.  Returns -EFAULT, or -ENOMEM for SIGKILL. */
 int mmun_soft_refuse(struct mmun_soft_fault *why, unsigned long address, int signal, int code,
@@ -79,27 +96,36 @@ struct page *mmun_soft_anon_page(struct soft_vma *vma, unsigned long address,
 				 const struct page *from);
 
 /*
- * @page at @address, where the entry says @old and is not present; the caller's reference
- * becomes the entry's.  Returns whether the entry still said so; if not, the reference is dropped.
+ * install.c.  Begins a change and takes the page_table_lock, if the entry still says
+ * ->orig_pte; ->pte is the entry then.  Else false, with nothing held, and ->pte says whether
+ * there is an entry at all.  Everything that a fault does to an entry goes through here.
  */
-bool mmun_soft_install(struct soft_vma *vma, unsigned long address, soft_pte old, struct page *page,
-		       soft_pte bits);
+bool mmun_soft_fault_lock(struct soft_vm_fault *vmf);
+void mmun_soft_fault_unlock(struct soft_vm_fault *vmf);
+
+/* ->page becomes what the entry maps, with the bits of the fault and @bits; the caller's reference becomes the
+ * entry's.  False, and the reference is dropped: the entry says something else now. */
+bool mmun_soft_finish_fault(struct soft_vm_fault *vmf, soft_pte bits);
 
 /* page_table_lock held, the leaf entry exists: @page there, counted, on the LRU if it is a new one. */
-void mmun_soft_place(struct soft_mm *mm, unsigned long address, struct page *page, soft_pte bits);
+void mmun_soft_set_page(struct soft_mm *mm, unsigned long address, struct page *page,
+			soft_pte bits);
+
+static inline struct soft_mm *soft_fault_mm(const struct soft_vm_fault *vmf)
+{
+	return soft_vma_mm(vmf->vma);
+}
 
 /* What an entry gets besides its frame. */
-static inline soft_pte soft_fault_bits(const struct soft_vma *vma, unsigned int flags)
+static inline soft_pte soft_fault_bits(const struct soft_vm_fault *vmf)
 {
-	if (!(flags & SOFT_FAULT_WRITE))
-		return SOFT_PTE_YOUNG | soft_no_access(vma);
-	return soft_no_access(vma) | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
-	       (vma->v.vm_flags & VM_WRITE ? SOFT_PTE_WRITE : 0);
+	if (!(vmf->flags & SOFT_FAULT_WRITE))
+		return SOFT_PTE_YOUNG | soft_no_access(vmf->vma);
+	return soft_no_access(vmf->vma) | SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY |
+	       (vmf->vma->v.vm_flags & VM_WRITE ? SOFT_PTE_WRITE : 0);
 }
 
 /* huge.c */
-/* First touch: try to fill with a huge page.  mmap lock for read.  0, or -EAGAIN for "use small ones". */
-int mmun_soft_fill_huge(struct soft_vma *vma, unsigned long address, bool write);
 /* For both ways of making one.  May the 2 MiB from @start be huge in @vma? */
 bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start);
 /* 512 zeroed frames, anonymous pages of @vma; NULL.  Does not reclaim.  put: if they were not installed. */

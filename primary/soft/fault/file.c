@@ -21,140 +21,132 @@
 #include "section.h"
 #include "table/table.h"
 
-/* I3: a copy takes the place; the reference to @page ends here. */
-static int install_copy(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			soft_pte old, struct page *page)
+/* I3: a copy takes the place of ->page, whose reference ends here. */
+static int do_cow_fault(struct soft_vm_fault *vmf)
 {
-	struct page *copy = mmun_soft_anon_page(vma, address, page);
+	struct page *page = vmf->page;
 
+	vmf->page = mmun_soft_anon_page(vmf->vma, vmf->address, page);
 	mmun_soft_page_put(page);
-	if (!copy)
+	if (!vmf->page)
 		return -ENOMEM;
-	if (mmun_soft_install(vma, address, old, copy,
-			      soft_fault_bits(vma, flags) | SOFT_PTE_EXCLUSIVE))
-		soft_stat_inc(soft_vma_mm(vma)->soft, cow_copied);
+	if (mmun_soft_finish_fault(vmf, SOFT_PTE_EXCLUSIVE))
+		soft_stat_inc(soft_fault_mm(vmf)->soft, cow_copied);
 	return 0;
 }
 
-/* @page's reference goes to the entry, or is dropped. */
-static int install(struct soft_vma *vma, unsigned long address, unsigned int flags, soft_pte old,
-		   struct page *page)
+/* ->page's reference goes to the entry, or is dropped.  What Linux has two functions for, a
+ * read and a write to a shared mapping, differs in the bits of the entry only. */
+static int do_read_or_shared_fault(struct soft_vm_fault *vmf)
 {
-	if ((flags & SOFT_FAULT_WRITE) && soft_vma_private(vma))
-		return install_copy(vma, address, flags, old, page);
-	mmun_soft_install(vma, address, old, page, soft_fault_bits(vma, flags));
+	mmun_soft_finish_fault(vmf, 0);
 	return 0;
 }
 
-static int no_page(struct mmun_soft_fault *why, unsigned long address, int error)
+static bool is_cow_fault(const struct soft_vm_fault *vmf)
 {
-	if (error != -ERANGE)
-		return error;
-	return mmun_soft_refuse(why, address, SIGBUS, BUS_ADRERR, "beyond the end of the file");
+	return (vmf->flags & SOFT_FAULT_WRITE) && soft_vma_private(vmf->vma);
 }
 
-static unsigned long file_index(const struct soft_vma *vma, unsigned long address, soft_pte pte)
+static int map_page(struct soft_vm_fault *vmf)
 {
-	return pte & SOFT_PTE_NONLINEAR ? soft_pte_number(pte) : soft_vma_index(vma, address);
+	return is_cow_fault(vmf) ? do_cow_fault(vmf) : do_read_or_shared_fault(vmf);
 }
 
-int mmun_soft_fault_file(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			 soft_pte pte, struct mmun_soft_fault *why)
+static int no_page(struct soft_vm_fault *vmf, const char *reason)
 {
-	struct address_space *mapping = soft_vma_mapping(vma);
-	struct page *page;
-	int ret = mmun_soft_pte_make(soft_vma_mm(vma), address);
+	return mmun_soft_refuse(vmf->why, vmf->real_address, SIGBUS, BUS_ADRERR, reason);
+}
+
+static unsigned long file_index(const struct soft_vm_fault *vmf)
+{
+	if (vmf->orig_pte & SOFT_PTE_NONLINEAR)
+		return soft_pte_number(vmf->orig_pte);
+	return soft_vma_index(vmf->vma, vmf->address);
+}
+
+int mmun_soft_do_file_fault(struct soft_vm_fault *vmf)
+{
+	struct address_space *mapping = soft_vma_mapping(vmf->vma);
+	int ret = mmun_soft_pte_make(soft_fault_mm(vmf), vmf->address);
 
 	if (ret)
 		return ret == -EEXIST ? 0 : ret;
 	/* Before the page is looked for, as in Linux: also a write beyond the end
 	 * of the file leaves the VMA with an anon_vma, and merging asks for it. */
-	if ((flags & SOFT_FAULT_WRITE) && soft_vma_private(vma) && mmun_soft_anon_prepare(vma))
+	if (is_cow_fault(vmf) && mmun_soft_anon_prepare(vmf->vma))
 		return -ENOMEM;
 	mmun_rwlock_read_lock(&mapping->invalidate_lock);
-	page = mmun_soft_cache_get(mapping, file_index(vma, address, pte), &ret);
-	if (page)
-		ret = install(vma, address, flags, pte, page);
-	else
-		ret = no_page(why, address, ret);
+	vmf->page = mmun_soft_cache_get(mapping, file_index(vmf), &ret);
+	if (vmf->page)
+		ret = map_page(vmf);
+	else if (ret == -ERANGE)
+		ret = no_page(vmf, "beyond the end of the file");
 	mmun_rwlock_read_unlock(&mapping->invalidate_lock);
 	return ret;
 }
 
 /* The driver's answer: 1 for a page to map. */
-static int driver_answer(vm_fault_t answer, unsigned long address, unsigned int flags,
-			 struct mmun_soft_fault *why)
+static int driver_answer(struct soft_vm_fault *vmf, vm_fault_t answer)
 {
 	if (answer & VM_FAULT_OOM)
 		return -ENOMEM;
 	if (answer & VM_FAULT_SIGBUS)
-		return mmun_soft_refuse(why, address, SIGBUS, BUS_ADRERR,
-					"the device refused the page");
+		return no_page(vmf, "the device refused the page");
 	if (answer & VM_FAULT_SIGSEGV)
-		return mmun_soft_refuse(why, address, SIGSEGV, SEGV_MAPERR,
+		return mmun_soft_refuse(vmf->why, vmf->real_address, SIGSEGV, SEGV_MAPERR,
 					"the device has nothing there");
 	if (answer & VM_FAULT_RETRY)
-		return flags & SOFT_FAULT_ALLOW_RETRY ? -EAGAIN : -EBUSY;
+		return vmf->flags & SOFT_FAULT_ALLOW_RETRY ? -EAGAIN : -EBUSY;
 	return answer & VM_FAULT_NOPAGE ? 0 : 1;
 }
 
-int mmun_soft_fault_device(struct soft_vma *vma, unsigned long address, unsigned int flags,
-			   soft_pte pte, struct mmun_soft_fault *why)
+int mmun_soft_do_device_fault(struct soft_vm_fault *vmf)
 {
-	struct vm_fault vmf = {
-		.vma = &vma->v,
-		.flags = (flags & SOFT_FAULT_WRITE ? FAULT_FLAG_WRITE : 0) |
-			 (flags & SOFT_FAULT_ALLOW_RETRY ? FAULT_FLAG_ALLOW_RETRY : 0),
-		.pgoff = soft_vma_index(vma, address),
-		.address = address,
+	const struct vm_operations_struct *ops = vmf->vma->v.vm_ops;
+	struct vm_fault driver = {
+		.vma = &vmf->vma->v,
+		.flags = (vmf->flags & SOFT_FAULT_WRITE ? FAULT_FLAG_WRITE : 0) |
+			 (vmf->flags & SOFT_FAULT_ALLOW_RETRY ? FAULT_FLAG_ALLOW_RETRY : 0),
+		.pgoff = soft_vma_index(vmf->vma, vmf->address),
+		.address = vmf->address,
 	};
-	int ret = mmun_soft_pte_make(soft_vma_mm(vma), address);
+	int ret = mmun_soft_pte_make(soft_fault_mm(vmf), vmf->address);
 
 	if (ret)
 		return ret;
-	if (!vma->v.vm_ops || !vma->v.vm_ops->fault)
-		return mmun_soft_refuse(why, address, SIGBUS, BUS_ADRERR,
-					"the device has no page there");
-	ret = driver_answer(vma->v.vm_ops->fault(&vmf), address, flags, why);
+	if (!ops || !ops->fault)
+		return no_page(vmf, "the device has no page there");
+	ret = driver_answer(vmf, ops->fault(&driver));
 	if (ret <= 0)
 		return ret;
-	if (!vmf.page)
-		return mmun_soft_refuse(why, address, SIGBUS, BUS_ADRERR,
-					"the device gave no page");
-	return install(vma, address, flags, pte, vmf.page);
+	if (!driver.page)
+		return no_page(vmf, "the device gave no page");
+	vmf->page = driver.page;
+	return map_page(vmf);
 }
 
 /* Only into a place where nothing is, so there is nothing to tell.  -EAGAIN: the table went. */
-static int insert(struct soft_vma *vma, unsigned long address, struct page *page)
+static int insert_page(struct soft_vm_fault *vmf)
 {
-	struct soft_mm *mm = soft_vma_mm(vma);
-	struct soft_change change;
-	soft_pte *entry;
-	int ret = 0;
-
-	mmun_soft_change_begin(&change, mm->mm);
-	mmun_mutex_lock(&mm->page_table_lock);
-	entry = mmun_soft_pte(mm, address);
-	if (!entry) {
-		ret = -EAGAIN;
-	} else if (*entry) {
-		ret = -EBUSY;
-	} else {
-		mmun_soft_page_get(page);
-		mmun_soft_place(mm, address, page, soft_fault_bits(vma, 0));
-	}
-	mmun_mutex_unlock(&mm->page_table_lock);
-	mmun_soft_change_end(&change, mm->mm);
-	return ret;
+	if (!mmun_soft_fault_lock(vmf))
+		return vmf->pte ? -EBUSY : -EAGAIN;
+	mmun_soft_page_get(vmf->page);
+	mmun_soft_set_page(soft_fault_mm(vmf), vmf->address, vmf->page, soft_fault_bits(vmf));
+	mmun_soft_fault_unlock(vmf);
+	return 0;
 }
 
 int mmun_soft_vm_insert_page(struct vm_area_struct *v, unsigned long address, struct page *page)
 {
-	struct soft_mm *mm = soft_mm(v->vm_mm);
+	struct soft_vm_fault vmf = {
+		.vma = soft_vma(v),
+		.address = address & MMUN_SOFT_PAGE_MASK,
+		.page = page,
+	};
 	int ret;
 
-	address &= MMUN_SOFT_PAGE_MASK;
-	if (address < v->vm_start || address >= v->vm_end)
+	if (vmf.address < v->vm_start || vmf.address >= v->vm_end)
 		return -EFAULT;
 	if (soft_page_test(page, SOFT_PAGE_FREE) || soft_page_anon(page))
 		return -EINVAL;
@@ -162,9 +154,9 @@ int mmun_soft_vm_insert_page(struct vm_area_struct *v, unsigned long address, st
 	if (!(v->vm_flags & VM_MIXEDMAP))
 		soft_vma_set_flags(soft_vma(v), v->vm_flags | VM_MIXEDMAP);
 	do {
-		ret = mmun_soft_pte_make(mm, address);
+		ret = mmun_soft_pte_make(soft_fault_mm(&vmf), vmf.address);
 		if (!ret)
-			ret = insert(soft_vma(v), address, page);
+			ret = insert_page(&vmf);
 	} while (ret == -EAGAIN);
 	return ret;
 }

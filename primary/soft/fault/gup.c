@@ -80,20 +80,20 @@ static void take(struct page *page, unsigned int gup_flags)
 static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_flags,
 		   struct page **out)
 {
-	struct soft_vma *vma = containing(mm, address);
-	soft_pte pte;
+	struct soft_vm_fault vmf = { .vma = containing(mm, address), .address = address };
 	int ret;
 
-	if (!vma)
+	if (!vmf.vma)
 		return -EFAULT;
-	ret = mmun_soft_gup_rights(vma, gup_flags);
+	ret = mmun_soft_gup_rights(vmf.vma, gup_flags);
 	if (ret < 0)
 		return ret;
-	ret = mmun_soft_fault_locked(vma, address, (unsigned int)ret, &pte, NULL);
+	vmf.flags = (unsigned int)ret;
+	ret = mmun_soft_fault_in(&vmf);
 	if (ret)
 		return ret;
 	if (out) {
-		*out = soft_pte_page(mm, pte);
+		*out = vmf.page;
 		take(*out, gup_flags);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
@@ -119,15 +119,13 @@ long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigne
 static int populate_vma(struct soft_vma *vma, unsigned long *start, unsigned long end,
 			unsigned int flags)
 {
-	struct soft_mm *mm = soft_vma_mm(vma);
-	soft_pte pte;
-
 	for (; *start < end; *start += MMUN_SOFT_PAGE_SIZE) {
-		int ret = mmun_soft_fault_locked(vma, *start, flags, &pte, NULL);
+		struct soft_vm_fault vmf = { .vma = vma, .address = *start, .flags = flags };
+		int ret = mmun_soft_fault_in(&vmf);
 
 		if (ret)
 			return ret;
-		mmun_mutex_unlock(&mm->page_table_lock);
+		mmun_mutex_unlock(&soft_vma_mm(vma)->page_table_lock);
 	}
 	return 0;
 }

@@ -52,6 +52,44 @@ void mmun_soft_huge_install(struct soft_vma *vma, unsigned long start, struct pa
 	}
 }
 
+struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start)
+{
+	struct page *page = mmun_soft_page_alloc_huge(soft_vma_mm(vma)->soft);
+
+	for (unsigned long i = 0; page && i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_set_anon(mmun_soft_page_next(page, i), vma,
+					start + (i << MMUN_SOFT_PAGE_SHIFT));
+	return page;
+}
+
+void mmun_soft_huge_put(struct page *page)
+{
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_page_put(mmun_soft_page_next(page, i));
+}
+
+static bool wants_huge(const struct soft_vma *vma, unsigned long start)
+{
+	unsigned long flags = vma->v.vm_flags;
+
+	if (flags & VM_NOHUGEPAGE)
+		return false;
+	if (!(flags & VM_HUGEPAGE) && !soft_vma_mm(vma)->soft->params.huge_always)
+		return false;
+	return mmun_soft_huge_fits(vma, start);
+}
+
+/* Not where a table of small entries is in use. */
+static bool has_leaf(struct soft_mm *mm, unsigned long address)
+{
+	bool found;
+
+	mmun_mutex_lock(&mm->page_table_lock);
+	found = mmun_soft_pte(mm, address);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	return found;
+}
+
 /* Under the page_table_lock, so that nobody meets the frames half made. */
 static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct page *page,
 			     struct soft_table *leaf)
@@ -70,52 +108,34 @@ static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct p
 	return empty;
 }
 
-struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start)
-{
-	struct page *page = mmun_soft_page_alloc_huge(soft_vma_mm(vma)->soft);
-
-	for (unsigned long i = 0; page && i < MMUN_SOFT_HUGE_PAGES; i++)
-		mmun_soft_page_set_anon(mmun_soft_page_next(page, i), vma,
-					start + (i << MMUN_SOFT_PAGE_SHIFT));
-	return page;
-}
-
-void mmun_soft_huge_put(struct page *page)
-{
-	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
-		mmun_soft_page_put(mmun_soft_page_next(page, i));
-}
-
-static bool fill_with(struct soft_vma *vma, unsigned long start, struct soft_table *leaf)
-{
-	struct page *page = mmun_soft_huge_alloc(vma, start);
-
-	if (!page)
-		return false;
-	if (install_if_empty(vma, start, page, leaf))
-		return true;
-	mmun_soft_huge_put(page);
-	return false;
-}
-
 /* A read takes the zero page, which is small. */
-int mmun_soft_fill_huge(struct soft_vma *vma, unsigned long address, bool write)
+bool mmun_soft_do_huge_pmd_anonymous_page(struct soft_vm_fault *vmf)
 {
-	unsigned long start = huge_start(address);
-	struct soft_mm *mm = soft_vma_mm(vma);
+	unsigned long start = huge_start(vmf->address);
+	struct soft_mm *mm = soft_fault_mm(vmf);
 	struct soft_table *leaf;
+	struct page *page;
 
-	if (!write || !mmun_soft_huge_fits(vma, start) || mmun_soft_anon_prepare(vma))
-		return -EAGAIN;
+	if (!wants_huge(vmf->vma, start) || has_leaf(mm, vmf->address))
+		return false;
+	if (!(vmf->flags & SOFT_FAULT_WRITE) || mmun_soft_anon_prepare(vmf->vma))
+		return false;
 	if (mmun_soft_pmd_make(mm, start))
-		return -EAGAIN;
+		return false;
 	leaf = mmun_soft_leaf_alloc();
 	if (!leaf)
-		return -EAGAIN;
-	if (!fill_with(vma, start, leaf)) {
-		mmun_free(leaf);
-		return -EAGAIN;
-	}
+		return false;
+	page = mmun_soft_huge_alloc(vmf->vma, start);
+	if (!page)
+		goto free_leaf;
+	if (!install_if_empty(vmf->vma, start, page, leaf))
+		goto put_page;
 	soft_stat_inc(mm->soft, huge_filled);
-	return 0;
+	return true;
+
+put_page:
+	mmun_soft_huge_put(page);
+free_leaf:
+	mmun_free(leaf);
+	return false;
 }

@@ -35,10 +35,12 @@ static inline soft_pte soft_no_access(const struct soft_vma *vma)
 	return vma->v.vm_flags & SOFT_VM_ACCESS ? 0 : SOFT_PTE_NO_ACCESS;
 }
 
-/* The same translation?  Processors set the other bits at any time. */
+/* The same translation?  Processors set the other bits of a present entry at any time. */
 static inline bool soft_pte_same(soft_pte a, soft_pte b)
 {
-	return !((a ^ b) & ~(SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY));
+	const soft_pte set = SOFT_PTE_YOUNG | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY;
+
+	return !((a ^ b) & (a & SOFT_PTE_PRESENT ? ~set : ~0ull));
 }
 
 static inline struct page *soft_pte_page(const struct soft_mm *mm, soft_pte pte)
