@@ -38,7 +38,7 @@ exists() {
 }
 
 missing=''	# packages to install
-libraries=''	# packages that only the package manager can tell us about
+libraries=''	# packages that only the package manager knows about
 # "there when": cmd:NAME on the PATH and glob:PATTERN on disk count wherever
 # they came from, so that nothing is installed twice.
 while read -r set package there _; do

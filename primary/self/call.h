@@ -24,7 +24,7 @@ struct mmun_change {
 	enum mmu_notifier_event event;
 	unsigned int flags;
 	int nr_ranges;
-	/* What the program is told when a notifier refuses. */
+	/* What the program gets when a notifier refuses. */
 	long refusal;
 	/* The ranges follow from the mappings of this file and may have become
 	 * more when the call returns. */

@@ -47,7 +47,7 @@
 	.hidden mmun_self_fork_child
 	.hidden mmun_self_exit
 	.hidden mmun_strict_on
-	.hidden mmun_strict_told
+	.hidden mmun_strict_notified
 	.hidden mmun_strict_forked
 
 /* Run unnoticed unless this process (not a fork of it) has armed the hooks. */
@@ -183,10 +183,10 @@ ENTRY mmun_self_entry
 	movq	%rsp, %rsi
 	call	mmun_self_before
 	cmpl	$MMUN_TOLD, %eax
-	jne	.Lnot_told
+	jne	.Lnot_notified
 .Lcall:
 	LOAD_CALL
-	KERNEL_CALL told
+	KERNEL_CALL notified
 	movq	%rax, -FRAME_TO_RBP(%rbp)
 	leaq	-FRAME_TO_RBP(%rbp), %rdi
 	movq	%rsp, %rsi
@@ -195,7 +195,7 @@ ENTRY mmun_self_entry
 	movq	-FRAME_TO_RBP(%rbp), %rax
 	RESTORE
 	jmp	*%rcx
-.Lnot_told:
+.Lnot_notified:
 	CFI_FRAME
 	cmpl	$MMUN_WALKS, %eax
 	jne	.Lnot_walking

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Where x86-64 instructions end, and the little of what they do that is needed
- * to tell which system call a `syscall` instruction makes.
+ * to say which system call a `syscall` instruction makes.
  * Reads its arguments only; no tables are written, nothing is allocated.
  * Tests: tests/glibc/check.sh (every boundary beside a disassembler).
  */

@@ -23,7 +23,7 @@ struct mmun_late {
 	struct mmun_refusal why;
 };
 
-/* Notes the failure that ->why tells of. */
+/* Notes the failure that ->why is about. */
 void mmun_late_note(struct mmun_late *late, uint64_t now);
 /* All that is loaded is redirected, or nothing any more. */
 void mmun_late_clear(struct mmun_late *late);

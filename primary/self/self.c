@@ -383,7 +383,7 @@ static void forget(void)
 	mmun_self_free_images(&self.images);
 }
 
-/* Each as far as it goes; the first failure is told. */
+/* Each as far as it goes; the first failure is returned. */
 static int patch_each(struct mmun_refusal *refusal)
 {
 	struct mmun_refusal other;
@@ -806,7 +806,7 @@ const struct mmun_primary_ops mmun_primary_self = {
 		[MMUN_OP_MADV_COLLAPSE] = MMUN_COVERS_BEFORE,
 		[MMUN_OP_MADV_UNMERGEABLE] = MMUN_COVERS_BEFORE,
 		[MMUN_OP_MADV_POISON] = MMUN_COVERS_BEFORE,
-		/* A mapping made during the call is told at its end. */
+		/* A mapping made during the call is notified at its end. */
 		[MMUN_OP_TRUNCATE] = MMUN_COVERS_RETURN,
 		[MMUN_OP_FALLOCATE] = MMUN_COVERS_RETURN,
 		[MMUN_OP_FORK] = MMUN_COVERS_BEFORE,

@@ -49,7 +49,7 @@ static const char *why_not(const struct request *request, const struct mmun_find
 		       : "another library or tool has replaced its code since";
 }
 
-static int tell(const struct mmun_finding *finding, void *arg)
+static int report(const struct mmun_finding *finding, void *arg)
 {
 	const struct request *request = arg;
 	struct mmun_site_info info = {
@@ -80,7 +80,7 @@ static int scan_file(struct request *request, const unsigned char *map, size_t s
 	if (ret)
 		return ret;
 	request->object = &object;
-	return mmun_scan(&object, mmun_object_is_c_library(&object), tell, request);
+	return mmun_scan(&object, mmun_object_is_c_library(&object), report, request);
 }
 
 static int scan_loaded(const struct mmun_loaded *loaded, void *arg)
@@ -92,7 +92,7 @@ static int scan_loaded(const struct mmun_loaded *loaded, void *arg)
 		return 0;
 	request->loaded = loaded;
 	request->object = loaded->object;
-	return mmun_scan(loaded->object, mmun_object_is_c_library(loaded->object), tell, request);
+	return mmun_scan(loaded->object, mmun_object_is_c_library(loaded->object), report, request);
 }
 
 int mmun_sites_of_process(struct mmun_image *images,

@@ -52,7 +52,7 @@ struct mmun_strict_area {
 	/* The kernel reads it at each call from outside the range. */
 	volatile unsigned char selector;
 	int taken;
-	void *told_return, *forked_return;
+	void *notified_return, *forked_return;
 	/* For traps when all slots are taken. */
 	struct mmun_strict_slot spare;
 	struct mmun_strict_slot slots[MMUN_STRICT_SLOTS];
@@ -115,9 +115,9 @@ void mmun_strict_cancel_entry(void);
 extern void *mmun_strict_cancel_function;
 void mmun_strict_child(void);
 void mmun_strict_spare_resume(void);
-extern const char mmun_strict_told_return[], mmun_strict_forked_return[];
+extern const char mmun_strict_notified_return[], mmun_strict_forked_return[];
 extern unsigned char mmun_strict_on;
-extern void *mmun_strict_told, *mmun_strict_forked;
+extern void *mmun_strict_notified, *mmun_strict_forked;
 extern long mmun_strict_pid;
 extern unsigned long mmun_strict_prctl[3];
 

@@ -5,7 +5,7 @@
  * SIGSYS must reach our handler at any time: the kernel ends a process that traps
  * with SIGSYS blocked, ignored or left at its default.  So the calls that set an
  * action or a mask are made here without it, and what the program has set is kept
- * and told when it asks: the action of SIGSYS, per process; whether SIGSYS is
+ * and answered when it asks: the action of SIGSYS, per process; whether SIGSYS is
  * blocked, per thread; whether a handler blocks it, per signal.
  *
  * Invariants:

@@ -4,7 +4,7 @@
  *
  * The cave: the rest of the last page of the text, which belongs to no function.
  *	plain	syscall, for calls that do not come back (rt_sigreturn)
- *	told	syscall; back to entry.S, for the call inside a section
+ *	notified syscall; back to entry.S, for the call inside a section
  *	forked	the same for one that may return in a child
  *	own	syscall; jmp *%r12, for the library's own calls
  *	spare	syscall; on to the address below the red zone
@@ -29,7 +29,7 @@
 #include "strict.h"
 
 #define CAVE_PLAIN     0
-#define CAVE_TOLD      8
+#define CAVE_NOTIFIED      8
 #define CAVE_OWN       16
 #define CAVE_SPARE     24
 #define CAVE_FORKED    32
@@ -47,7 +47,7 @@
 
 struct mmun_strict_text mmun_strict_text;
 unsigned char mmun_strict_on;
-void *mmun_strict_told, *mmun_strict_forked, *mmun_strict_cancel_function;
+void *mmun_strict_notified, *mmun_strict_forked, *mmun_strict_cancel_function;
 
 struct code {
 	unsigned char *at;
@@ -175,7 +175,7 @@ static int write_cave(const struct mmun_image *image, unsigned long cave)
 
 	memset(copy, 0xcc, sizeof(copy));
 	emit(&code, 0x0f, 0x05, 0x0f, 0x0b);
-	emit_call(&code, copy, cave, CAVE_TOLD, &area->told_return);
+	emit_call(&code, copy, cave, CAVE_NOTIFIED, &area->notified_return);
 	emit_call(&code, copy, cave, CAVE_FORKED, &area->forked_return);
 	code.at = copy + CAVE_OWN;
 	emit(&code, 0x0f, 0x05, 0x41, 0xff, 0xe4);
@@ -217,7 +217,7 @@ static void fill_slots(unsigned long cave)
 		slot->site.kind = MMUN_SITE_SYSCALL;
 		write_slot_code(slot, code_area() + i * SLOT_CODE);
 	}
-	area->told_return = (void *)mmun_strict_told_return;
+	area->notified_return = (void *)mmun_strict_notified_return;
 	area->forked_return = (void *)mmun_strict_forked_return;
 	area->spare.site.resume = (void *)mmun_strict_spare_resume;
 	area->spare.site.raw = (void *)mmun_strict_last_entry;
@@ -542,7 +542,7 @@ int mmun_strict_build(struct mmun_image *image, struct mmun_refusal *refusal)
 	mmun_strict_text.compat = (void *)(cave + CAVE_COMPAT);
 	mmun_strict_text.start = image->text_start;
 	mmun_strict_text.length = image->text_end - image->text_start;
-	mmun_strict_told = (void *)(cave + CAVE_TOLD);
+	mmun_strict_notified = (void *)(cave + CAVE_NOTIFIED);
 	mmun_strict_forked = (void *)(cave + CAVE_FORKED);
 	mmun_syscall_gadget = (void *)(cave + CAVE_OWN);
 	mmun_store_full(&mmun_strict_on, 1);

@@ -188,7 +188,7 @@ static void test_locking_rules(void)
 	watcher_init(&watcher);
 	mmap_write_lock(mm);
 	is(mmu_notifier_register(&watcher.mn, mm), -EDEADLK,
-	   "R4 B6 register with the mmap lock held is refused, not a dead-lock");
+	   "R4 B6 register with the mmap lock held is refused, not a deadlock");
 	is(__mmu_notifier_register(&watcher.mn, mm), 0, "R4 __register wants it held");
 	ok(mmun_rwlock_mine(&mm->mmap_lock), "R4 and leaves it held");
 	mmap_write_unlock(mm);
