@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Text that was loaded while the source runs and could not be redirected: counted, with
- * the reason, and tried again.  One writer at a time (self.lock); hooks read.
+ * Text that was loaded while the source runs and could not be redirected: counted
+ * (mmun_stats.late_failed), with the reason, which the source's probe gives from then on, and
+ * tried again.  Nobody can undo the loading, so the program goes on, every other library is
+ * redirected all the same, and what is lost is made visible: a registration or insertion
+ * tries again first and fails with that error if it fails again.  Calls that the library
+ * made meanwhile may be under way; a registration waits for them as the first one does.
+ *
+ * One writer at a time (self.lock); hooks read.
  */
 #ifndef MMUN_SELF_LATE_H
 #define MMUN_SELF_LATE_H

@@ -35,21 +35,29 @@ bool mmun_self_is_plain(struct mmun_site *site)
 		return false;
 	switch (site->nr) {
 	case SYS_munmap:
-		site->plain = (struct mmun_plain_call){ MMUN_OP_MUNMAP,   SYS_munmap, 0,
-							MMU_NOTIFY_UNMAP, 0,          0 };
+		site->plain = (struct mmun_plain_call){
+			.op = MMUN_OP_MUNMAP,
+			.nr = SYS_munmap,
+			.event = MMU_NOTIFY_UNMAP,
+		};
 		return true;
 	case SYS_madvise:
 		site->plain = (struct mmun_plain_call){
-			MMUN_OP_MADV_DONTNEED, SYS_madvise, 0, MMU_NOTIFY_CLEAR, -1UL, MADV_DONTNEED
+			.op = MMUN_OP_MADV_DONTNEED,
+			.nr = SYS_madvise,
+			.event = MMU_NOTIFY_CLEAR,
+			.mask = -1UL,
+			.value = MADV_DONTNEED,
 		};
 		return true;
 	case SYS_mprotect:
-		site->plain = (struct mmun_plain_call){ MMUN_OP_MPROTECT,
-							SYS_mprotect,
-							MMUN_RANGE_PINNED_SAFE,
-							MMU_NOTIFY_PROTECTION_VMA,
-							PROT_GROWSDOWN | PROT_GROWSUP,
-							0 };
+		site->plain = (struct mmun_plain_call){
+			.op = MMUN_OP_MPROTECT,
+			.nr = SYS_mprotect,
+			.flags = MMUN_RANGE_PINNED_SAFE,
+			.event = MMU_NOTIFY_PROTECTION_VMA,
+			.mask = PROT_GROWSDOWN | PROT_GROWSUP,
+		};
 		return true;
 	default:
 		return false;
