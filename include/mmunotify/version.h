@@ -4,9 +4,9 @@
 
 /** Version of the headers; the shared object's soname carries the major. */
 #define MMUN_VERSION_MAJOR  0
-#define MMUN_VERSION_MINOR  1
+#define MMUN_VERSION_MINOR  2
 #define MMUN_VERSION_PATCH  0
-#define MMUN_VERSION_STRING "0.1.0"
+#define MMUN_VERSION_STRING "0.2.0"
 
 #ifdef __cplusplus
 extern "C" {

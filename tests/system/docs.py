@@ -23,6 +23,57 @@ LATER = {'build', 'build-coverage', 'build-fuzz', 'LICENSES'}
 HEADERS = ('include', 'include/compat', 'include/compat/linux')
 
 
+# Around the README's program: what it looks up, and who asks.  The exit status says which
+# answer was wrong.
+README_HEAD = '''
+#include <stddef.h>
+#include <sys/mman.h>
+#include <mmunotify/mmu_notifier.h>
+#include <mmunotify/self.h>
+#include <mmunotify/seq.h>
+
+struct translation { void *of; };
+static struct translation made[100];
+static int nr;
+
+static void *look_up(void *buffer)
+{
+	made[nr].of = buffer;
+	return &made[nr++];
+}
+
+void *get(void *buffer);
+
+'''
+README_MAIN = '''
+static struct translation *translation(void *buffer)
+{
+	return get(buffer);
+}
+
+int main(void)
+{
+	char *a = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *b = a + 4096;
+	struct translation *first;
+
+	if (mmu_notifier_register(&mn, mmun_self()))
+		return 2;
+	first = translation(a);
+	if (first->of != a || translation(a) != first || nr != 1)
+		return 3;
+	if (translation(b)->of != b || translation(a)->of != a || nr != 3)
+		return 4;
+	first = translation(a);
+	madvise(a, 4096, MADV_DONTNEED);
+	if (translation(a) == first || translation(a)->of != a || nr != 4)
+		return 5;
+	mmu_notifier_unregister(&mn, mmun_self());
+	return 0;
+}
+'''
+
+
 def run(*command, **kwargs):
     return subprocess.run(command, capture_output=True, text=True, check=False, **kwargs)
 
@@ -130,14 +181,19 @@ def test_readme_program():
     blocks = re.findall(r'^```c\n(.*?)^```$', read('README.md'), re.M | re.S)
     if not ok(len(blocks) == 1, 'README.md: one program'):
         return
-    program = ('#include <stddef.h>\n#include <mmunotify/mmu_notifier.h>\n'
-               '#include <mmunotify/self.h>\n#include <mmunotify/seq.h>\n'
-               'void *look_up(void *), *get(void *);\n' + blocks[0] +
-               '\nint subscribe(void);\nint subscribe(void)\n'
-               '{ return mmu_notifier_register(&mn, mmun_self()); }\n')
-    result = run('cc', '-xc', '-std=gnu11', '-Wall', '-Wextra', '-Wno-unused-parameter', '-Werror',
-                 '-fsyntax-only', '-I' + os.path.join(SOURCE, 'include'), '-', input=program)
-    ok(result.returncode == 0, 'README.md: the program compiles', result.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = os.path.join(folder, 'readme.c'), os.path.join(folder, 'readme')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(README_HEAD + blocks[0] + README_MAIN)
+        made = run('cc', '-std=gnu11', '-Wall', '-Wextra', '-Wno-unused-parameter', '-Werror',
+                   '-o', program, source, '-I' + os.path.join(SOURCE, 'include'),
+                   '-L' + os.path.join(BUILD, 'include'), '-lmmunotify',
+                   '-Wl,-rpath,' + os.path.join(BUILD, 'include'))
+        if not ok(made.returncode == 0, 'README.md: the program compiles', made.stderr):
+            return
+        result = run(program)
+    ok(result.returncode == 0, 'README.md: it is right for two buffers, before and after a change',
+       'exit status %d' % result.returncode)
 
 
 def test_coverage_table():
