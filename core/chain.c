@@ -12,7 +12,7 @@
  * Not here: who is on the list (notifier.c), what is in the tree (interval.c).
  * Tests: tests/unit/core/notifier.c, tests/unit/core/misuse.c.
  */
-#include "internal.h"
+#include "chain.h"
 
 #include <errno.h>
 

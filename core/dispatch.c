@@ -28,6 +28,8 @@
 #include <pthread.h>
 
 #include "bug.h"
+#include "chain.h"
+#include "interval_seq.h"
 #include "section.h"
 
 /* A walk's read section; ends with its scope.  Within, no callback is cancelled. */

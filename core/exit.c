@@ -18,7 +18,8 @@
 #include "bug.h"
 #include "clock.h"
 #include "futex.h"
-#include "interval_table.h"
+#include "interval_seq.h"
+#include "notifier.h"
 
 /* Claims one notifier that nobody has claimed; NULL when there is none, or no lock. */
 static struct mmu_notifier *claim_next(struct mm_struct *mm, struct mmu_notifier_mm *chain,

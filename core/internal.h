@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What the files of core/ share: the address space and its notifier chain. */
+/*
+ * The address space and its notifier chain: the structs, and what is asked of them in
+ * one look.
+ */
 #ifndef MMUN_CORE_INTERNAL_H
 #define MMUN_CORE_INTERNAL_H
 
@@ -168,79 +171,5 @@ static inline bool mmun_may_wait(struct mm_struct *mm)
 {
 	return !mmun_task_inside(mm) && !mmun_task_waits_for(&mm->srcu);
 }
-
-/* What a registration may need, allocated before the mm is quiesced. */
-struct mmun_spares {
-	struct mmu_notifier_mm *chain;
-	struct mmun_itree *itree;
-};
-
-/*
- * chain.c.
- */
-
-/* 0 or -ENOMEM; free what is left of them in both cases.  @intervals: interval mode. */
-int mmun_spares_alloc(struct mmun_spares *spares, struct mm_struct *mm, bool intervals);
-void mmun_spares_free(struct mmun_spares *spares);
-
-/* The chain of @mm, which a spare becomes if it has none.  Alone: under the mmap lock. */
-struct mmu_notifier_mm *mmun_chain_install(struct mm_struct *mm, struct mmun_spares *spares);
-/* At mm_count 0. */
-void mmun_chain_destroy(struct mm_struct *mm);
-
-/* Under the chain lock: sections of this thread that have @node as their head, although it
- * leaves, find what came after it. */
-void mmun_detached_remember(struct mmu_notifier_mm *chain, struct mmun_list_node *node);
-/* Who comes back is no longer one that was detached against the rules. */
-void mmun_detached_forget(struct mmu_notifier_mm *chain, struct mmun_list_node *node);
-/* A head that was unregistered inside the section, which is misuse, may be gone: what came
- * after it stands for it. */
-struct mmun_list_node *mmun_detached_skip(const struct mmu_notifier_mm *chain,
-					  struct mmun_list_node *head);
-
-/*
- * interval_seq.c.
- */
-
-/* A section, for the mm's interval notifiers.  A start that returned 0 is paired
- * with an end; -EAGAIN only if the range is not blockable. */
-int mmun_intervals_start(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
-void mmun_intervals_end(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range);
-
-/* Exit notifies them all, once.  False: the tree was being changed until @deadline. */
-bool mmun_intervals_release(struct mm_struct *mm, struct mmu_notifier_mm *chain, uint64_t deadline);
-
-/*
- * notifier.c.
- */
-
-/*
- * do_mmu_notifier_register() - both entry points and mmu_notifier_get().
- * @mn: NULL to switch @mm to interval mode only.
- * @users: 1 for mmu_notifier_get(), 0 otherwise.
- */
-int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock,
-			     unsigned int users);
-
-/*
- * The right to call ->release, which one has: push, then claim under the chain lock, then
- * run; pop when there is no more to claim.
- */
-
-/* From before a claim until after its read section the thread is inside it: a signal
- * handler must not wait for that section. */
-void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm);
-/* Opens a read section; false if somebody else has the right. */
-bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader);
-/* Calls it, takes @mn off the list and closes the read section.  False: not taken off the
- * list, the chain lock was not to be had until @deadline (0: no limit). */
-bool mmun_release_run(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm *chain,
-		      const struct mmun_reader *reader, uint64_t deadline);
-
-/* Under the chain lock, from put: unhash without ->release. */
-void mmun_notifier_detach(struct mmu_notifier *mn);
-
-/* In a forked child: no locks, their holders may not exist here. */
-void mmun_notifier_forget(struct mmu_notifier *mn);
 
 #endif

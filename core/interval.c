@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "bug.h"
+#include "notifier.h"
 
 static int check_insert(const struct mmu_interval_notifier *sub, struct mm_struct *mm,
 			unsigned long start, unsigned long length,

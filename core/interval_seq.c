@@ -29,7 +29,7 @@
  * Tests: tests/unit/core/interval.c, tests/unit/core/interval_exit.c, tests/torture/interval.c,
  * tests/model/interval.pml.
  */
-#include "interval_table.h"
+#include "interval_seq.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -37,6 +37,7 @@
 #include <stdint.h>
 
 #include "bug.h"
+#include "interval_table.h"
 
 /* How many notifiers a walk finds. */
 #define BATCH 16

@@ -18,6 +18,7 @@
 
 #include "alloc.h"
 #include "bug.h"
+#include "chain.h"
 #include "interval_table.h"
 #include "raw_syscall.h"
 

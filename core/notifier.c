@@ -32,12 +32,13 @@
  * Not here: walks (dispatch.c), get and put (notifier_get.c).
  * Tests: tests/unit/core/notifier.c, tests/torture/chain.c, tests/model/{join,release}.pml.
  */
-#include "internal.h"
+#include "notifier.h"
 
 #include <errno.h>
 
 #include "alloc.h"
 #include "bug.h"
+#include "chain.h"
 #include "clock.h"
 
 static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)

@@ -12,7 +12,7 @@
  *
  * Tests: tests/unit/core/notifier_get.c, tests/torture/chain.c.
  */
-#include "internal.h"
+#include "notifier.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -17,7 +17,7 @@
  * Not here: who owns a cell (srcu_cells.c), callbacks (call_srcu.c).
  * Tests: tests/unit/core/srcu.c, tests/torture/srcu.c, tests/model/srcu.pml.
  */
-#include "srcu_cells.h"
+#include "srcu.h"
 
 #include <linux/membarrier.h>
 #include <sys/mman.h>

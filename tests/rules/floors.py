@@ -21,6 +21,10 @@ from tap import done, equal, ok  # noqa: E402
 
 # {folder: (its objects in the build, floors)}
 FLOORS = {
+    'core': ('core/libcore.a.p', [
+        'version op task itree', 'srcu_cells', 'srcu', 'call_srcu', 'internal', 'interval_table',
+        'chain', 'mm mm_lock', 'interval_seq', 'section', 'dispatch', 'notifier', 'notifier_get',
+        'interval', 'exit']),
     'primary/soft': ('primary/soft/libsoft.a.p', [
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
