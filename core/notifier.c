@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Joining and leaving a notifier chain, and the release step of exit.
+ * Registration and unregistration of a notifier, and its ->release.
  *
  * I1  A registration publishes at the head of the list and returns when every read
  *     section that was open then has ended.  A section that took the head before calls
  *     neither start nor end (R1) and is waited for (R2); a later one calls both.
- *     All memory is allocated before (R8), nothing is changed on failure (R7).
+ *     All memory is allocated before (R8: not under the mm's locks), and nothing is
+ *     changed on failure (R7: no lock, entry or count left behind).
  * I2  The chain lock decides who calls ->release: whoever sets CLAIMED first
  *     (U5).  The claimer is inside an SRCU read section from the claim until
  *     the notifier is off the list, so everybody else waits for it by waiting
@@ -35,23 +36,13 @@
 #include "notifier.h"
 
 #include <errno.h>
+#include <pthread.h>
 
-#include "alloc.h"
 #include "bug.h"
 #include "chain.h"
 #include "clock.h"
 
-static int check_register(const struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
-{
-	if (mn && !mn->ops)
-		return -EINVAL;
-	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
-		return -ESRCH;
-	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
-		return -EDEADLK;
-	return 0;
-}
-
+/* Under the mmap lock; the mm is quiesced if its primary can do that. */
 static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_spares *spares)
 {
 	struct mmu_notifier_mm *chain = mmun_chain_install(mm, spares);
@@ -64,6 +55,7 @@ static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_sp
 	alive = mmun_mm_alive(mm);
 	if (alive && mn) {
 		mn->mm = mm;
+		/* Dropped by unregister, or after the last put. */
 		mmgrab(mm);
 		mmun_detached_forget(chain, &mn->hlist);
 		mmun_list_add_head(&chain->list, &mn->hlist);
@@ -72,90 +64,80 @@ static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_sp
 	return alive ? 0 : -ESRCH;
 }
 
-static int publish_quiesced(struct mmu_notifier *mn, struct mm_struct *mm,
-			    struct mmun_spares *spares)
-{
-	struct mm_lock_data data;
-	int ret;
-
-	if (!mm->ops->lock)
-		return publish(mn, mm, spares);
-	ret = mm_lock(mm, &data);
-	if (ret)
-		return ret;
-	ret = publish(mn, mm, spares);
-	mm_unlock(mm, &data);
-	return ret;
-}
-
 /*
- * Two grace periods.  The second is what R2 asks for.  The first comes before anything is
- * published, so that a section that never ends (its thread is frozen, or sleeps in the
- * kernel) makes the registration fail when nobody can have met the notifier yet: there is
- * nothing to take back, and nothing that would have to wait for that very section.
+ * Two grace periods.  The second is what R2 asks for (no section that opened before is
+ * still open).  The first comes before anything is published, so that a section that never
+ * ends (its thread is frozen, or sleeps in the kernel) makes the registration fail when
+ * nobody can have met the notifier yet: there is nothing to take back, and nothing that
+ * would have to wait for that very section.
  *
  * Nothing less is exact.  That a section was opened before the publication, and that its
  * slot has counted no other since, does not say that it has not met the notifier: it may
  * have taken the head of the list only after.  So the second one has no limit.  What it
  * waits for was opened after the first had begun to look at its slot.
  */
-static int join(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_spares *spares)
-{
-	const uint64_t deadline = mmun_now() + MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC;
-	int ret = mm->ops->start ? mm->ops->start(mm) : 0;
-
-	if (ret)
-		return ret;
-	/* Before the first grace period: every section that meets @mn sees it. */
-	if (!mn || !(mn->ops->flags & MMUN_OPS_NO_CANCELLATION_POINT))
-		mmun_store_full(&mm->cancellable, true);
-	if (!mmun_srcu_synchronize_until(&mm->srcu, deadline)) {
-		mmun_stat_inc(mm, timed_out);
-		return -ETIMEDOUT;
-	}
-	ret = publish_quiesced(mn, mm, spares);
-	if (ret)
-		return ret;
-	synchronize_srcu(&mm->srcu);
-	if (mmun_chain_itree(mmun_chain(mm)))
-		mmun_store_release(&mmun_chain(mm)->intervals_ready, true);
-	return 0;
-}
-
-static int register_on(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock)
-{
-	struct mmun_spares spares = { NULL, NULL };
-	int ret = mmun_spares_alloc(&spares, mm, !mn);
-
-	if (!ret) {
-		if (take_mmap_lock)
-			mmap_write_lock(mm);
-		ret = join(mn, mm, &spares);
-		/* Before the lock is free: a source that can be stopped looks at it. */
-		if (!ret && mn)
-			mmun_stat_inc(mm, registered);
-		if (take_mmap_lock)
-			mmap_write_unlock(mm);
-	}
-	mmun_spares_free(&spares);
-	return ret;
-}
-
 int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool take_mmap_lock,
 			     unsigned int users)
 {
+	struct mmun_spares spares = { NULL, NULL };
+	struct mm_lock_data data;
 	unsigned int idle = 0;
-	int ret = mm ? check_register(mn, mm, take_mmap_lock) : -ESRCH;
+	uint64_t deadline;
+	int ret;
 
+	if (!mm)
+		return -ESRCH;
+	if (mn && !mn->ops)
+		return -EINVAL;
+	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
+		return -ESRCH;
+	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
+		return -EDEADLK;
+	if (mn) {
+		if (!mmun_cas_full(&mn->state, &idle, MMUN_MN_REGISTERED))
+			return -EEXIST;
+		mn->users = users;
+	}
+
+	ret = mmun_spares_alloc(&spares, mm, !mn);
 	if (ret)
-		return ret;
-	if (!mn)
-		return register_on(NULL, mm, take_mmap_lock);
-	if (!mmun_cas_full(&mn->state, &idle, MMUN_MN_REGISTERED))
-		return -EEXIST;
-	mn->users = users;
-	ret = register_on(mn, mm, take_mmap_lock);
+		goto free_spares;
+	if (take_mmap_lock)
+		mmap_write_lock(mm);
+	ret = mm->ops->start ? mm->ops->start(mm) : 0;
 	if (ret)
+		goto unlock;
+
+	/* Before the first grace period: every section that meets @mn sees it. */
+	if (!mn || !(mn->ops->flags & MMUN_OPS_NO_CANCELLATION_POINT))
+		mmun_store_full(&mm->cancellable, true);
+	deadline = mmun_now() + MMUN_REGISTER_WAIT_MS * MMUN_NSEC_PER_MSEC;
+	if (!mmun_srcu_synchronize_until(&mm->srcu, deadline)) {
+		mmun_stat_inc(mm, timed_out);
+		ret = -ETIMEDOUT;
+		goto unlock;
+	}
+	ret = mm->ops->lock ? mm_lock(mm, &data) : 0;
+	if (ret)
+		goto unlock;
+	ret = publish(mn, mm, &spares);
+	if (mm->ops->lock)
+		mm_unlock(mm, &data);
+	if (ret)
+		goto unlock;
+	synchronize_srcu(&mm->srcu);
+
+	if (mmun_chain_itree(mmun_chain(mm)))
+		mmun_store_release(&mmun_chain(mm)->intervals_ready, true);
+	/* Before the lock is free: a source that can be stopped looks at it. */
+	if (mn)
+		mmun_stat_inc(mm, registered);
+unlock:
+	if (take_mmap_lock)
+		mmap_write_unlock(mm);
+free_spares:
+	mmun_spares_free(&spares);
+	if (ret && mn)
 		mmun_store_full(&mn->state, 0);
 	return ret;
 }
@@ -170,8 +152,12 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
 	return do_mmu_notifier_register(mn, mm, false, 0);
 }
 
-/* Under the chain lock: the right to call ->release, and the read section in which that
- * happens; false if somebody else has it. */
+void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm)
+{
+	mmun_walk_push(walk, mm);
+	walk->releasing = true;
+}
+
 bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader)
 {
 	if (mn->state & MMUN_MN_CLAIMED)
@@ -182,33 +168,19 @@ bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mm
 	return true;
 }
 
-/* On the thread's books from before a claim until after its read section: who finds
- * them, a signal handler too, must not wait for that section. */
-void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm)
-{
-	mmun_walk_push(walk, mm);
-	walk->releasing = true;
-}
-
-/* Not cancellable: a claim that nobody finishes would block everybody. */
-static void call_release(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	int cancel;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	mn->ops->release(mn, mm);
-	pthread_setcancelstate(cancel, NULL);
-}
-
-/* @reader: from claim().  False: not taken off the list, a lock was not to be had. */
 bool mmun_release_run(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_notifier_mm *chain,
 		      const struct mmun_reader *reader, uint64_t deadline)
 {
 	mmun_sigmask saved;
 	bool locked;
+	int cancel;
 
-	if (mn->ops->release)
-		call_release(mn, mm);
+	if (mn->ops->release) {
+		/* A claim that nobody finishes would block everybody. */
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+		mn->ops->release(mn, mm);
+		pthread_setcancelstate(cancel, NULL);
+	}
 	locked = mmun_chain_lock_until(chain, &saved, deadline);
 	if (locked) {
 		mmun_list_del_init(&mn->hlist);
@@ -240,25 +212,6 @@ void mmun_notifier_detach(struct mmu_notifier *mn)
 	mmun_list_del_init(&mn->hlist);
 }
 
-/* Who calls ->release?  False when @mn is not registered on @mm. */
-static bool begin_unregister(struct mmu_notifier *mn, struct mm_struct *mm,
-			     struct mmu_notifier_mm *chain, bool *claimed,
-			     struct mmun_reader *reader)
-{
-	mmun_sigmask saved;
-	bool registered;
-
-	mmun_chain_lock(chain, &saved);
-	registered = mn->mm == mm && (mn->state & MMUN_MN_REGISTERED) &&
-		     !(mn->state & MMUN_MN_LEAVING);
-	if (registered) {
-		mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_LEAVING);
-		*claimed = mmun_release_claim(mn, mm, reader);
-	}
-	mmun_chain_unlock(chain, &saved);
-	return registered;
-}
-
 /* From a callback or inside a section: take @mn off the list, wait for nothing. */
 static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm,
 				   struct mmu_notifier_mm *chain)
@@ -274,47 +227,13 @@ static void detach_without_waiting(struct mmu_notifier *mn, struct mm_struct *mm
 	mmun_chain_unlock(chain, &saved);
 }
 
-/*
- * When exit has claimed the notifier it stays on the list until exit's ->release
- * has returned, and walks that begin meanwhile find it: only a grace period that
- * begins after it left the list waits for them.
- */
-static void wait_for_callbacks(struct mmu_notifier *mn, struct mm_struct *mm,
-			       struct mmu_notifier_mm *chain, bool off_the_list)
-{
-	mmun_sigmask saved;
-
-	if (!off_the_list) {
-		synchronize_srcu(&mm->srcu);
-		/* Exit may have got no lock in its time (I8). */
-		mmun_chain_lock(chain, &saved);
-		mmun_list_del_init(&mn->hlist);
-		mmun_chain_unlock(chain, &saved);
-	}
-	synchronize_srcu(&mm->srcu);
-}
-
-/* False when @mn is not registered on @mm.  *@released: by us, and it is off the list. */
-static bool release_one(struct mmu_notifier *mn, struct mm_struct *mm,
-			struct mmu_notifier_mm *chain, bool *released)
-{
-	struct mmun_reader reader;
-	struct mmun_walk walk;
-	bool registered;
-
-	*released = false;
-	mmun_release_push(&walk, mm);
-	registered = begin_unregister(mn, mm, chain, released, &reader);
-	if (*released)
-		mmun_release_run(mn, mm, chain, &reader, 0);
-	mmun_walk_pop(&walk);
-	return registered;
-}
-
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 {
+	bool registered, released = false;
 	struct mmu_notifier_mm *chain;
-	bool released;
+	struct mmun_reader reader;
+	struct mmun_walk walk;
+	mmun_sigmask saved;
 
 	if (!mn || !mm) {
 		mmun_misuse("mmu_notifier_unregister() of no notifier, or on no address space");
@@ -326,13 +245,45 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 		return;
 	}
 	chain = mmun_chain(mm);
-	if (!chain || !release_one(mn, mm, chain, &released)) {
-		mmun_misuse("mmu_notifier_unregister() of a notifier that is not registered");
+	if (!chain)
+		goto not_registered;
+
+	mmun_release_push(&walk, mm);
+	mmun_chain_lock(chain, &saved);
+	registered = mn->mm == mm && (mn->state & MMUN_MN_REGISTERED) &&
+		     !(mn->state & MMUN_MN_LEAVING);
+	if (registered) {
+		mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_LEAVING);
+		released = mmun_release_claim(mn, mm, &reader);
+	}
+	mmun_chain_unlock(chain, &saved);
+	if (released)
+		mmun_release_run(mn, mm, chain, &reader, 0);
+	mmun_walk_pop(&walk);
+	if (!registered)
+		goto not_registered;
+
+	if (mmun_task_inside(mm)) {
+		detach_without_waiting(mn, mm, chain);
+		part(mn, mm);
 		return;
 	}
-	if (mmun_task_inside(mm))
-		detach_without_waiting(mn, mm, chain);
-	else
-		wait_for_callbacks(mn, mm, chain, released);
+	if (!released) {
+		/*
+		 * Exit has claimed it, and it stays on the list until exit's ->release has
+		 * returned; walks that begin meanwhile find it: only a grace period that
+		 * begins after it left the list waits for them.
+		 */
+		synchronize_srcu(&mm->srcu);
+		/* Exit may have got no lock in its time (I8). */
+		mmun_chain_lock(chain, &saved);
+		mmun_list_del_init(&mn->hlist);
+		mmun_chain_unlock(chain, &saved);
+	}
+	synchronize_srcu(&mm->srcu);
 	part(mn, mm);
+	return;
+
+not_registered:
+	mmun_misuse("mmu_notifier_unregister() of a notifier that is not registered");
 }
