@@ -2,7 +2,7 @@
 /*
  * What does watching cost a program that maps and unmaps, or gives memory back?  64 KiB untouched,
  * one thread and two; plain libc, a second plain process (the ratio of those
- * two is what this machine cannot tell apart), mmunotify, UCX, libfabric.
+ * two is what this machine cannot distinguish), mmunotify, UCX, libfabric.
  */
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  * Patching and unpatching under busy threads, for whoever can do both.
  *
  * Busy threads map, advise and unmap without pause while one thread patches
- * and unpatches.  A subject whose hooks can tell calls bench_patching_seen()
+ * and unpatches.  A subject whose hooks can say so calls bench_patching_seen()
  * from its callback; then every unmapping that lay wholly between "the patch
  * returned" and "the patch goes" must have been seen by its own thread.
  */

@@ -80,7 +80,7 @@ int bench_patching_setup(char **args, int (*in)(void), int (*out)(void))
 	return nr_busy > MAX_BUSY ? -EINVAL : 0;
 }
 
-/* Can this subject tell at all?  One unmapping of our own decides. */
+/* Can this subject say so at all?  One unmapping of our own decides. */
 static int probe_sight(void)
 {
 	int error = patch_in();

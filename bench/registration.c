@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * What does registering cost the live process, and its other threads, as the
- * number of mappings grows?  A pair of runs tells the stalls that registering
+ * number of mappings grows?  A pair of runs separates the stalls that registering
  * causes from those that the machine has anyway.
  */
 #include <stdio.h>

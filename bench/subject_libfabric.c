@@ -83,7 +83,7 @@ static void first_batch(double *figures)
 	figures[0] = (double)(bench_now() - start) / 1e3;
 }
 
-/* Its hooks tell registration caches only, so missed calls cannot be counted. */
+/* Its hooks notify registration caches only, so missed calls cannot be counted. */
 static int patch_in(void)
 {
 	return memhooks_monitor->start(memhooks_monitor);

@@ -10,7 +10,7 @@ struct launch {
 	/* The command's file, found through PATH. */
 	char path[PATH_MAX];
 	char **argv;
-	/* The library to preload, and the variable that tells it where to send what. */
+	/* The library to preload, and the variable that says where to send what. */
 	char library[PATH_MAX];
 	const char *variable;
 	char value[64];

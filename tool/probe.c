@@ -29,7 +29,7 @@ static const char help_text[] =
 	"for each program the objects it consists of, how many of their system calls are\n"
 	"redirected, and which are left unseen.\n"
 	"\n"
-	"  -v, --verbose  also when each source tells about each operation: before the old\n"
+	"  -v, --verbose  also when each source notifies of each operation: before the old\n"
 	"                 page can be reused, before the call returns, or never; and each\n"
 	"                 system call of this process, or of COMMAND's programs\n"
 	"  -s, --sites=FILE  instead: what would be done about each system call of an ELF\n"

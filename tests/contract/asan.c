@@ -54,10 +54,10 @@ int main(void)
 	is(mmu_notifier_register(&mn, mmun_self()), 0, "registers");
 	at = pages();
 	is(munmap(at, 4 * PAGE), 0, "munmap works");
-	ok(starts == 1 && ends == 1, "and is told once");
+	ok(starts == 1 && ends == 1, "and is notified once");
 	at = pages();
 	is(madvise(at, 4 * PAGE, MADV_DONTNEED), 0, "madvise works");
-	ok(starts == 1 && ends == 1, "and is told once");
+	ok(starts == 1 && ends == 1, "and is notified once");
 	/* Larger than any size class: mapped and unmapped alone, with memory around it. */
 	at = malloc(64 << 20);
 	memset(at, 1, PAGE);
@@ -66,7 +66,7 @@ int main(void)
 	/* Without which the compiler leaves both calls out. */
 	__asm__ volatile("" : : "r"(at) : "memory");
 	free(at);
-	ok(inside > 0, "what the sanitizer's own allocator unmaps is told");
+	ok(inside > 0, "what the sanitizer's own allocator unmaps is seen");
 	for (int i = 0; i < 1000; i++)
 		free(malloc((size_t)i << 12));
 	ok(munmap((void *)1, PAGE) == -1 && errno == EINVAL, "a failing munmap says EINVAL");

@@ -40,7 +40,7 @@ static void arm(struct watch *w, void *at, unsigned int pages)
 	watch_arm(w, &area);
 }
 
-static bool told(const struct watch *w, void *at, unsigned int pages)
+static bool notified(const struct watch *w, void *at, unsigned int pages)
 {
 	return watch_find(w, (unsigned long)at, (unsigned long)at + pages * PAGE_BYTES) >= 0;
 }
@@ -99,9 +99,9 @@ static void recursion(void)
 	arm(&watch, at, 4);
 	munmap(at, 4 * PAGE_BYTES);
 	watch_disarm(&watch);
-	check(told(&watch, at, 4), "the outer unmap is told");
-	check(told(&watch, first, 2), "an unmap inside the start callback is told");
-	check(told(&watch, last, 2), "an unmap inside the end callback is told");
+	check(notified(&watch, at, 4), "the outer unmap is notified");
+	check(notified(&watch, first, 2), "an unmap inside the start callback is notified");
+	check(notified(&watch, last, 2), "an unmap inside the end callback is notified");
 	watch.edge = NULL;
 	check(watch_register(&second) == 0 && watch_sees_unmap(&second),
 	      "registration works afterwards");
@@ -150,7 +150,7 @@ static void signals_amid_sections(void)
 	setitimer(ITIMER_REAL, &off, NULL);
 	alarm(30);
 	check(handled > 0, "the handler ran (%lu times)", handled);
-	check(counter.starts == wanted + handled, "every section was told (%lu of %lu)",
+	check(counter.starts == wanted + handled, "every section was notified (%lu of %lu)",
 	      counter.starts, wanted + handled);
 	check(counter.ends == counter.starts, "each start has its end");
 }
@@ -422,7 +422,7 @@ static void smallest_stack(void)
 	pthread_attr_setstacksize(&attr, (size_t)PTHREAD_STACK_MIN);
 	check(pthread_create(&thread, &attr, unmap_on_little_stack, map_pages(1)) == 0, "starts");
 	pthread_join(thread, &result);
-	check(result == NULL && counter.starts > 0, "an unmap is told on the smallest stack");
+	check(result == NULL && counter.starts > 0, "an unmap is notified on the smallest stack");
 }
 
 static void on_alternate_stack(int sig)
@@ -441,7 +441,7 @@ static void alternate_stack(void)
 	sigaltstack(&stack, NULL);
 	sigaction(SIGUSR2, &action, NULL);
 	raise(SIGUSR2);
-	check(counter.starts > 0 && counter.starts == counter.ends, "an unmap there is told");
+	check(counter.starts > 0 && counter.starts == counter.ends, "an unmap there is notified");
 }
 
 /* A notifier that refuses with -EAGAIN: the operation is not performed. */
@@ -563,7 +563,7 @@ static void refusal_by_caller(void)
 
 /* Before main, and after the exit handlers. */
 
-static bool early_told, early_registered;
+static bool early_notified, early_registered;
 static bool report_in_destructor;
 
 __attribute__((constructor)) static void before_main(void)
@@ -579,19 +579,19 @@ __attribute__((constructor)) static void before_main(void)
 	arm(&early, at, 2);
 	munmap(at, 2 * PAGE_BYTES);
 	watch_disarm(&early);
-	early_told = told(&early, at, 2);
+	early_notified = notified(&early, at, 2);
 	watch_unregister(&early);
 }
 
 __attribute__((destructor)) static void after_handlers(void)
 {
 	if (report_in_destructor)
-		check(watch_sees_unmap(&watch), "an unmap in a destructor is told");
+		check(watch_sees_unmap(&watch), "an unmap in a destructor is notified");
 }
 
 static void at_exit(void)
 {
-	check(watch_sees_unmap(&watch), "an unmap in an exit handler is told");
+	check(watch_sees_unmap(&watch), "an unmap in an exit handler is notified");
 }
 
 static void ends_through_handlers(void)
@@ -604,7 +604,7 @@ static void ends_through_handlers(void)
 
 static int early_main(void)
 {
-	return early_registered && early_told ? 0 : 1;
+	return early_registered && early_notified ? 0 : 1;
 }
 
 /*

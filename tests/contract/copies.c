@@ -3,7 +3,7 @@
  * Contract: one redirection per process.
  *
  * Two copies of the library (a second linker namespace) may be in one process,
- * but only one may redirect its C library: the other is told -EBUSY, in words
+ * but only one may redirect its C library: the other gets -EBUSY, in words
  * by the probe, and may take over when the first has stopped.
  */
 #include <dlfcn.h>

@@ -718,7 +718,7 @@ static const struct mmu_notifier_ops release_ops = {
 	.release = on_release,
 };
 
-/* The kernel itself tells of each call that follows a mark. */
+/* The kernel itself reports each call that follows a mark. */
 static void end_under_trace(void)
 {
 	static struct mmu_notifier notifier = { .ops = &release_ops };

@@ -58,7 +58,7 @@ static void arm(void *at)
 }
 
 /* Did one section that acts cover these pages? */
-static bool told(const void *at, unsigned int pages)
+static bool notified(const void *at, unsigned int pages)
 {
 	unsigned long from = (unsigned long)at;
 
@@ -93,7 +93,7 @@ static void advice_in_part(void)
 	check(madvise(at, 2 * PAGE_BYTES, MADV_DONTNEED) == -1, "the advice fails");
 	watch_disarm(&watch);
 	check(at[0] == 0, "after it dropped the first page");
-	check(told(at, 1), "which is told as a change");
+	check(notified(at, 1), "which is seen as a change");
 }
 
 static void process_advice_in_part(void)
@@ -107,7 +107,7 @@ static void process_advice_in_part(void)
 	syscall(SYS_process_madvise, fd, &piece, 1, MADV_DONTNEED, 0);
 	watch_disarm(&watch);
 	/* Older kernels refuse this advice as a whole. */
-	check(at[0] == 7 || told(at, 1), "a page that was dropped is told");
+	check(at[0] == 7 || notified(at, 1), "a page that was dropped is notified");
 }
 
 static void rights_in_part(void)
@@ -126,7 +126,7 @@ static void rights_in_part(void)
 	watch_disarm(&watch);
 	/* Dies here if the kernel had not done it. */
 	*(volatile char *)at = 1;
-	check(told(at, 1), "the page that got them is told as a change");
+	check(notified(at, 1), "the page that got them is notified as a change");
 }
 
 /* The second of two source mappings is sealed; only some kernels move two at once. */
@@ -141,8 +141,8 @@ static void move_in_part(void)
 	arm(from);
 	mremap(from, 2 * PAGE_BYTES, 2 * PAGE_BYTES, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 	watch_disarm(&watch);
-	check(still_has(from, 7) || told(from, 1), "a page that moved away is told");
-	check(still_has(to, 4) || told(to, 1), "a page that was replaced is told");
+	check(still_has(from, 7) || notified(from, 1), "a page that moved away is notified");
+	check(still_has(to, 4) || notified(to, 1), "a page that was replaced is notified");
 }
 
 /* Ranges that are larger than what was asked for. */
@@ -162,8 +162,8 @@ static void removal_behind_alias(void)
 	check(madvise(at, PAGE_BYTES, MADV_REMOVE) == 0 && alias[0] == 0,
 	      "the file's page is removed from both mappings");
 	watch_disarm(&watch);
-	check(told(at, 1), "the mapping that was named is told");
-	check(told(alias, 1), "the other one is told too");
+	check(notified(at, 1), "the mapping that was named is notified");
+	check(notified(alias, 1), "the other one is notified too");
 }
 
 static void rights_that_grow_down(void)
@@ -175,7 +175,7 @@ static void rights_that_grow_down(void)
 	check(mprotect(at + 7 * PAGE_BYTES, PAGE_BYTES, PROT_NONE | PROT_GROWSDOWN) == 0,
 	      "takes the rights of all from the last page down");
 	watch_disarm(&watch);
-	check(told(at, 8), "all of it is told");
+	check(notified(at, 8), "all of it is notified");
 }
 
 static char *map_huge_over(char *at)
@@ -196,8 +196,8 @@ static void huge_mapping(void)
 	arm(at);
 	map_huge_over(at);
 	watch_disarm(&watch);
-	check(still_has(at + HUGE_BYTES - PAGE_BYTES, 5) || told(at, HUGE_BYTES / PAGE_BYTES),
-	      "all small pages that a huge one replaced are told");
+	check(still_has(at + HUGE_BYTES - PAGE_BYTES, 5) || notified(at, HUGE_BYTES / PAGE_BYTES),
+	      "all small pages that a huge one replaced are notified");
 }
 
 /* Ranges that make no sense. */
@@ -223,8 +223,8 @@ static void bad_ranges(void)
 	check(shmat(id, at + 1, SHM_REMAP) == (void *)-1, "so does a segment at an odd address");
 	watch_disarm(&watch);
 	shmctl(id, IPC_RMID, NULL);
-	check(ranges_make_sense(), "no range that is told ends before it starts");
-	check(at[0] == 7 && !told(at, 1), "and no change is claimed");
+	check(ranges_make_sense(), "no range that is reported ends before it starts");
+	check(at[0] == 7 && !notified(at, 1), "and no change is claimed");
 }
 
 /* What a fork leaves behind in the child. */
@@ -571,7 +571,7 @@ static void call_during_registration(void)
 	__atomic_store_n(&held_up.done, 1, __ATOMIC_SEQ_CST);
 	pthread_join(caller, NULL);
 	watch_disarm(&watch);
-	check(told(held_up.page, 1), "from then on the calls are told");
+	check(notified(held_up.page, 1), "from then on the calls are notified");
 }
 
 /* A collector that stops the world by signals, as garbage collectors do. */

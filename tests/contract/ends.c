@@ -3,7 +3,7 @@
  * Contract: exec and exit.
  *
  * Exec and every way to end the process run each ->release exactly once while
- * the memory is still there.  Death by a signal tells nobody, an exec that
+ * the memory is still there.  Death by a signal notifies nobody, an exec that
  * fails nobody either where the kernel can be asked beforehand.  The scenes
  * play in children; what they say lies in a pipe that outlives them.
  */

@@ -2,7 +2,7 @@
 /*
  * Contract: fork, vfork, spawn, clone.
  *
- * Fork tells the parent that its copy-on-write memory becomes shared; the
+ * Fork notifies the parent that its copy-on-write memory becomes shared; the
  * child has an address space of its own without notifiers.  Children that
  * share the memory are part of this process.  How processes end is ends.c.
  */
@@ -133,7 +133,7 @@ static void fork_refused(void)
 	      "a clone with bad flags fails with EINVAL");
 	watch_disarm(&watch);
 	check(watch_sections(&watch, from, from + 4 * PAGE_BYTES) == 0,
-	      "a clone that fails tells nothing to act on");
+	      "a clone that fails reports nothing to act on");
 }
 
 static void child_is_new(void)

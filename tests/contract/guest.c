@@ -4,7 +4,7 @@
  *
  * Not linked with libmmunotify: the build runs it with the watcher preloaded,
  * and jemalloc or tcmalloc behind it.  Whatever the allocator gives back to the
- * kernel must have been told; the truth is pagemap.
+ * kernel must have been reported; the truth is pagemap.
  */
 #include <dlfcn.h>
 #include <malloc.h>
@@ -20,7 +20,7 @@
 
 static struct {
 	int (*registered)(void);
-	int (*told)(unsigned long, unsigned long);
+	int (*notified)(unsigned long, unsigned long);
 	unsigned long (*open)(void);
 	void (*forget)(void);
 } watcher;
@@ -28,11 +28,11 @@ static struct {
 static bool find_watcher(void)
 {
 	watcher.registered = (int (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_registered");
-	watcher.told =
-		(int (*)(unsigned long, unsigned long))dlsym(RTLD_DEFAULT, "guest_watch_told");
+	watcher.notified =
+		(int (*)(unsigned long, unsigned long))dlsym(RTLD_DEFAULT, "guest_watch_notified");
 	watcher.open = (unsigned long (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_open");
 	watcher.forget = (void (*)(void))dlsym(RTLD_DEFAULT, "guest_watch_forget");
-	return watcher.registered && watcher.told && watcher.open && watcher.forget;
+	return watcher.registered && watcher.notified && watcher.open && watcher.forget;
 }
 
 /* Asks the allocator at hand to give back what it has free. */
@@ -78,11 +78,11 @@ static void block_given_back(void)
 		if (page_state(page, 0) == before[i])
 			continue;
 		moved++;
-		missed += !watcher.told(page, page + PAGE_BYTES);
+		missed += !watcher.notified(page, page + PAGE_BYTES);
 	}
 	diag("the allocator is %s; %d of %d pages went", who, moved, SAMPLES - 1);
 	ok(moved > 0, "a freed block of 64 MiB goes back to the kernel");
-	ok(missed == 0, "each page of it was told (%d were not)", missed);
+	ok(missed == 0, "each page of it was reported (%d were not)", missed);
 }
 
 static void unmapped(void)
@@ -91,8 +91,8 @@ static void unmapped(void)
 			-1, 0);
 
 	munmap(at, 37 * PAGE_BYTES);
-	ok(watcher.told((unsigned long)at, (unsigned long)at + 37 * PAGE_BYTES),
-	   "the program's munmap is told");
+	ok(watcher.notified((unsigned long)at, (unsigned long)at + 37 * PAGE_BYTES),
+	   "the program's munmap is notified");
 }
 
 static void *churn(void *arg)

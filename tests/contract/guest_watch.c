@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Preloaded into programs that know nothing of us: subscribes before main and
- * answers the question whether a range was told.  Keeps the last sections in a
+ * answers the question whether a range was reported.  Keeps the last sections in a
  * ring, without locks or allocation.
  */
 #include <mmunotify/mmu_notifier.h>
@@ -47,7 +47,7 @@ int guest_watch_registered(void)
 	return registered;
 }
 
-int guest_watch_told(unsigned long from, unsigned long to)
+int guest_watch_notified(unsigned long from, unsigned long to)
 {
 	for (unsigned int i = 0; i < RING; i++)
 		if (ring[i].from <= from && to <= ring[i].to)

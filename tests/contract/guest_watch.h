@@ -6,7 +6,7 @@
 /* Result of the registration before main. */
 int guest_watch_registered(void);
 /* Did one section that acted cover [from,to)? */
-int guest_watch_told(unsigned long from, unsigned long to);
+int guest_watch_notified(unsigned long from, unsigned long to);
 /* Starts without an end. */
 unsigned long guest_watch_open(void);
 void guest_watch_forget(void);

@@ -27,13 +27,13 @@ static struct {
 
 static struct worker {
 	pthread_t thread;
-	/* What it unmaps next, and what was told of that. */
+	/* What it unmaps next, and what was reported of that. */
 	char *page;
-	unsigned int told_start, told_end;
+	unsigned int notified_start, notified_end;
 	unsigned long rounds, missed;
 } workers[THREADS];
 
-/* 0: not watched, 1: every unmap must be told, 2: leave. */
+/* 0: not watched, 1: every unmap must be reported, 2: leave. */
 static int phase;
 
 /* Callbacks run in the thread that unmaps. */
@@ -49,7 +49,7 @@ static int on_start(struct mmu_notifier *mn, const struct mmu_notifier_range *ra
 	struct worker *w = worker_of(range);
 
 	if (w)
-		w->told_start++;
+		w->notified_start++;
 	return 0;
 }
 
@@ -58,7 +58,7 @@ static void on_end(struct mmu_notifier *mn, const struct mmu_notifier_range *ran
 	struct worker *w = worker_of(range);
 
 	if (w)
-		w->told_end++;
+		w->notified_end++;
 }
 
 static const struct mmu_notifier_ops ops = { .invalidate_range_start = on_start,
@@ -66,14 +66,14 @@ static const struct mmu_notifier_ops ops = { .invalidate_range_start = on_start,
 
 static void one_round(struct worker *w, int now)
 {
-	w->told_start = w->told_end = 0;
+	w->notified_start = w->notified_end = 0;
 	w->page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	w->page[0] = 1;
 	munmap(w->page, PAGE);
 	if (now != 1 || __atomic_load_n(&phase, __ATOMIC_SEQ_CST) != 1)
 		return;
 	w->rounds++;
-	w->missed += w->told_start != 1 || w->told_end != 1;
+	w->missed += w->notified_start != 1 || w->notified_end != 1;
 }
 
 static void *work(void *arg)

@@ -199,13 +199,13 @@ static void address_space(void)
 	allowed_again();
 }
 
-static int told;
+static int notified;
 
 static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
 		       unsigned long seq)
 {
 	mmu_interval_set_seq(sub, seq);
-	__atomic_fetch_add(&told, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&notified, 1, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -408,9 +408,10 @@ static void intervals(void)
 		      "an insertion starts the source, round %d", round);
 		check(mmun_self_stop() == -EBUSY && changed() > 0,
 		      "it cannot be stopped while an interval is inserted");
-		__atomic_store_n(&told, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&notified, 0, __ATOMIC_RELAXED);
 		munmap(page, PAGE);
-		check(__atomic_load_n(&told, __ATOMIC_RELAXED) == 1, "the interval is told");
+		check(__atomic_load_n(&notified, __ATOMIC_RELAXED) == 1,
+		      "the interval is notified");
 		mmu_interval_notifier_remove(&sub);
 		check(mmun_self_stop() == 0 && changed() == 0, "after its removal it can");
 	}

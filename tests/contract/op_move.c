@@ -66,7 +66,7 @@ static const char *anon_to_mapped(struct region *r)
 	return why;
 }
 
-/* The watched area is the target; the source must be told too. */
+/* The watched area is the target; the source must be reported too. */
 static const char *anon_from_mapped(struct region *r)
 {
 	return anon_to_mapped(r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Contract: each operation that changes an address space, on each route into
- * the kernel, is told exactly as the source declares.
+ * the kernel, is reported exactly as the source declares.
  *
  *	operations [ROUTE...]
  *
@@ -237,7 +237,7 @@ static void run_child(const struct route *route, const struct operation *op, boo
 }
 
 static struct {
-	bool before, told, missed, tried;
+	bool before, notified, missed, tried;
 } seen[MMUN_NR_OPS];
 
 static void account(const struct operation *op, const struct outcome *out)
@@ -247,8 +247,8 @@ static void account(const struct operation *op, const struct outcome *out)
 	if (out->skipped || op->op == MMUN_OP_NONE)
 		return;
 	seen[op->op].tried |= loud;
-	seen[op->op].before |= out->told_before;
-	seen[op->op].told |= out->told_return;
+	seen[op->op].before |= out->notified_before;
+	seen[op->op].notified |= out->notified_return;
 	seen[op->op].missed |= out->missed;
 }
 
@@ -320,11 +320,11 @@ static void compare_declared(void)
 			skip(mmun_op_name(op), "could not be done here");
 			continue;
 		}
-		right = declared == MMUN_COVERS_NEVER ? !seen[op].told
-						      : !seen[op].missed && seen[op].told;
+		right = declared == MMUN_COVERS_NEVER ? !seen[op].notified
+						      : !seen[op].missed && seen[op].notified;
 		ok(right, "declared and observed agree for %s", mmun_op_name(op));
 		if (!right)
-			diag("declared %d, told %d, missed %d", declared, seen[op].told,
+			diag("declared %d, notified %d, missed %d", declared, seen[op].notified,
 			     seen[op].missed);
 	}
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One operation on one watched, populated area: how to set it up, how to do
- * it, and what a notifier must be told.
+ * it, and what must be notified.
  */
 #ifndef MMUN_TESTS_CONTRACT_OPERATIONS_H
 #define MMUN_TESTS_CONTRACT_OPERATIONS_H
@@ -19,7 +19,7 @@
 #define OP_QUIET (1u << 0)
 /* The call fails; whether pages changed all the same is the kernel's word. */
 #define OP_FAILS (1u << 1)
-/* Told, but pagemap shows no difference at the call (MADV_FREE, a KSM page
+/* Notified, but pagemap shows no difference at the call (MADV_FREE, a KSM page
  * that was never merged). */
 #define OP_INVISIBLE (1u << 2)
 /* The expected range is a hull: sections may be larger or fewer. */
@@ -68,14 +68,14 @@ struct region {
 	int shm;
 	void *handle;
 	void *state;
-	/* Ranges that must be told, each by a section of its own. */
+	/* Ranges that must be notified, each by a section of its own. */
 	struct expectation expect[3];
 	unsigned int nr_expect;
 };
 
 /* Sets the watched area to @pages from r->base + @first pages. */
 void region_watch(struct region *r, unsigned int first, unsigned int pages);
-/* One more range that must be told. */
+/* One more range that must be notified. */
 void region_expect(struct region *r, unsigned int first, unsigned int pages);
 void region_expect_at(struct region *r, unsigned long from, unsigned long size);
 /* Writes a different byte into each page. */

@@ -11,9 +11,9 @@ struct peer {
 	const char *(*start)(void);
 	/* NULL: it never leaves. */
 	void (*stop)(void);
-	/* Unmaps of [from,to) that it saw so far; NULL: it does not tell. */
+	/* Unmaps of [from,to) that it saw so far; NULL: it does not say. */
 	unsigned int (*saw)(unsigned long from, unsigned long to);
-	/* Calls of any function that it has patched so far; NULL: it does not tell. */
+	/* Calls of any function that it has patched so far; NULL: it does not say. */
 	unsigned int (*calls)(void);
 };
 

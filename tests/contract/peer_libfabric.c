@@ -5,7 +5,7 @@
  * Its public interface installs them only for a provider with a registration
  * cache, which takes RDMA hardware; the hooks need none, so its static archive
  * is linked and they are started by the variable that the archive exports.
- * They tell registration caches only, so what they saw cannot be asked.
+ * They notify registration caches only, so what they saw cannot be asked.
  */
 #include <stddef.h>
 

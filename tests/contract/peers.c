@@ -35,7 +35,7 @@ static void *map_pages(void)
 	return at;
 }
 
-static bool told(void *at)
+static bool notified(void *at)
 {
 	return watch_find(&watch, (unsigned long)at, (unsigned long)at + 4 * PAGE_BYTES) >= 0;
 }
@@ -50,13 +50,13 @@ static void check_hearing(const char *when, bool we, bool they)
 
 	watch_arm(&watch, &area);
 	madvise(at, 4 * PAGE_BYTES, MADV_DONTNEED);
-	heard_advice = told(at);
+	heard_advice = notified(at);
 	watch_arm(&watch, &area);
 	before = peer->saw ? peer->saw(area.start, area.start + 1) : 0;
 	check(munmap(at, 4 * PAGE_BYTES) == 0, "%s: munmap works", when);
 	watch_disarm(&watch);
 	check(heard_advice == we, "%s: we %s the madvise", when, we ? "hear" : "do not hear");
-	check(told(at) == we, "%s: we %s the munmap", when, we ? "hear" : "do not hear");
+	check(notified(at) == we, "%s: we %s the munmap", when, we ? "hear" : "do not hear");
 	if (peer->saw)
 		check((peer->saw(area.start, area.start + 1) > before) == they, "%s: %s %s", when,
 		      peer->name, they ? "hears" : "does not hear");
@@ -223,13 +223,13 @@ static void the_break(void)
 		free(block[i]);
 	area = (struct watch_area){ (unsigned long)last, PAGE_BYTES, 4, 0 };
 	watch_arm(&watch, &area);
-	check(malloc_trim(0) == 1 && told(last), "we hear that malloc_trim() lowers the break");
+	check(malloc_trim(0) == 1 && notified(last), "we hear that malloc_trim() lowers the break");
 	watch_disarm(&watch);
 	at = (char *)(((unsigned long)sbrk(2 * size) + PAGE_BYTES) & -PAGE_BYTES);
 	region_fill(at, size, 1);
 	area.start = (unsigned long)at;
 	watch_arm(&watch, &area);
-	check(sbrk(-2 * (long)size) != (void *)-1 && told(at), "we hear of sbrk()");
+	check(sbrk(-2 * (long)size) != (void *)-1 && notified(at), "we hear of sbrk()");
 	watch_disarm(&watch);
 	watch_unregister(&watch);
 }

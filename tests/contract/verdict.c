@@ -6,7 +6,7 @@
  *     whose end came before the call returned.
  * V2: the first start that covers a page came before the page changed, the
  *     last end that covers it after.
- * V3: each expected range is told by a section of its own with exactly this
+ * V3: each expected range is notified by a section of its own with exactly this
  *     range, class and operation, not blockable (loose cases: covered).
  * V4: nothing that acts reaches outside the expected ranges into the watched
  *     area, and nothing acts at all where nothing changed (but for errors that
@@ -83,14 +83,14 @@ static void judge_page(struct outcome *out, const struct watch *w, unsigned int 
 	}
 	if (first < 0) {
 		out->missed = true;
-		verdict_fail(out, "page %u changed and nobody was told", i);
+		verdict_fail(out, "page %u changed and nobody was notified", i);
 		return;
 	}
-	out->told_return = true;
+	out->notified_return = true;
 	if (w->records[first].moved >> i & 1)
 		verdict_fail(out, "page %u had changed before the start", i);
 	else
-		out->told_before = true;
+		out->notified_before = true;
 	if (!(w->records[last].moved >> i & 1))
 		verdict_fail(out, "page %u had not changed yet at the end", i);
 }
@@ -127,7 +127,7 @@ static void judge_expected(struct outcome *out, const struct region *r, const st
 
 		if (watch_acts(w, i) && s->from == e->from && s->to == e->to) {
 			judge_class(out, r, s);
-			out->told_return = true;
+			out->notified_return = true;
 			return;
 		}
 	}

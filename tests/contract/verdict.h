@@ -14,7 +14,7 @@ struct outcome {
 	/* Sampled pages that the kernel changed, and a hash of what is there now. */
 	uint64_t moved, contents;
 	/* How far the notice of the changed pages went. */
-	bool told_before, told_return, missed;
+	bool notified_before, notified_return, missed;
 };
 
 /* Judges @w's records of r->op; writes what is wrong to @out. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A notifier that writes down what it is told, beside what the kernel says at
+ * A notifier that records its sections, beside what the kernel says at
  * that moment about the pages of one watched area.
  *
  * The truth is the kernel's (pagemap.h).  Nothing here allocates or blocks, so
@@ -71,7 +71,7 @@ unsigned long watch_page_at(const struct watch_area *area, unsigned int i);
 
 /* Number of sections that touch [from,to) and say that something changed. */
 unsigned int watch_sections(const struct watch *w, unsigned long from, unsigned long to);
-/* Unmaps a few pages of its own: is that told?  Rearms @w. */
+/* Unmaps a few pages of its own: is that notified?  Rearms @w. */
 bool watch_sees_unmap(struct watch *w);
 /* Index of a finished start record whose section acts and covers [from,to), or -1. */
 int watch_find(const struct watch *w, unsigned long from, unsigned long to);

@@ -179,7 +179,7 @@ static void straddling(void)
 	__atomic_store_n(&stage.armed, true, __ATOMIC_RELEASE);
 	subject->act(&r);
 	__atomic_store_n(&stage.armed, false, __ATOMIC_RELEASE);
-	check(mmun_seq_retry(&stage.older.seq, cookie), "and is told to start again");
+	check(mmun_seq_retry(&stage.older.seq, cookie), "and has to start again");
 	if (stage.injected)
 		pthread_join(thread, NULL);
 	region_clean_up(&r);

@@ -101,12 +101,12 @@ const char *compare(const struct view *soft, const struct view *kernel)
 }
 
 /*
- * What only the kernel has reason to tell.
+ * What only the kernel has reason to notify of.
  *
  * It copies a page that is not shared any more when somebody looks at it
  * in that moment (a batch of another processor, for instance), and it maps file pages
  * around the one that is read.  Where the software keeps its page or had none, nothing
- * has changed and nobody need be told.
+ * has changed and nobody need be notified.
  */
 static bool excused(const struct op *op, const struct range *range, uint64_t at)
 {
@@ -143,13 +143,14 @@ const char *compare_events(const struct op *op, const struct view *kernel)
 		const struct range *range = &kernel->ranges[i];
 
 		for (uint64_t at = range->start; at < range->end; at += PAGE) {
-			if (soft_told(at) || excused(op, range, at))
+			if (soft_notified(at) || excused(op, range, at))
 				continue;
-			snprintf(text, sizeof(text),
-				 "the kernel told of pages %lu-%lu, nobody here was told of %lu",
-				 (unsigned long)(range->start - ARENA) / PAGE,
-				 (unsigned long)(range->end - ARENA) / PAGE,
-				 (unsigned long)(at - ARENA) / PAGE);
+			snprintf(
+				text, sizeof(text),
+				"the kernel notified of pages %lu-%lu, nobody here was notified of %lu",
+				(unsigned long)(range->start - ARENA) / PAGE,
+				(unsigned long)(range->end - ARENA) / PAGE,
+				(unsigned long)(at - ARENA) / PAGE);
 			return text;
 		}
 	}

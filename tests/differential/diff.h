@@ -85,7 +85,7 @@ struct look {
 	uint64_t value[SLOTS];
 };
 
-/* What notifiers were told. */
+/* What notifiers were notified of. */
 struct range {
 	uint64_t start, end;
 };
@@ -126,8 +126,8 @@ bool soft_alive(struct soft_side *side, unsigned int process);
 void soft_step(struct soft_side *side, const struct op *op, struct random *r, struct view *view);
 /* Does op->page map the frame that it mapped before the last step, if any? */
 bool soft_kept_page(void);
-/* Did the last step tell some notifier of @address? */
-bool soft_told(uint64_t address);
+/* Was some notifier notified of @address in the last step? */
+bool soft_notified(uint64_t address);
 void soft_look(struct soft_side *side, unsigned int process, struct random *r, struct view *view);
 /* Accesses through the checker that failed, leaks at the end: a sentence or NULL. */
 const char *soft_complaint(struct soft_side *side);
@@ -150,7 +150,7 @@ extern bool with_events;
 
 /* compare.c: the first difference as a sentence, or NULL. */
 const char *compare(const struct view *soft, const struct view *kernel);
-/* A range that the kernel told its notifiers of, and the software did not. */
+/* A range that the kernel notified its notifiers of, and the software did not. */
 const char *compare_events(const struct op *op, const struct view *kernel);
 
 /* run.c */

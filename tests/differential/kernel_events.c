@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What Linux tells its own notifiers: each helper process has a virtual machine
+ * What Linux notifies its own notifiers of: each helper process has a virtual machine
  * that uses the arena as memory, and the tracepoint in KVM's notifier shows each range.
  */
 #include <errno.h>
@@ -119,7 +119,7 @@ static void take(struct view *view, uint64_t start, uint64_t end)
 	const uint64_t arena_end = ARENA + ARENA_PAGES * PAGE;
 	struct range *last = view->nr_ranges ? &view->ranges[view->nr_ranges - 1] : NULL;
 
-	/* Each VMA split inside an aligned 2 MiB tells of all of it, huge page or not. */
+	/* Each VMA split inside an aligned 2 MiB notifies of all of it, huge page or not. */
 	if (end - start == HUGE && !(start % HUGE))
 		return;
 	start = start > ARENA ? start : ARENA;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Real processes that do what they are told through shared memory.
+ * Real processes that follow orders in shared memory.
  *
  * Each simulated process is one real process; fork forks it.  A helper owns
  * nothing in the arena but what the steps map there; everything of its own was
- * mapped before.  It reports its layout as the kernel tells it (PROCMAP_QUERY)
+ * mapped before.  It reports its layout as the kernel reports it (PROCMAP_QUERY)
  * and its contents by reading, with the signals caught.
  */
 #include <errno.h>

@@ -63,15 +63,15 @@ static void drop(struct device *device, unsigned long start, unsigned long end)
 }
 
 /* Of the operation in progress; merged as far as they follow each other. */
-static struct range told[2000];
-static uint32_t nr_told, nr_told_by_step;
+static struct range notified[2000];
+static uint32_t nr_notified, nr_told_by_step;
 
 static void log_range(unsigned long start, unsigned long end)
 {
-	if (nr_told && told[nr_told - 1].end == start)
-		told[nr_told - 1].end = end;
-	else if (nr_told < sizeof(told) / sizeof(told[0]))
-		told[nr_told++] = (struct range){ start, end };
+	if (nr_notified && notified[nr_notified - 1].end == start)
+		notified[nr_notified - 1].end = end;
+	else if (nr_notified < sizeof(notified) / sizeof(notified[0]))
+		notified[nr_notified++] = (struct range){ start, end };
 }
 
 /* Was the page that was written to kept, and not copied, or was none there? */
@@ -82,10 +82,10 @@ bool soft_kept_page(void)
 	return kept_page;
 }
 
-bool soft_told(uint64_t address)
+bool soft_notified(uint64_t address)
 {
 	for (uint32_t i = 0; i < nr_told_by_step; i++)
-		if (address >= told[i].start && address < told[i].end)
+		if (address >= notified[i].start && address < notified[i].end)
 			return true;
 	return false;
 }
@@ -484,12 +484,12 @@ void soft_step(struct soft_side *side, const struct op *op, struct random *r, st
 	view->result = 0;
 	view->value = 0;
 	view->fault = (struct fault){ 0 };
-	nr_told = 0;
+	nr_notified = 0;
 	frame = frame_at(mm_of(side, op->process), op->page);
 	perform(side, op, view);
 	kept_page = frame < 0 || (side->task[op->process] &&
 				  frame == frame_at(mm_of(side, op->process), op->page));
-	nr_told_by_step = nr_told;
+	nr_told_by_step = nr_notified;
 	if (side->task[op->process])
 		soft_look(side, op->process, r, view);
 }

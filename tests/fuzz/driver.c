@@ -113,7 +113,7 @@ static bool on_invalidate(struct mmu_interval_notifier *sub, const struct mmu_no
 
 static const struct mmu_interval_notifier_ops interval_ops = { .invalidate = on_invalidate };
 
-/* Who may refuse has no end; those that were told before it are told the end (B7, B8). */
+/* One that may refuse has no end; those notified before it get the end (B7, B8: a refusal reaches those that began). */
 static int on_start_refuse(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	struct driver *driver = (struct driver *)((char *)mn - offsetof(struct driver, refuser));

@@ -121,7 +121,7 @@ static void scene_begin(void)
 	map_device();
 	map_huge();
 	mirror_fill(&mirror);
-	memset(mirror.told, 0, sizeof(mirror.told));
+	memset(mirror.notified, 0, sizeof(mirror.notified));
 	mirror.dropped = 0;
 }
 
@@ -347,7 +347,7 @@ static int do_refused_device(void)
 
 static const struct {
 	const char *name;
-	enum mmun_op told;
+	enum mmun_op notified;
 	int (*run)(void);
 	unsigned int flags;
 } operations[] = {
@@ -392,13 +392,13 @@ static void test_operation(unsigned int i)
 
 	scene_begin();
 	is(operations[i].run(), 0, "%s", name);
-	ok(mirror.told[operations[i].told], "B14: %s: notifiers are told", name);
+	ok(mirror.notified[operations[i].notified], "B14: %s: notifiers are notified", name);
 	ok(mirror.dropped || operations[i].flags & NO_STALE, "B14: %s: of pages that they had",
 	   name);
 	is(mirror.failed_at_start, 0, "S2: %s: the pages are there until start returns", name);
 	is(mirror.failed + mirror_use_all(&mirror), 0,
 	   "S1: %s: nothing has changed outside its section", name);
-	is(violations(), 0, "B16: %s: no page went before it was told of", name);
+	is(violations(), 0, "B16: %s: no page went before its notification", name);
 	is(mirror.open, 0, "S4: %s: every section ends", name);
 	is(mirror.unmatched, 0, "S3: %s: each end matches its start", name);
 	is(mirror.invalidated_pages, 0, "B17: %s: by ranges only", name);
@@ -410,15 +410,16 @@ static void test_huge_ranges(void)
 {
 	scene_begin();
 	do_split_munmap();
-	is(mirror.told_huge, 1, "B17: one page of a huge one goes: told of all 2 MiB first");
+	is(mirror.notified_huge, 1,
+	   "B17: one page of a huge one goes: all 2 MiB are notified first");
 	scene_end();
 	scene_begin();
 	do_collapse();
-	is(mirror.told_huge, 1, "B17: a collapse, too");
+	is(mirror.notified_huge, 1, "B17: a collapse, too");
 	scene_end();
 }
 
-/* The entry is gone, but a device may write until it is told so. */
+/* The entry is gone, but a device may write until it is notified. */
 static void test_last_words(const char *what, int (*run)(void), unsigned long at)
 {
 	scene_begin();
@@ -439,7 +440,7 @@ static void test_page_callback(void)
 	mirror_begin(&second, mm);
 	mmu_notifier_invalidate_page(mm, ANON);
 	ok(mirror.invalidated_pages == 1 && second.invalidated_pages == 1,
-	   "S6: every notifier has been told of a page when that returns");
+	   "S6: every notifier has been notified of a page when that returns");
 	mmu_notifier_unregister(&second.mn, mm);
 	scene_end();
 }

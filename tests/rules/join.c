@@ -23,16 +23,16 @@ static struct mm_struct *mm;
 static struct file *file;
 static struct watcher first, second;
 static long holding, held, joined, joining;
-/* Is a section open whose start the second notifier was not told of? */
-static long open_untold, told;
+/* Is a section open whose start the second notifier has not seen? */
+static long open_unnotified, notified;
 
-/* One thread makes all sections, and who joined last is told first. */
+/* One thread makes all sections, and the last one to join is notified first. */
 static int first_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	long before = told;
+	long before = notified;
 
-	told = mmun_load_full(&second.starts);
-	mmun_store_full(&open_untold, told == before);
+	notified = mmun_load_full(&second.starts);
+	mmun_store_full(&open_unnotified, notified == before);
 	mmun_store_full(&held, 1);
 	while (mmun_load_full(&holding))
 		usleep(100);
@@ -41,7 +41,7 @@ static int first_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 
 static void first_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	mmun_store_full(&open_untold, 0);
+	mmun_store_full(&open_unnotified, 0);
 }
 
 static const struct mmu_notifier_ops first_ops = {
@@ -63,7 +63,7 @@ static void *join(void *arg)
 	mmun_store_full(&joining, syscall(SYS_gettid));
 	if (mmu_notifier_register(&second.mn, mm))
 		bail_out("cannot register");
-	open_when_joined = mmun_load_full(&open_untold);
+	open_when_joined = mmun_load_full(&open_unnotified);
 	mmun_store_full(&joined, 1);
 	return NULL;
 }
@@ -103,7 +103,7 @@ static void test_join(enum mmun_soft_mm_lock way)
 	pthread_t truncater, joiner;
 	long before;
 
-	joined = joining = held = open_untold = told = 0;
+	joined = joining = held = open_unnotified = notified = 0;
 	holding = 1;
 	mm = soft_new_mm(soft);
 	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 4);
@@ -129,7 +129,7 @@ static void test_join(enum mmun_soft_mm_lock way)
 	   ways[way]);
 	before = second.starts;
 	is(mmun_soft_munmap(mm, FILE_AT, PAGE), 0, "%s: the next section", ways[way]);
-	is(second.starts, before + 1, "R1: %s: tells it", ways[way]);
+	is(second.starts, before + 1, "R1: %s: notifies it", ways[way]);
 
 	mmu_notifier_unregister(&first.mn, mm);
 	mmu_notifier_unregister(&second.mn, mm);

@@ -30,7 +30,7 @@ struct mirror {
 	} section[MIRROR_OPEN];
 	int open, unmatched;
 	/* By cause; and those that covered a whole 2 MiB. */
-	unsigned int told[MMUN_NR_OPS], told_huge;
+	unsigned int notified[MMUN_NR_OPS], notified_huge;
 	unsigned int dropped, released, invalidated_pages;
 	/* Accesses that failed: when a start began, in ->release, at any other time. */
 	unsigned int failed_at_start, failed_in_release, failed;
@@ -93,8 +93,8 @@ static UNUSED int mirror_start(struct mmu_notifier *mn, const struct mmu_notifie
 		m->section[m->open].end = range->end;
 	}
 	m->open++;
-	m->told[range->origin->op]++;
-	m->told_huge += range->end - range->start == MMUN_SOFT_HUGE_SIZE;
+	m->notified[range->origin->op]++;
+	m->notified_huge += range->end - range->start == MMUN_SOFT_HUGE_SIZE;
 	for (unsigned int i = 0; i < m->nr; i++) {
 		if (m->page[i].valid && m->page[i].address >= range->start &&
 		    m->page[i].address < range->end)

@@ -46,7 +46,7 @@ ABOUT = {
     'fork_cow': 'B23, S11: a device loses the right to write at fork',
     'gru_registers_in_mmap': 'R4: registration inside an mmap handler',
     'interval_retry': 'an interval reader retries for its own range only',
-    'ksm': 'merged pages are told apart again',
+    'ksm': 'merged pages are separated again',
     'kvm_guest': 'a guest follows the memory of its program',
     'mm_lock_against_truncate': 'B5, R1, R2: registration waits for an open section',
     'mm_lock_shared_locks': 'L1, L2: each shared lock once, in order',

@@ -159,7 +159,7 @@ static void fail(void)
 	mlock(area + 2 * PAGE, PAGE);
 	madvise(area + 2 * PAGE, PAGE, MADV_DONTNEED);
 	expect("madvise-dontneed", "clear", area + 2 * PAGE, PAGE, "anonymous", "EINVAL", 1);
-	/* Not even addresses: nothing to tell. */
+	/* Not even addresses: nothing to report. */
 	munmap(area + 1, PAGE);
 	munmap(area, 0);
 	munmap(area + 2 * PAGE, 2 * PAGE);

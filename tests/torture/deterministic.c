@@ -183,7 +183,7 @@ static void test_finds_dead_lock(void)
 		found += WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
 	}
 	ok(found > 0 && found < 20,
-	   "L2: the scheduler finds a dead-lock of two locks (%d of 20 seeds)", found);
+	   "L2: the scheduler finds a deadlock of two locks (%d of 20 seeds)", found);
 }
 
 int main(int argc, char **argv)

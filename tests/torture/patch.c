@@ -8,7 +8,7 @@
  * subscribes (which patches), lets them work, unsubscribes and stops (which
  * puts libc's bytes back).  No crash, no hang, and no missed call: an operation
  * that began after the subscription returned and ended before it was taken
- * back was told at both edges.
+ * back was notified at both edges.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -32,7 +32,7 @@
 static unsigned long rounds = 10000, seconds = 60, done;
 static int stopping;
 
-/* The round in which every operation must be told; 0 between rounds. */
+/* The round in which every operation must be notified; 0 between rounds. */
 static unsigned long round_now;
 
 struct worker {

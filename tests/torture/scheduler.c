@@ -7,7 +7,7 @@
  *     can have changed what it waits for.
  * I3  When all are blocked each gets one more chance, for not every change is a point; sleeps
  *     that would have ended by themselves are ended.  If still nobody passes a point, it
- *     is a dead-lock.
+ *     is a deadlock.
  *
  * It does not see spinning; a run without end is stopped after MAX_POINTS.
  * Tests: tests/torture/deterministic.c.
@@ -43,7 +43,7 @@ static struct rng rng;
 static uint64_t hash;
 static unsigned long points;
 /* How many points a task passes in one go, on average: windows between two points are
- * found by a long absence in one of them, dead-locks by many short ones. */
+ * found by a long absence in one of them, deadlocks by many short ones. */
 static unsigned int burst;
 static bool dead_lock;
 static void (*body)(unsigned int id, void *arg);
@@ -104,7 +104,7 @@ static struct task *say_and_pass_on(void)
 	if (self)
 		self->done = true;
 	if (!count(not_done)) {
-		fprintf(stderr, "dead-lock: no task can go on (point %lu)\n", points);
+		fprintf(stderr, "deadlock: no task can go on (point %lu)\n", points);
 		abort();
 	}
 	return pick(not_done, count(not_done));

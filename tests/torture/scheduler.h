@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/** Runs @nr tasks until each has returned; a dead-lock is printed and aborts.
+/** Runs @nr tasks until each has returned; a deadlock is printed and aborts.
  *  Return: a hash of everything that was chosen and logged. */
 uint64_t scheduler_run(uint64_t seed, unsigned int nr, void (*task)(unsigned int id, void *arg),
 		       void *arg);

@@ -8,7 +8,7 @@
  * Threads drop and overlay a page of their own without a pause, by libc's
  * functions and by its syscall().  Right after each registration the pages are
  * looked at through pagemap.  An operation that was under way then, found its
- * page still there, and was never told has changed it behind the notifier's
+ * page still there, and was never notified has changed it behind the notifier's
  * back.  Looks at frames only, so it wants root.
  */
 #include <fcntl.h>
@@ -43,7 +43,7 @@ struct worker {
 	unsigned int starts;
 	/* Number of the operation under way, and of the last one that is over. */
 	unsigned long begun, over;
-	/* By number: was it told?  (number << 1 | told) */
+	/* By number: was it notified?  (number << 1 | notified) */
 	unsigned long history[HISTORY];
 } __attribute__((aligned(64)));
 
@@ -132,15 +132,15 @@ static void wait_for(const struct worker *w, unsigned long number)
 		sched_yield();
 }
 
-/* Was it told, though it ended after the registration? */
-static bool was_told(const struct worker *w, unsigned long number)
+/* Was it notified, though it ended after the registration? */
+static bool was_notified(const struct worker *w, unsigned long number)
 {
 	unsigned long entry = __atomic_load_n(&w->history[number % HISTORY], __ATOMIC_RELAXED);
 
 	return entry >> 1 != number || entry & 1;
 }
 
-static const char *one_round(unsigned long *looked_at, unsigned long *untold)
+static const char *one_round(unsigned long *looked_at, unsigned long *unnotified)
 {
 	static struct mmu_notifier mn = { .ops = &ops };
 	static char failure[80];
@@ -158,7 +158,7 @@ static const char *one_round(unsigned long *looked_at, unsigned long *untold)
 			continue;
 		wait_for(&workers[i], suspects[i]);
 		++*looked_at;
-		*untold += !was_told(&workers[i], suspects[i]);
+		*unnotified += !was_notified(&workers[i], suspects[i]);
 	}
 	mmu_notifier_unregister(&mn, mmun_self());
 	return mmun_self_stop() ? "stop failed" : NULL;
@@ -184,7 +184,7 @@ static void start_workers(void)
 
 int main(int argc, char **argv)
 {
-	unsigned long round = 0, looked_at = 0, untold = 0;
+	unsigned long round = 0, looked_at = 0, unnotified = 0;
 	const char *failure = NULL;
 	time_t limit;
 
@@ -195,13 +195,13 @@ int main(int argc, char **argv)
 	limit = time(NULL) + (time_t)seconds;
 	start_workers();
 	for (; round < rounds && !failure && time(NULL) < limit; round++)
-		failure = one_round(&looked_at, &untold);
+		failure = one_round(&looked_at, &unnotified);
 	__atomic_store_n(&stopping, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++)
 		park_wait(workers[i].thread, THREADS);
 	diag("%lu rounds, %lu operations under way at their registration", round, looked_at);
 	ok(!failure, "%lu registrations%s%s", round, failure ? ": " : "", failure ? failure : "");
 	ok(looked_at > 0, "some operations were under way");
-	is(untold, 0, "R2: each of them was told");
+	is(unnotified, 0, "R2: each of them was notified");
 	return tap_done();
 }

@@ -2,7 +2,7 @@
 /*
  * A secondary MMU for the torture of software address spaces: it caches a
  * translation per page of one window and follows the retry protocol, nothing else.
- * Whether it is told enough is for the machine's checker to say.
+ * Whether it is notified enough is for the machine's checker to say.
  */
 #ifndef MMUN_TESTS_TORTURE_SOFT_DEVICE_H
 #define MMUN_TESTS_TORTURE_SOFT_DEVICE_H

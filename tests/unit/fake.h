@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A primary MMU without memory, and a notifier that counts what it is told.
+ * A primary MMU without memory, and a notifier that counts its callbacks.
  *
  * Its sections are read sections throughout; its mm_lock keeps nobody out.
  */
@@ -24,8 +24,8 @@
 #define UNUSED __attribute__((unused))
 
 /* ThreadSanitizer refuses threads in a child that a threaded process forked,
- * unless told otherwise; the children here run few and simple ones.  Its own
- * finder of dead-locks ends at 64 locks in one thread; the ranks replace it. */
+ * unless an option allows it; the children here run few and simple ones.  Its own
+ * finder of deadlocks ends at 64 locks in one thread; the ranks replace it. */
 const char *__tsan_default_options(void);
 UNUSED const char *__tsan_default_options(void)
 {

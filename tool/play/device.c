@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The device of a `mmunotify soft` run: a secondary MMU that keeps what it has
- * looked up until its notifier tells it to forget.
+ * looked up until its notifier makes it forget.
  *
  * I1  A translation is entered only if no section that covers it is open and none
  *     began since it was looked up (S5).

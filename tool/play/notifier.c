@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * Notifiers and interval notifiers of a `mmunotify soft` run: subscriptions that do
- * nothing but tell.
+ * nothing but print.
  *
  * I1  A subscription that has ended keeps its object: its counters may be asked.
  *

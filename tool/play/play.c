@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * `mmunotify soft`: plays a script on a software address space and prints what its
- * notifiers are told.
+ * `mmunotify soft`: plays a script on a software address space and prints the
+ * callbacks of its notifiers.
  *
  * I1  Nothing runs before the whole script has been understood.
  *
@@ -24,7 +24,7 @@ static const char help_text[] =
 	"Usage: mmunotify soft [OPTION...] SCRIPT\n"
 	"       mmunotify soft [OPTION...] -e 'COMMAND; COMMAND...'\n"
 	"\n"
-	"Play a script on a software address space and print what its notifiers are told.\n"
+	"Play a script on a software address space and print the callbacks of its notifiers.\n"
 	"SCRIPT - is standard input.  mmunotify-soft(1) explains the language.\n"
 	"\n"
 	"  -e, --execute=COMMANDS  take the script from the command line\n"

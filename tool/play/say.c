@@ -2,7 +2,7 @@
 /*
  * What a run of `mmunotify soft` prints: commands, what they cause, answers.
  *
- * I1  A line is printed whole, in the order of what it tells about; each names its
+ * I1  A line is printed whole, in the order of what it is about; each names its
  *     thread and the line of the command that caused it.
  *
  * Tests: tests/system/soft_tool.py.

@@ -199,7 +199,7 @@ struct soft_listener {
 #undef SOFT_LISTENER_FIELD
 };
 
-/* Each prints, counts and, if told so, blocks. */
+/* Each prints, counts and, if the script says so, blocks. */
 int soft_heard_start(struct soft_listener *listener, const struct mmu_notifier_range *range);
 void soft_heard_end(struct soft_listener *listener, const struct mmu_notifier_range *range);
 void soft_heard_release(struct soft_listener *listener);

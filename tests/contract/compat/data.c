@@ -190,7 +190,7 @@ static void test_xarray(void)
 	ok(xa_empty(&xa), "destroying empties it");
 	is(xa_insert(&xa, 5, &xa, GFP_KERNEL), 0, "insert");
 	is(xa_insert(&xa, 5, &xa, GFP_KERNEL), -EBUSY, "where something is: -EBUSY");
-	ok(xa_cmpxchg(&xa, 5, &wrong, NULL, GFP_KERNEL) == &xa, "cmpxchg tells what it found");
+	ok(xa_cmpxchg(&xa, 5, &wrong, NULL, GFP_KERNEL) == &xa, "cmpxchg returns what it found");
 	ok(xa_load(&xa, 5) == &xa, "and left");
 	ok(xa_erase(&xa, 5) == &xa && !xa_load(&xa, 5), "erase returns what was there");
 	ok(xa_untag_pointer(xa_tag_pointer(&xa, 1)) == &xa, "pointers can be tagged");

@@ -111,7 +111,7 @@ static void test_dma(void)
 	dma_unmap_page(&dev, address, 32, DMA_FROM_DEVICE);
 	dma_unmap_page(&dev, address, 64, DMA_TO_DEVICE);
 	dma_unmap_page(&other, address, 64, DMA_FROM_DEVICE);
-	is(mmun_compat_warnings(), warnings + 4, "what was not mapped so is told");
+	is(mmun_compat_warnings(), warnings + 4, "what was not mapped so is reported");
 	is(mmun_compat_allocated(), 1, "and changes nothing");
 	dma_unmap_page(&dev, address, 64, DMA_FROM_DEVICE);
 	dma_unmap_page(&dev, address, 64, DMA_FROM_DEVICE);

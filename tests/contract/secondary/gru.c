@@ -219,7 +219,7 @@ static void test_many_open(void)
 	thread = spawn(loader, NULL);
 	let_others_run();
 	ok(!mmun_load_full(&finished),
-	   "sections that are not told apart count as covering everything");
+	   "sections that are not distinguished count as covering everything");
 	for (int i = 0; i < 20; i++)
 		mmu_notifier_invalidate_range_end(&range[i]);
 	pthread_join(thread, NULL);

@@ -160,7 +160,7 @@ static void test_aborts(void)
 	ok(aborted(run_in_child(twice, NULL, text, sizeof(text))), "a recursive take aborts");
 	ok(says(text, "taken twice", "notifier chain > notifier chain"), "and names the lock");
 	ok(aborted(run_in_child(read_twice, NULL, text, sizeof(text))),
-	   "a recursive read lock aborts: it dead-locks when a writer comes in between");
+	   "a recursive read lock aborts: it deadlocks when a writer comes in between");
 	ok(aborted(run_in_child(same_rank, NULL, text, sizeof(text))),
 	   "two locks of one rank abort: nothing orders them");
 	ok(aborted(run_in_child(not_held, NULL, text, sizeof(text))),

@@ -215,7 +215,7 @@ static void test_misuse(void)
 
 	ok(aborted(run_in_child(write_inside, NULL, text, sizeof(text))) &&
 		   strstr(text, "waits for itself"),
-	   "L2 a reader that becomes a writer is told of it");
+	   "L2 a reader that becomes a writer is reported");
 }
 
 /* Everybody at once. */

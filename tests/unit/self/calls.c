@@ -111,10 +111,11 @@ static void check(const struct expected *e)
 {
 	struct mmun_change change = { .flags = 0 };
 	const struct mmun_call *call = mmun_call_of(e->nr);
-	bool told = call->describe(e->args, &change);
+	bool notified = call->describe(e->args, &change);
 
-	if (!ok(told == (e->nr_ranges > 0), "%s: %s", e->name, e->nr_ranges ? "told" : "silent") ||
-	    !told)
+	if (!ok(notified == (e->nr_ranges > 0), "%s: %s", e->name,
+		e->nr_ranges ? "notified" : "silent") ||
+	    !notified)
 		return;
 	is(change.nr_ranges, e->nr_ranges, "%s: number of ranges", e->name);
 	is(change.op, e->op, "%s: operation", e->name);
@@ -126,7 +127,7 @@ static void check(const struct expected *e)
 	}
 }
 
-/* What the range @index of this call is told of @result. */
+/* What the range @index of this call says of @result. */
 static bool unchanged(int nr, const unsigned long *args, long result, int index)
 {
 	const struct mmun_call *call = mmun_call_of(nr);
@@ -218,7 +219,7 @@ static void check_remove(void)
 	args[0] = one + P;
 	args[1] = P;
 	args[2] = MADV_REMOVE;
-	ok(describe_madvise(args, &change), "MADV_REMOVE is told");
+	ok(describe_madvise(args, &change), "MADV_REMOVE is notified");
 	ok(mmun_change_covers(&change, one + P, one + 2 * P),
 	   "MADV_REMOVE: where it was asked for");
 	ok(mmun_change_covers(&change, other + P, other + 2 * P),
@@ -249,7 +250,7 @@ static void check_any_file(void)
 	if (fd < 0 || ftruncate(fd, 4 * P))
 		bail_out("cannot make a memfd");
 	at = (unsigned long)mmap(NULL, 4 * P, PROT_READ, MAP_SHARED, fd, 0);
-	ok(describe_size(&change, &unknown, P + 1), "a file with another number is told");
+	ok(describe_size(&change, &unknown, P + 1), "a file with another number is notified");
 	ok(mmun_change_covers(&change, at + 2 * P, at + 4 * P), "B14: behind its new end");
 	munmap((void *)at, 4 * P);
 	close(fd);
@@ -265,9 +266,9 @@ static void check_modes(void)
 	struct mmun_change change = { .flags = 0 };
 
 	ok(!mmun_describe_fallocate(reserve, &change), "to reserve is silent");
-	ok(mmun_describe_fallocate(zeroes, &change), "to write zeroes is told");
+	ok(mmun_describe_fallocate(zeroes, &change), "to write zeroes is notified");
 	is(change.file_end, P, "for the part");
-	ok(mmun_describe_fallocate(unknown, &change), "a mode to come is told");
+	ok(mmun_describe_fallocate(unknown, &change), "a mode to come is notified");
 	is(change.file_end, -P, "for the whole file");
 	ok(!mmun_ioctl_punches(terminal), "ioctl TCGETS is left alone");
 	ok(mmun_ioctl_punches(clone), "ioctl FICLONE is not");
@@ -298,7 +299,7 @@ static void check_brk(void)
 
 	ok(!describe_brk(grow, &change), "brk that grows is silent");
 	ok(!describe_brk(ask, &change), "brk that asks is silent");
-	ok(describe_brk(shrink, &change), "brk that shrinks is told");
+	ok(describe_brk(shrink, &change), "brk that shrinks is notified");
 	is(change.range[0].start, mmun_page_up(now - 2 * P), "brk: start");
 	is(change.range[0].end, mmun_page_up(now), "brk: end");
 	is(change.refusal, now, "brk: refusing leaves the break");
@@ -314,7 +315,7 @@ static void check_process_madvise(void)
 	unsigned long args[6] = { own, (unsigned long)pieces, 2, MADV_DONTNEED, 0 };
 	struct mmun_change change = { .flags = 0 };
 
-	ok(describe_process_madvise(args, &change), "process_madvise on ourselves is told");
+	ok(describe_process_madvise(args, &change), "process_madvise on ourselves is notified");
 	is(change.nr_ranges, 2, "process_madvise: each piece a range");
 	is(change.range[1].start, B, "process_madvise: second piece");
 	args[0] = other;
@@ -353,7 +354,7 @@ static void check_files(void)
 	at = (unsigned long)mmap(NULL, 4 * P, PROT_READ, MAP_SHARED, fd, 0);
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		change = (struct mmun_change){ .flags = 0 };
-		ok(mmun_call_of(ways[i].nr)->describe(ways[i].args, &change), "%s is told",
+		ok(mmun_call_of(ways[i].nr)->describe(ways[i].args, &change), "%s is notified",
 		   ways[i].name);
 		is(change.nr_ranges, 1, "%s: one range", ways[i].name);
 		is(change.range[0].start, at + ways[i].from, "%s: start", ways[i].name);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* --filter: what each expression lets through, and what wrong ones are told. */
+/* --filter: what each expression lets through, and the errors of wrong ones. */
 #include <errno.h>
 #include <string.h>
 

@@ -116,7 +116,7 @@ static void test_thread_stacks(void)
 	pthread_create(&thread, NULL, own_stack, NULL);
 	pthread_join(thread, NULL);
 	if (!size) {
-		skip("another thread's stack", "this C library does not tell its thread size");
+		skip("another thread's stack", "this C library does not say its thread size");
 		return;
 	}
 	mapping_set_thread_size(*size);

@@ -5,7 +5,7 @@
  * `mmunotify probe` it only lists system call instructions (report.c).
  *
  * A section is remembered from its start to its end on a small stack per
- * thread; the range's address tells which end belongs to which start, so a
+ * thread; the range's address says which end belongs to which start, so a
  * section that never ends (its thread was unwound) costs nothing but a place
  * that the next end below it frees.  A forked child subscribes anew if children
  * are followed.  Whatever goes wrong here leaves the program running untraced.
@@ -65,13 +65,13 @@ static void describe(struct pending_section *section, const struct mmu_notifier_
 /* Attempts that the tool has not heard of. */
 static void tell_unredirected(const struct mm_struct *mm)
 {
-	static unsigned long told;
+	static unsigned long notified;
 	struct mmun_stats stats;
 	unsigned long before;
 
 	mmun_mm_stats(mm, &stats);
-	before = mmun_load_relaxed(&told);
-	if (stats.late_failed > before && mmun_cas_full(&told, &before, stats.late_failed))
+	before = mmun_load_relaxed(&notified);
+	if (stats.late_failed > before && mmun_cas_full(&notified, &before, stats.late_failed))
 		emit_unredirected(stats.late_failed - before);
 }
 
