@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Puts known bugs back, one at a time, and sees that the test for it fails.
 
-    run.py [--jobs N] [--only WORD] [PATCH...]
+    run.py [--jobs N] [--only WORD] [PATCH or FOLDER...]
 
-A test that cannot fail shows nothing.  Each *.patch here is one bug: it says in its
-head which numbers of docs/RULES.md it breaks (Breaks:), which program must notice
+A test that cannot fail shows nothing.  Each *.patch here, and in secondary/ for the example
+devices, is one bug: it says in its head which numbers of docs/RULES.md it breaks (Breaks:), which program must notice
 (Program:), and how (Fails:, one or more lines):
 
     Fails: TEXT     a result "not ok" whose name begins with TEXT
@@ -34,14 +34,16 @@ import threading
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
+FOLDERS = [HERE, os.path.join(HERE, 'secondary')]
 LIBRARIES = ['base', 'core', 'primary/soft', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem']
 FLAGS = ['-std=gnu11', '-O0', '-w', '-pthread', '-D_GNU_SOURCE', '-DMMUN_DEBUG',
          '-fno-strict-aliasing']
 CC = shlex.split(os.environ.get('CC', 'cc'))
 # Longer than any unmutated program takes on a loaded machine.
 ENDS = 300
-# A mutant that has printed nothing new for so long hangs.
+# A mutant that has printed nothing new for so long hangs; one that has to hang, earlier.
 QUIET = 90
+QUIET_OF_ONE_THAT_HANGS = 20
 WORDS = ('abort', 'crash', 'hang')
 
 
@@ -249,7 +251,8 @@ def try_mutant(patch, build):
         program = make_mutant(patch, build)
     except Broken as broken:
         return str(broken)
-    run = Run(program, lambda run: begins(patch.texts(), run.failed), ENDS, QUIET)
+    quiet = QUIET_OF_ONE_THAT_HANGS if patch.fails == ['hang'] else QUIET
+    run = Run(program, lambda run: begins(patch.texts(), run.failed), ENDS, quiet)
     os.unlink(program)
     if fails_as_said(patch, run):
         return None
@@ -296,10 +299,13 @@ class Tap:
         return 1 if self.failures else 0
 
 
+def patches_of(path):
+    """A folder's, or the one."""
+    return sorted(glob.glob(os.path.join(path, '*.patch'))) if os.path.isdir(path) else [path]
+
+
 def chosen(options):
-    paths = options.patch or [os.path.join(HERE, name) for name in sorted(os.listdir(HERE))
-                              if name.endswith('.patch')]
-    patches = [Patch(path) for path in paths]
+    patches = [Patch(patch) for path in options.patch or FOLDERS for patch in patches_of(path)]
     return [patch for patch in patches if options.only in [''] + patch.breaks + [patch.name]]
 
 

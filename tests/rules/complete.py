@@ -18,7 +18,6 @@ from tap import done, equal, ok  # noqa: E402
 KINDS = {'R': 11, 'L': 4, 'S': 11, 'U': 11, 'B': 23}
 NUMBERS = [kind + str(i) for kind, last in KINDS.items() for i in range(1, last + 1)]
 NUMBER = r'\b([RLSUB]\d{1,2})\b'
-SECONDARY = 'tests/contract/secondary/mutants.py'
 
 
 def read(path):
@@ -47,33 +46,27 @@ def numbers_in(path):
     return {number for text in texts(path) for number in re.findall(NUMBER, text)}
 
 
-def patches():
+def patches(folder):
     """{name: numbers}"""
     found = {}
-    for path in glob.glob(os.path.join(SOURCE, 'tests/mutants/*.patch')):
+    for path in glob.glob(os.path.join(SOURCE, folder, '*.patch')):
         breaks = re.search('^Breaks: (.*)$', read(path), re.M)
         found[os.path.basename(path)[:-len('.patch')]] = set(breaks.group(1).split())
     return found
-
-
-def secondary_mutants():
-    if not os.path.exists(os.path.join(SOURCE, SECONDARY)):
-        return set()
-    return set(re.findall(r"^\s*\('([RLSUB]\d+):", read(SECONDARY), re.M))
 
 
 def mutants_of(names, all_patches):
     return {name for name in all_patches if any(fnmatch.fnmatch(name, n) for n in names)}
 
 
-def check_row(number, programs, names, all_patches):
+def check_row(number, programs, names, all_patches, secondary):
     silent = [path for path in programs if number not in numbers_in(path)]
     ok(programs and not silent, number + ' has tests', 'without it: %r' % silent)
     named = mutants_of(names, all_patches)
     unknown = [n for n in names if n not in ('-', 'secondary') and not mutants_of([n], all_patches)]
     harmless = {name for name in named if number not in all_patches[name]}
     missing = {name for name, breaks in all_patches.items() if number in breaks} - named
-    if 'secondary' in names and number not in secondary_mutants():
+    if ('secondary' in names) != (number in secondary):
         unknown.append('secondary')
     ok(not (unknown or harmless or missing) and (number[0] != 'B' or names != ['-']),
        number + ' has mutants', 'unknown %r, of other numbers %r, not named %r'
@@ -109,13 +102,15 @@ def check_seed():
 
 
 def main():
-    table, all_patches = rows(), patches()
+    table, all_patches = rows(), patches('tests/mutants')
+    secondary = set().union(*patches('tests/mutants/secondary').values())
     equal(list(table), NUMBERS, 'every number has its row, in order')
     for number in NUMBERS:
         if number in table:
-            check_row(number, *table[number], all_patches)
+            check_row(number, *table[number], all_patches, secondary)
     programs = glob.glob(os.path.join(SOURCE, 'tests/**/*.c'), recursive=True)
-    used = set().union(*(numbers_in(path) for path in programs), *all_patches.values())
+    used = set().union(secondary, *(numbers_in(path) for path in programs),
+                       *all_patches.values())
     equal(sorted(used - set(NUMBERS)), [], 'no test and no patch has a number that is none')
     check_seed()
     done()
