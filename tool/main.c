@@ -5,7 +5,6 @@
  * It knows the commands' names and summaries and nothing else of them: each
  * parses its own options and prints its own --help.  Tests: tests/system/trace_errors.py.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -47,38 +46,6 @@ static const struct command *find_command(const char *name)
 		if (!strcmp(commands[i].name, name))
 			return &commands[i];
 	return NULL;
-}
-
-static void report(const char *command, const char *format, va_list args)
-{
-	char line[2048];
-
-	vsnprintf(line, sizeof(line), format, args);
-	if (command)
-		fprintf(stderr, "mmunotify %s: %s\n", command, line);
-	else
-		fprintf(stderr, "mmunotify: %s\n", line);
-}
-
-void mmunotify_error(const char *command, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	report(command, format, args);
-	va_end(args);
-}
-
-int mmunotify_usage_error(const char *command, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	report(command, format, args);
-	va_end(args);
-	fprintf(stderr, "Try 'mmunotify %s%s--help'.\n", command ? command : "",
-		command ? " " : "");
-	return MMUNOTIFY_EXIT_USAGE;
 }
 
 static int help(int argc, char **argv)

@@ -20,7 +20,7 @@
 #include "command.h"
 #include "json.h"
 #include "maps_query.h"
-#include "probe.h"
+#include "sites.h"
 
 static const char help_text[] =
 	"Usage: mmunotify probe [OPTION...] [[--] COMMAND [ARGUMENT...]]\n"
@@ -171,7 +171,7 @@ static bool print_text(bool verbose)
 	for (size_t i = 0; i < NR_FACILITIES; i++)
 		print_facility(&facilities[i]);
 	if (verbose)
-		probe_print_self(verbose);
+		sites_print_self(verbose);
 	return any;
 }
 
@@ -193,7 +193,7 @@ static bool print_json(bool verbose)
 	json_object_object_add(object, "sources", sources);
 	json_object_object_add(object, "facilities", others);
 	if (verbose)
-		json_object_object_add(object, "self", probe_self_object(verbose));
+		json_object_object_add(object, "self", sites_self_object(verbose));
 	json_print_line(stdout, object);
 	return any;
 }
@@ -234,8 +234,8 @@ int mmunotify_cmd_probe(int argc, char **argv)
 	if (sites && optind < argc)
 		return mmunotify_usage_error("probe", "--sites does not go with a command");
 	if (sites)
-		return probe_file(sites, verbose);
+		return sites_of_file(sites, verbose);
 	if (optind < argc)
-		return probe_command(argv + optind, verbose, json);
+		return sites_of_command(argv + optind, verbose, json);
 	return (json ? print_json(verbose) : print_text(verbose)) ? 0 : MMUNOTIFY_EXIT_FAILED;
 }

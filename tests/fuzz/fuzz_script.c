@@ -22,7 +22,7 @@ void must_failed(const char *what, const char *file, int line)
 	abort();
 }
 
-/* What main() of the tool has for the command line, which is not used here. */
+/* What the tool has for the command line, which is not used here. */
 void mmunotify_error(const char *command, const char *format, ...)
 {
 	must_failed("the command line is not used", __FILE__, __LINE__);

@@ -28,6 +28,8 @@ FLOORS = {
     'primary/soft': ('primary/soft/libsoft.a.p', [
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
+    'tool': ('tool/mmunotify.p', [
+        'command json report', 'launch', 'trace demo play sites', 'probe', 'main']),
 }
 
 

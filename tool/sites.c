@@ -20,7 +20,7 @@
 
 #include "command.h"
 #include "launch.h"
-#include "probe.h"
+#include "sites.h"
 #include "report.h"
 
 enum state { REDIRECTED, OTHER, LEFT, NR_STATES };
@@ -241,7 +241,7 @@ static int take_own_site(const char *path, const struct mmun_site_info *info, vo
 	return 0;
 }
 
-int probe_file(const char *path, bool verbose)
+int sites_of_file(const char *path, bool verbose)
 {
 	struct program program = { 0 };
 	struct object *object = add_object(&program, path);
@@ -275,7 +275,7 @@ static void look_at_self(struct program *self)
 	mmun_self_stop();
 }
 
-void probe_print_self(bool verbose)
+void sites_print_self(bool verbose)
 {
 	struct program self;
 
@@ -285,7 +285,7 @@ void probe_print_self(bool verbose)
 	clear_program(&self);
 }
 
-struct json_object *probe_self_object(bool verbose)
+struct json_object *sites_self_object(bool verbose)
 {
 	struct json_object *object;
 	struct program self;
@@ -441,7 +441,7 @@ static int run_command(char **command, int fd)
 	return 0;
 }
 
-int probe_command(char **command, bool verbose, bool json)
+int sites_of_command(char **command, bool verbose, bool json)
 {
 	int fd = memfd_create(REPORT_NAME, MFD_CLOEXEC), status;
 	struct programs programs = { 0 };
