@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * A list with one head pointer, walked without a lock inside a read section,
+ * Two kinds of lists.
+ *
+ * mmun_list_*: one head pointer, walked without a lock inside a read section,
  * changed under a lock.  Its node is the public struct mmun_list_node.
+ * mmun_dlist_*: circular, head and nodes alike, everything under a lock.
  */
 #ifndef MMUN_BASE_LIST_H
 #define MMUN_BASE_LIST_H
@@ -68,5 +71,43 @@ static inline void mmun_list_del_init(struct mmun_list_node *node)
 		next->pprev = node->pprev;
 	node->pprev = NULL;
 }
+
+struct mmun_dlist {
+	struct mmun_dlist *next, *prev;
+};
+
+static inline void mmun_dlist_init(struct mmun_dlist *head)
+{
+	head->next = head->prev = head;
+}
+
+/* Also: is a node, initialized or deleted, on no list? */
+static inline bool mmun_dlist_empty(const struct mmun_dlist *head)
+{
+	return head->next == head;
+}
+
+static inline void mmun_dlist_add(struct mmun_dlist *node, struct mmun_dlist *after)
+{
+	node->next = after->next;
+	node->prev = after;
+	after->next->prev = node;
+	after->next = node;
+}
+
+static inline void mmun_dlist_add_tail(struct mmun_dlist *node, struct mmun_dlist *head)
+{
+	mmun_dlist_add(node, head->prev);
+}
+
+static inline void mmun_dlist_del(struct mmun_dlist *node)
+{
+	node->next->prev = node->prev;
+	node->prev->next = node->next;
+	mmun_dlist_init(node);
+}
+
+#define mmun_dlist_for_each(node, head) \
+	for ((node) = (head)->next; (node) != (head); (node) = (node)->next)
 
 #endif

@@ -48,8 +48,8 @@ static void init_lists(struct mmun_soft *soft)
 	mmun_mutex_init(&soft->list_lock, MMUN_RANK_SOFT_LIST);
 	mmun_mutex_init(&soft->all_locks, MMUN_RANK_SOFT_ALL_LOCKS);
 	mmun_mutex_init(&soft->migrate_lock, MMUN_RANK_SOFT_MIGRATE);
-	soft_list_init(&soft->mms);
-	soft_list_init(&soft->files);
+	mmun_dlist_init(&soft->mms);
+	mmun_dlist_init(&soft->files);
 }
 
 static void free_machine(struct mmun_soft *soft)
@@ -116,7 +116,7 @@ int mmun_soft_destroy(struct mmun_soft *soft)
 	bool busy;
 
 	mmun_mutex_lock(&soft->list_lock);
-	busy = soft->nr_mms || !soft_list_empty(&soft->files);
+	busy = soft->nr_mms || !mmun_dlist_empty(&soft->files);
 	mmun_mutex_unlock(&soft->list_lock);
 	if (busy)
 		return -EBUSY;

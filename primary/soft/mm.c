@@ -30,7 +30,7 @@ static int alloc_private(struct mmun_soft *soft, struct soft_mm **out)
 	if (!sm)
 		return -ENOMEM;
 	sm->soft = soft;
-	soft_list_init(&sm->link);
+	mmun_dlist_init(&sm->link);
 	mmun_mutex_init(&sm->page_table_lock, MMUN_RANK_SOFT_PTL);
 	mmun_percpu_rwsem_init(&sm->changes, MMUN_RANK_SOFT_CHANGES);
 	ret = mmun_soft_tables_create(sm);
@@ -70,7 +70,7 @@ void mmun_soft_mm_publish(struct mm_struct *mm)
 	struct soft_mm *sm = soft_mm(mm);
 
 	mmun_mutex_lock(&sm->soft->list_lock);
-	soft_list_add_tail(&sm->link, &sm->soft->mms);
+	mmun_dlist_add_tail(&sm->link, &sm->soft->mms);
 	mmun_mutex_unlock(&sm->soft->list_lock);
 }
 
@@ -79,7 +79,7 @@ void mmun_soft_mm_unpublish(struct mm_struct *mm)
 	struct soft_mm *sm = soft_mm(mm);
 
 	mmun_mutex_lock(&sm->soft->list_lock);
-	soft_list_del(&sm->link);
+	mmun_dlist_del(&sm->link);
 	mmun_mutex_unlock(&sm->soft->list_lock);
 }
 
@@ -109,12 +109,12 @@ int mmun_soft_mm_create(struct mmun_soft *soft, struct mm_struct **out)
 /* The one after @mm (NULL: the first) that is alive, with a user; @mm's is dropped. */
 static struct mm_struct *next_mm(struct mmun_soft *soft, struct mm_struct *mm)
 {
-	struct soft_list *link = mm ? &soft_mm(mm)->link : &soft->mms;
+	struct mmun_dlist *link = mm ? &soft_mm(mm)->link : &soft->mms;
 	struct mm_struct *next = NULL;
 
 	mmun_mutex_lock(&soft->list_lock);
 	for (link = link->next; link != &soft->mms; link = link->next) {
-		next = soft_container_of(link, struct soft_mm, link)->mm;
+		next = mmun_container_of(link, struct soft_mm, link)->mm;
 		if (mmget_not_zero(next))
 			break;
 		next = NULL;

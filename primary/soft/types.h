@@ -42,46 +42,10 @@
 
 #include "atomic.h"
 #include "interval_tree.h"
+#include "list.h"
 #include "lock.h"
 #include "percpu_rwsem.h"
 #include "tree.h"
-
-/* A circular list with a head. */
-struct soft_list {
-	struct soft_list *next, *prev;
-};
-
-static inline void soft_list_init(struct soft_list *head)
-{
-	head->next = head->prev = head;
-}
-
-static inline bool soft_list_empty(const struct soft_list *head)
-{
-	return head->next == head;
-}
-
-static inline void soft_list_add(struct soft_list *node, struct soft_list *after)
-{
-	node->next = after->next;
-	node->prev = after;
-	after->next->prev = node;
-	after->next = node;
-}
-
-static inline void soft_list_add_tail(struct soft_list *node, struct soft_list *head)
-{
-	soft_list_add(node, head->prev);
-}
-
-static inline void soft_list_del(struct soft_list *node)
-{
-	node->next->prev = node->prev;
-	node->prev->next = node->next;
-	soft_list_init(node);
-}
-
-#define soft_container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 struct anon_vma;
 struct page;
@@ -111,8 +75,8 @@ struct mmun_soft {
 
 	/* Which address spaces and files exist. */
 	struct mmun_mutex list_lock; /* MMUN_RANK_SOFT_LIST */
-	struct soft_list mms;        /* soft_mm.link */
-	struct soft_list files;      /* soft_file.link */
+	struct mmun_dlist mms;       /* soft_mm.link */
+	struct mmun_dlist files;     /* soft_file.link */
 	unsigned int nr_mms;         /* structs not freed yet, more than the list has */
 
 	/* mm_lock() by marks: one task at a time, machine wide. */
@@ -131,7 +95,7 @@ struct mmun_soft {
 struct soft_mm {
 	struct mmun_soft *soft;
 	struct mm_struct *mm;
-	struct soft_list link;
+	struct mmun_dlist link;
 
 	/* Under the mmap lock: read to look, write to change. */
 	struct mmun_tree vmas; /* soft_vma.node, by start; summary: widest gap */
@@ -190,7 +154,7 @@ struct page {
 	/* Freed how often.  Read without a lock by the checker. */
 	unsigned long generation;
 	/* Zone lock: the LRU or a free list. */
-	struct soft_list link;
+	struct mmun_dlist link;
 	struct mmun_soft *soft;
 };
 
@@ -291,10 +255,10 @@ struct soft_vma {
 	unsigned long gap, max_gap;
 	/* rmap.h.  ->anon_vma is set once, under mmap read + page_table_lock, or mmap write. */
 	struct anon_vma *anon_vma;
-	struct soft_list anon_chain; /* anon_vma_chain.same_vma, nearest first */
+	struct mmun_dlist anon_chain; /* anon_vma_chain.same_vma, nearest first */
 	/* File mappings: pages [vm_pgoff, ...] in the mapping's i_mmap tree, under i_mmap_lock. */
 	struct mmun_interval i_mmap;
-	struct soft_list nonlinear; /* VM_NONLINEAR: in mapping->nonlinear instead */
+	struct mmun_dlist nonlinear; /* VM_NONLINEAR: in mapping->nonlinear instead */
 	/* Gone, but its file reference is not yet dropped: soft_mm.closing. */
 	struct soft_vma *next_closing;
 };
@@ -312,7 +276,7 @@ static inline struct soft_vma *soft_vma(const struct vm_area_struct *v)
 
 static inline struct soft_vma *soft_vma_of_node(const struct mmun_tree_node *node)
 {
-	return node ? soft_container_of(node, struct soft_vma, node) : NULL;
+	return node ? mmun_container_of(node, struct soft_vma, node) : NULL;
 }
 
 static inline struct soft_mm *soft_vma_mm(const struct soft_vma *vma)
@@ -404,7 +368,7 @@ struct anon_vma_chain {
 	struct mmun_interval interval; /* first; start > last: not in the tree */
 	struct soft_vma *vma;
 	struct anon_vma *anon_vma;
-	struct soft_list same_vma;
+	struct mmun_dlist same_vma;
 };
 
 /* A merged page's: where an anonymous page was found that became one with it. */
@@ -416,7 +380,7 @@ struct soft_source {
 
 struct soft_merged {
 	/* reclaim/ksm.c: the stable table. */
-	struct soft_list link;
+	struct mmun_dlist link;
 	unsigned long hash;
 	struct page *page;
 	/* Under the page lock. */
@@ -435,7 +399,7 @@ struct soft_index_map {
 struct soft_file {
 	struct file f; /* first */
 	struct mmun_soft *soft;
-	struct soft_list link;
+	struct mmun_dlist link;
 	int refcount; /* atomic; each VMA holds one */
 	char *name;
 	enum mmun_soft_file_kind kind;
@@ -455,7 +419,7 @@ struct address_space {
 	struct mmun_rwlock invalidate_lock; /* MMUN_RANK_SOFT_INVALIDATE */
 	struct soft_rmap_lock i_mmap_lock;  /* MMUN_RANK_SOFT_I_MMAP */
 	struct mmun_interval_tree i_mmap;
-	struct soft_list nonlinear;
+	struct mmun_dlist nonlinear;
 	struct mmun_mutex pages_lock; /* MMUN_RANK_SOFT_PAGES */
 	struct soft_index_map pages;  /* index -> page, or swap slot (shmem) */
 	struct soft_index_map store;  /* index -> bytes that the "disk" holds (regular) */

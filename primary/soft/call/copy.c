@@ -38,7 +38,7 @@ struct copy {
 	/* Private: entries lose their right to write. */
 	bool cow;
 	/* Frames for pinned pages, by page->link, and how many were found to be needed. */
-	struct soft_list frames;
+	struct mmun_dlist frames;
 	unsigned long pinned;
 };
 
@@ -68,9 +68,9 @@ static void put_frames(struct copy *copy)
 {
 	struct page *page;
 
-	while (!soft_list_empty(&copy->frames)) {
-		page = soft_container_of(copy->frames.next, struct page, link);
-		soft_list_del(&page->link);
+	while (!mmun_dlist_empty(&copy->frames)) {
+		page = mmun_container_of(copy->frames.next, struct page, link);
+		mmun_dlist_del(&page->link);
 		mmun_soft_page_put(page);
 	}
 }
@@ -87,7 +87,7 @@ static int get_frames(struct copy *copy)
 			put_frames(copy);
 			return -ENOMEM;
 		}
-		soft_list_add(&page->link, &copy->frames);
+		mmun_dlist_add(&page->link, &copy->frames);
 	}
 	return 0;
 }
@@ -112,12 +112,12 @@ static void unlock_both(const struct copy *copy)
 
 static soft_pte copy_for_child(struct copy *copy, unsigned long address, const struct page *page)
 {
-	struct page *own = soft_container_of(copy->frames.next, struct page, link);
+	struct page *own = mmun_container_of(copy->frames.next, struct page, link);
 	soft_pte flags = SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE |
 			 soft_no_access(copy->child);
 
-	MMUN_BUG_ON(soft_list_empty(&copy->frames));
-	soft_list_del(&own->link);
+	MMUN_BUG_ON(mmun_dlist_empty(&copy->frames));
+	mmun_dlist_del(&own->link);
 	mmun_soft_copy_page(own, page);
 	mmun_soft_page_set_anon(own, copy->child, address);
 	soft_page_map(own);
@@ -318,7 +318,7 @@ int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child)
 		return 0;
 	if (!copy.cow)
 		return copy_as_change(&copy);
-	soft_list_init(&copy.frames);
+	mmun_dlist_init(&copy.frames);
 	ret = get_frames(&copy);
 	if (ret)
 		return ret;

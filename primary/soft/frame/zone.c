@@ -40,7 +40,7 @@
 struct block {
 	uint64_t free[BLOCK_WORDS];
 	unsigned int nr_free;
-	struct soft_list link;
+	struct mmun_dlist link;
 };
 
 struct soft_zone {
@@ -54,19 +54,19 @@ struct soft_zone {
 
 	struct mmun_mutex lock; /* MMUN_RANK_SOFT_ZONE */
 	/* Under it: */
-	struct soft_list whole, broken;
+	struct mmun_dlist whole, broken;
 	unsigned long nr_free;
-	struct soft_list lru; /* oldest first */
+	struct mmun_dlist lru; /* oldest first */
 	size_t lru_size;
 };
 
 static void place_block(struct soft_zone *zone, struct block *block)
 {
-	soft_list_del(&block->link);
+	mmun_dlist_del(&block->link);
 	if (block->nr_free == BLOCK_PAGES)
-		soft_list_add_tail(&block->link, &zone->whole);
+		mmun_dlist_add_tail(&block->link, &zone->whole);
 	else if (block->nr_free)
-		soft_list_add(&block->link, &zone->broken);
+		mmun_dlist_add(&block->link, &zone->broken);
 }
 
 static void change_free(struct soft_zone *zone, struct block *block, int by)
@@ -119,9 +119,9 @@ static struct page *take_frame(struct soft_zone *zone, unsigned long pfn)
 	return &zone->pages[pfn];
 }
 
-static struct block *first_block(const struct soft_list *list)
+static struct block *first_block(const struct mmun_dlist *list)
 {
-	return soft_list_empty(list) ? NULL : soft_container_of(list->next, struct block, link);
+	return mmun_dlist_empty(list) ? NULL : mmun_container_of(list->next, struct block, link);
 }
 
 static struct page *take_any(struct soft_zone *zone)
@@ -243,7 +243,7 @@ struct page *mmun_soft_page_alloc_below(struct mmun_soft *soft, unsigned long pf
 static void lru_del(struct soft_zone *zone, struct page *page)
 {
 	soft_page_clear(page, SOFT_PAGE_LRU);
-	soft_list_del(&page->link);
+	mmun_dlist_del(&page->link);
 	zone->lru_size--;
 }
 
@@ -269,7 +269,7 @@ static void lru_insert(struct page *page, bool young)
 	mmun_mutex_lock(&zone->lock);
 	if (!soft_page_test(page, SOFT_PAGE_LRU)) {
 		soft_page_set(page, SOFT_PAGE_LRU);
-		soft_list_add(&page->link, young ? zone->lru.prev : &zone->lru);
+		mmun_dlist_add(&page->link, young ? zone->lru.prev : &zone->lru);
 		zone->lru_size++;
 	}
 	mmun_mutex_unlock(&zone->lock);
@@ -289,11 +289,11 @@ struct page *mmun_soft_lru_isolate_oldest(struct mmun_soft *soft)
 {
 	struct soft_zone *zone = soft->zone;
 	struct page *page = NULL;
-	struct soft_list *link;
+	struct mmun_dlist *link;
 
 	mmun_mutex_lock(&zone->lock);
-	for (link = zone->lru.next; link != &zone->lru; link = link->next) {
-		page = soft_container_of(link, struct page, link);
+	mmun_dlist_for_each(link, &zone->lru) {
+		page = mmun_container_of(link, struct page, link);
 		if (mmun_soft_page_tryget(page)) {
 			lru_del(zone, page);
 			break;
@@ -362,12 +362,12 @@ static void init_pages(struct mmun_soft *soft, struct soft_zone *zone)
 	for (unsigned long pfn = 0; pfn <= zone->nr; pfn++) {
 		zone->pages[pfn].soft = soft;
 		zone->pages[pfn].flags = SOFT_PAGE_FREE;
-		soft_list_init(&zone->pages[pfn].link);
+		mmun_dlist_init(&zone->pages[pfn].link);
 	}
 	zone->pages[zone->nr].flags = SOFT_PAGE_ZERO;
 	zone->pages[zone->nr].refcount = 1;
 	for (unsigned long i = 0; i < zone->nr_blocks; i++)
-		soft_list_init(&zone->blocks[i].link);
+		mmun_dlist_init(&zone->blocks[i].link);
 	for (unsigned long pfn = 0; pfn < zone->nr; pfn++)
 		give_frame(zone, pfn);
 }
@@ -406,9 +406,9 @@ int mmun_soft_zone_create(struct mmun_soft *soft)
 	if (map_bytes(zone))
 		goto free_blocks;
 	mmun_mutex_init(&zone->lock, MMUN_RANK_SOFT_ZONE);
-	soft_list_init(&zone->whole);
-	soft_list_init(&zone->broken);
-	soft_list_init(&zone->lru);
+	mmun_dlist_init(&zone->whole);
+	mmun_dlist_init(&zone->broken);
+	mmun_dlist_init(&zone->lru);
 	init_pages(soft, zone);
 	soft->zone = zone;
 	return 0;

@@ -79,7 +79,7 @@ static int check(struct collapse *c)
 		return 1;
 	if (!small)
 		return -EINVAL;
-	c->old = soft_container_of(small, struct soft_table, entry);
+	c->old = mmun_container_of(small, struct soft_table, entry);
 	if (c->old->emptied)
 		return -EINVAL;
 	for (unsigned int i = 0; !ret && i < SOFT_TABLE_ENTRIES; i++)

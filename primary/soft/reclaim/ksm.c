@@ -54,7 +54,7 @@ struct soft_ksm {
 	struct item *unstable[BUCKETS]; /* under ->scan */
 	struct mmun_mutex lock;         /* MMUN_RANK_SOFT_KSM */
 	/* Under ->lock: soft_merged.link, by hash. */
-	struct soft_list stable[BUCKETS];
+	struct mmun_dlist stable[BUCKETS];
 };
 
 /* A page of the pass, with a reference. */
@@ -75,7 +75,7 @@ int mmun_soft_ksm_create(struct mmun_soft *soft)
 	mmun_mutex_init(&ksm->scan, MMUN_RANK_SOFT_SCAN);
 	mmun_mutex_init(&ksm->lock, MMUN_RANK_SOFT_KSM);
 	for (unsigned int i = 0; i < BUCKETS; i++)
-		soft_list_init(&ksm->stable[i]);
+		mmun_dlist_init(&ksm->stable[i]);
 	soft->ksm = ksm;
 	return 0;
 }
@@ -110,7 +110,7 @@ void mmun_soft_ksm_forget(struct page *page)
 	struct soft_ksm *ksm = page->soft->ksm;
 
 	mmun_mutex_lock(&ksm->lock);
-	soft_list_del(&page->merged->link);
+	mmun_dlist_del(&page->merged->link);
 	mmun_mutex_unlock(&ksm->lock);
 	mmun_soft_merged_free(page->merged);
 	page->merged = NULL;
@@ -138,20 +138,20 @@ static void stable_insert(struct soft_ksm *ksm, struct page *page, unsigned long
 	mmun_mutex_lock(&ksm->lock);
 	merged->page = page;
 	merged->hash = hash;
-	soft_list_add(&merged->link, &ksm->stable[hash % BUCKETS]);
+	mmun_dlist_add(&merged->link, &ksm->stable[hash % BUCKETS]);
 	mmun_mutex_unlock(&ksm->lock);
 }
 
 /* With a reference, or NULL. */
 static struct page *stable_find(const struct candidate *c)
 {
-	struct soft_list *bucket = &c->ksm->stable[c->hash % BUCKETS], *link;
+	struct mmun_dlist *bucket = &c->ksm->stable[c->hash % BUCKETS], *link;
 	struct soft_merged *merged;
 	struct page *found = NULL;
 
 	mmun_mutex_lock(&c->ksm->lock);
 	for (link = bucket->next; link != bucket && !found; link = link->next) {
-		merged = soft_container_of(link, struct soft_merged, link);
+		merged = mmun_container_of(link, struct soft_merged, link);
 		if (merged->hash == c->hash && mmun_soft_same_contents(merged->page, c->page) &&
 		    mmun_soft_page_tryget(merged->page))
 			found = merged->page;

@@ -64,9 +64,9 @@ static inline struct mmun_rwlock *root_lock(const struct anon_vma *anon_vma)
 
 /* Chains. */
 
-static inline struct anon_vma_chain *chain_of(struct soft_list *node)
+static inline struct anon_vma_chain *chain_of(struct mmun_dlist *node)
 {
-	return soft_container_of(node, struct anon_vma_chain, same_vma);
+	return mmun_container_of(node, struct anon_vma_chain, same_vma);
 }
 
 static bool in_tree(const struct anon_vma_chain *chain)
@@ -97,48 +97,48 @@ static void tree_remove(struct anon_vma_chain *chain)
 
 /* @after: the list's head, or its last node. */
 static void chain_link(struct anon_vma_chain *chain, struct soft_vma *vma,
-		       struct anon_vma *anon_vma, struct soft_list *after)
+		       struct anon_vma *anon_vma, struct mmun_dlist *after)
 {
 	chain->vma = vma;
 	chain->anon_vma = anon_vma;
 	chain->interval.start = 1;
 	mmun_soft_anon_get(anon_vma);
-	soft_list_add(&chain->same_vma, after);
+	mmun_dlist_add(&chain->same_vma, after);
 	tree_insert(chain);
 }
 
-static void free_chains(struct soft_list *chains)
+static void free_chains(struct mmun_dlist *chains)
 {
 	struct anon_vma_chain *chain;
 
-	while (!soft_list_empty(chains)) {
+	while (!mmun_dlist_empty(chains)) {
 		chain = chain_of(chains->next);
-		soft_list_del(&chain->same_vma);
+		mmun_dlist_del(&chain->same_vma);
 		mmun_free(chain);
 	}
 }
 
 /* As many as @from has. */
-static int alloc_chains(struct soft_list *chains, const struct soft_vma *from)
+static int alloc_chains(struct mmun_dlist *chains, const struct soft_vma *from)
 {
-	struct soft_list *node;
+	struct mmun_dlist *node;
 	struct anon_vma_chain *chain;
 
-	soft_list_init(chains);
-	for (node = from->anon_chain.next; node != &from->anon_chain; node = node->next) {
+	mmun_dlist_init(chains);
+	mmun_dlist_for_each(node, &from->anon_chain) {
 		chain = mmun_alloc(sizeof(*chain));
 		if (!chain) {
 			free_chains(chains);
 			return -ENOMEM;
 		}
-		soft_list_add(&chain->same_vma, chains);
+		mmun_dlist_add(&chain->same_vma, chains);
 	}
 	return 0;
 }
 
-static bool is_singular(const struct soft_list *head)
+static bool is_singular(const struct mmun_dlist *head)
 {
-	return !soft_list_empty(head) && head->next == head->prev;
+	return !mmun_dlist_empty(head) && head->next == head->prev;
 }
 
 /* The first anonymous page of a VMA. */
@@ -236,19 +236,19 @@ static bool reusable(const struct anon_vma *anon_vma)
 
 /* Enters @to, with @chains, into all that @from is in.  @reuse: finds @to->anon_vma
  * among them, NULL if none is fit; else it is @from's. */
-static void link_chains(struct soft_vma *to, const struct soft_vma *from, struct soft_list *chains,
+static void link_chains(struct soft_vma *to, const struct soft_vma *from, struct mmun_dlist *chains,
 			bool reuse)
 {
 	struct mmun_rwlock *lock = root_lock(from->anon_vma);
 	struct anon_vma *chosen = reuse ? NULL : from->anon_vma;
-	struct soft_list *node;
+	struct mmun_dlist *node;
 
 	mmun_rwlock_write_lock(lock);
 	for (node = from->anon_chain.prev; node != &from->anon_chain; node = node->prev) {
 		struct anon_vma *anon_vma = chain_of(node)->anon_vma;
 		struct anon_vma_chain *chain = chain_of(chains->next);
 
-		soft_list_del(&chain->same_vma);
+		mmun_dlist_del(&chain->same_vma);
 		chain_link(chain, to, anon_vma, &to->anon_chain);
 		if (!chosen && reusable(anon_vma))
 			chosen = anon_vma;
@@ -261,9 +261,9 @@ static void link_chains(struct soft_vma *to, const struct soft_vma *from, struct
 
 int mmun_soft_anon_clone(struct soft_vma *to, struct soft_vma *from)
 {
-	struct soft_list chains;
+	struct mmun_dlist chains;
 
-	MMUN_BUG_ON(!soft_list_empty(&to->anon_chain));
+	MMUN_BUG_ON(!mmun_dlist_empty(&to->anon_chain));
 	to->anon_vma = NULL;
 	if (!from->anon_vma)
 		return 0;
@@ -291,9 +291,9 @@ int mmun_soft_anon_fork(struct soft_vma *child, struct soft_vma *parent)
 {
 	struct anon_vma_chain *chain;
 	struct anon_vma *anon_vma;
-	struct soft_list chains;
+	struct mmun_dlist chains;
 
-	MMUN_BUG_ON(!soft_list_empty(&child->anon_chain));
+	MMUN_BUG_ON(!mmun_dlist_empty(&child->anon_chain));
 	child->anon_vma = NULL;
 	if (!parent->anon_vma)
 		return 0;
@@ -325,9 +325,9 @@ free_chain:
 /* All leave the trees before the first reference is dropped: I2. */
 static void leave_trees(struct soft_vma *vma)
 {
-	struct soft_list *node;
+	struct mmun_dlist *node;
 
-	for (node = vma->anon_chain.next; node != &vma->anon_chain; node = node->next) {
+	mmun_dlist_for_each(node, &vma->anon_chain) {
 		struct anon_vma_chain *chain = chain_of(node);
 		struct anon_vma *anon_vma = chain->anon_vma;
 
@@ -344,7 +344,7 @@ void mmun_soft_anon_unlink(struct soft_vma *vma)
 	struct anon_vma_chain *chain;
 	struct mmun_rwlock *lock;
 
-	if (soft_list_empty(&vma->anon_chain))
+	if (mmun_dlist_empty(&vma->anon_chain))
 		return;
 	lock = root_lock(chain_of(vma->anon_chain.next)->anon_vma);
 	mmun_rwlock_write_lock(lock);
@@ -352,9 +352,9 @@ void mmun_soft_anon_unlink(struct soft_vma *vma)
 	vma->anon_vma->active_vmas--;
 	vma->anon_vma = NULL;
 	mmun_rwlock_write_unlock(lock);
-	while (!soft_list_empty(&vma->anon_chain)) {
+	while (!mmun_dlist_empty(&vma->anon_chain)) {
 		chain = chain_of(vma->anon_chain.next);
-		soft_list_del(&chain->same_vma);
+		mmun_dlist_del(&chain->same_vma);
 		mmun_soft_anon_put(chain->anon_vma);
 		mmun_free(chain);
 	}
@@ -408,11 +408,11 @@ static struct mmun_rwlock *anon_lock_of(const struct soft_vma *vma, const struct
 
 static void for_each_chain(struct soft_vma *vma, void (*change)(struct anon_vma_chain *chain))
 {
-	struct soft_list *node;
+	struct mmun_dlist *node;
 
 	if (!vma)
 		return;
-	for (node = vma->anon_chain.next; node != &vma->anon_chain; node = node->next)
+	mmun_dlist_for_each(node, &vma->anon_chain)
 		change(chain_of(node));
 }
 

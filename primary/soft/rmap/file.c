@@ -59,7 +59,7 @@ static struct address_space *alloc_mapping(struct soft_file *file)
 	mmun_rwlock_init(&mapping->invalidate_lock, MMUN_RANK_SOFT_INVALIDATE);
 	mmun_rwlock_init(&mapping->i_mmap_lock.lock, MMUN_RANK_SOFT_I_MMAP);
 	mmun_mutex_init(&mapping->pages_lock, MMUN_RANK_SOFT_PAGES);
-	soft_list_init(&mapping->nonlinear);
+	mmun_dlist_init(&mapping->nonlinear);
 	return mapping;
 }
 
@@ -75,14 +75,14 @@ static void free_mapping(struct address_space *mapping)
 static void enlist(struct soft_file *file)
 {
 	mmun_mutex_lock(&file->soft->list_lock);
-	soft_list_add_tail(&file->link, &file->soft->files);
+	mmun_dlist_add_tail(&file->link, &file->soft->files);
 	mmun_mutex_unlock(&file->soft->list_lock);
 }
 
 static void delist(struct soft_file *file)
 {
 	mmun_mutex_lock(&file->soft->list_lock);
-	soft_list_del(&file->link);
+	mmun_dlist_del(&file->link);
 	mmun_mutex_unlock(&file->soft->list_lock);
 }
 
@@ -183,11 +183,11 @@ void mmun_soft_mapping_link(struct address_space *mapping, struct soft_vma *vma)
 		return;
 	vma->i_mmap.start = 1;
 	vma->i_mmap.last = 0;
-	soft_list_init(&vma->nonlinear);
+	mmun_dlist_init(&vma->nonlinear);
 	if (vma->v.vm_start == vma->v.vm_end)
 		return;
 	if (vma->v.vm_flags & VM_NONLINEAR) {
-		soft_list_add_tail(&vma->nonlinear, &mapping->nonlinear);
+		mmun_dlist_add_tail(&vma->nonlinear, &mapping->nonlinear);
 		return;
 	}
 	vma->i_mmap.start = vma->v.vm_pgoff;
@@ -200,7 +200,7 @@ void mmun_soft_mapping_unlink(struct address_space *mapping, struct soft_vma *vm
 {
 	if (!vma)
 		return;
-	soft_list_del(&vma->nonlinear);
+	mmun_dlist_del(&vma->nonlinear);
 	if (vma->i_mmap.start > vma->i_mmap.last)
 		return;
 	mmun_interval_remove(&mapping->i_mmap, &vma->i_mmap);

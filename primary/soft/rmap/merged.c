@@ -25,7 +25,7 @@
 
 static struct soft_source *source_of(const struct mmun_tree_node *node)
 {
-	return soft_container_of(node, struct soft_source, node);
+	return mmun_container_of(node, struct soft_source, node);
 }
 
 static bool less(const struct mmun_tree_node *a, const struct mmun_tree_node *b)
@@ -56,7 +56,7 @@ struct soft_merged *mmun_soft_merged_alloc(void)
 	struct soft_merged *merged = mmun_alloc(sizeof(*merged));
 
 	if (merged) {
-		soft_list_init(&merged->link);
+		mmun_dlist_init(&merged->link);
 		merged->prune_at = PRUNE_FROM;
 	}
 	return merged;

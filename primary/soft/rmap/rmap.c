@@ -37,7 +37,7 @@ static bool walk_anon(struct anon_vma *anon_vma, unsigned long index, const stru
 
 	mmun_rwlock_read_lock(lock);
 	mmun_for_each_interval(it, &anon_vma->chains, index, index) {
-		struct soft_vma *vma = soft_container_of(it, struct anon_vma_chain, interval)->vma;
+		struct soft_vma *vma = mmun_container_of(it, struct anon_vma_chain, interval)->vma;
 
 		more = walk->visit(vma, address_of(vma, index), walk->arg);
 		if (!more)
@@ -92,7 +92,7 @@ static bool walk_linear(struct address_space *mapping, const struct walk *walk)
 	struct mmun_interval *it;
 
 	mmun_for_each_interval(it, &mapping->i_mmap, walk->index, walk->index) {
-		struct soft_vma *vma = soft_container_of(it, struct soft_vma, i_mmap);
+		struct soft_vma *vma = mmun_container_of(it, struct soft_vma, i_mmap);
 
 		if (!walk->visit(vma, address_of(vma, walk->index), walk->arg))
 			return false;
@@ -102,13 +102,13 @@ static bool walk_linear(struct address_space *mapping, const struct walk *walk)
 
 static void walk_file(struct address_space *mapping, const struct walk *walk)
 {
-	struct soft_list *node;
+	struct mmun_dlist *node;
 
 	mmun_rwlock_read_lock(&mapping->i_mmap_lock.lock);
 	if (!walk_linear(mapping, walk))
 		goto unlock;
-	for (node = mapping->nonlinear.next; node != &mapping->nonlinear; node = node->next) {
-		if (!walk_nonlinear(soft_container_of(node, struct soft_vma, nonlinear), walk))
+	mmun_dlist_for_each(node, &mapping->nonlinear) {
+		if (!walk_nonlinear(mmun_container_of(node, struct soft_vma, nonlinear), walk))
 			break;
 	}
 unlock:

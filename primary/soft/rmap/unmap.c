@@ -228,16 +228,16 @@ void mmun_soft_unmap_mapping(struct address_space *mapping, unsigned long first,
 	const struct soft_zap how = { first, last, .keep_private = !private_too,
 				      .keep_nonlinear = true };
 	struct mmun_interval *it;
-	struct soft_list *node;
+	struct mmun_dlist *node;
 
 	mmun_rwlock_read_lock(&mapping->i_mmap_lock.lock);
 	mmun_for_each_interval(it, &mapping->i_mmap, first, last) {
-		struct soft_vma *vma = soft_container_of(it, struct soft_vma, i_mmap);
+		struct soft_vma *vma = mmun_container_of(it, struct soft_vma, i_mmap);
 
 		unmap_part(vma, start_of(vma, first), end_of(vma, last), &how, op);
 	}
-	for (node = mapping->nonlinear.next; node != &mapping->nonlinear; node = node->next) {
-		struct soft_vma *vma = soft_container_of(node, struct soft_vma, nonlinear);
+	mmun_dlist_for_each(node, &mapping->nonlinear) {
+		struct soft_vma *vma = mmun_container_of(node, struct soft_vma, nonlinear);
 
 		unmap_part(vma, vma->v.vm_start, vma->v.vm_end, &how, op);
 	}

@@ -265,7 +265,7 @@ typedef int (*lock_visitor)(const struct mmun_soft_lock *lock, void *arg);
 static const char *mapping_name(const struct soft_rmap_lock *lock)
 {
 	const struct address_space *mapping =
-		soft_container_of(lock, struct address_space, i_mmap_lock);
+		mmun_container_of(lock, struct address_space, i_mmap_lock);
 
 	return mmun_soft_file_name(&mapping->file->f);
 }

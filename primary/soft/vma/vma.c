@@ -120,8 +120,8 @@ struct soft_vma *mmun_soft_vma_alloc(struct soft_mm *mm)
 	if (!vma)
 		return NULL;
 	vma->v.vm_mm = mm->mm;
-	soft_list_init(&vma->anon_chain);
-	soft_list_init(&vma->nonlinear);
+	mmun_dlist_init(&vma->anon_chain);
+	mmun_dlist_init(&vma->nonlinear);
 	vma->i_mmap.start = 1; /* empty: in no tree */
 	return vma;
 }

@@ -83,6 +83,29 @@ static void bug(void *arg)
 	mmun_bug("x == 0", "file.c", 1234);
 }
 
+static void test_dlist(void)
+{
+	struct mmun_dlist head, a, b, *node;
+	unsigned int nr = 0;
+
+	mmun_dlist_init(&head);
+	mmun_dlist_init(&a);
+	ok(mmun_dlist_empty(&head) && mmun_dlist_empty(&a), "an empty circular list");
+	mmun_dlist_add_tail(&a, &head);
+	mmun_dlist_add_tail(&b, &head);
+	mmun_dlist_for_each(node, &head)
+		nr++;
+	ok(nr == 2 && head.next == &a && a.next == &b && head.prev == &b,
+	   "nodes added at its end are there in order");
+	mmun_dlist_del(&a);
+	ok(mmun_dlist_empty(&a) && head.next == &b && b.prev == &head, "one goes");
+	mmun_dlist_add(&a, &head);
+	ok(head.next == &a && a.next == &b, "and comes back in front");
+	mmun_dlist_del(&a);
+	mmun_dlist_del(&b);
+	ok(mmun_dlist_empty(&head), "the circular list is empty again");
+}
+
 static void test_report(void)
 {
 	char text[256];
@@ -153,6 +176,7 @@ int main(void)
 	test_alloc();
 	test_pages();
 	test_list();
+	test_dlist();
 	test_report();
 	test_raw_syscall();
 	test_futex();
