@@ -39,8 +39,9 @@ static bool leaves_pinned_pages(enum mmun_op op)
 	}
 }
 
-static void describe(struct soft_section *s, struct mm_struct *mm, enum mmu_notifier_event event,
-		     enum mmun_op op, unsigned long start, unsigned long end)
+static void describe_section(struct soft_section *s, struct mm_struct *mm,
+			     enum mmu_notifier_event event, enum mmun_op op, unsigned long start,
+			     unsigned long end)
 {
 	s->origin = (struct mmun_origin){ .op = op, .nr = -1 };
 	s->range = (struct mmu_notifier_range){
@@ -73,7 +74,7 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 {
 	int ret;
 
-	describe(s, mm, event, op, start, end);
+	describe_section(s, mm, event, op, start, end);
 	if (leaves_pinned_pages(op))
 		s->range.flags |= MMUN_RANGE_PINNED_SAFE;
 	mmun_soft_change_begin(&s->change, mm);
@@ -88,7 +89,7 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm, enum mmun_op op,
 				    unsigned long start, unsigned long end)
 {
-	describe(s, mm, MMU_NOTIFY_CLEAR, op, start, end);
+	describe_section(s, mm, MMU_NOTIFY_CLEAR, op, start, end);
 	mmun_soft_change_begin(&s->change, mm);
 	mmu_notifier_invalidate_range_start(&s->range);
 }

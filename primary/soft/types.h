@@ -91,6 +91,16 @@ struct mmun_soft {
 #define soft_stat_inc(soft, field)    ((void)mmun_add_relaxed(&(soft)->stats.field, 1))
 #define soft_stat_add(soft, field, n) ((void)mmun_add_relaxed(&(soft)->stats.field, (n)))
 
+static inline unsigned long soft_min(unsigned long a, unsigned long b)
+{
+	return a < b ? a : b;
+}
+
+static inline unsigned long soft_max(unsigned long a, unsigned long b)
+{
+	return a > b ? a : b;
+}
+
 /* An address space; mm->priv. */
 struct soft_mm {
 	struct mmun_soft *soft;
@@ -314,6 +324,11 @@ static inline void soft_vma_set_flags(struct soft_vma *vma, unsigned long flags)
 static inline unsigned long soft_page_align(unsigned long value)
 {
 	return (value + MMUN_SOFT_PAGE_SIZE - 1) & MMUN_SOFT_PAGE_MASK;
+}
+
+static inline unsigned long soft_huge_start(unsigned long address)
+{
+	return address & ~(MMUN_SOFT_HUGE_SIZE - 1);
 }
 
 /* Where what lies below @vma must end. */

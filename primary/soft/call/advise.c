@@ -168,7 +168,7 @@ static int change_flags(struct advice *a)
 
 /* Pages. */
 
-static int drop_pages(const struct advice *a, enum mmun_op op)
+static int advise_drop(const struct advice *a, enum mmun_op op)
 {
 	/* A nonlinear mapping remembers which pages it chose. */
 	const struct soft_zap how = { .last = ULONG_MAX, .keep_nonlinear = true };
@@ -206,7 +206,7 @@ static int age_pages(const struct advice *a)
 
 /* The hole goes through the file, to all who map it; its locks come before none of ours but
  * the mmap lock, which is let go of as on Linux. */
-static int punch(struct advice *a)
+static int advise_remove(struct advice *a)
 {
 	const unsigned long flags = a->vma->v.vm_flags;
 	struct file *file = a->vma->v.vm_file;
@@ -234,10 +234,10 @@ static bool may_collapse(const struct soft_vma *vma)
 	       vma->v.vm_end >= MMUN_SOFT_HUGE_SIZE && mmun_soft_huge_fits(vma, last);
 }
 
-static int collapse(const struct advice *a)
+static int advise_collapse(const struct advice *a)
 {
 	unsigned long at = (a->start + MMUN_SOFT_HUGE_SIZE - 1) & ~(MMUN_SOFT_HUGE_SIZE - 1);
-	unsigned long end = a->end & ~(MMUN_SOFT_HUGE_SIZE - 1);
+	unsigned long end = soft_huge_start(a->end);
 	int ret, result = 0;
 
 	if (!may_collapse(a->vma) || at > end)
@@ -258,18 +258,18 @@ static int advise_part(struct advice *a)
 	case MADV_WILLNEED:
 		return 0;
 	case MADV_DONTNEED:
-		return drop_pages(a, MMUN_OP_MADV_DONTNEED);
+		return advise_drop(a, MMUN_OP_MADV_DONTNEED);
 	case MADV_DONTNEED_LOCKED:
-		return drop_pages(a, MMUN_OP_MADV_DONTNEED_LOCKED);
+		return advise_drop(a, MMUN_OP_MADV_DONTNEED_LOCKED);
 	case MADV_FREE:
-		return drop_pages(a, MMUN_OP_MADV_FREE);
+		return advise_drop(a, MMUN_OP_MADV_FREE);
 	case MADV_COLD:
 	case MADV_PAGEOUT:
 		return age_pages(a);
 	case MADV_REMOVE:
-		return punch(a);
+		return advise_remove(a);
 	case MADV_COLLAPSE:
-		return collapse(a);
+		return advise_collapse(a);
 	default:
 		return change_flags(a);
 	}

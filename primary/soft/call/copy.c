@@ -58,7 +58,7 @@ static int count_pinned(unsigned long address, soft_pte pte, void *arg)
 		return 0;
 	if (soft_pte_huge(pte))
 		nr = MMUN_SOFT_HUGE_PAGES;
-	page = mmun_soft_page_of_pfn(copy->soft, soft_pte_number(pte));
+	page = soft_pte_page(copy->from, pte);
 	for (unsigned long i = 0; i < nr; i++)
 		copy->pinned += stays(copy, mmun_soft_page_next(page, i), pte);
 	return 0;
@@ -148,7 +148,7 @@ static void share_page(struct page *page)
 static soft_pte copy_present(struct copy *copy, struct soft_walk *walk, unsigned long address)
 {
 	soft_pte pte = *walk->entry;
-	struct page *page = mmun_soft_page_of_pfn(copy->soft, soft_pte_number(pte));
+	struct page *page = soft_pte_page(copy->from, pte);
 
 	if (stays(copy, page, pte))
 		return copy_for_child(copy, address, page);
@@ -173,7 +173,7 @@ static soft_pte copy_small(struct copy *copy, struct soft_walk *walk)
 
 static bool any_stays(const struct copy *copy, soft_pte pte)
 {
-	struct page *page = mmun_soft_page_of_pfn(copy->soft, soft_pte_number(pte));
+	struct page *page = soft_pte_page(copy->from, pte);
 
 	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++) {
 		if (stays(copy, mmun_soft_page_next(page, i), pte))
@@ -186,7 +186,7 @@ static bool any_stays(const struct copy *copy, soft_pte pte)
 static bool copy_huge(struct copy *copy, struct soft_walk *walk, struct soft_table *leaf)
 {
 	soft_pte pte = *walk->entry;
-	struct page *page = mmun_soft_page_of_pfn(copy->soft, soft_pte_number(pte));
+	struct page *page = soft_pte_page(copy->from, pte);
 
 	if (any_stays(copy, pte)) {
 		mmun_soft_pmd_split(copy->from, walk->address);
@@ -259,7 +259,7 @@ static int copy_range(struct copy *copy, unsigned long start, unsigned long end)
 	int ret;
 
 	while ((start = next_used(copy->from, start, end)) < end) {
-		stop = (start & ~(MMUN_SOFT_HUGE_SIZE - 1)) + MMUN_SOFT_HUGE_SIZE;
+		stop = soft_huge_start(start) + MMUN_SOFT_HUGE_SIZE;
 		if (stop > end)
 			stop = end;
 		ret = copy_piece(copy, start, stop);

@@ -14,16 +14,6 @@
 #include "fault/fault.h"
 #include "vma/vma.h"
 
-static unsigned long least(unsigned long a, unsigned long b)
-{
-	return a < b ? a : b;
-}
-
-static unsigned long most(unsigned long a, unsigned long b)
-{
-	return a > b ? a : b;
-}
-
 void mmun_soft_populate_quietly(struct mm_struct *mm, unsigned long start, unsigned long end)
 {
 	struct soft_mm *self = soft_mm(mm);
@@ -32,8 +22,8 @@ void mmun_soft_populate_quietly(struct mm_struct *mm, unsigned long start, unsig
 
 	mmap_read_lock(mm);
 	while (start < end && (vma = mmun_soft_vma_find(self, start)) && vma->v.vm_start < end) {
-		from = most(start, vma->v.vm_start);
-		start = least(end, vma->v.vm_end);
+		from = soft_max(start, vma->v.vm_start);
+		start = soft_min(end, vma->v.vm_end);
 		(void)mmun_soft_populate_all(self, from, start, SOFT_FAULT_ALLOW_RETRY);
 	}
 	mmap_read_unlock(mm);
@@ -63,7 +53,7 @@ static int mark_range(struct soft_mm *mm, unsigned long start, unsigned long end
 	while (start < end) {
 		if (!vma || vma->v.vm_start > start)
 			return -ENOMEM;
-		ret = mark_vma(&vma, start, least(end, vma->v.vm_end), lock);
+		ret = mark_vma(&vma, start, soft_min(end, vma->v.vm_end), lock);
 		if (ret)
 			return ret;
 		start = vma->v.vm_end;
@@ -84,7 +74,7 @@ static int mark(struct mm_struct *mm, unsigned long start, unsigned long end, un
 	return ret;
 }
 
-static unsigned long end_of(unsigned long address, size_t length)
+static unsigned long page_end(unsigned long address, size_t length)
 {
 	unsigned long start = address & MMUN_SOFT_PAGE_MASK;
 
@@ -93,7 +83,7 @@ static unsigned long end_of(unsigned long address, size_t length)
 
 int mmun_soft_mlock(struct mm_struct *mm, unsigned long address, size_t length)
 {
-	unsigned long start = address & MMUN_SOFT_PAGE_MASK, end = end_of(address, length);
+	unsigned long start = address & MMUN_SOFT_PAGE_MASK, end = page_end(address, length);
 	int ret = mark(mm, start, end, VM_LOCKED);
 
 	if (ret)
@@ -109,7 +99,7 @@ int mmun_soft_mlock(struct mm_struct *mm, unsigned long address, size_t length)
 
 int mmun_soft_munlock(struct mm_struct *mm, unsigned long address, size_t length)
 {
-	return mark(mm, address & MMUN_SOFT_PAGE_MASK, end_of(address, length), 0);
+	return mark(mm, address & MMUN_SOFT_PAGE_MASK, page_end(address, length), 0);
 }
 
 static int write_back(struct file *f, unsigned long first, unsigned long last)
@@ -161,8 +151,8 @@ static int sync_range(struct mm_struct *mm, unsigned long start, unsigned long e
 			hole = -ENOMEM;
 		if (!vma || vma->v.vm_start >= end || (hole && flags == MS_ASYNC))
 			break;
-		start = most(start, vma->v.vm_start);
-		part_end = least(end, vma->v.vm_end);
+		start = soft_max(start, vma->v.vm_start);
+		part_end = soft_min(end, vma->v.vm_end);
 		ret = sync_vma(mm, vma, start, part_end, flags, &unlocked);
 		if (unlocked)
 			mmap_read_lock(mm);

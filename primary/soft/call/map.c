@@ -91,8 +91,8 @@ static int check_anonymous(int flags, unsigned long vm_flags)
 }
 
 /* Fills @r->span; the address is found here. */
-static int describe(struct request *r, unsigned long address, unsigned long length, int prot,
-		    int flags, uint64_t offset)
+static int describe_request(struct request *r, unsigned long address, unsigned long length,
+			    int prot, int flags, uint64_t offset)
 {
 	const bool shared = (flags & MAP_KINDS) != MAP_PRIVATE;
 	const bool fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
@@ -248,7 +248,7 @@ static mmun_soft_address map_locked(struct request *r, unsigned long address, si
 
 	if (r->mm->map_count > mmun_soft_max_map_count(r->mm))
 		return -ENOMEM;
-	ret = describe(r, address, length, prot, flags, offset);
+	ret = describe_request(r, address, length, prot, flags, offset);
 	if (!ret)
 		ret = map_region(r);
 	return ret ? (mmun_soft_address)ret : r->span.place.start;

@@ -27,7 +27,7 @@ struct choice {
 	unsigned long pgoff;
 };
 
-static int make_tables(const struct choice *c)
+static int make_range_tables(const struct choice *c)
 {
 	int ret = 0;
 
@@ -73,7 +73,7 @@ static int choose(const struct choice *c, bool *changed)
 		return -EINVAL;
 	if (!(vma->v.vm_flags & VM_NONLINEAR) && c->pgoff == soft_vma_index(vma, c->start))
 		return 0;
-	ret = make_tables(c);
+	ret = make_range_tables(c);
 	if (ret)
 		return ret;
 	if (!(vma->v.vm_flags & VM_NONLINEAR))

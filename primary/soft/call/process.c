@@ -22,7 +22,7 @@
 #include "table/table.h"
 #include "vma/vma.h"
 
-static int copy_vma(struct soft_mm *child, struct soft_vma *vma)
+static int fork_vma(struct soft_mm *child, struct soft_vma *vma)
 {
 	struct soft_vma *copy;
 	int ret;
@@ -43,7 +43,7 @@ static int copy_layout(struct soft_mm *child, struct soft_mm *parent)
 	child->start_brk = parent->start_brk;
 	child->brk = parent->brk;
 	soft_for_each_vma(vma, parent) {
-		ret = copy_vma(child, vma);
+		ret = fork_vma(child, vma);
 		if (ret)
 			return ret;
 	}

@@ -40,13 +40,6 @@ struct remap {
 	struct soft_vma *vma; /* at ->address */
 };
 
-static struct soft_vma *containing(const struct soft_mm *mm, unsigned long address)
-{
-	struct soft_vma *vma = mmun_soft_vma_find(mm, address);
-
-	return vma && vma->v.vm_start <= address ? vma : NULL;
-}
-
 /* Does the caller say where it goes? */
 static bool is_placed(const struct remap *r)
 {
@@ -114,7 +107,7 @@ static int check_vma(const struct remap *r)
 	return r->new_length > r->old_length ? check_growth(r) : 0;
 }
 
-static int shrink(struct remap *r)
+static int shrink_mapping(struct remap *r)
 {
 	int ret = mmun_soft_unmap(r->mm, r->address + r->new_length, r->address + r->old_length,
 				  MMUN_OP_MREMAP);
@@ -122,7 +115,7 @@ static int shrink(struct remap *r)
 	if (ret)
 		return ret;
 	r->old_length = r->new_length;
-	r->vma = containing(r->mm, r->address);
+	r->vma = mmun_soft_vma_at(r->mm, r->address);
 	return 0;
 }
 
@@ -279,14 +272,14 @@ static mmun_soft_address remap_to(struct remap *r)
 		ret = mmun_soft_unmap(r->mm, r->new_address, r->new_address + r->new_length,
 				      MMUN_OP_MREMAP);
 		/* It may have cut the very mapping that is to be moved. */
-		r->vma = containing(r->mm, r->address);
+		r->vma = mmun_soft_vma_at(r->mm, r->address);
 	}
 	if (ret)
 		return ret;
 	if (!r->vma)
 		return -EFAULT;
 	if (r->old_length > r->new_length)
-		ret = shrink(r);
+		ret = shrink_mapping(r);
 	if (!ret && r->flags & MREMAP_DONTUNMAP &&
 	    !mmun_soft_may_expand(r->mm, r->old_length >> MMUN_SOFT_PAGE_SHIFT))
 		ret = -ENOMEM;
@@ -327,7 +320,7 @@ static mmun_soft_address remap_at(struct remap *r)
 	if (r->old_length == r->new_length)
 		return r->address;
 	if (r->old_length > r->new_length) {
-		ret = shrink(r);
+		ret = shrink_mapping(r);
 		return ret ? (mmun_soft_address)ret : r->address;
 	}
 	if (can_grow_in_place(r))
@@ -384,7 +377,7 @@ static mmun_soft_address remap_locked(struct remap *r)
 		return -ENOMEM;
 	if (r->flags & MREMAP_FIXED && r->old_length == r->new_length)
 		return remap_all(r);
-	r->vma = containing(r->mm, r->address);
+	r->vma = mmun_soft_vma_at(r->mm, r->address);
 	return remap_one(r);
 }
 
@@ -410,7 +403,7 @@ mmun_soft_address mmun_soft_mremap(struct mm_struct *mm, unsigned long old_addre
 	mmap_write_lock(mm);
 	result = remap_locked(&r);
 	locked = !mmun_soft_is_error(result) && r.new_length > kept &&
-		 containing(r.mm, result)->v.vm_flags & VM_LOCKED;
+		 mmun_soft_vma_at(r.mm, result)->v.vm_flags & VM_LOCKED;
 	mmun_soft_write_unlock(r.mm);
 	if (locked)
 		mmun_soft_populate_quietly(mm, result + kept, result + r.new_length);

@@ -75,7 +75,7 @@ static void describe_entry(struct soft_mm *mm, soft_pte pte, struct mmun_soft_en
 		out->young = pte & SOFT_PTE_YOUNG;
 		out->dirty = pte & SOFT_PTE_DIRTY;
 		out->huge = pte & SOFT_PTE_HUGE;
-		describe_page(mmun_soft_page_of_pfn(mm->soft, soft_pte_number(pte)), out);
+		describe_page(soft_pte_page(mm, pte), out);
 	} else if (pte & SOFT_PTE_SWAP) {
 		out->swapped = true;
 		out->pfn = soft_pte_number(pte);
@@ -89,8 +89,8 @@ void mmun_soft_pagemap(struct mm_struct *mm, unsigned long address, struct mmun_
 
 	memset(out, 0, sizeof(*out));
 	mmap_read_lock(mm);
-	vma = mmun_soft_vma_find(self, address);
-	if (vma && vma->v.vm_start <= address) {
+	vma = mmun_soft_vma_at(self, address);
+	if (vma) {
 		/* All of a new mapping counts as written. */
 		out->soft_dirty = vma->v.vm_flags & VM_SOFTDIRTY;
 		mmun_mutex_lock(&self->page_table_lock);

@@ -98,7 +98,7 @@ static void cut(struct address_space *mapping, uint64_t size, const struct edge 
 	mmun_rwlock_write_unlock(&mapping->invalidate_lock);
 }
 
-static int shrink(struct soft_file *file, uint64_t size)
+static int shrink_file(struct soft_file *file, uint64_t size)
 {
 	struct edge edge;
 	int ret = edge_get(file->mapping, &edge, size, round_up(size));
@@ -110,7 +110,7 @@ static int shrink(struct soft_file *file, uint64_t size)
 	return 0;
 }
 
-static int extend(struct soft_file *file, uint64_t size)
+static int extend_file(struct soft_file *file, uint64_t size)
 {
 	const struct edge none = { .page = NULL };
 	int ret;
@@ -133,7 +133,7 @@ int mmun_soft_ftruncate(struct file *f, uint64_t size)
 	if (file->device || size > INT64_MAX)
 		return -EINVAL;
 	mmun_rwlock_write_lock(&file->io_lock);
-	ret = size > file->size ? extend(file, size) : shrink(file, size);
+	ret = size > file->size ? extend_file(file, size) : shrink_file(file, size);
 	mmun_rwlock_write_unlock(&file->io_lock);
 	return ret;
 }

@@ -22,7 +22,8 @@
 #include "table/table.h"
 #include "vma/vma.h"
 
-static void fill(const struct soft_mm *mm, soft_pte pte, struct mmun_soft_translation *out)
+static void fill_translation(const struct soft_mm *mm, soft_pte pte,
+			     struct mmun_soft_translation *out)
 {
 	struct page *page = soft_pte_page(mm, pte);
 	const soft_pte writable = SOFT_PTE_WRITE | SOFT_PTE_DIRTY;
@@ -39,10 +40,10 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 			struct mmun_soft_translation *out)
 {
 	struct soft_mm *sm = soft_mm(mm);
-	struct soft_vm_fault vmf = { .vma = mmun_soft_vma_find(sm, address), .address = address };
+	struct soft_vm_fault vmf = { .vma = mmun_soft_vma_at(sm, address), .address = address };
 	int ret;
 
-	if (!vmf.vma || vmf.vma->v.vm_start > address)
+	if (!vmf.vma)
 		return -EFAULT;
 	ret = mmun_soft_gup_rights(vmf.vma, write ? FOLL_WRITE : 0);
 	if (ret < 0)
@@ -51,7 +52,7 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 	ret = mmun_soft_fault_in(&vmf);
 	if (ret)
 		return ret;
-	fill(sm, vmf.orig_pte, out);
+	fill_translation(sm, vmf.orig_pte, out);
 	mmun_mutex_unlock(&sm->page_table_lock);
 	return 0;
 }
@@ -69,7 +70,7 @@ int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 		pte = mmun_soft_pte_value(sm, address);
 	readable = (pte & (SOFT_PTE_PRESENT | SOFT_PTE_NO_ACCESS)) == SOFT_PTE_PRESENT;
 	if (readable)
-		fill(sm, pte, out);
+		fill_translation(sm, pte, out);
 	mmun_mutex_unlock(&sm->page_table_lock);
 	return readable ? 0 : -ENOENT;
 }
@@ -92,8 +93,8 @@ const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)
 }
 
 /* page_table_lock held.  0, or what is wrong. */
-static int check(struct soft_mm *mm, unsigned long address, const struct mmun_soft_translation *t,
-		 bool write)
+static int check_access(struct soft_mm *mm, unsigned long address,
+			const struct mmun_soft_translation *t, bool write)
 {
 	soft_pte pte;
 
@@ -111,7 +112,7 @@ static int check(struct soft_mm *mm, unsigned long address, const struct mmun_so
 	return 0;
 }
 
-static void report(const struct mmun_soft_violation *what)
+static void report_violation(const struct mmun_soft_violation *what)
 {
 	char sentence[160];
 
@@ -139,7 +140,7 @@ static int violated(struct soft_mm *mm, unsigned long address,
 	if (params->violation)
 		params->violation(&what, params->violation_arg);
 	else
-		report(&what);
+		report_violation(&what);
 	return -EFAULT;
 }
 
@@ -161,7 +162,7 @@ static int access_checked(struct mm_struct *mm, unsigned long address,
 		return -EFAULT;
 	}
 	mmun_mutex_lock(&sm->page_table_lock);
-	kind = check(sm, address, t, write);
+	kind = check_access(sm, address, t, write);
 	if (!kind && write)
 		mmun_soft_copy_in(bytes, buffer, length);
 	else if (!kind)

@@ -19,13 +19,6 @@
 #include "table/table.h"
 #include "vma/vma.h"
 
-static struct soft_vma *containing(const struct soft_mm *mm, unsigned long address)
-{
-	struct soft_vma *vma = mmun_soft_vma_find(mm, address);
-
-	return vma && vma->v.vm_start <= address ? vma : NULL;
-}
-
 /* Pages of a file on a disk may not stay writable past the writeback that
  * write-protects them: nobody would hear of what is written then. */
 static bool pins_past_writeback(const struct soft_vma *vma, unsigned int gup_flags)
@@ -68,7 +61,7 @@ int mmun_soft_gup_rights(const struct soft_vma *vma, unsigned int gup_flags)
 }
 
 /* The zero page is never counted. */
-static void take(struct page *page, unsigned int gup_flags)
+static void take_page(struct page *page, unsigned int gup_flags)
 {
 	if (soft_page_test(page, SOFT_PAGE_ZERO))
 		return;
@@ -80,7 +73,7 @@ static void take(struct page *page, unsigned int gup_flags)
 static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_flags,
 		   struct page **out)
 {
-	struct soft_vm_fault vmf = { .vma = containing(mm, address), .address = address };
+	struct soft_vm_fault vmf = { .vma = mmun_soft_vma_at(mm, address), .address = address };
 	int ret;
 
 	if (!vmf.vma)
@@ -94,7 +87,7 @@ static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_f
 		return ret;
 	if (out) {
 		*out = vmf.page;
-		take(*out, gup_flags);
+		take_page(*out, gup_flags);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
 	return 0;
@@ -130,11 +123,6 @@ static int populate_vma(struct soft_vma *vma, unsigned long *start, unsigned lon
 	return 0;
 }
 
-static unsigned long lower(unsigned long a, unsigned long b)
-{
-	return a < b ? a : b;
-}
-
 /* A driver wants the mmap lock to be free for a while; no VMA is what it was after that. */
 static void let_go(struct soft_mm *mm)
 {
@@ -146,7 +134,7 @@ static void let_go(struct soft_mm *mm)
 int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long end, bool write)
 {
 	while (start < end) {
-		struct soft_vma *vma = containing(mm, start);
+		struct soft_vma *vma = mmun_soft_vma_at(mm, start);
 		int ret;
 
 		if (!vma)
@@ -154,7 +142,7 @@ int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long en
 		ret = mmun_soft_gup_rights(vma, write ? FOLL_WRITE : 0);
 		if (ret < 0)
 			return -EINVAL;
-		ret = populate_vma(vma, &start, lower(end, vma->v.vm_end),
+		ret = populate_vma(vma, &start, soft_min(end, vma->v.vm_end),
 				   (unsigned int)ret | SOFT_FAULT_ALLOW_RETRY);
 		if (ret == -EAGAIN)
 			let_go(mm);
@@ -203,7 +191,7 @@ int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned lon
 		ret = mmun_soft_gup_rights(vma, populate_flags(vma));
 		if (ret < 0)
 			return ret;
-		ret = populate_vma(vma, &start, lower(end, vma->v.vm_end),
+		ret = populate_vma(vma, &start, soft_min(end, vma->v.vm_end),
 				   (unsigned int)ret | retry);
 		if (ret == -EAGAIN)
 			let_go(mm);

@@ -19,11 +19,6 @@
 #include "section.h"
 #include "table/table.h"
 
-static unsigned long huge_start(unsigned long address)
-{
-	return address & ~(MMUN_SOFT_HUGE_SIZE - 1);
-}
-
 bool mmun_soft_huge_fits(const struct soft_vma *vma, unsigned long start)
 {
 	return soft_vma_anonymous(vma) && !(vma->v.vm_flags & (VM_SHARED | SOFT_VM_SPECIAL)) &&
@@ -111,7 +106,7 @@ static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct p
 /* A read takes the zero page, which is small. */
 bool mmun_soft_do_huge_pmd_anonymous_page(struct soft_vm_fault *vmf)
 {
-	unsigned long start = huge_start(vmf->address);
+	unsigned long start = soft_huge_start(vmf->address);
 	struct soft_mm *mm = soft_fault_mm(vmf);
 	struct soft_table *leaf;
 	struct page *page;

@@ -43,11 +43,6 @@ struct collapse {
 	bool zero;
 };
 
-static struct page *page_of(const struct collapse *c, soft_pte pte)
-{
-	return mmun_soft_page_of_pfn(c->soft, soft_pte_number(pte));
-}
-
 /* I2.  Only the counts of a page that other address spaces have too can change
  * meanwhile, and of such a page nobody has a pin. */
 static bool only_mapped(const struct page *page)
@@ -62,14 +57,14 @@ static int check_entry(struct collapse *c, soft_pte pte)
 {
 	if (!pte || pte & SOFT_PTE_SWAP)
 		return 0;
-	if (!(pte & SOFT_PTE_PRESENT) || !only_mapped(page_of(c, pte)))
+	if (!(pte & SOFT_PTE_PRESENT) || !only_mapped(soft_pte_page(c->mm, pte)))
 		return -EAGAIN;
-	c->zero |= soft_page_test(page_of(c, pte), SOFT_PAGE_ZERO);
+	c->zero |= soft_page_test(soft_pte_page(c->mm, pte), SOFT_PAGE_ZERO);
 	return 0;
 }
 
 /* 1: it is huge already. */
-static int check(struct collapse *c)
+static int check_range(struct collapse *c)
 {
 	soft_pte *entry = mmun_soft_pmd(c->mm, c->start);
 	soft_pte *small = mmun_soft_pte(c->mm, c->start);
@@ -95,7 +90,7 @@ static void copy_entry(const struct collapse *c, unsigned int i)
 	if (pte & SOFT_PTE_SWAP) {
 		mmun_soft_swap_read(c->soft, soft_pte_number(pte), to);
 	} else if (pte) {
-		from = page_of(c, pte);
+		from = soft_pte_page(c->mm, pte);
 		mmun_soft_copy_page(to, from);
 		soft_page_unmap(from);
 	}
@@ -103,7 +98,7 @@ static void copy_entry(const struct collapse *c, unsigned int i)
 
 static int replace_locked(struct collapse *c)
 {
-	int ret = check(c);
+	int ret = check_range(c);
 
 	if (ret)
 		return ret;
@@ -124,13 +119,13 @@ static void put_old(struct collapse *c)
 		if (pte & SOFT_PTE_SWAP)
 			mmun_soft_swap_put(c->soft, soft_pte_number(pte));
 		else if (pte)
-			mmun_soft_page_put(page_of(c, pte));
+			mmun_soft_page_put(soft_pte_page(c->mm, pte));
 	}
 	mmun_free(c->old);
 }
 
 /* I4 */
-static void start(const struct collapse *c, struct soft_section *section)
+static void start_section(const struct collapse *c, struct soft_section *section)
 {
 	const unsigned long end = c->start + MMUN_SOFT_HUGE_SIZE;
 
@@ -142,12 +137,12 @@ static void start(const struct collapse *c, struct soft_section *section)
 					c->start, end, false);
 }
 
-static int replace(struct collapse *c)
+static int replace_pages(struct collapse *c)
 {
 	struct soft_section section;
 	int ret;
 
-	start(c, &section);
+	start_section(c, &section);
 	mmun_mutex_lock(&c->mm->page_table_lock);
 	ret = replace_locked(c);
 	mmun_mutex_unlock(&c->mm->page_table_lock);
@@ -158,12 +153,12 @@ static int replace(struct collapse *c)
 }
 
 /* Nobody is told of what cannot be done, or is done already. */
-static int look(struct collapse *c)
+static int can_collapse(struct collapse *c)
 {
 	int ret;
 
 	mmun_mutex_lock(&c->mm->page_table_lock);
-	ret = check(c);
+	ret = check_range(c);
 	mmun_mutex_unlock(&c->mm->page_table_lock);
 	return ret;
 }
@@ -178,7 +173,7 @@ static int collapse(struct collapse *c)
 	c->huge = mmun_soft_huge_alloc(c->vma, c->start);
 	if (!c->huge)
 		goto free_leaf;
-	ret = replace(c);
+	ret = replace_pages(c);
 	if (ret)
 		goto put_huge;
 	soft_stat_inc(c->soft, huge_collapsed);
@@ -197,13 +192,13 @@ int mmun_soft_collapse_locked(struct soft_vma *vma, unsigned long address)
 		.vma = vma,
 		.mm = soft_vma_mm(vma),
 		.soft = soft_vma_mm(vma)->soft,
-		.start = address & ~(MMUN_SOFT_HUGE_SIZE - 1),
+		.start = soft_huge_start(address),
 	};
 	int ret;
 
 	if (!mmun_soft_huge_fits(vma, c.start) || vma->v.vm_flags & VM_NOHUGEPAGE || !vma->anon_vma)
 		return -EINVAL;
-	ret = look(&c);
+	ret = can_collapse(&c);
 	if (!ret)
 		ret = collapse(&c);
 	return ret > 0 ? 0 : ret;
@@ -215,8 +210,8 @@ int mmun_soft_collapse(struct mm_struct *mm, unsigned long address)
 	int ret = -EINVAL;
 
 	mmap_write_lock(mm);
-	vma = mmun_soft_vma_find(soft_mm(mm), address);
-	if (vma && vma->v.vm_start <= address)
+	vma = mmun_soft_vma_at(soft_mm(mm), address);
+	if (vma)
 		ret = mmun_soft_collapse_locked(vma, address);
 	mmap_write_unlock(mm);
 	return ret == -EAGAIN ? -EBUSY : ret;

@@ -168,7 +168,7 @@ static bool mergeable_entry(const struct soft_mm *mm, soft_pte value)
 
 	if (!(value & SOFT_PTE_PRESENT))
 		return false;
-	page = mmun_soft_page_of_pfn(mm->soft, soft_pte_number(value));
+	page = soft_pte_page(mm, value);
 	return soft_page_test(page, SOFT_PAGE_ANON) && !soft_page_test(page, SOFT_PAGE_KSM) &&
 	       !soft_page_pinned(page);
 }
@@ -181,11 +181,9 @@ static bool maps(soft_pte value, const struct page *page)
 /* mmap lock held. */
 static struct soft_vma *mergeable_vma(struct mm_struct *mm, unsigned long address)
 {
-	struct soft_vma *vma = mmun_soft_vma_find(soft_mm(mm), address);
+	struct soft_vma *vma = mmun_soft_vma_at(soft_mm(mm), address);
 
-	if (!vma || vma->v.vm_start > address || !(vma->v.vm_flags & VM_MERGEABLE))
-		return NULL;
-	return vma;
+	return vma && vma->v.vm_flags & VM_MERGEABLE ? vma : NULL;
 }
 
 static bool nobody_else(const struct page *page)
@@ -240,7 +238,7 @@ static bool replace_entry(const struct candidate *c, soft_pte old, soft_pte new,
 	return same;
 }
 
-static int replace(const struct candidate *c, soft_pte old, struct page *merged)
+static int replace_by_merged(const struct candidate *c, soft_pte old, struct page *merged)
 {
 	const soft_pte kept = SOFT_PTE_YOUNG | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_NO_ACCESS;
 	const soft_pte new = soft_pte_make(merged, old & kept);
@@ -271,7 +269,7 @@ static int merge_both(const struct candidate *c, struct page *merged)
 		return ret;
 	if (!mmun_soft_same_contents(c->page, merged))
 		return -EAGAIN;
-	return replace(c, value, merged);
+	return replace_by_merged(c, value, merged);
 }
 
 /* c->page is locked.  @merged is alive by our reference; it may have moved to another
@@ -409,7 +407,7 @@ static struct page *item_page(const struct item *item)
 		mmun_mutex_lock(&mm->page_table_lock);
 		value = mmun_soft_pte_value(mm, item->address);
 		if (mergeable_entry(mm, value)) {
-			page = mmun_soft_page_of_pfn(mm->soft, soft_pte_number(value));
+			page = soft_pte_page(mm, value);
 			mmun_soft_page_get(page);
 		}
 		mmun_mutex_unlock(&mm->page_table_lock);
@@ -483,7 +481,7 @@ static int take_candidate(unsigned long address, soft_pte value, void *arg)
 
 	if (!mergeable_entry(mm, value))
 		return 0;
-	c->page = mmun_soft_page_of_pfn(mm->soft, soft_pte_number(value));
+	c->page = soft_pte_page(mm, value);
 	c->address = address;
 	mmun_soft_page_get(c->page);
 	return 1;
@@ -543,7 +541,7 @@ static int find_merged(unsigned long address, soft_pte value, void *arg)
 
 	if (!(value & SOFT_PTE_PRESENT))
 		return 0;
-	page = mmun_soft_page_of_pfn(soft_mm(c->mm)->soft, soft_pte_number(value));
+	page = soft_pte_page(soft_mm(c->mm), value);
 	c->address = address;
 	return soft_page_test(page, SOFT_PAGE_KSM);
 }

@@ -115,7 +115,7 @@ static int look_up(struct soft_mm *mm, unsigned long address, struct page **out,
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);
 	if (value & SOFT_PTE_PRESENT)
-		page = mmun_soft_page_of_pfn(mm->soft, soft_pte_number(value));
+		page = soft_pte_page(mm, value);
 	else
 		ret = value & SOFT_PTE_MIGRATION ? -EBUSY : -ENOENT;
 	*huge = value & SOFT_PTE_HUGE;
@@ -132,11 +132,11 @@ static int look_up(struct soft_mm *mm, unsigned long address, struct page **out,
 /* mmap lock held.  A huge mapping is split first: pages move one by one. */
 static int isolate_small(struct soft_mm *mm, unsigned long address, struct page **out)
 {
-	struct soft_vma *vma = mmun_soft_vma_find(mm, address);
+	struct soft_vma *vma = mmun_soft_vma_at(mm, address);
 	bool huge;
 	int ret;
 
-	if (!vma || vma->v.vm_start > address)
+	if (!vma)
 		return -ENOENT;
 	for (;;) {
 		ret = look_up(mm, address, out, &huge);

@@ -110,7 +110,7 @@ static bool drop_stored(const struct victim *v)
 	return mmun_soft_cache_remove(v->page, 2, 0);
 }
 
-static bool drop(const struct victim *v)
+static bool drop_victim(const struct victim *v)
 {
 	const struct page *page = v->page;
 
@@ -153,7 +153,7 @@ static bool reclaim_locked(const struct victim *v, bool even_young)
 		return false;
 	if (!even_young && recently_used(page))
 		return false;
-	return drop(v);
+	return drop_victim(v);
 }
 
 /* @page is off the LRU with a reference of ours; gives both up. */
@@ -251,7 +251,7 @@ static int gather_one(unsigned long address, soft_pte value, void *arg)
 
 	if (!(value & SOFT_PTE_PRESENT))
 		return 0;
-	page = mmun_soft_page_of_pfn(g->mm->soft, soft_pte_number(value));
+	page = soft_pte_page(g->mm, value);
 	if (value & SOFT_PTE_HUGE)
 		return gather_huge(g, address, page);
 	if (g->nr == GATHER)

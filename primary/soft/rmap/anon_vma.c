@@ -75,7 +75,7 @@ static bool in_tree(const struct anon_vma_chain *chain)
 }
 
 /* Root lock held, here and below. */
-static void tree_insert(struct anon_vma_chain *chain)
+static void chain_insert(struct anon_vma_chain *chain)
 {
 	const struct soft_vma *vma = chain->vma;
 
@@ -86,7 +86,7 @@ static void tree_insert(struct anon_vma_chain *chain)
 	mmun_interval_insert(&chain->anon_vma->chains, &chain->interval);
 }
 
-static void tree_remove(struct anon_vma_chain *chain)
+static void chain_remove(struct anon_vma_chain *chain)
 {
 	if (!in_tree(chain))
 		return;
@@ -104,7 +104,7 @@ static void chain_link(struct anon_vma_chain *chain, struct soft_vma *vma,
 	chain->interval.start = 1;
 	mmun_soft_anon_get(anon_vma);
 	mmun_dlist_add(&chain->same_vma, after);
-	tree_insert(chain);
+	chain_insert(chain);
 }
 
 static void free_chains(struct mmun_dlist *chains)
@@ -333,7 +333,7 @@ static void leave_trees(struct soft_vma *vma)
 
 		if (!in_tree(chain))
 			continue;
-		tree_remove(chain);
+		chain_remove(chain);
 		if (!anon_vma->chains.tree.root)
 			anon_vma->parent->children--;
 	}
@@ -428,8 +428,8 @@ void mmun_soft_rmap_change_begin(struct soft_vma *vma, struct soft_vma *next)
 	}
 	if (anon_lock) {
 		mmun_rwlock_write_lock(anon_lock);
-		for_each_chain(vma, tree_remove);
-		for_each_chain(next, tree_remove);
+		for_each_chain(vma, chain_remove);
+		for_each_chain(next, chain_remove);
 	}
 }
 
@@ -439,8 +439,8 @@ void mmun_soft_rmap_change_end(struct soft_vma *vma, struct soft_vma *next)
 	struct mmun_rwlock *anon_lock = anon_lock_of(vma, next);
 
 	if (anon_lock) {
-		for_each_chain(vma, tree_insert);
-		for_each_chain(next, tree_insert);
+		for_each_chain(vma, chain_insert);
+		for_each_chain(next, chain_insert);
 		mmun_rwlock_write_unlock(anon_lock);
 	}
 	if (mapping) {

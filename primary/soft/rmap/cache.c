@@ -83,7 +83,7 @@ static int reserve_store(struct address_space *mapping, unsigned long index)
 	return -ENOMEM;
 }
 
-static void fill(struct address_space *mapping, struct page *page, uintptr_t behind)
+static void fill_page(struct address_space *mapping, struct page *page, uintptr_t behind)
 {
 	uintptr_t block = mmun_soft_index_get(&mapping->store, page->index);
 
@@ -104,7 +104,7 @@ static int insert(struct address_space *mapping, struct page *page, unsigned lon
 		return -ENOMEM;
 	page->mapping = mapping;
 	page->index = index;
-	fill(mapping, page, behind);
+	fill_page(mapping, page, behind);
 	/* The swap slot goes, a hole has none: there is no other copy of a shmem page. */
 	if (is_shmem(mapping))
 		soft_page_set(page, SOFT_PAGE_SWAPBACKED | SOFT_PAGE_DIRTY);

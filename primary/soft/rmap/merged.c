@@ -62,7 +62,7 @@ struct soft_merged *mmun_soft_merged_alloc(void)
 	return merged;
 }
 
-static void drop(struct soft_merged *merged, struct soft_source *source)
+static void drop_source(struct soft_merged *merged, struct soft_source *source)
 {
 	mmun_tree_remove(&merged->sources, &source->node, NULL);
 	merged->nr_sources--;
@@ -75,7 +75,7 @@ void mmun_soft_merged_free(struct soft_merged *merged)
 	struct soft_source *source;
 
 	while ((source = mmun_soft_source_first(merged)))
-		drop(merged, source);
+		drop_source(merged, source);
 	mmun_free(merged);
 }
 
@@ -98,7 +98,7 @@ static void prune(struct soft_merged *merged)
 	for (; source; source = next) {
 		next = mmun_soft_source_next(source);
 		if (!has_mapping(source))
-			drop(merged, source);
+			drop_source(merged, source);
 	}
 	merged->prune_at = 2 * merged->nr_sources + PRUNE_FROM;
 }

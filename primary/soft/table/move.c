@@ -30,18 +30,13 @@ static unsigned long offset_in_huge(unsigned long address)
 	return address & (MMUN_SOFT_HUGE_SIZE - 1);
 }
 
-static unsigned long least(unsigned long a, unsigned long b)
-{
-	return a < b ? a : b;
-}
-
 /* The next piece that has one leaf on either side. */
 static unsigned long piece(const struct move *move)
 {
 	unsigned long here = MMUN_SOFT_HUGE_SIZE - offset_in_huge(move->from);
 	unsigned long there = MMUN_SOFT_HUGE_SIZE - offset_in_huge(move->to);
 
-	return least(move->length, least(here, there));
+	return soft_min(move->length, soft_min(here, there));
 }
 
 /* As Linux: a moved page counts as written. */

@@ -52,7 +52,7 @@ static bool is_pinned(const struct soft_vma *vma, const struct soft_walk *walk)
 
 	if (!(pte & SOFT_PTE_PRESENT) || !soft_vma_cow(vma))
 		return false;
-	page = mmun_soft_page_of_pfn(walk->mm->soft, soft_pte_number(pte));
+	page = soft_pte_page(walk->mm, pte);
 	return any_pinned(page, soft_walk_huge(walk) ? MMUN_SOFT_HUGE_PAGES : 1);
 }
 

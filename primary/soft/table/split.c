@@ -12,11 +12,6 @@
 #include "section.h"
 #include "table/table.h"
 
-static unsigned long huge_start(unsigned long address)
-{
-	return address & ~(MMUN_SOFT_HUGE_SIZE - 1);
-}
-
 static bool is_huge(struct soft_mm *mm, unsigned long address)
 {
 	soft_pte *entry;
@@ -46,7 +41,7 @@ static bool split_entry(struct soft_mm *mm, unsigned long address)
 int mmun_soft_split_huge(struct soft_vma *vma, unsigned long address)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
-	unsigned long start = huge_start(address);
+	unsigned long start = soft_huge_start(address);
 	struct soft_section section;
 	bool split;
 
@@ -63,9 +58,9 @@ int mmun_soft_split_huge_edges(struct soft_vma *vma, unsigned long start, unsign
 {
 	int ret = 0;
 
-	if (start != huge_start(start))
+	if (start != soft_huge_start(start))
 		ret = mmun_soft_split_huge(vma, start);
-	if (!ret && end != huge_start(end))
+	if (!ret && end != soft_huge_start(end))
 		ret = mmun_soft_split_huge(vma, end);
 	return ret;
 }

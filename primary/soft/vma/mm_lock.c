@@ -129,13 +129,13 @@ static void drop_repeated(struct lock_array *array)
 	array->count = distinct;
 }
 
-static void take(const struct lock_array *array)
+static void lock_array(const struct lock_array *array)
 {
 	for (size_t i = 0; i < array->count; i++)
 		mmun_rwlock_write_lock_many(&array->lock[i]->lock, NULL);
 }
 
-static void drop(struct soft_rmap_lock **lock, size_t count)
+static void unlock_array(struct soft_rmap_lock **lock, size_t count)
 {
 	for (size_t i = count; i-- > 0;)
 		mmun_rwlock_write_unlock_many(&lock[i]->lock);
@@ -154,8 +154,8 @@ static int lock_sorted(struct soft_mm *sm, struct mm_lock_data *data)
 	}
 	drop_repeated(&files);
 	drop_repeated(&anons);
-	take(&files);
-	take(&anons);
+	lock_array(&files);
+	lock_array(&anons);
 	data->i_mmap_locks = files.lock;
 	data->nr_i_mmap_locks = files.count;
 	data->anon_vma_locks = anons.lock;
@@ -165,8 +165,8 @@ static int lock_sorted(struct soft_mm *sm, struct mm_lock_data *data)
 
 static void unlock_sorted(struct mm_lock_data *data)
 {
-	drop(data->anon_vma_locks, data->nr_anon_vma_locks);
-	drop(data->i_mmap_locks, data->nr_i_mmap_locks);
+	unlock_array(data->anon_vma_locks, data->nr_anon_vma_locks);
+	unlock_array(data->i_mmap_locks, data->nr_i_mmap_locks);
 }
 
 /* Marking. */

@@ -99,6 +99,13 @@ struct soft_vma *mmun_soft_vma_find(const struct soft_mm *mm, unsigned long addr
 	return found;
 }
 
+struct soft_vma *mmun_soft_vma_at(const struct soft_mm *mm, unsigned long address)
+{
+	struct soft_vma *vma = mmun_soft_vma_find(mm, address);
+
+	return vma && vma->v.vm_start <= address ? vma : NULL;
+}
+
 struct vm_area_struct *mmun_soft_find_vma(struct mm_struct *mm, unsigned long address)
 {
 	struct soft_vma *vma = mmun_soft_vma_find(soft_mm(mm), address);
@@ -108,9 +115,9 @@ struct vm_area_struct *mmun_soft_find_vma(struct mm_struct *mm, unsigned long ad
 
 struct vm_area_struct *mmun_soft_vma_lookup(struct mm_struct *mm, unsigned long address)
 {
-	struct vm_area_struct *v = mmun_soft_find_vma(mm, address);
+	struct soft_vma *vma = mmun_soft_vma_at(soft_mm(mm), address);
 
-	return v && v->vm_start <= address ? v : NULL;
+	return vma ? &vma->v : NULL;
 }
 
 struct soft_vma *mmun_soft_vma_alloc(struct soft_mm *mm)

@@ -18,6 +18,8 @@
 
 /* mmap lock held.  The first VMA that ends above @address. */
 struct soft_vma *mmun_soft_vma_find(const struct soft_mm *mm, unsigned long address);
+/* The one that @address is in; NULL. */
+struct soft_vma *mmun_soft_vma_at(const struct soft_mm *mm, unsigned long address);
 /* Everything below: mmap lock held for write. */
 
 /* A VMA that is in no tree; ->v zeroed but for vm_mm.  NULL: no memory. */
