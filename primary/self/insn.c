@@ -411,6 +411,14 @@ enum mmun_flow mmun_insn_flow(const struct mmun_insn *insn)
 	return (insn->opcode & 0xf0) == 0x70 ? MMUN_FLOW_BRANCH : MMUN_FLOW_NEXT;
 }
 
+bool mmun_insn_is_nop(const struct mmun_insn *insn)
+{
+	if (insn->vector)
+		return false;
+	return (insn->map == 0 && insn->opcode == 0x90 && !insn->repeat) ||
+	       (insn->map == 1 && insn->opcode == 0x1f);
+}
+
 bool mmun_insn_target(const struct mmun_insn *insn, const unsigned char *code, long *distance)
 {
 	enum mmun_flow flow = mmun_insn_flow(insn);

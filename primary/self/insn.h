@@ -75,6 +75,9 @@ enum mmun_flow {
 };
 enum mmun_flow mmun_insn_flow(const struct mmun_insn *insn);
 
+/* Does it nothing, as the padding between functions? */
+bool mmun_insn_is_nop(const struct mmun_insn *insn);
+
 /* Has it a direct target, and how far behind the instruction? */
 bool mmun_insn_target(const struct mmun_insn *insn, const unsigned char *code, long *distance);
 
