@@ -8,10 +8,6 @@
 #include "call.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/ioctl.h>
-#include <linux/kcmp.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,33 +17,12 @@
 #include "vma.h"
 
 /* Younger than the headers of some systems this builds on. */
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25
-#endif
-#ifndef MADV_SOFT_OFFLINE
-#define MADV_SOFT_OFFLINE 101
-#endif
-#define ADVICE_GUARD_INSTALL 102
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
-/* linux/pidfd.h of 6.13: which process a pidfd means, without a descriptor more. */
-struct pidfd_info {
-	uint64_t mask, cgroup;
-	uint32_t pid, tgid, ppid, ids[8], spare;
-};
-#define PIDFD_INFO_PID 1
-#define PIDFD_GET_INFO _IOWR(0xff, 11, struct pidfd_info)
-_Static_assert(sizeof(struct pidfd_info) == 64, "the first version of it");
-
-#define HUGE_2M (1UL << 21)
-#define HUGE_1G (1UL << 30)
 
 bool mmun_failed_cleanly(long result)
 {
@@ -103,9 +78,8 @@ bool mmun_change_covers(const struct mmun_change *change, unsigned long start, u
 	return false;
 }
 
-/* The kernel refuses an address that is not a page's. */
-static bool one_range(struct mmun_change *change, enum mmun_op op, enum mmu_notifier_event event,
-		      unsigned long start, unsigned long length)
+bool mmun_change_one_range(struct mmun_change *change, enum mmun_op op,
+			   enum mmu_notifier_event event, unsigned long start, unsigned long length)
 {
 	unsigned long end;
 
@@ -121,16 +95,16 @@ static bool one_range(struct mmun_change *change, enum mmun_op op, enum mmu_noti
 
 unsigned long mmun_huge_end(unsigned long start, unsigned long end)
 {
-	unsigned long size = start & (HUGE_1G - 1) ? HUGE_2M : HUGE_1G;
+	unsigned long size = start & (MMUN_HUGE_1G - 1) ? MMUN_HUGE_2M : MMUN_HUGE_1G;
 	unsigned long huge_end = (end + size - 1) & -size;
 
 	/* Huge pages lie at multiples of their size. */
-	return start & (HUGE_2M - 1) || huge_end < end ? end : huge_end;
+	return start & (MMUN_HUGE_2M - 1) || huge_end < end ? end : huge_end;
 }
 
 static bool describe_munmap(const unsigned long *args, struct mmun_change *change)
 {
-	return one_range(change, MMUN_OP_MUNMAP, MMU_NOTIFY_UNMAP, args[0], args[1]);
+	return mmun_change_one_range(change, MMUN_OP_MUNMAP, MMU_NOTIFY_UNMAP, args[0], args[1]);
 }
 
 /*
@@ -142,7 +116,7 @@ static unsigned long mapped_end(const unsigned long *args, unsigned long start)
 	unsigned long end = start + args[1], size;
 	struct stat file;
 
-	if (start & (HUGE_2M - 1) || end < start)
+	if (start & (MMUN_HUGE_2M - 1) || end < start)
 		return end;
 	if (args[3] & MAP_ANONYMOUS) {
 		if (!(args[3] & MAP_HUGETLB))
@@ -152,7 +126,7 @@ static unsigned long mapped_end(const unsigned long *args, unsigned long start)
 	}
 	/* What files of huge pages report; elsewhere a superset. */
 	if (!mmun_syscall3(SYS_fstat, args[4], (unsigned long)&file, 0) &&
-	    file.st_blksize < (long)HUGE_2M)
+	    file.st_blksize < (long)MMUN_HUGE_2M)
 		return end;
 	return mmun_huge_end(start, end);
 }
@@ -162,8 +136,9 @@ static bool describe_mmap(const unsigned long *args, struct mmun_change *change)
 {
 	if ((args[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE)) != MAP_FIXED)
 		return false;
-	return one_range(change, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, args[0],
-			 mapped_end(args, mmun_untagged(args[0])) - mmun_untagged(args[0]));
+	return mmun_change_one_range(change, MMUN_OP_MMAP_FIXED, MMU_NOTIFY_UNMAP, args[0],
+				     mapped_end(args, mmun_untagged(args[0])) -
+					     mmun_untagged(args[0]));
 }
 
 /* The old memory is gone before a file system or driver can say no; anonymous huge pages
@@ -177,12 +152,8 @@ static bool unchanged_mmap(const unsigned long *args, long result, int index,
 	       (result == -EINVAL || result == -EPERM || result == -EACCES);
 }
 
-/*
- * Calls that work on one mapping after the other may fail in the second, with
- * the first one changed.
- */
-static bool unchanged_in_one_mapping(const unsigned long *args, long result, int index,
-				     const struct mmun_change *change)
+bool mmun_unchanged_in_one_mapping(const unsigned long *args, long result, int index,
+				   const struct mmun_change *change)
 {
 	return mmun_failed_cleanly(result) &&
 	       mmun_vma_is_one(change->range[0].start, change->range[0].end);
@@ -230,8 +201,8 @@ static bool may_be_huge(unsigned long start)
 /* Lengths that count in whole huge pages, if there are some. */
 static bool mremap_walks(const unsigned long *args)
 {
-	return !(mmun_untagged(args[0]) & (HUGE_2M - 1)) &&
-	       ((args[1] | args[2]) & (HUGE_2M - 1)) > 0;
+	return !(mmun_untagged(args[0]) & (MMUN_HUGE_2M - 1)) &&
+	       ((args[1] | args[2]) & (MMUN_HUGE_2M - 1)) > 0;
 }
 
 static unsigned long length_at(unsigned long start, unsigned long length, bool huge)
@@ -323,7 +294,8 @@ static bool unchanged_brk(const unsigned long *args, long result, int index,
 static bool describe_mprotect(const unsigned long *args, struct mmun_change *change)
 {
 	change->flags = MMUN_RANGE_PINNED_SAFE;
-	if (!one_range(change, MMUN_OP_MPROTECT, MMU_NOTIFY_PROTECTION_VMA, args[0], args[1]))
+	if (!mmun_change_one_range(change, MMUN_OP_MPROTECT, MMU_NOTIFY_PROTECTION_VMA, args[0],
+				   args[1]))
 		return false;
 	/* From or to the other end of a mapping that grows: wherever that is. */
 	if (args[2] & PROT_GROWSDOWN)
@@ -335,89 +307,8 @@ static bool describe_mprotect(const unsigned long *args, struct mmun_change *cha
 
 static bool describe_remap_file_pages(const unsigned long *args, struct mmun_change *change)
 {
-	return one_range(change, MMUN_OP_REMAP_FILE_PAGES, MMU_NOTIFY_UNMAP,
-			 args[0] & MMUN_PAGE_MASK, args[1] & MMUN_PAGE_MASK);
-}
-
-struct advice {
-	int advice;
-	enum mmun_op op;
-	/* The kernel leaves pinned pages alone. */
-	bool pinned_safe;
-};
-
-static const struct advice advices[] = {
-	{ MADV_DONTNEED, MMUN_OP_MADV_DONTNEED, false },
-	{ MADV_FREE, MMUN_OP_MADV_FREE, true },
-	{ MADV_REMOVE, MMUN_OP_MADV_REMOVE, false },
-	{ MADV_DONTNEED_LOCKED, MMUN_OP_MADV_DONTNEED_LOCKED, false },
-	{ ADVICE_GUARD_INSTALL, MMUN_OP_MADV_GUARD_INSTALL, false },
-	{ MADV_PAGEOUT, MMUN_OP_MADV_PAGEOUT, true },
-	{ MADV_COLLAPSE, MMUN_OP_MADV_COLLAPSE, true },
-	{ MADV_UNMERGEABLE, MMUN_OP_MADV_UNMERGEABLE, true },
-	{ MADV_HWPOISON, MMUN_OP_MADV_POISON, false },
-	{ MADV_SOFT_OFFLINE, MMUN_OP_MADV_POISON, false },
-};
-
-static bool describe_advice(struct mmun_change *change, int advice)
-{
-	for (size_t i = 0; i < sizeof(advices) / sizeof(advices[0]); i++) {
-		if (advices[i].advice != advice)
-			continue;
-		change->op = advices[i].op;
-		change->event = MMU_NOTIFY_CLEAR;
-		change->flags = advices[i].pinned_safe ? MMUN_RANGE_PINNED_SAFE : 0;
-		return true;
-	}
-	return false;
-}
-
-/* Done to pages of files, wherever they are mapped; in which steps?  0: it is not. */
-static unsigned long unit_in_all_mappings(int advice)
-{
-	switch (advice) {
-	case MADV_REMOVE:
-		return MMUN_PAGE_SIZE;
-	case MADV_COLLAPSE:
-	case MADV_HWPOISON:
-	case MADV_SOFT_OFFLINE:
-		/* The page cache keeps several pages together, up to a huge page. */
-		return HUGE_2M;
-	}
-	return 0;
-}
-
-static bool madvise_walks(const unsigned long *args)
-{
-	return unit_in_all_mappings(args[2]) > 0;
-}
-
-static bool describe_madvise(const unsigned long *args, struct mmun_change *change)
-{
-	if (!describe_advice(change, args[2]) ||
-	    !one_range(change, change->op, change->event, args[0], args[1]))
-		return false;
-	if (madvise_walks(args))
-		mmun_add_shared_pages(change, change->range[0].start, change->range[0].end,
-				      unit_in_all_mappings(args[2]));
-	return true;
-}
-
-/* Advice that is given to one page or huge page after the other may fail after some. */
-static bool unchanged_advice(int advice, const unsigned long *args, long result,
-			     const struct mmun_change *change)
-{
-	if (advice == MADV_COLLAPSE)
-		return false;
-	if (advice == MADV_HWPOISON || advice == MADV_SOFT_OFFLINE)
-		return result == -EPERM;
-	return unchanged_in_one_mapping(args, result, 0, change);
-}
-
-static bool unchanged_madvise(const unsigned long *args, long result, int index,
-			      const struct mmun_change *change)
-{
-	return unchanged_advice(args[2], args, result, change);
+	return mmun_change_one_range(change, MMUN_OP_REMAP_FILE_PAGES, MMU_NOTIFY_UNMAP,
+				     args[0] & MMUN_PAGE_MASK, args[1] & MMUN_PAGE_MASK);
 }
 
 static long read_memory(void *to, unsigned long from, unsigned long size)
@@ -438,110 +329,6 @@ int mmun_read_program(void *to, unsigned long from, unsigned long size)
 	return read_memory(&copy, (unsigned long)&there, 1) == 1 ? 0 : -1;
 }
 
-static int put_number(char *to, int number)
-{
-	int length = 0;
-
-	for (int unit = 1000000000; unit; unit /= 10)
-		if (number >= unit || unit == 1)
-			to[length++] = '0' + number / unit % 10;
-	return length;
-}
-
-static long get_number(const char *from)
-{
-	long number = 0;
-
-	while (*from >= '0' && *from <= '9')
-		number = number * 10 + (*from++ - '0');
-	return number;
-}
-
-/* Does this /proc count processes as we do? */
-static bool proc_is_ours(void)
-{
-	char self[24];
-	long n = mmun_syscall3(SYS_readlink, (long)"/proc/self", (long)self, sizeof(self) - 1);
-
-	self[n > 0 ? n : 0] = 0;
-	return get_number(self) == mmun_syscall3(SYS_getpid, 0, 0, 0);
-}
-
-/* Reads "Pid:" of /proc/self/fdinfo/FD; 0: not to be known. */
-static long pidfd_process_by_text(int fd)
-{
-	char path[40] = "/proc/self/fdinfo/", text[512], *p;
-	int info;
-	long n;
-
-	path[18 + put_number(path + 18, fd)] = 0;
-	info = mmun_self_open(path);
-	if (info < 0)
-		return 0;
-	n = mmun_syscall6(SYS_read, info, (long)text, sizeof(text) - 1, 0, 0, 0);
-	mmun_self_close(info);
-	text[n > 0 ? n : 0] = 0;
-	for (p = text; *p && __builtin_strncmp(p, "\nPid:\t", 6); p++)
-		;
-	return *p && proc_is_ours() ? get_number(p + 6) : 0;
-}
-
-static long pidfd_process(int fd)
-{
-	struct pidfd_info info = { .mask = PIDFD_INFO_PID };
-
-	if (!mmun_syscall3(SYS_ioctl, fd, PIDFD_GET_INFO, (long)&info) && info.pid)
-		return info.pid;
-	return pidfd_process_by_text(fd);
-}
-
-/* Does the process share our memory (it is us, or one is the other's vfork
- * child)?  Where the kernel does not say: yes, a superset is allowed. */
-static bool may_share_memory(long pid)
-{
-	long own = mmun_syscall3(SYS_getpid, 0, 0, 0);
-
-	return !pid || pid == own || mmun_syscall3(SYS_kcmp, own, pid, KCMP_VM) <= 0;
-}
-
-/* The kernel has numbers below 0 that mean the caller. */
-static bool may_be_own_pidfd(int fd)
-{
-	return fd < 0 || may_share_memory(pidfd_process(fd));
-}
-
-/* process_madvise(pidfd, iovec, count, advice, flags) */
-static bool describe_process_madvise(const unsigned long *args, struct mmun_change *change)
-{
-	unsigned long unit = unit_in_all_mappings(args[3]);
-	struct iovec piece;
-
-	if (!describe_advice(change, args[3]) || !may_be_own_pidfd(args[0]))
-		return false;
-	for (unsigned long i = 0; i < args[2] && i < 1024; i++) {
-		int read = mmun_read_program(&piece, args[1] + i * sizeof(piece), sizeof(piece));
-		unsigned long start = mmun_untagged((unsigned long)piece.iov_base);
-		unsigned long end = mmun_page_up(start + piece.iov_len);
-
-		if (read < 0)
-			mmun_change_add(change, MMUN_WHOLE_START, MMUN_WHOLE_END);
-		if (read <= 0)
-			break;
-		if ((start & ~MMUN_PAGE_MASK) || start >= end)
-			continue;
-		mmun_change_add(change, start, end);
-		if (unit)
-			mmun_add_shared_pages(change, start, end, unit);
-	}
-	return change->nr_ranges > 0;
-}
-
-static bool unchanged_process_madvise(const unsigned long *args, long result, int index,
-				      const struct mmun_change *change)
-{
-	return unchanged_advice(args[3], args, result, change);
-}
-
 static const struct mmun_call calls[] = {
 	[SYS_munmap] = { .describe = describe_munmap },
 	[SYS_mmap] = { .describe = describe_mmap, .unchanged = unchanged_mmap },
@@ -553,16 +340,17 @@ static const struct mmun_call calls[] = {
 		      .describe = describe_brk,
 		      .unchanged = unchanged_brk,
 		      .walks = true },
-	[SYS_mprotect] = { .describe = describe_mprotect, .unchanged = unchanged_in_one_mapping },
+	[SYS_mprotect] = { .describe = describe_mprotect,
+			   .unchanged = mmun_unchanged_in_one_mapping },
 	[SYS_pkey_mprotect] = { .describe = describe_mprotect,
-				.unchanged = unchanged_in_one_mapping },
+				.unchanged = mmun_unchanged_in_one_mapping },
 	[SYS_madvise] = { .op = MMUN_OP_MADV_REMOVE,
-			  .describe = describe_madvise,
-			  .unchanged = unchanged_madvise,
-			  .may_walk = madvise_walks },
+			  .describe = mmun_describe_madvise,
+			  .unchanged = mmun_unchanged_madvise,
+			  .may_walk = mmun_madvise_walks },
 	[SYS_process_madvise] = { .op = MMUN_OP_MADV_DONTNEED,
-				  .describe = describe_process_madvise,
-				  .unchanged = unchanged_process_madvise,
+				  .describe = mmun_describe_process_madvise,
+				  .unchanged = mmun_unchanged_process_madvise,
 				  .walks = true },
 	[SYS_remap_file_pages] = { .describe = describe_remap_file_pages,
 				   .unchanged = unchanged_remap_file_pages },

@@ -82,12 +82,19 @@ bool mmun_failed_cleanly(long result);
 void mmun_change_add(struct mmun_change *change, unsigned long start, unsigned long end);
 bool mmun_change_covers(const struct mmun_change *change, unsigned long start, unsigned long end);
 
+/* One range, of pages; false: the kernel refuses an address that is not a page's. */
+bool mmun_change_one_range(struct mmun_change *change, enum mmun_op op,
+			   enum mmu_notifier_event event, unsigned long start,
+			   unsigned long length);
+
 /*
  * Copy memory of the program that may not be there.  1: done; 0: there is none, as
  * the kernel itself will find; -1: not to be known, whatever the program meant.
  */
 int mmun_read_program(void *to, unsigned long from, unsigned long size);
 
+#define MMUN_HUGE_2M (1UL << 21)
+#define MMUN_HUGE_1G (1UL << 30)
 /* What may be 2 MiB or 1 GiB pages reaches to the end of the last one. */
 unsigned long mmun_huge_end(unsigned long start, unsigned long end);
 
@@ -118,6 +125,22 @@ void mmun_add_shared_pages(struct mmun_change *change, unsigned long start, unsi
 			   unsigned long unit);
 /* Add the parts of the file's mappings that @change touches. */
 void mmun_add_file_mappings(struct mmun_change *change);
+
+/*
+ * Calls that work on one mapping after the other may fail in the second, with
+ * the first one changed.
+ */
+bool mmun_unchanged_in_one_mapping(const unsigned long *args, long result, int index,
+				   const struct mmun_change *change);
+
+/* advice.c: madvise, process_madvise. */
+bool mmun_describe_madvise(const unsigned long *args, struct mmun_change *change);
+bool mmun_madvise_walks(const unsigned long *args);
+bool mmun_unchanged_madvise(const unsigned long *args, long result, int index,
+			    const struct mmun_change *change);
+bool mmun_describe_process_madvise(const unsigned long *args, struct mmun_change *change);
+bool mmun_unchanged_process_madvise(const unsigned long *args, long result, int index,
+				    const struct mmun_change *change);
 
 /* shm.c */
 bool mmun_describe_shmat(const unsigned long *args, struct mmun_change *change);

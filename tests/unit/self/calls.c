@@ -7,6 +7,7 @@
 #include "../../../primary/self/descriptor.c"
 #include "../../../primary/self/vma.c"
 #include "../../../primary/self/call.c"
+#include "../../../primary/self/advice.c"
 #include "../../../primary/self/file.c"
 #include "../../../primary/self/shm.c"
 #include "tap.h"
@@ -219,7 +220,7 @@ static void check_remove(void)
 	args[0] = one + P;
 	args[1] = P;
 	args[2] = MADV_REMOVE;
-	ok(describe_madvise(args, &change), "MADV_REMOVE is notified");
+	ok(mmun_describe_madvise(args, &change), "MADV_REMOVE is notified");
 	ok(mmun_change_covers(&change, one + P, one + 2 * P),
 	   "MADV_REMOVE: where it was asked for");
 	ok(mmun_change_covers(&change, other + P, other + 2 * P),
@@ -315,15 +316,16 @@ static void check_process_madvise(void)
 	unsigned long args[6] = { own, (unsigned long)pieces, 2, MADV_DONTNEED, 0 };
 	struct mmun_change change = { .flags = 0 };
 
-	ok(describe_process_madvise(args, &change), "process_madvise on ourselves is notified");
+	ok(mmun_describe_process_madvise(args, &change),
+	   "process_madvise on ourselves is notified");
 	is(change.nr_ranges, 2, "process_madvise: each piece a range");
 	is(change.range[1].start, B, "process_madvise: second piece");
 	args[0] = other;
-	ok(!describe_process_madvise(args, &change), "process_madvise on another is not ours");
+	ok(!mmun_describe_process_madvise(args, &change), "process_madvise on another is not ours");
 	args[0] = own;
 	args[1] = 1;
 	change.nr_ranges = 0;
-	ok(!describe_process_madvise(args, &change),
+	ok(!mmun_describe_process_madvise(args, &change),
 	   "process_madvise with a bad pointer is left alone");
 }
 
