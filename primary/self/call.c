@@ -329,66 +329,68 @@ int mmun_read_program(void *to, unsigned long from, unsigned long size)
 	return read_memory(&copy, (unsigned long)&there, 1) == 1 ? 0 : -1;
 }
 
-static const struct mmun_call calls[] = {
-	[SYS_munmap] = { .describe = describe_munmap },
-	[SYS_mmap] = { .describe = describe_mmap, .unchanged = unchanged_mmap },
-	[SYS_mremap] = { .op = MMUN_OP_MREMAP,
-			 .describe = describe_mremap,
-			 .unchanged = unchanged_mremap,
-			 .may_walk = mremap_walks },
-	[SYS_brk] = { .op = MMUN_OP_BRK,
-		      .describe = describe_brk,
-		      .unchanged = unchanged_brk,
-		      .walks = true },
-	[SYS_mprotect] = { .describe = describe_mprotect,
-			   .unchanged = mmun_unchanged_in_one_mapping },
-	[SYS_pkey_mprotect] = { .describe = describe_mprotect,
-				.unchanged = mmun_unchanged_in_one_mapping },
-	[SYS_madvise] = { .op = MMUN_OP_MADV_REMOVE,
-			  .describe = mmun_describe_madvise,
-			  .unchanged = mmun_unchanged_madvise,
-			  .may_walk = mmun_madvise_walks },
-	[SYS_process_madvise] = { .op = MMUN_OP_MADV_DONTNEED,
-				  .describe = mmun_describe_process_madvise,
-				  .unchanged = mmun_unchanged_process_madvise,
-				  .walks = true },
-	[SYS_remap_file_pages] = { .describe = describe_remap_file_pages,
-				   .unchanged = unchanged_remap_file_pages },
-	[SYS_shmat] = { .op = MMUN_OP_SHMAT, .describe = mmun_describe_shmat, .walks = true },
-	[SYS_shmdt] = { .op = MMUN_OP_SHMDT, .describe = mmun_describe_shmdt, .walks = true },
-	[SYS_truncate] = { .op = MMUN_OP_TRUNCATE,
-			   .describe = mmun_describe_truncate,
-			   .walks = true },
-	[SYS_ftruncate] = { .op = MMUN_OP_TRUNCATE,
-			    .describe = mmun_describe_ftruncate,
-			    .walks = true },
-	[SYS_fallocate] = { .op = MMUN_OP_FALLOCATE,
-			    .describe = mmun_describe_fallocate,
-			    .walks = true,
-			    .is_cancellation_point = true },
-	[SYS_ioctl] = { .op = MMUN_OP_FALLOCATE,
-			.describe = mmun_describe_ioctl,
-			.unchanged = unchanged_file_part,
-			.walks = true,
-			.concerns = mmun_ioctl_punches },
-	[SYS_copy_file_range] = { .op = MMUN_OP_FALLOCATE,
-				  .describe = mmun_describe_copy,
-				  .unchanged = unchanged_file_part,
-				  .walks = true,
-				  .is_cancellation_point = true,
-				  .concerns = mmun_copy_may_share },
+/* clang-format off */
 #define OPENS(call) \
-	{ \
-		.op = MMUN_OP_TRUNCATE, .describe = mmun_describe_##call, .walks = true, \
-		.renew = mmun_renew_opened, .is_cancellation_point = true, \
-		.concerns = mmun_##call##_truncates \
-	}
-	[SYS_openat] = OPENS(openat),
-	[SYS_openat2] = OPENS(openat2),
-	[SYS_open_by_handle_at] = OPENS(open_by_handle),
-	[SYS_open] = OPENS(open),
-	[SYS_creat] = OPENS(creat),
+	.op = MMUN_OP_TRUNCATE, .describe = mmun_describe_##call, .walks = true, \
+	.renew = mmun_renew_opened, .is_cancellation_point = true, \
+	.concerns = mmun_##call##_truncates
+
+/* CALL(name, members of struct mmun_call) for each. */
+#define MEMORY_CALLS(CALL) \
+	CALL(munmap, .describe = describe_munmap) \
+	CALL(mmap, .describe = describe_mmap, .unchanged = unchanged_mmap) \
+	CALL(mremap, .op = MMUN_OP_MREMAP, .describe = describe_mremap, \
+	     .unchanged = unchanged_mremap, .may_walk = mremap_walks) \
+	CALL(brk, .op = MMUN_OP_BRK, .describe = describe_brk, \
+	     .unchanged = unchanged_brk, .walks = true) \
+	CALL(mprotect, .describe = describe_mprotect, \
+	     .unchanged = mmun_unchanged_in_one_mapping) \
+	CALL(pkey_mprotect, .describe = describe_mprotect, \
+	     .unchanged = mmun_unchanged_in_one_mapping) \
+	CALL(madvise, .op = MMUN_OP_MADV_REMOVE, .describe = mmun_describe_madvise, \
+	     .unchanged = mmun_unchanged_madvise, .may_walk = mmun_madvise_walks) \
+	CALL(process_madvise, .op = MMUN_OP_MADV_DONTNEED, \
+	     .describe = mmun_describe_process_madvise, \
+	     .unchanged = mmun_unchanged_process_madvise, .walks = true) \
+	CALL(remap_file_pages, .describe = describe_remap_file_pages, \
+	     .unchanged = unchanged_remap_file_pages) \
+	CALL(shmat, .op = MMUN_OP_SHMAT, .describe = mmun_describe_shmat, .walks = true) \
+	CALL(shmdt, .op = MMUN_OP_SHMDT, .describe = mmun_describe_shmdt, .walks = true) \
+	CALL(truncate, .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_truncate, \
+	     .walks = true) \
+	CALL(ftruncate, .op = MMUN_OP_TRUNCATE, .describe = mmun_describe_ftruncate, \
+	     .walks = true) \
+	CALL(fallocate, .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_fallocate, \
+	     .walks = true, .is_cancellation_point = true) \
+	CALL(ioctl, .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_ioctl, \
+	     .unchanged = unchanged_file_part, .walks = true, .concerns = mmun_ioctl_punches) \
+	CALL(copy_file_range, .op = MMUN_OP_FALLOCATE, .describe = mmun_describe_copy, \
+	     .unchanged = unchanged_file_part, .walks = true, .is_cancellation_point = true, \
+	     .concerns = mmun_copy_may_share) \
+	CALL(openat, OPENS(openat)) \
+	CALL(openat2, OPENS(openat2)) \
+	CALL(open_by_handle_at, OPENS(open_by_handle)) \
+	CALL(open, OPENS(open)) \
+	CALL(creat, OPENS(creat))
+
+static const struct mmun_call calls[] = {
+#define CALL(name, ...) [SYS_##name] = { __VA_ARGS__ },
+	MEMORY_CALLS(CALL)
+#undef CALL
 };
+
+const unsigned char mmun_self_classes[512] = {
+#define CALL(name, ...) [SYS_##name] = MMUN_CLASS_ORDINARY,
+	MEMORY_CALLS(CALL)
+#undef CALL
+	[SYS_execve] = MMUN_CLASS_ORDINARY,
+	[SYS_execveat] = MMUN_CLASS_ORDINARY,
+	[SYS_exit_group] = MMUN_CLASS_ORDINARY,
+	[SYS_clone] = MMUN_CLASS_CLONE,
+	[SYS_fork] = MMUN_CLASS_FORK,
+	[SYS_clone3] = MMUN_CLASS_FORK,
+};
+/* clang-format on */
 
 const struct mmun_call *mmun_call_of(int nr)
 {
@@ -397,40 +399,6 @@ const struct mmun_call *mmun_call_of(int nr)
 	return &calls[nr];
 }
 
-const unsigned char mmun_self_classes[512] = {
-	[SYS_munmap] = MMUN_CLASS_ORDINARY,
-	[SYS_mmap] = MMUN_CLASS_ORDINARY,
-	[SYS_mremap] = MMUN_CLASS_ORDINARY,
-	[SYS_brk] = MMUN_CLASS_ORDINARY,
-	[SYS_mprotect] = MMUN_CLASS_ORDINARY,
-	[SYS_pkey_mprotect] = MMUN_CLASS_ORDINARY,
-	[SYS_madvise] = MMUN_CLASS_ORDINARY,
-	[SYS_process_madvise] = MMUN_CLASS_ORDINARY,
-	[SYS_remap_file_pages] = MMUN_CLASS_ORDINARY,
-	[SYS_shmat] = MMUN_CLASS_ORDINARY,
-	[SYS_shmdt] = MMUN_CLASS_ORDINARY,
-	[SYS_truncate] = MMUN_CLASS_ORDINARY,
-	[SYS_ftruncate] = MMUN_CLASS_ORDINARY,
-	[SYS_fallocate] = MMUN_CLASS_ORDINARY,
-	[SYS_openat] = MMUN_CLASS_ORDINARY,
-	[SYS_open] = MMUN_CLASS_ORDINARY,
-	[SYS_creat] = MMUN_CLASS_ORDINARY,
-	[SYS_openat2] = MMUN_CLASS_ORDINARY,
-	[SYS_open_by_handle_at] = MMUN_CLASS_ORDINARY,
-	[SYS_ioctl] = MMUN_CLASS_ORDINARY,
-	[SYS_copy_file_range] = MMUN_CLASS_ORDINARY,
-	[SYS_execve] = MMUN_CLASS_ORDINARY,
-	[SYS_execveat] = MMUN_CLASS_ORDINARY,
-	[SYS_exit_group] = MMUN_CLASS_ORDINARY,
-	[SYS_clone] = MMUN_CLASS_CLONE,
-	[SYS_fork] = MMUN_CLASS_FORK,
-	[SYS_clone3] = MMUN_CLASS_FORK,
-};
-
-/*
- * In the C library's own code clone3() makes threads only and vfork() shares
- * the memory, so neither is a site.
- */
 bool mmun_self_wants_elsewhere(int nr, bool is_go)
 {
 	if (is_go)
@@ -438,6 +406,8 @@ bool mmun_self_wants_elsewhere(int nr, bool is_go)
 	return mmun_call_of(nr) != NULL;
 }
 
+/* In the C library's own code clone3() makes threads only and vfork() shares the memory: neither
+ * is a site. */
 bool mmun_self_wants(int nr)
 {
 	return nr > 0 && nr < 512 && mmun_self_classes[nr] && nr != SYS_fork && nr != SYS_clone3;
