@@ -155,7 +155,7 @@ const struct mmun_primary_ops mmun_primary_soft = {
 	.unlock = mmun_soft_unlock,
 	.exit = mmun_soft_mm_exit,
 	.destroy = mmun_soft_mm_destroy,
-	/* It is the primary MMU itself, so whatever it can do is told before.  It has no
+	/* It is the primary MMU itself, so it notifies before whatever it can do.  It has no
 	 * System V segments, guard regions or poisoned pages. */
 	.coverage = {
 		[MMUN_OP_MUNMAP ... MMUN_OP_BRK] = MMUN_COVERS_BEFORE,

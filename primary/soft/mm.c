@@ -3,7 +3,7 @@
  * The address spaces that exist in a machine.
  *
  * I1  An mm is on the list from mmun_soft_mm_publish() until its exit, which
- *     comes before its struct may go: whoever finds it there may try to get a user.
+ *     comes before its struct may go: a thread that finds it there may try to get a user.
  * I2  nr_mms counts the private parts, so the machine outlives also an mm
  *     whose memory is gone and whose struct a notifier still holds.
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Sections of a software address space: what holds them, and the notifiers told.
+ * Sections of a software address space: what holds them, and the notifiers called.
  *
  * I1  From start to end the thread holds the mm's ->changes for reading, a read
  *     section of the mm, and cannot be cancelled, as MMUN_RANGE_READ_LOCKED promises:

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What holds a change of entries, and tells the notifiers: changes and sections.
+ * What holds a change of entries, and notifies: changes and sections.
  *
  * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c.
  */
@@ -23,7 +23,7 @@ void mmun_soft_change_end(struct soft_change *c, struct mm_struct *mm);
 /*
  * One section of one mm: a change, and start...end.
  *
- * soft_section_start() begins the change and tells the notifiers; the caller then
+ * soft_section_start() begins the change and notifies; the caller then
  * takes the page_table_lock and changes entries, releases it, and ends.
  * start fails only with @nonblock (-EAGAIN; then nothing is held and end is not
  * called).  Called with the page_table_lock not held.

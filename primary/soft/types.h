@@ -11,7 +11,7 @@
  *   mapping->invalidate_lock    read: a fault looks a file page up and maps it;
  *                               write: truncate and punch, so no fault brings back
  *                               what they drop
- *   page lock (a bit)           who may change page->mapping, free or replace it
+ *   page lock (a bit)           the right to change page->mapping, to free or replace it
  *   mapping->i_mmap_lock        which VMAs map a file; read for walks
  *   anon_vma root lock          which VMAs may map an anonymous page; read for walks
  *   mm->changes                 read: every change of a page table entry
@@ -20,7 +20,7 @@
  *   zone lock                   free frames and the LRU
  *   swap lock, slot locks       swap store
  *
- * Rules that keep this free of dead-locks, each checked in debug builds:
+ * Rules that keep this free of deadlocks, each checked in debug builds:
  * M1  Every change of an entry holds the mm's ->changes for reading, and besides the
  *     mmap lock or the reverse-map lock through which the entry was found.  So mm_lock()
  *     has two ways to exclude them all: ->changes for writing, or all those locks.

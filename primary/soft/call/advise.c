@@ -204,7 +204,7 @@ static int age_pages(const struct advice *a)
 	return 0;
 }
 
-/* The hole goes through the file, to all who map it; its locks come before none of ours but
+/* The hole goes through the file, to all that map it; its locks come before none of ours but
  * the mmap lock, which is let go of as on Linux. */
 static int advise_remove(struct advice *a)
 {

@@ -33,7 +33,7 @@ void mmun_soft_populate_quietly(struct mm_struct *mm, unsigned long start, unsig
 /* copy.c: fork.  Opens and closes its own section on the parent (PROTECTION_PAGE,
  * MMUN_OP_FORK, whole VMA) when the VMA is private and has something to copy; nothing for
  * shared file VMAs (they fault again) unless nonlinear.  FOLL_PINned pages are copied at once.
- * Both mmap locks held for write.  0 or -ENOMEM, section closed (S4), what was copied stays. */
+ * Both mmap locks held for write.  0 or -ENOMEM, section ended (S4: also on failure), what was copied stays. */
 int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child);
 
 /* file_io.c: fsync and msync of a part: dirty pages first..last are cleaned and stored.  Regular files only. */

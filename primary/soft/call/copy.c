@@ -12,9 +12,9 @@
  * I2  Each parent's entry and its copy are written under both page_table_locks:
  *     a migration finds both or neither, for a walk visits a parent before its
  *     child.
- * I3  No change of the child is begun (one per thread, M5): nobody can lock the
+ * I3  No change of the child is begun (M5: one mm per thread): nobody can lock the
  *     child's mm before fork returns.
- * I4  Whatever fails, the section ends (S4), and both sides are consistent.
+ * I4  Whatever fails, the section ends (S4: failure ends it too), and both sides are consistent.
  *
  * Not here: the VMAs (vma/vma.c), the child's tear-down on failure (process.c).
  * Tests: tests/unit/soft/fork.c.
@@ -42,7 +42,7 @@ struct copy {
 	unsigned long pinned;
 };
 
-/* Must the child get its own copy now?  Who may write a private page has it alone. */
+/* Must the child get its own copy now?  An entry that may write a private page has it alone. */
 static bool stays(const struct copy *copy, struct page *page, soft_pte pte)
 {
 	return copy->cow && pte & (SOFT_PTE_EXCLUSIVE | SOFT_PTE_WRITE) && soft_page_pinned(page);
@@ -92,7 +92,7 @@ static int get_frames(struct copy *copy)
 	return 0;
 }
 
-/* I2.  The pair has no order by rank: who fails to get the child's lets go of both. */
+/* I2.  The pair has no order by rank: without the child's the parent's is let go of, too. */
 static void lock_both(const struct copy *copy)
 {
 	for (;;) {

@@ -3,16 +3,16 @@
  * Reading and writing a file by descriptor, and writing it back.
  *
  * I1  All goes through the page cache, so it is coherent with mappings; no entry
- *     changes, so no notifier is told.
+ *     changes, so no notifier is called.
  * I2  io_lock keeps the size still: read by readers, write by writers.
- *     invalidate_lock is taken besides for each page, as everybody does who
+ *     invalidate_lock is taken besides for each page, as everybody does that
  *     looks one up to use it.
  * I3  The size grows after the bytes are there: a mapping never sees a part of
  *     the file that has not been written.  Both are one step under pages_lock, as
- *     whoever stores the page meanwhile zeroes what is behind the end.
+ *     a store of the page meanwhile zeroes what is behind the end.
  * I4  A page is cleaned in this order: its mark cleared, write-protected in all mappings,
- *     copied.  Who makes it writable again after the first step marks it again, so it is
- *     never writable and unmarked; the page lock keeps everybody off who drops clean pages.
+ *     copied.  A fault that makes it writable again after the first step marks it again, so it is
+ *     never writable and unmarked; the page lock keeps off what drops clean pages.
  *
  * Not here: truncate and hole punch (truncate.c).  Tests: tests/unit/soft/file.c.
  */

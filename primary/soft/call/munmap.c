@@ -2,7 +2,7 @@
 /*
  * Taking mappings away: munmap, what MAP_FIXED replaces, exit.
  *
- * I1  Notifiers are told of exactly the range that was asked for, once, however many
+ * I1  The section is exactly the range that was asked for, one, however many
  *     mappings are in it; of nothing if there is none.  Everything that may fail
  *     comes before.
  * I2  A driver's ->close runs after its pages have gone and outside any section:

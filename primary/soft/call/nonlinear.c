@@ -4,7 +4,7 @@
  *
  * As Linux had it until 4.0: the entry says which page of the file it is for, also
  * when it is not present, and the VMA stands in the file's list of nonlinear ones,
- * because its place in the tree would not tell where a page may be.
+ * because its place in the tree would not say where a page may be.
  *
  * I1  Tables are made before the section, so inside it nothing can fail.
  * I2  The VMA changes from the tree to the list under the i_mmap lock: a truncate

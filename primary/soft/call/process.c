@@ -5,10 +5,10 @@
  *
  * I1  A copy is made with both mmap locks held for write.  Nobody else knows the
  *     child then, so its lock is free and the pair needs no order.
- * I2  The child starts without notifiers (S11); a copy that fails half way is an
- *     address space with fewer mappings, and ends like any other (S4).
+ * I2  The child starts without notifiers (S11: none is inherited); a copy that fails half way is an
+ *     address space with fewer mappings, and ends like any other (S4: sections end on failure).
  * I3  At exit ->release of every notifier has returned before `dead` is set, and
- *     `dead` is set before the first page goes (U1).
+ *     `dead` is set before the first page goes (U1: ->release comes before).
  *
  * Not here: copying of entries (copy.c) and of VMAs (vma/vma.c).
  * Tests: tests/unit/soft/process.c.
@@ -99,8 +99,8 @@ void mmun_soft_mm_exit(struct mm_struct *mm)
 	struct soft_mm *sm = soft_mm(mm);
 
 	mmun_soft_mm_unpublish(mm);
-	/* The last user may go inside a driver that holds another mm's lock (U10).  No
-	 * user of this one is left who could hold its lock and wait for that driver,
+	/* The last user may go inside a driver that holds another mm's lock (U10: mmput comes anywhere).  No
+	 * user of this one is left that could hold its lock and wait for that driver,
 	 * so the order of ranks does not matter here: hence the try. */
 	if (!mmap_write_trylock(mm))
 		mmap_write_lock(mm);

@@ -3,7 +3,7 @@
  * mprotect, and the write-protection of soft-dirty tracking.
  *
  * I1  Mapping by mapping from below: what was done before an error stays done.
- * I2  A mapping that has the rights already is neither changed nor told of.
+ * I2  A mapping that has the rights already is not changed, and there is no section.
  * I3  The flags change first and the entries inside the section: nobody faults in
  *     between, the mmap lock is held for write.
  *

@@ -5,7 +5,7 @@
  * A move makes a mapping at the new place (or extends one that is there and fits),
  * moves the entries, and unmaps the old place.
  *
- * I1  Notifiers are told of the old range twice: for the entries, and for the mapping.
+ * I1  The old range has two sections: for the entries, and for the mapping.
  *     What was at the new place went before, with its own notice.
  * I2  Entries that could not be moved for want of a table are moved back, and then it is the
  *     new mapping that goes.

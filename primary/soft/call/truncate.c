@@ -83,7 +83,7 @@ static void cut(struct address_space *mapping, uint64_t size, const struct edge 
 {
 	const unsigned long first = round_up(size) >> MMUN_SOFT_PAGE_SHIFT;
 	const uint64_t old_size = mapping->file->size;
-	/* A regular file's mappings are told whatever its new size is. */
+	/* A regular file's mappings have their sections whatever its new size is. */
 	const bool unmap = mapping->file->kind == MMUN_SOFT_FILE_REGULAR ||
 			   old_size > round_up(size);
 

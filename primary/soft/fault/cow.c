@@ -2,10 +2,10 @@
 /*
  * Writes to what is mapped read-only: copied, reused, or made writable.
  *
- * A page that others may see is copied: the notifiers are told (CLEAR, one
+ * A page that others may see is copied: the notifiers are called (CLEAR, one
  * page) before the copy takes its place.  A page that is known to be nobody
  * else's, and a shared page, become writable as they are: the translations
- * that a secondary MMU has stay good, and nobody is told.
+ * that a secondary MMU has stay good, and no notifier is called.
  *
  * I1  Nobody else's means: the entry says EXCLUSIVE, or the frame has one
  *     reference, which is this entry's.  Both are looked at under the

@@ -6,7 +6,7 @@
  * I1  An access and its check are one hold of the page_table_lock: what the
  *     check has seen is what the access meets.
  * I2  The checker knows nothing of notifiers: it compares the cached
- *     translation with the entry.  Whoever keeps the contract never meets it.
+ *     translation with the entry.  A driver that keeps the contract never meets it.
  * I3  A violation transfers nothing, and is reported with no lock held.
  * I4  Something is called writable only if the entry is dirty already, so that
  *     what a device writes is not dropped as clean.

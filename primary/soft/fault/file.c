@@ -126,7 +126,7 @@ int mmun_soft_do_device_fault(struct soft_vm_fault *vmf)
 	return map_page(vmf);
 }
 
-/* Only into a place where nothing is, so there is nothing to tell.  -EAGAIN: the table went. */
+/* Only into a place where nothing is, so no notifier needs to know.  -EAGAIN: the table went. */
 static int insert_page(struct soft_vm_fault *vmf)
 {
 	if (!mmun_soft_fault_lock(vmf))

@@ -2,12 +2,12 @@
 /*
  * Page frames: references, contents, the page lock.
  *
- * I1  Who drops the last reference frees the frame, once; nobody gets a
+ * I1  The drop of the last reference frees the frame, once; nobody gets a
  *     reference from zero, and a freeze takes the count to zero only if all
  *     references are accounted for.
  * I2  A freed frame has no mappings and no pins, and reads as poison.
  * I3  The page lock is a bit beside the other flags, so all of them change by
- *     atomic operations.  Who finds it taken marks itself waiting and sleeps on
+ *     atomic operations.  A thread that finds it taken marks that it waits and sleeps on
  *     the whole word: any change of it only makes the sleeper look again.
  * I4  The zero page is neither counted nor written.
  *

@@ -25,7 +25,7 @@ void mmun_soft_zone_stats(struct mmun_soft *soft, struct mmun_soft_stats *out);
  * A frame with one reference, contents undefined (zeroed by the _zeroed form).
  * Reclaims when there is none; NULL when that does not help.  Asks mmun_alloc_fail too
  * (with size 4096), so tests can make it fail.
- * Context: M2.  Must hold neither ->changes nor reverse-map lock nor page lock.
+ * Context: M2, it may wait for a frame.  Must hold neither ->changes nor reverse-map lock nor page lock.
  */
 struct page *mmun_soft_page_alloc(struct mmun_soft *soft);
 struct page *mmun_soft_page_alloc_zeroed(struct mmun_soft *soft);

@@ -3,13 +3,13 @@
  * The swap store: slots of one page each, counted by the entries that name them.
  *
  * I1  A slot that nobody references is on the free list, and only such a slot is.
- * I2  While ->page is set the frame is alive: who allocated the slot holds it, and
+ * I2  While ->page is set the frame is alive: the allocator of the slot holds it, and
  *     does not let go before mmun_soft_swap_write(), unless nobody else names the slot.
  * I3  ->page and ->bytes of a referenced slot change and are read under its stripe
  *     lock; so a reader sees the frame or the copy of it, never half of each.
  * I4  The memory for the contents comes with the slot: writing cannot fail.
  *
- * It does not know who names a slot: entries and the page cache do that.
+ * It does not know what names a slot: entries and the page cache do that.
  * Tests: tests/unit/soft/reclaim.c.
  */
 #include <errno.h>

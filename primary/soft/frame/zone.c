@@ -11,12 +11,12 @@
  *     changes sides under the zone lock, where its generation grows too.
  * I2  A block is on the list that its count of free frames says: whole, broken,
  *     or none.  An incomplete last block is never whole.
- * I3  A page on the LRU may lose its last reference there.  Who takes one off
- *     gets a reference first, and leaves those alone that have none left.
+ * I3  A page on the LRU may lose its last reference there.  Whatever takes one
+ *     off gets a reference first, and leaves those alone that have none left.
  * I4  A frame that was never used is not written: its bytes are the host's
  *     zeroes, and so a fresh machine costs the host nothing.
  *
- * Not here: who may free (page.c), which page is old enough (reclaim/reclaim.c).
+ * Not here: when a frame becomes free (page.c), which page is old enough (reclaim/reclaim.c).
  * Tests: tests/unit/soft/page.c.
  */
 #include <errno.h>

@@ -152,7 +152,7 @@ static int replace_pages(struct collapse *c)
 	return ret;
 }
 
-/* Nobody is told of what cannot be done, or is done already. */
+/* No section for what cannot be done, or is done already. */
 static int can_collapse(struct collapse *c)
 {
 	int ret;

@@ -22,7 +22,7 @@
  *     has its place taken under that lock.
  * I4  Two mmap locks are never held at once: an item of the unstable table is a
  *     place (mm, address), which is looked up again when it is needed.
- * I5  Sections are outside the page_table_lock; change_pte is told inside the second
+ * I5  Sections are outside the page_table_lock; change_pte is called inside the second
  *     section, when the entry says the new page and before anybody may write there.
  *
  * Not here: the write to a merged page (fault/cow.c).  Tests: tests/unit/soft/ksm.c.
@@ -116,7 +116,7 @@ void mmun_soft_ksm_forget(struct page *page)
 	page->merged = NULL;
 }
 
-/* Who looks it up from now on has the new frame; it is locked, so nothing joins it yet. */
+/* A look-up from now on finds the new frame; it is locked, so nothing joins it yet. */
 void mmun_soft_ksm_move(struct page *old, struct page *new)
 {
 	struct soft_ksm *ksm = old->soft->ksm;

@@ -14,7 +14,7 @@
  * I2  The old frame is freed after 3: until then entries carry its number.
  * I3  Both frames are locked: nobody unmaps or truncates half of it.
  *
- * A merged page stays one, with all who map it.
+ * A merged page stays one, with all that map it.
  * Tests: tests/unit/soft/migrate.c.
  */
 #include <errno.h>
@@ -27,8 +27,8 @@
 
 #define INHERITED (SOFT_PAGE_DIRTY | SOFT_PAGE_REFERENCED | SOFT_PAGE_SWAPBACKED)
 
-/* Frozen for as long as it takes to see that the reference left is ours: whoever
- * could get another one would have to find the frame through an entry. */
+/* Frozen for as long as it takes to see that the reference left is ours: another one
+ * would have to come from finding the frame through an entry. */
 static bool pass_anonymous(struct page *from, struct page *to)
 {
 	if (!mmun_soft_page_freeze(from, 1))

@@ -17,7 +17,7 @@
  *     reference (try_to_unmap looks under the page_table_lock), so after the last
  *     one is gone nobody writes to the frame, and its copy is the truth.
  * I3  When some entries are gone and others stay, the slot gets its copy while our
- *     reference still keeps whoever stays from writing in place.
+ *     reference still keeps those that stay from writing in place.
  * I4  An unmapped file page may be mapped and written again at any time until it is
  *     frozen: dirty ones are not dropped (mmun_soft_cache_remove() looks once more).
  *
@@ -101,7 +101,7 @@ static bool drop_stored(const struct victim *v)
 		return false;
 	if (soft_page_clear(v->page, SOFT_PAGE_DIRTY)) {
 		mmun_soft_store_page(v->page);
-		/* Who has mapped it again marked it before or after that; if before, the
+		/* A fault that mapped it again marked it before or after that; if before, the
 		 * mark is gone and its entry may be written without another one. */
 		if (soft_page_mapcount(v->page))
 			soft_page_set(v->page, SOFT_PAGE_DIRTY);

@@ -12,8 +12,8 @@
  *     between a look into the store and the entry nobody can put a newer
  *     page there, write it back and drop it.
  * I3  page->mapping changes under the page lock and pages_lock, but for a page that
- *     nobody else has seen.  The cache holds one reference; whoever takes the
- *     page out freezes it first, or leaves it to those who hold it with ->mapping NULL.
+ *     nobody else has seen.  The cache holds one reference; what takes the
+ *     page out freezes it first, or leaves it to its other holders with ->mapping NULL.
  * I4  A frozen page is not in the cache: freezing and taking out are one step.
  *
  * Not here: how pages are mapped (fault/file.c) and unmapped (unmap.c).
@@ -199,7 +199,7 @@ bool mmun_soft_cache_remove(struct page *page, int expected, unsigned long swap_
 		return false;
 	mmun_mutex_lock(&mapping->pages_lock);
 	removed = mmun_soft_page_freeze(page, expected);
-	/* Asked when nobody is left who could write to it. */
+	/* Asked when nobody is left that could write to it. */
 	if (removed && !is_shmem(mapping) && soft_page_test(page, SOFT_PAGE_DIRTY)) {
 		mmun_soft_page_unfreeze(page, expected);
 		removed = false;

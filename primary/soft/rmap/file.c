@@ -4,7 +4,7 @@
  *
  * I1  A file lives while somebody holds a reference; each VMA that maps it holds
  *     one.  So at the last put no VMA is left, and what remains is the page cache.
- * I2  A page of the cache may outlive its file, held by whoever has a reference to
+ * I2  A page of the cache may outlive its file, held by those that have a reference to
  *     it; its ->mapping is NULL then.
  * I3  A linear VMA is in the tree of its mapping, a nonlinear one in the list,
  *     an empty one in neither.

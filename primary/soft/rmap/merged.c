@@ -8,7 +8,7 @@
  *
  * I1  A source is added before the first entry that it leads to names the merged
  *     page, under the page lock of that; so a walk, which has the page lock, misses none.
- * I2  A source holds a reference to its anon_vma (M4).  There is one for each place, so
+ * I2  A source holds a reference to its anon_vma (M4: so it lives).  There is one for each place, so
  *     what leaves and joins again adds nothing.
  * I3  Sources whose mappings have gone go when their number has doubled: a page that
  *     outlives many address spaces keeps no more than twice of what is mapped.

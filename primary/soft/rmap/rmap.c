@@ -3,9 +3,9 @@
  * From a page to its entries: the walk, ageing, and write protection for writeback.
  *
  * I1  A walk holds the reverse-map lock for read, so the VMAs it visits stay where they
- *     are.  It visits places where the page may be; whoever changes an entry looks at
+ *     are.  It visits places where the page may be; what changes an entry looks at
  *     it under the page_table_lock, inside a change of the mm, and one mm at a time.
- * I2  Notifiers are asked and told without the page_table_lock, for the same
+ * I2  Notifiers are asked and notified without the page_table_lock, for the same
  *     reason that the lock is the innermost: a driver may access memory with its own
  *     lock held.
  * I3  A section is opened only for an entry that was seen to need it.
@@ -154,7 +154,7 @@ struct look {
 	unsigned int young;
 };
 
-/* One bit tells of 512 pages, and is lost to the others: they get a second chance each. */
+/* One bit stands for 512 pages, and is lost to the others: they get a second chance each. */
 static void share_young(struct page *page, unsigned long address)
 {
 	const unsigned long part = address >> MMUN_SOFT_PAGE_SHIFT & (MMUN_SOFT_HUGE_PAGES - 1);
@@ -247,7 +247,7 @@ static bool clean_entry(struct soft_vma *vma, unsigned long address, void *arg)
 	struct soft_section section;
 	bool changed;
 
-	/* As in Linux each shared mapping of the page is told, whatever its entry says. */
+	/* As in Linux each shared mapping of the page has a section, whatever its entry says. */
 	if (!(mmun_load_relaxed(&vma->v.vm_flags) & VM_SHARED))
 		return true;
 	mmun_soft_section_start(&section, mm->mm, MMU_NOTIFY_PROTECTION_PAGE, MMUN_OP_MKCLEAN,

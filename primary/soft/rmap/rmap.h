@@ -30,7 +30,7 @@ int mmun_soft_anon_fork(struct soft_vma *child, struct soft_vma *parent);
 void mmun_soft_anon_unlink(struct soft_vma *vma);
 /* Around a change of vm_start, vm_end, vm_pgoff of a linked VMA (split, merge, grow): takes
  * the i_mmap lock and the anon root lock, takes the VMA out of both trees; end puts it back and unlocks.
- * Order: i_mmap, then anon_vma (B3).  @next: a second VMA that changes with it, or NULL; the same
+ * Order: i_mmap, then anon_vma (B3: else it deadlocks with mm_lock).  @next: a second VMA that changes with it, or NULL; the same
  * two at both ends.  One that has become empty stays out of both trees: unlinking it later is fine.
  * VM_NONLINEAR may change in between. */
 void mmun_soft_rmap_change_begin(struct soft_vma *vma, struct soft_vma *next);
@@ -64,7 +64,7 @@ void mmun_soft_mapping_remove(struct soft_vma *vma);
 void mmun_soft_mapping_link(struct address_space *mapping, struct soft_vma *vma);
 void mmun_soft_mapping_unlink(struct address_space *mapping, struct soft_vma *vma);
 
-/* The page at @index with a reference, read in or made when missing (reclaims: M2); caller holds
+/* The page at @index with a reference, read in or made when missing (M2: waits for frames); caller holds
  * invalidate_lock for read.  NULL and *@error = -ENOMEM, or -ERANGE beyond the end. */
 struct page *mmun_soft_cache_get(struct address_space *mapping, unsigned long index, int *error);
 /* The same, the end of the file not minding; NULL: no memory. */
@@ -80,7 +80,7 @@ bool mmun_soft_cache_remove(struct page *page, int expected, unsigned long swap_
  * cache (migration, KSM never); @from loses the cache's reference, keeps the caller's.  @expected as
  * above; false if referenced, nothing done.  @to is not on the LRU. */
 bool mmun_soft_cache_replace(struct page *from, struct page *to, int expected);
-/* Truncate and the last put: out of the cache, whoever has a reference. */
+/* Truncate and the last put: out of the cache, whatever references there are. */
 void mmun_soft_cache_drop(struct page *page);
 /* Everything cached, swapped or stored from @first to @last goes. */
 void mmun_soft_cache_drop_range(struct address_space *mapping, unsigned long first,
@@ -100,7 +100,7 @@ void mmun_soft_rmap_walk(struct page *page,
 			 bool (*visit)(struct soft_vma *vma, unsigned long address, void *arg),
 			 void *arg);
 
-/* The same for who finds @entries_name in the entries, while @page says where to look (migration). */
+/* The same for a walk that looks for @entries_name in the entries, while @page says where to look (migration). */
 void mmun_soft_rmap_walk_for(struct page *page, const struct page *entries_name,
 			     bool (*visit)(struct soft_vma *vma, unsigned long address, void *arg),
 			     void *arg);
@@ -113,7 +113,7 @@ static inline bool soft_pte_maps(soft_pte value, const struct page *page)
 }
 
 /* Was it used since the last look?  Entries' young bits and clear_flush_young of every
- * notifier (outside the page_table_lock, S9); page locked.  Count of young mappings. */
+ * notifier (outside the page_table_lock; S9: all are asked); page locked.  Count of young mappings. */
 unsigned int mmun_soft_page_referenced(struct page *page);
 /* Unmaps everywhere, a section (CLEAR, @op) per mapping.  Entry replaced: nothing for file
  * pages, swap slot @slot for anonymous ones (one slot reference per entry), or a migration entry

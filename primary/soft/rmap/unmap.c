@@ -167,7 +167,7 @@ static bool restore_one(struct soft_vma *vma, unsigned long address, void *arg)
 	struct soft_change change;
 	soft_pte value;
 
-	/* Nothing is translated there: nobody to tell. */
+	/* Nothing is translated there: nobody to notify. */
 	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);

@@ -10,7 +10,7 @@
  *     move as whatever they are then, entry or leaf, and need no table of their own.
  *
  * A reverse-map walk that has looked at the new place already and then looks at
- * the old one misses the page.  Who must not miss it (truncate, the end of a
+ * the old one misses the page.  What must not miss it (truncate, the end of a
  * migration) is kept out by the caller, before the change.
  *
  * Not here: sections (the caller's), the VMAs (call/remap.c).

@@ -14,9 +14,9 @@
  * table.c (walk, make, free), zap.c, protect.c, move.c, split.c.
  * Tests: tests/unit/soft/table.c, tests/unit/soft/huge.c.
  *
- * Functions that change entries are called inside a change (M1) with the
+ * Functions that change entries are called inside a change (M1: it holds ->changes) with the
  * page_table_lock NOT held, and take it themselves, unless said otherwise.
- * They tell no notifier: the caller's section does.
+ * They call no notifier: the caller's section does.
  */
 #ifndef MMUN_SOFT_TABLE_TABLE_H
 #define MMUN_SOFT_TABLE_TABLE_H
@@ -101,7 +101,7 @@ int mmun_soft_for_each_entry(struct soft_mm *mm, unsigned long start, unsigned l
 			     void *arg);
 
 /*
- * The same for those who change entries: from ->address on, which the caller moves by
+ * The same for changing entries: from ->address on, which the caller moves by
  * mmun_soft_walk_advance(), to ->end.  One page_table_lock hold, or start again with find.
  */
 struct soft_walk {

@@ -5,9 +5,9 @@
  * I1  What an entry says of the page (dirty, young) reaches the page before the
  *     entry is gone; its map count drops with the entry; its reference drops
  *     after the page_table_lock was released, so a page that no entry maps any
- *     more may be freed by whoever else drops the last one.
+ *     more may be freed elsewhere, with the last one.
  * I2  A migration entry has neither reference nor map count: it is only erased,
- *     and whoever migrates the page finds nothing to restore.
+ *     and a migration of the page finds nothing to restore.
  *
  * Not here: sections (the caller's), splitting of huge mappings with notice
  * (fault/huge.c).  Tests: tests/unit/soft/table.c.

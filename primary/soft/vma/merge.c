@@ -9,7 +9,7 @@
  *
  * I1  A VMA whose driver wants to hear of its end (vm_ops->close) is never merged
  *     away; one that is extended may have such a driver.
- * I2  Who grows takes over the anon_vma before its bounds move, so the pages it
+ * I2  The VMA that grows takes over the anon_vma before its bounds move, so the pages it
  *     receives are found at every moment (vma.c, I3).
  *
  * The cases are those of Linux 6.18, as the layout that programs see depends on them.
@@ -38,7 +38,7 @@ static bool removable(const struct soft_vma *vma)
 }
 
 /* @grown: the VMA that the range extends, if that is what happens: nothing of its
- * own moves then, and who had no pages may be taken in whatever its ancestry. */
+ * own moves then, and one that had no pages may be taken in whatever its ancestry. */
 static bool anon_fits(const struct soft_vma *vma, const struct soft_span *span,
 		      const struct soft_vma *grown)
 {

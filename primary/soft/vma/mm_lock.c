@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * mm_lock() of a software address space: three ways to keep every change of its
- * entries out (types.h, M1).
+ * entries out (types.h, M1: every change holds those).
  *
  * Semaphore: every change holds the mm's ->changes for reading, so to hold it for
  * writing is enough, however many mappings there are.
- * Sort: the caller's mmap lock, held for write, keeps out whoever needs that lock;
+ * Sort: the caller's mmap lock, held for write, keeps out everything that needs that lock;
  * everybody else comes through a reverse map, so all reverse-map locks of the mm's
- * VMAs are taken.  I1: each distinct one once (L1); i_mmap before anon_vma, the
- * order in which changes of a VMA take the two (B3); inside a class by ascending
+ * VMAs are taken.  I1: each distinct one once (L1: taken once); i_mmap before anon_vma, the
+ * order in which changes of a VMA take the two (B3: not the opposite); inside a class by ascending
  * address, so two tasks never wait for each other, whatever locks their mms
- * share (L2).  I2: memory is allocated before the first lock (R8, B4), two pointers
- * per VMA (L4); unlocking walks the arrays.
+ * share (L2: no deadlock).  I2: memory is allocated before the first lock (R8, B4: none under locks), two pointers
+ * per VMA (L4: at most); unlocking walks the arrays.
  * Mark: the same locks in the order of VMAs, by one task at a time machine wide;
  * a mark in the lock says that it was taken already.  Neither memory nor order
  * is needed, but no two mms are ever quiesced at once.

@@ -84,7 +84,7 @@ static void test_flags(void)
 		ok(flags_of_first(&s) & pairs[i].flag, "and sets its flag");
 		is(advise(&s, 0, 2, pairs[i].clear), 0, "its opposite");
 		ok(!(flags_of_first(&s) & pairs[i].flag), "clears it");
-		is(r.nr, 0, "nobody is told");
+		is(r.nr, 0, "no notifier is called");
 		is(scene_peek_from(&s, 0, 4, 1), 4, "no page is lost");
 		stop_recording(&r, s.mm);
 		scene_end(&s, pairs[i].name);
@@ -138,20 +138,21 @@ static void test_dontneed(void)
 	scene_fill(&s, 0, 4, 9);
 	record(&r, s.mm);
 	is(advise(&s, 1, 2, MADV_DONTNEED), 0, "MADV_DONTNEED");
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED, AT(1), 2), "tells of its range");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED, AT(1), 2),
+	   "notifies of its range");
 	is((long)frames - (long)soft_free_frames(s.soft), 2, "frees the pages");
 	is(soft_peek(s.mm, AT(1)), 0, "zero from now on");
 	is(soft_peek(s.mm, AT(3)), 12, "the others stay");
 	forget(&r);
 	is(advise(&s, 0, 1, MADV_FREE), 0, "MADV_FREE");
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_FREE, AT(0), 1), "tells, too");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_FREE, AT(0), 1), "notifies, too");
 	is(soft_peek(s.mm, AT(0)), 9, "and keeps the page until it is needed");
 	mmun_soft_mlock(s.mm, AT(0), 4 * PAGE);
 	forget(&r);
 	is(advise(&s, 0, 4, MADV_DONTNEED), -EINVAL, "locked memory is needed");
-	is(forget(&r), 0, "so nobody is told");
+	is(forget(&r), 0, "so no notifier is called");
 	is(advise(&s, 0, 1, MADV_DONTNEED_LOCKED), 0, "unless one says so");
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED_LOCKED, AT(0), 1), "told of");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_DONTNEED_LOCKED, AT(0), 1), "notified");
 	stop_recording(&r, s.mm);
 	scene_end(&s, "dontneed");
 }
@@ -168,7 +169,7 @@ static void test_remove(void)
 	soft_poke(s.mm, AT(1), 5);
 	record(&r, s.mm);
 	is(advise(&s, 1, 1, MADV_REMOVE), 0, "MADV_REMOVE");
-	ok(r.nr >= 2 && r.event[0].op == MMUN_OP_MADV_REMOVE, "tells of each place that maps it");
+	ok(r.nr >= 2 && r.event[0].op == MMUN_OP_MADV_REMOVE, "notifies each place that maps it");
 	is(soft_peek(s.mm, AT(9)), 0, "the page is gone everywhere");
 	is(mmun_soft_pread(f, &byte, 1, PAGE), 1, "the file as long as before");
 	is(byte, 0, "but empty there");
@@ -232,7 +233,7 @@ static void test_collapse(void)
 	soft_poke(s.mm, AT(3), 33);
 	record(&r, s.mm);
 	is(advise(&s, 0, HUGE_PAGES, MADV_COLLAPSE), 0, "MADV_COLLAPSE");
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_COLLAPSE, AT(0), HUGE_PAGES), "is told of");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_MADV_COLLAPSE, AT(0), HUGE_PAGES), "is notified");
 	mmun_soft_pagemap(s.mm, AT(3), &entry);
 	ok(entry.huge, "one huge page");
 	is(soft_peek(s.mm, AT(3)), 33, "with the contents");

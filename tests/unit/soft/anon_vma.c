@@ -29,7 +29,7 @@ static void test_merge_neighbours(struct mmun_soft *soft)
 	map_at(mm, 1, 1, RW | PROT_EXEC);
 	touch(mm, 1);
 	protect(mm, 1, RW);
-	is(count_maps(mm), 1, "who has none takes the other's");
+	is(count_maps(mm), 1, "the one that has none takes the other's");
 	mmput(mm);
 }
 

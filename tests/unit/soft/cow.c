@@ -109,13 +109,13 @@ static void test_reuse_after_exit(void)
 	make_child();
 	mmput(child);
 	soft_poke(mm, at, 2);
-	is(forget(&events), 0, "when the child is gone nobody is told");
+	is(forget(&events), 0, "when the child is gone no notifier is called");
 	is(entry_of(mm, at).pfn, pfn, "the page is the same");
 	is(mmun_soft_mprotect(mm, at, PAGE, PROT_READ), 0, "read-only");
 	is(mmun_soft_mprotect(mm, at, PAGE, RW), 0, "and back");
 	forget(&events);
 	soft_poke(mm, at, 3);
-	is(forget(&events), 0, "a write after that tells nobody either");
+	is(forget(&events), 0, "a write after that calls no notifier either");
 	is(stats().cow_copied, 0, "nothing was copied");
 	end();
 }
@@ -133,7 +133,7 @@ static void test_device_after_fork(void)
 	mmap_read_unlock(mm);
 	if (mmun_soft_mm_fork(mm, &child))
 		bail_out("cannot fork");
-	is(events.nr, 1, "B23: fork tells the parent's devices");
+	is(events.nr, 1, "B23: fork notifies the parent's devices");
 	ok(events.event[0].class == MMU_NOTIFY_PROTECTION_PAGE && events.event[0].start <= at &&
 		   events.event[0].end >= at + PAGE && events.event[0].ended,
 	   "B23: that the page is write-protected");
@@ -165,7 +165,7 @@ static void test_force(void)
 	forget(&events);
 	is(get(at, FOLL_WRITE, &page), -EFAULT, "a write is refused");
 	is(get(at, FOLL_WRITE | FOLL_FORCE, &page), 1, "unless forced");
-	is(forget(&events), 0, "a forced write to an own page tells nobody");
+	is(forget(&events), 0, "a forced write to an own page calls no notifier");
 	ok(!entry_of(mm, at).writable && entry_of(mm, at).dirty, "the entry stays read-only");
 	*(unsigned long *)mmun_soft_page_address(page) = 2;
 	mmun_soft_put_page(page);
@@ -234,7 +234,7 @@ static void test_unshare(void)
 	ok(page != plain, "not the page that the child has");
 	ok(!entry_of(mm, at).writable, "which is not writable yet");
 	soft_poke(mm, at, 2);
-	is(forget(&events), 0, "the write that makes it so tells nobody");
+	is(forget(&events), 0, "the write that makes it so calls no notifier");
 	is(word_of(page), 2, "so the pin's owner sees it");
 	is(word_of(plain), 1, "the one with a reference does not");
 	mmun_soft_unpin_page(page);

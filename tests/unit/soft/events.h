@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A notifier of a software address space that writes down what it is told. */
+/* A notifier of a software address space that records the sections it sees. */
 #ifndef MMUN_TESTS_UNIT_SOFT_EVENTS_H
 #define MMUN_TESTS_UNIT_SOFT_EVENTS_H
 

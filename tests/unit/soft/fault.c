@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * primary/soft/{fault/fault,fault/file,fault/access,section}.c: bringing pages in, what an
- * access is refused for, and who hears of it.
+ * access is refused for, and what notifiers hear of it.
  */
 #include "events.h"
 
@@ -59,7 +59,7 @@ static void test_anonymous(void)
 	is(soft_peek(mm, at), 0, "untouched memory reads as zero");
 	ok(entry(at).present && entry(at).zero && !entry(at).writable, "through the zero page");
 	is(stats().zero_mapped, 1, "which is counted");
-	is(forget(&events), 0, "a first read tells nobody");
+	is(forget(&events), 0, "a first read calls no notifier");
 	soft_poke(mm, at, 1);
 	ok(just_one(&events, MMU_NOTIFY_CLEAR, MMUN_OP_COW, at, 1),
 	   "a write over the zero page clears one page");
@@ -70,7 +70,7 @@ static void test_anonymous(void)
 	is(e.mapcount, 1, "and one mapping");
 
 	soft_poke(mm, at + PAGE + 8, 2);
-	is(forget(&events), 0, "a first write tells nobody");
+	is(forget(&events), 0, "a first write calls no notifier");
 	is(soft_peek(mm, at + PAGE), 0, "the rest of its page is zero");
 	is(stats().anon_filled, 1, "it filled one page");
 	soft_poke(mm, at + PAGE, 3);
@@ -208,7 +208,7 @@ static void test_shared_file(enum mmun_soft_file_kind kind, const char *name)
 	soft_poke(mm, at, 1);
 	ok(entry(at).writable && entry(at).dirty, "%s: the write makes it writable", name);
 	soft_poke(mm, at + PAGE, 2);
-	is(forget(&events), 0, "%s: shared writes tell nobody", name);
+	is(forget(&events), 0, "%s: shared writes call no notifier", name);
 	is(soft_peek(other, other_at), 1, "%s: the other mapping sees the write", name);
 	is(mmun_soft_pread(file, &value, sizeof(value), PAGE), (long)sizeof(value),
 	   "%s: so does a read by descriptor", name);
@@ -217,7 +217,7 @@ static void test_shared_file(enum mmun_soft_file_kind kind, const char *name)
 	is(mmun_soft_pwrite(file, &value, sizeof(value), 2 * PAGE), (long)sizeof(value),
 	   "%s: a write by descriptor", name);
 	is(soft_peek(mm, at + 2 * PAGE), 3, "%s: is seen in the mapping", name);
-	is(forget(&events), 0, "%s: and tells nobody", name);
+	is(forget(&events), 0, "%s: and calls no notifier", name);
 	mmput(other);
 	mmun_soft_file_put(file);
 	end();
@@ -258,7 +258,7 @@ static void test_private_file(void)
 	mmun_soft_pwrite(file, &value, sizeof(value), PAGE);
 	at = soft_map(mm, 0, 3, RW, MAP_PRIVATE, file);
 	soft_poke(mm, at + 8, 6);
-	is(forget(&events), 0, "a first write copies the page and tells nobody");
+	is(forget(&events), 0, "a first write copies the page and calls no notifier");
 	is(soft_peek(mm, at), 5, "the copy has the file's contents");
 	is(soft_peek(mm, at + PAGE), 5, "a read maps the file's page");
 	ok(entry(at + PAGE).file && !entry(at).file, "which is not a copy");
@@ -338,7 +338,7 @@ static void test_swap(void)
 	ok(entry(at).soft_dirty, "it counts as written as before");
 	soft_poke(mm, at + PAGE + 8, 20);
 	is(soft_peek(mm, at + PAGE), 2, "a write too");
-	is(forget(&events), 0, "neither tells anybody");
+	is(forget(&events), 0, "neither calls a notifier");
 	soft_poke(mm, at, 11);
 	is(forget(&events), 0, "and the page that was read can be written: it is ours alone");
 	if (mmun_soft_mm_fork(mm, &child))
@@ -375,7 +375,7 @@ static void test_stack(void)
 	is(mmun_soft_read(mm, top - 4096 * PAGE, &value, 8, &fault), -EFAULT,
 	   "below the next mapping nothing grows");
 	ok(!strcmp(fault.reason, "no mapping there"), "says so");
-	is(forget(&events), 0, "nobody was told");
+	is(forget(&events), 0, "no notifier was called");
 	end();
 }
 
@@ -391,13 +391,13 @@ static void test_huge(void)
 	ok(entry(at).huge && entry(at).writable, "a first write takes one");
 	is(stats().huge_filled, 1, "which is counted");
 	is(soft_peek(mm, at + 6 * PAGE), 0, "it is zero");
-	is(forget(&events), 0, "nobody was told");
+	is(forget(&events), 0, "no notifier was called");
 	is(mmun_soft_mprotect(mm, at, pages * PAGE, PROT_READ), 0, "read-only");
 	is(mmun_soft_mprotect(mm, at, pages * PAGE, RW), 0, "and back");
 	forget(&events);
 	soft_poke(mm, at + 7 * PAGE, 1);
 	ok(entry(at).huge && entry(at).writable, "the huge page becomes writable whole");
-	is(forget(&events), 0, "which tells nobody");
+	is(forget(&events), 0, "which calls no notifier");
 
 	if (mmun_soft_mm_fork(mm, &child))
 		bail_out("cannot fork");
@@ -452,10 +452,10 @@ static void test_populate(void)
 	at = soft_map(mm, 0, 4, RW, PRIVATE, NULL);
 	is(mmun_soft_madvise(mm, at, 2 * PAGE, MADV_POPULATE_READ), 0, "MADV_POPULATE_READ");
 	ok(entry(at).zero && !entry(at + 2 * PAGE).present, "reads as far as asked");
-	is(forget(&events), 0, "neither tells anybody");
+	is(forget(&events), 0, "neither calls a notifier");
 	is(mmun_soft_madvise(mm, at, 2 * PAGE, MADV_POPULATE_WRITE), 0, "MADV_POPULATE_WRITE");
 	ok(entry(at + PAGE).writable, "writes");
-	is(forget(&events), 2, "over the zero page, which is told");
+	is(forget(&events), 2, "over the zero page, which has a section");
 	is(mmun_soft_mprotect(mm, at, PAGE, PROT_READ), 0, "a read-only page");
 	is(mmun_soft_madvise(mm, at, PAGE, MADV_POPULATE_WRITE), -EINVAL, "is not written");
 	is(mmun_soft_munmap(mm, at + PAGE, PAGE), 0, "a hole");

@@ -6,7 +6,7 @@
  */
 #include "log.h"
 
-static struct log told;
+static struct log seen;
 
 static struct file *regular(struct mmun_soft *soft, uint64_t size)
 {
@@ -117,16 +117,16 @@ static void test_coherent(enum mmun_soft_file_kind kind)
 	unsigned long private = soft_map(mm, 0, 2, RW, MAP_PRIVATE, file);
 	unsigned long word = 0x1122334455667788;
 
-	log_register(&told, mm);
+	log_register(&seen, mm);
 	soft_poke(mm, at + PAGE, 5);
 	is(byte_of(file, PAGE), 5, "what a mapping writes is read by descriptor");
 	is(soft_peek(mm, private + PAGE), 5, "and through a private mapping");
 	is(mmun_soft_pwrite(file, &word, 8, PAGE + 8), 8, "what is written by descriptor");
 	ok(soft_peek(mm, at + PAGE + 8) == word, "is seen by the mapping");
-	is(told.nr, 0, "a write by descriptor tells nobody");
+	is(seen.nr, 0, "a write by descriptor calls no notifier");
 	soft_poke(mm, private + PAGE, 6);
 	is(byte_of(file, PAGE), 5, "a private copy does not reach the file");
-	mmu_notifier_unregister(&told.mn, mm);
+	mmu_notifier_unregister(&seen.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	is(mmun_soft_destroy(soft), 0, "everything is gone");
@@ -207,16 +207,16 @@ static void test_truncate(enum mmun_soft_file_kind kind)
 	set_byte(mm, at + 3 * PAGE + 200, 9);
 	before = soft_free_frames(soft);
 
-	log_register(&told, other);
+	log_register(&seen, other);
 	is(mmun_soft_ftruncate(file, 3 * PAGE + 100), 0, "truncate");
-	is(told.nr, 2, "tells twice");
+	is(seen.nr, 2, "notifies twice");
 	for (int i = 0; i < 2; i++)
-		ok(told.sections[i].start == theirs + 4 * PAGE &&
-			   told.sections[i].end == theirs + 8 * PAGE &&
-			   told.sections[i].event == MMU_NOTIFY_CLEAR &&
-			   told.sections[i].op == MMUN_OP_TRUNCATE && told.sections[i].blockable,
+		ok(seen.sections[i].start == theirs + 4 * PAGE &&
+			   seen.sections[i].end == theirs + 8 * PAGE &&
+			   seen.sections[i].event == MMU_NOTIFY_CLEAR &&
+			   seen.sections[i].op == MMUN_OP_TRUNCATE && seen.sections[i].blockable,
 		   "S1: an address space that did not ask, of all that goes");
-	mmu_notifier_unregister(&told.mn, other);
+	mmu_notifier_unregister(&seen.mn, other);
 	is(soft_free_frames(soft) - before, 5, "four pages and a private copy are free");
 	is(mmun_soft_file_size(file), 3 * PAGE + 100, "the size is what was asked for");
 	is(get_byte(mm, at + 4 * PAGE), -SIGBUS, "beyond the end is SIGBUS");
@@ -281,12 +281,12 @@ static void test_punch(enum mmun_soft_file_kind kind)
 	soft_tag(mm, at, 8, 10);
 	is(soft_tagged(other, private, 8, 10), 8, "a private mapping elsewhere");
 	soft_poke(other, private + 3 * PAGE, 99);
-	log_register(&told, other);
+	log_register(&seen, other);
 	is(mmun_soft_punch_hole(file, 2 * PAGE + 100, 3 * PAGE), 0, "punch");
-	ok(told.nr == 1 && told.sections[0].start == private + 3 * PAGE &&
-		   told.sections[0].end == private + 5 * PAGE &&
-		   told.sections[0].op == MMUN_OP_FALLOCATE,
-	   "S1: tells once, of the whole pages");
+	ok(seen.nr == 1 && seen.sections[0].start == private + 3 * PAGE &&
+		   seen.sections[0].end == private + 5 * PAGE &&
+		   seen.sections[0].op == MMUN_OP_FALLOCATE,
+	   "S1: notifies once, of the whole pages");
 	is(get_byte(other, private + 3 * PAGE), 99, "private copies stay");
 	is(get_byte(other, private + 4 * PAGE), 0, "other pages are zero there");
 	is(get_byte(mm, at + 3 * PAGE), 0, "and here");
@@ -294,16 +294,16 @@ static void test_punch(enum mmun_soft_file_kind kind)
 	is(mmun_soft_file_size(file), 8 * PAGE, "nor does the size");
 	set_byte(mm, at + 7 * PAGE + 50, 1);
 	set_byte(mm, at + 7 * PAGE + 60, 2);
-	log_clear(&told);
+	log_clear(&seen);
 	is(mmun_soft_punch_hole(file, 7 * PAGE + 50, 10), 0, "a hole inside a page");
 	ok(!get_byte(mm, at + 7 * PAGE + 50) && get_byte(mm, at + 7 * PAGE + 60) == 2,
 	   "zeroes just these bytes");
-	is(told.nr, 0, "and unmaps nothing");
+	is(seen.nr, 0, "and unmaps nothing");
 	is(mmun_soft_punch_hole(file, 0, 0), -EINVAL, "an empty hole is refused");
 	is(mmun_soft_punch_hole(file, 1ull << 63, 1), -EINVAL, "a negative offset as well");
 	is(mmun_soft_punch_hole(file, INT64_MAX - 10, 100), -EFBIG, "and one too far");
 	is(mmun_soft_punch_hole(file, 1ull << 40, 10), 0, "behind the end is fine");
-	mmu_notifier_unregister(&told.mn, other);
+	mmu_notifier_unregister(&seen.mn, other);
 	mmput(mm);
 	mmput(other);
 	mmun_soft_file_put(file);
@@ -387,32 +387,32 @@ static void test_fsync(void)
 	soft_tag(mm, at, 5, 1);
 	soft_poke(mm, again, 1);
 	soft_peek(mm, again + PAGE);
-	log_register(&told, mm);
+	log_register(&seen, mm);
 	is(mmun_soft_fsync(file), 0, "fsync");
-	is(log_single_pages(&told, MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 10,
+	is(log_single_pages(&seen, MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 10,
 	   "S1: one section per page and shared mapping of it");
-	is(told.nr, 10, "and no other");
+	is(seen.nr, 10, "and no other");
 	is(soft_stats_of(soft).cleaned, 5, "five pages were dirty");
 	ok(soft_entry(mm, at).present && !soft_entry(mm, at).writable && !soft_entry(mm, at).dirty,
 	   "they stay mapped, write-protected");
-	log_clear(&told);
-	is(mmun_soft_fsync(file) + (int)told.nr, 0, "a second one has nothing to do");
+	log_clear(&seen);
+	is(mmun_soft_fsync(file) + (int)seen.nr, 0, "a second one has nothing to do");
 	soft_poke(mm, at, 50);
-	is(told.nr, 0, "making it writable again tells nobody");
+	is(seen.nr, 0, "making it writable again calls no notifier");
 	is(mmun_soft_fsync(file), 0, "after a write");
-	is(told.nr, 2, "there is one page to clean");
+	is(seen.nr, 2, "there is one page to clean");
 	mmun_soft_pwrite(file, "w", 1, 7 * PAGE);
 	mmun_soft_fsync(file);
-	is(told.nr, 2, "a page that nobody maps needs no protection");
+	is(seen.nr, 2, "a page that nobody maps needs no protection");
 	mmun_soft_reclaim(soft, 1000);
 	is(get_byte(mm, at) + get_byte(mm, at + 7 * PAGE), 50 + 'w', "the store has it all");
-	mmu_notifier_unregister(&told.mn, mm);
+	mmu_notifier_unregister(&seen.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	is(mmun_soft_destroy(soft), 0, "everything is gone");
 }
 
-/* A second mapping of the file, told of its cleaning when the first has been cleaned. */
+/* A second mapping of the file, notified of its cleaning when the first has been cleaned. */
 struct late_writer {
 	struct mmu_notifier mn;
 	struct mm_struct *first;
@@ -503,10 +503,10 @@ static void test_fsync_shmem(void)
 	unsigned long at = soft_map(mm, 0, 1, RW, MAP_SHARED, file);
 
 	soft_poke(mm, at, 1);
-	log_register(&told, mm);
+	log_register(&seen, mm);
 	is(mmun_soft_fsync(file), 0, "fsync of shmem succeeds");
-	ok(!told.nr && soft_entry(mm, at).writable, "and does nothing");
-	mmu_notifier_unregister(&told.mn, mm);
+	ok(!seen.nr && soft_entry(mm, at).writable, "and does nothing");
+	mmu_notifier_unregister(&seen.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	mmun_soft_destroy(soft);

@@ -37,7 +37,7 @@ static void test_fork(void)
 	forget(&recorder);
 	soft_poke(mm, AT + PAGE, 98);
 	ok(just_one(&recorder, MMU_NOTIFY_CLEAR, MMUN_OP_COW, AT + PAGE, 1),
-	   "the parent's write copies the page, its devices are told");
+	   "the parent's write copies the page, its devices are notified");
 	ok(soft_peek(mm, AT + PAGE) == 98 && soft_peek(child, AT + PAGE) == 1, "and is its own");
 	is(soft_peek(child, AT + 3 * PAGE), 3, "the child reads the swapped page");
 	is(soft_peek(mm, AT + 3 * PAGE), 3, "so does the parent");

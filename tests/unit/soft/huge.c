@@ -93,7 +93,7 @@ static void test_first_touch(void)
 	ok(!entry_of(mm, AT + HUGE).huge, "and what was begun small stays small");
 	soft_poke(mm, AT + 2 * HUGE, 1);
 	ok(!entry_of(mm, AT + 2 * HUGE).huge, "so does what the mapping does not cover");
-	is(recorder.nr, 1, "only the write to the zero page was told: the rest came to be");
+	is(recorder.nr, 1, "only the write to the zero page has a section: the rest came to be");
 	mmap_read_lock(mm);
 	ret = mmun_soft_translate(mm, AT, true, &t);
 	mmap_read_unlock(mm);
@@ -116,7 +116,7 @@ static void test_no_huge_frames(void)
 	end();
 }
 
-/* RULES: inside a huge page first all of it is told (split), then the part. */
+/* RULES: inside a huge page first all of it has a section (split), then the part. */
 static void test_partial_operations(void)
 {
 	begin(2048, 0, true);
@@ -124,7 +124,7 @@ static void test_partial_operations(void)
 	tag(AT, 2 * PAGES);
 	forget(&recorder);
 	is(mmun_soft_munmap(mm, AT + 7 * PAGE, PAGE), 0, "munmap of a page inside a huge one");
-	is(recorder.nr, 2, "is told twice");
+	is(recorder.nr, 2, "has two sections");
 	ok(recorder.event[0].op == MMUN_OP_HUGE_SPLIT && recorder.event[0].start == AT &&
 		   recorder.event[0].end == AT + HUGE,
 	   "first the split of all of it");
@@ -285,7 +285,7 @@ static void test_collapse(void)
 	is(before - soft_free_frames(soft), PAGES, "their frames are free");
 	is(stats().huge_collapsed, 1, "counted");
 	is(mmun_soft_collapse(mm, AT), 0, "again: it is huge already");
-	is(recorder.nr, 0, "nobody is told of that");
+	is(recorder.nr, 0, "no notifier is called");
 	again();
 	small_pages(1);
 	is(collapse(), 0, "one page is enough");
@@ -321,7 +321,7 @@ static void test_collapse_pinned_safe(void)
 	forget(&recorder);
 	is(collapse(), 0, "which does not stop a collapse");
 	ok(recorder.nr == 1 && !(recorder.event[0].flags & MMUN_RANGE_PINNED_SAFE),
-	   "S1: but who pins it is told that it goes");
+	   "S1: but a pin of it is notified that it goes");
 	mmun_soft_unpin_page(page);
 	end();
 }
@@ -437,7 +437,7 @@ static void test_collapse_used_pages(void)
 	mmap_read_unlock(mm);
 	is(collapse(), -EAGAIN, "a pinned page does not move");
 	is(mmun_soft_collapse(mm, AT), -EBUSY, "and says so");
-	is(recorder.nr, 0, "nobody is told of it");
+	is(recorder.nr, 0, "no notifier is called");
 	ok(tagged(mm, AT, PAGES) && !entry_of(mm, AT).huge, "nothing changed");
 	mmun_soft_unpin_page(page);
 	mmap_read_lock(mm);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/reclaim/ksm.c: which pages merge, who is told, and how they part again. */
+/* primary/soft/reclaim/ksm.c: which pages merge, which notifiers are called, and how they part again. */
 #include "log.h"
 
 #define PAGES 16
@@ -61,7 +61,7 @@ static void test_merge(void)
 
 	log_clear(&log_a);
 	is(mmun_soft_ksm_scan(soft), 0, "a second pass finds nothing new");
-	is(log_a.nr, 0, "and tells nobody");
+	is(log_a.nr, 0, "and calls no notifier");
 	soft_poke(mm, at + 3 * PAGE, 43);
 	ok(log_a.nr == 1 && log_a.sections[0].start == at + 3 * PAGE &&
 		   log_a.sections[0].end == at + 4 * PAGE && log_a.sections[0].op == MMUN_OP_COW,
@@ -91,7 +91,7 @@ static void test_across(void)
 	log_register(&log_a, one);
 	log_register(&log_b, two);
 	is(mmun_soft_ksm_scan(soft), 2, "pages of two address spaces merge");
-	is(log_a.nr + log_b.nr, 5, "five sections in all, each told to its own mm");
+	is(log_a.nr + log_b.nr, 5, "five sections in all, each for its own mm");
 	is(soft_entry(one, at).pfn, soft_entry(two, there).pfn, "one frame");
 	ok(!soft_entry(one, at + PAGE).ksm, "what differs stays apart");
 	is(mmun_soft_mm_fork(two, &child), 0, "fork");
@@ -101,11 +101,11 @@ static void test_across(void)
 	mmu_notifier_unregister(&log_a.mn, one);
 	mmu_notifier_unregister(&log_b.mn, two);
 	mmput(two);
-	is(soft_peek(one, at), 7, "the merged page outlives those who leave");
+	is(soft_peek(one, at), 7, "the merged page outlives those that leave");
 	mmput(one);
 	is(soft_peek(child, there + PAGE), 7, "all but the last");
 	mmput(child);
-	is(soft_free_frames(soft), 256, "who takes it along");
+	is(soft_free_frames(soft), 256, "which takes it along");
 	mmun_soft_destroy(soft);
 }
 
@@ -173,7 +173,7 @@ static void test_not_merged(void)
 	*(unsigned long *)mmun_soft_page_address(pinned) = 6;
 	*(unsigned long *)mmun_soft_page_address(held) = 7;
 	ok(soft_peek(mm, at) == 6 && soft_peek(mm, at + PAGE) == 7, "and stay where they are");
-	is(filled(mm, plain, 2, 5), 2, "who did not ask is left alone");
+	is(filled(mm, plain, 2, 5), 2, "memory that did not ask is left alone");
 	mmun_soft_unpin_page(pinned);
 	mmun_soft_put_page(held);
 	mmput(mm);

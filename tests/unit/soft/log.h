@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A notifier that writes down every section it is told of, and is as young as told. */
+/* A notifier that records every section it sees, and is as young as it is set. */
 #ifndef MMUN_TESTS_UNIT_SOFT_LOG_H
 #define MMUN_TESTS_UNIT_SOFT_LOG_H
 
@@ -23,7 +23,7 @@ struct log {
 	/* clear_flush_young: how often asked, what to answer. */
 	unsigned int asked;
 	int young;
-	/* change_pte: how often told, and how often inside a section. */
+	/* change_pte: how often called, and how often inside a section. */
 	unsigned int changed, changed_inside;
 	/* Sections that must not sleep are refused. */
 	bool refuse;
@@ -87,7 +87,7 @@ static UNUSED void log_register(struct log *log, struct mm_struct *mm)
 		bail_out("cannot register");
 }
 
-/* Forgets what was told so far. */
+/* Forgets what was recorded so far. */
 static UNUSED void log_clear(struct log *log)
 {
 	log->nr = log->asked = log->changed = log->changed_inside = 0;

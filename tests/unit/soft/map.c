@@ -154,14 +154,14 @@ static void test_events(void)
 	scene_fill(&s, 0, 4, 1);
 	record(&r, s.mm);
 	map(&s, AT(8), 4 * PAGE, PRIVATE | MAP_FIXED, NULL, 0);
-	is(forget(&r), 0, "a new mapping tells nobody");
+	is(forget(&r), 0, "a new mapping calls no notifier");
 	mmun_soft_munmap(s.mm, AT(4), 4 * PAGE);
 	is(forget(&r), 0, "nor does the munmap of a hole");
 	mmun_soft_munmap(s.mm, AT(0) + 1, PAGE);
 	is(forget(&r), 0, "nor one that fails");
 	map(&s, AT(1), 2 * PAGE, PRIVATE | MAP_FIXED, NULL, 0);
 	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MMAP_FIXED, AT(1), 2),
-	   "MAP_FIXED tells of its range");
+	   "MAP_FIXED notifies of its range");
 	mmun_soft_munmap(s.mm, AT(0), 10 * PAGE);
 	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MUNMAP, AT(0), 10),
 	   "S3: munmap of several mappings and a hole is one section");
@@ -252,7 +252,7 @@ static void test_brk(void)
 	soft_poke(s.mm, AT(4), 1);
 	record(&r, s.mm);
 	is(mmun_soft_brk(s.mm, AT(3)), AT(3), "and down");
-	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_BRK, AT(3), 2), "which is told");
+	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_BRK, AT(3), 2), "which is notified");
 	is(mmun_soft_brk(s.mm, AT(3) - 9), AT(3) - 9, "inside the page");
 	is(forget(&r), 0, "is not");
 	stop_recording(&r, s.mm);
@@ -287,7 +287,7 @@ static void test_stack(void)
 	scene_end(&s, "stack");
 }
 
-/* A driver that counts, and answers as told. */
+/* A driver that counts, and answers as it is set. */
 static struct {
 	int mmap_result, opened, closed, released, split_result;
 	bool insert, held, own;
@@ -385,7 +385,7 @@ static void test_device(void)
 	is_layout(s.mm, "0-4 rw-s /dev/test+0", "it is there");
 	is(soft_peek(s.mm, AT(1)), 0x5a5a5a5a5a5a5a5a, "the driver's page is seen");
 	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(s.mm, AT(0)), AT(1), PAGE);
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, AT(1), 1), "zap_vma_ptes tells of it");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, AT(1), 1), "zap_vma_ptes notifies of it");
 	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(s.mm, AT(0)), AT(3), 2 * PAGE);
 	is(forget(&r), 0, "and does nothing outside the mapping");
 	device.split_result = -EBUSY;

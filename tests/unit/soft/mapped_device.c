@@ -172,7 +172,7 @@ static int waiting_mmap(struct file *file, struct vm_area_struct *vma)
 
 static const struct file_operations waiting_fops = { .mmap = waiting_mmap };
 
-/* Who holds the mmap lock throughout is not asked for it, and told so after one try. */
+/* A caller that holds the mmap lock throughout is not asked for it, and gets -EBUSY after one try. */
 static void test_retry_not_allowed(void)
 {
 	struct device device = { 0 };

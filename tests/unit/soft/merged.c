@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/rmap/merged.c: merged pages are found by reclaim and migration, and who is told. */
+/* primary/soft/rmap/merged.c: merged pages are found by reclaim and migration, and which notifiers are called. */
 #include "log.h"
 
 #define PAGES 8
@@ -146,10 +146,10 @@ static void test_family(void)
 	is(mmun_soft_ksm_scan(soft), 2, "and now all four");
 	log_register(&log_a, child);
 	is(mmun_soft_migrate(mm, at), 0, "they move");
-	is(log_a.nr, 2, "each entry is told of once");
+	is(log_a.nr, 2, "each entry has one section");
 	log_clear(&log_a);
 	is(mmun_soft_reclaim(soft, 256), 1, "and go");
-	is(log_a.nr, 2, "told of once too");
+	is(log_a.nr, 2, "has one section too");
 	is(filled(mm, at, 2, 6) + filled(child, at, 2, 6), 4, "contents");
 	mmu_notifier_unregister(&log_a.mn, child);
 	mmput(mm);
@@ -231,7 +231,7 @@ static void test_bounded(void)
 		mmput(other);
 	}
 	ok(mmun_alloc_live() < live + 100, "nor do 200 address spaces that have gone");
-	is(soft_entry(mm, at).mapcount, 2, "who stays has it");
+	is(soft_entry(mm, at).mapcount, 2, "the ones that stay have it");
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }

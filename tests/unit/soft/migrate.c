@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/reclaim/migrate.c: pages that change their frame, and who is told. */
+/* primary/soft/reclaim/migrate.c: pages that change their frame, and which notifiers are called. */
 #include "log.h"
 
 static struct log log_a, log_b;
@@ -97,7 +97,7 @@ static void test_forked(void)
 	log_register(&log_a, mm);
 	log_register(&log_b, child);
 	is(mmun_soft_migrate(child, at), 0, "a shared page migrates");
-	ok(log_a.nr == 1 && log_b.nr == 1, "both address spaces are told");
+	ok(log_a.nr == 1 && log_b.nr == 1, "both address spaces are notified");
 	ok(soft_entry(mm, at).pfn != pfn && soft_entry(mm, at).pfn == soft_entry(child, at).pfn,
 	   "both map the new frame");
 	is(soft_entry(mm, at).mapcount, 2, "counted twice");
@@ -148,7 +148,7 @@ static void check_file(enum mmun_soft_file_kind kind, const char *name)
 
 static void test_device(void)
 {
-	static unsigned int told;
+	static unsigned int before;
 	struct mmun_soft *soft = machine(64, 0);
 	struct mm_struct *mm = soft_new_mm(soft);
 	unsigned long at = soft_map(mm, 0, 1, RW, PRIVATE, NULL), word = 9;
@@ -161,10 +161,10 @@ static void test_device(void)
 	is(mmun_soft_device_write(mm, at, &t, &word, sizeof(word)), 0, "and writes there");
 	is(mmun_soft_migrate(mm, at), 0, "the page migrates");
 	is(soft_peek(mm, at), 9, "with what the device wrote");
-	told = (unsigned int)soft_stats_of(soft).violations;
+	before = (unsigned int)soft_stats_of(soft).violations;
 	is(mmun_soft_device_write(mm, at, &t, &word, sizeof(word)), -EFAULT,
 	   "S1: the old translation is refused by the checker");
-	is(soft_stats_of(soft).violations, told + 1, "and reported");
+	is(soft_stats_of(soft).violations, before + 1, "and reported");
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }

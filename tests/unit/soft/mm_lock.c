@@ -72,7 +72,7 @@ static void map_all(struct mm_struct *mm, bool backwards)
 	}
 }
 
-/* L1 */
+/* L1: each lock once. */
 struct shown {
 	struct mmun_soft_lock lock[32];
 	unsigned int count;
@@ -226,7 +226,7 @@ static void test_memory(void)
 	mmun_soft_destroy(soft);
 }
 
-/* R7 */
+/* R7: failure leaves nothing behind. */
 static void test_no_memory(void)
 {
 	struct mmun_soft *soft = machine(256);
@@ -438,7 +438,7 @@ static void *do_one(void *arg)
 	return NULL;
 }
 
-/* Unmaps what it can, of whom it can; it may find nothing. */
+/* Unmaps what it can, where it can; it may find nothing. */
 static void *reclaim(void *arg)
 {
 	mmun_soft_reclaim(quiet.soft, 64);

@@ -157,7 +157,7 @@ static void test_exhaustion(void)
 	for (int i = 0; i < 16; i++)
 		page[i] = must(mmun_soft_page_alloc_nowait(soft));
 	ok(!mmun_soft_page_alloc_nowait(soft), "no frame left");
-	is(out_of_memory(soft), 0, "who does not wait does not count");
+	is(out_of_memory(soft), 0, "what does not wait does not count");
 	ok(!mmun_soft_page_alloc(soft) && !mmun_soft_page_alloc_zeroed(soft),
 	   "nothing to reclaim: no frame");
 	is(out_of_memory(soft), 2, "and that counts");
@@ -295,7 +295,7 @@ static void test_page_lock(void)
 		soft_page_clear(shared_page, SOFT_PAGE_DIRTY);
 	}
 	let_others_run();
-	is(waiting, 1, "who waits for it sleeps, also while other flags change");
+	is(waiting, 1, "a waiter for it sleeps, also while other flags change");
 	mmun_soft_page_unlock(shared_page);
 	pthread_join(threads[0], NULL);
 	is(waiting, 2, "and is woken");

@@ -58,7 +58,7 @@ static void test_source(void)
 	mmun_primary_soft.probe(&out);
 	ok(out.available && !*out.reason && !*out.remedy, "the source is available everywhere");
 	is(mmun_primary_soft.coverage[MMUN_OP_COW], MMUN_COVERS_BEFORE,
-	   "it tells of copy-on-write");
+	   "it notifies of copy-on-write");
 	is(mmun_primary_soft.coverage[MMUN_OP_SHMAT], MMUN_COVERS_NEVER, "and has no shmat");
 	is(mmun_primary_soft.coverage[MMUN_OP_MADV_GUARD_INSTALL], MMUN_COVERS_NEVER,
 	   "nor guard regions");
@@ -250,7 +250,7 @@ static void test_fork(void)
 	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
 	ok(!mm_has_notifiers(child), "S11 the child starts without notifiers");
 	is(sections_at(AT(1), AT(1) + 2 * PAGE), 1,
-	   "S11 B23 the parent's notifier is told of a private mapping as a whole");
+	   "S11 B23 the parent's notifier is called for a private mapping as a whole");
 	is(sections_at(AT(5), AT(5) + PAGE), 1, "S11 of private copies in a file mapping");
 	is(sections_at(AT(4), AT(4) + PAGE), 0, "S11 not of a shared one");
 	is(sections_at(AT(2), AT(2) + PAGE) + sections_at(AT(3), AT(3) + PAGE), 0,

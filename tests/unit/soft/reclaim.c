@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* primary/soft/reclaim/reclaim.c, swap.c and oom.c: which pages go, where to, and who is told. */
+/* primary/soft/reclaim/reclaim.c, swap.c and oom.c: which pages go, where to, and which notifiers are called. */
 #include "log.h"
 
 #define PAGES 16
@@ -39,7 +39,7 @@ static void test_anonymous(void)
 	is(soft_tagged(mm, at, PAGES, 100), PAGES, "contents come back");
 	is(soft_stats_of(soft).swapped_in, PAGES, "each read from swap once");
 	is(soft_stats_of(soft).swap_free, 64, "which frees the slots");
-	is(log_a.nr, PAGES, "coming back tells nobody");
+	is(log_a.nr, PAGES, "coming back calls no notifier");
 	mmu_notifier_unregister(&log_a.mn, mm);
 	mmput(mm);
 	soft_gone(soft, live);
@@ -260,7 +260,7 @@ static void test_forked(void)
 	log_register(&log_a, mm);
 	log_register(&log_b, child);
 	is(reclaim_all(soft), PAGES, "pages that two address spaces share are reclaimed");
-	ok(log_a.nr == PAGES && log_b.nr == PAGES, "and both are told of each");
+	ok(log_a.nr == PAGES && log_b.nr == PAGES, "and both are notified of each");
 	is(soft_stats_of(soft).swap_free, 64 - PAGES, "one slot per page");
 	is(mmun_soft_mm_fork(child, &late), 0, "fork with everything in swap");
 	soft_poke(child, at, 1000);

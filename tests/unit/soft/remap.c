@@ -62,9 +62,9 @@ static void test_resize(void)
 	is(remap(&s, 0, 4, 4, 0, 0), 0, "the same size");
 	is(remap(&s, 0, 4, 6, 0, 0), 0, "room above");
 	is_layout(s.mm, "0-6 rw-p", "grows in place");
-	is(forget(&r), 0, "which tells nobody");
+	is(forget(&r), 0, "which calls no notifier");
 	is(remap(&s, 0, 6, 3, 0, 0), 0, "smaller");
-	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MREMAP, AT(3), 3), "tells of the tail");
+	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MREMAP, AT(3), 3), "notifies of the tail");
 	soft_map(s.mm, AT(3), 1, PROT_READ, PRIVATE, NULL);
 	is(remap(&s, 0, 3, 5, 0, 0), -ENOMEM, "no room, no move");
 	forget(&r);
@@ -153,7 +153,7 @@ static void test_dontunmap(void)
 	record(&r, s.mm);
 	is(remap(&s, 0, 4, 4, MOVE | MREMAP_DONTUNMAP, 32), 32, "MREMAP_DONTUNMAP");
 	ok(just_one(&r, MMU_NOTIFY_UNMAP, MMUN_OP_MREMAP, AT(0), 4),
-	   "tells of the old range once: it stays mapped");
+	   "notifies of the old range once: it stays mapped");
 	is_layout(s.mm, "0-4 rw-p, 32-36 rw-p", "both are there");
 	is(scene_peek_from(&s, 32, 4, 7), 4, "the pages went");
 	is(soft_peek(s.mm, AT(1)), 0, "and left nothing");
@@ -276,7 +276,7 @@ static void test_nonlinear(void)
 	is(choose(&s, 2, 2, 2), 0, "the pages that are there");
 	is(forget(&r), 0, "no change");
 	is(choose(&s, 0, 2, 6), 0, "other pages of the file");
-	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_REMAP_FILE_PAGES, AT(0), 2), "told of");
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_REMAP_FILE_PAGES, AT(0), 2), "notified");
 	is_layout(s.mm, "0-8 rw-s f+0", "the mapping stays one");
 	is(soft_peek(s.mm, AT(0)), 106, "and shows them");
 	is(soft_peek(s.mm, AT(2)), 102, "the others as before");
@@ -289,7 +289,7 @@ static void test_nonlinear(void)
 	is(mmun_soft_madvise(s.mm, AT(0), PAGE, MADV_REMOVE), -EINVAL, "no hole through it");
 	forget(&r);
 	is(mmun_soft_punch_hole(f, 7 * PAGE, PAGE), 0, "a hole through the file");
-	ok(r.nr > 0, "is told of");
+	ok(r.nr > 0, "is notified");
 	is(soft_peek(s.mm, AT(1)), 0, "and seen in the chosen place");
 	is(soft_peek(s.mm, AT(7)), 0, "the linear one too");
 	is(remap(&s, 0, 2, 2, MOVE, 16), 16, "a part moves");

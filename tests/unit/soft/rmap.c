@@ -108,7 +108,7 @@ static void test_young(void)
 		bail_out("cannot register");
 	log_register(&logs[0], child);
 	logs[0].young = 1;
-	is(mmun_soft_reclaim(soft, 3), 0, "B22: who always says young keeps its pages");
+	is(mmun_soft_reclaim(soft, 3), 0, "B22: a device that always says young keeps its pages");
 	ok(looks >= 3, "S9, M3: the other is asked as well, and may use the page meanwhile");
 	ok(logs[0].asked >= 3, "S9: both are asked, whatever the first says");
 	logs[0].young = 0;
@@ -141,7 +141,7 @@ static void test_young_huge(void)
 	ok(!soft_entry(mm, base).huge, "it is split for that");
 	ok(logs[0].nr == 2 && logs[0].sections[0].op == MMUN_OP_HUGE_SPLIT &&
 		   logs[0].sections[1].op == MMUN_OP_RECLAIM,
-	   "S1: both are told, in this order");
+	   "S1: both are notified, in this order");
 	is(soft_peek(mm, base + PAGE), 5, "the contents are the same");
 	mmu_notifier_unregister(&logs[0].mn, mm);
 	mmput(mm);
@@ -195,7 +195,7 @@ static void test_file_mappings(void)
 	is(logs[2].nr, 0, "and leaves private mappings alone");
 	is(mmun_soft_migrate(mm[0], at[0]), 0, "a file page moves");
 	is(log_single_pages(&logs[1], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
-	   "S1: everybody who maps it is told");
+	   "S1: all that map it are notified");
 	is(log_single_pages(&logs[2], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
 	   "also with a private mapping");
 	ok(soft_entry(mm[0], at[0]).pfn == soft_entry(mm[2], at[2]).pfn &&
@@ -242,7 +242,7 @@ static void test_nonlinear(void)
 	mmun_soft_fsync(file);
 	log_register(&logs[0], mm);
 	is(mmun_soft_migrate(mm, at), 0, "a page that is mapped twice moves");
-	is(logs[0].nr, 2, "S1: both places are told");
+	is(logs[0].nr, 2, "S1: both places are notified");
 	ok(soft_entry(mm, at).present &&
 		   soft_entry(mm, at).pfn == soft_entry(mm, at + 6 * PAGE).pfn,
 	   "and follow");

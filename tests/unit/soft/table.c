@@ -165,7 +165,7 @@ static void test_walk(void)
 	set_at(expected[4], mark(1));
 	set_at(AT + 5 * HUGE, mark(1));
 	is(mmun_soft_for_each_entry(sm, AT, AT + 6 * HUGE, list_entries, &next), 42,
-	   "the walk stops when it is told");
+	   "the walk stops when the visitor says so");
 	ok(next - found == 5 && !memcmp(found, expected, sizeof(expected)),
 	   "each entry once and in order, a huge one too");
 	next = found;

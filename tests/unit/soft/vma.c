@@ -148,7 +148,7 @@ static void test_protect_errors(void)
 	scene_end(&s, "mprotect errors");
 }
 
-/* Who may write counts as a promise of memory, which shows in what merges. */
+/* A right to write counts as a promise of memory, which shows in what merges. */
 static void test_accounting(void)
 {
 	struct scene s = scene_begin(NULL);
@@ -175,7 +175,7 @@ static void test_protect_events(void)
 	record(&r, s.mm);
 	protect(&s, 0, 4, PROT_READ);
 	ok(just_one(&r, MMU_NOTIFY_PROTECTION_VMA, MMUN_OP_MPROTECT, AT(0), 4),
-	   "mprotect tells of its range, populated or not");
+	   "mprotect notifies of its range, populated or not");
 	protect(&s, 0, 4, PROT_READ);
 	is(forget(&r), 0, "and of nothing if the rights are the same");
 	protect(&s, 1, 1, RW);
