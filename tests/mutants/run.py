@@ -100,7 +100,7 @@ class Patch:
 def compile_file(source, target, path, patched=()):
     """@path is where the file belongs: its neighbours' headers are found there; @patched:
     folders that come before all others."""
-    folders = ['include', 'base', 'core', 'primary/soft', 'tests', 'tests/unit',
+    folders = ['include', 'base', 'primary/soft', 'core', 'tests', 'tests/unit',
                'tests/unit/soft', os.path.dirname(path)]
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
