@@ -25,33 +25,6 @@
 #include "state.h"
 #include "vma.h"
 
-static size_t append(char *to, size_t at, size_t size, const char *text)
-{
-	while (*text && at + 1 < size)
-		to[at++] = *text++;
-	to[at] = 0;
-	return at;
-}
-
-void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,
-		      const char *remedy)
-{
-	refusal->error = error;
-	append(refusal->reason, 0, sizeof(refusal->reason), reason);
-	append(refusal->remedy, 0, sizeof(refusal->remedy), remedy);
-}
-
-void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path)
-{
-	char reason[sizeof(refusal->reason)];
-	const char *slash = strrchr(path, '/');
-	size_t at = append(reason, 0, sizeof(reason), slash ? slash + 1 : path);
-
-	at = append(reason, at, sizeof(reason), ": ");
-	append(reason, at, sizeof(reason), refusal->reason);
-	append(refusal->reason, 0, sizeof(refusal->reason), reason);
-}
-
 #define MAX_HEADERS 40
 
 /* What an object that is loaded says of itself. */
@@ -239,21 +212,17 @@ struct look {
 /* "libc.so.6: the system call in fexecve+0x4e cannot be redirected: why" */
 static void refuse_finding(const struct look *look, const struct mmun_finding *finding)
 {
-	char reason[sizeof(look->refusal->reason)], number[2] = { 0 };
+	char reason[sizeof(look->refusal->reason)];
 	unsigned long offset = finding->address;
 	const char *name = mmun_object_name(look->object, finding->address, &offset);
-	size_t at = append(reason, 0, sizeof(reason), mmun_object_soname(look->object));
+	size_t at = mmun_append(reason, 0, sizeof(reason), mmun_object_soname(look->object));
 
-	at = append(reason, at, sizeof(reason), ": the system call in ");
-	at = append(reason, at, sizeof(reason), name ? name : "");
-	at = append(reason, at, sizeof(reason), name ? "+0x" : "0x");
-	for (int shift = 60; shift >= 0; shift -= 4) {
-		number[0] = "0123456789abcdef"[offset >> shift & 15];
-		if (offset >> shift || !shift)
-			at = append(reason, at, sizeof(reason), number);
-	}
-	at = append(reason, at, sizeof(reason), " cannot be redirected: ");
-	append(reason, at, sizeof(reason), finding->why);
+	at = mmun_append(reason, at, sizeof(reason), ": the system call in ");
+	at = mmun_append(reason, at, sizeof(reason), name ? name : "");
+	at = mmun_append(reason, at, sizeof(reason), name ? "+0x" : "0x");
+	at = mmun_append_hex(reason, at, sizeof(reason), offset);
+	at = mmun_append(reason, at, sizeof(reason), " cannot be redirected: ");
+	mmun_append(reason, at, sizeof(reason), finding->why);
 	mmun_self_refuse(look->refusal, -ENOTSUP, reason,
 			 "use another version of the GNU C library and report this one");
 }
@@ -389,13 +358,13 @@ static int refuse_copy(unsigned long entry, struct mmun_refusal *refusal)
 	char reason[sizeof(refusal->reason)];
 	struct mmun_vma_walk walk;
 	struct mmun_vma vma;
-	size_t at = append(reason, 0, sizeof(reason),
-			   "another copy of libmmunotify has patched this process");
+	size_t at = mmun_append(reason, 0, sizeof(reason),
+				"another copy of libmmunotify has patched this process");
 
 	if (!mmun_vma_walk_start(&walk, entry, true)) {
 		if (mmun_vma_walk_next(&walk, &vma) && vma.start <= entry && vma.name[0]) {
-			at = append(reason, at, sizeof(reason), ": ");
-			append(reason, at, sizeof(reason), vma.name);
+			at = mmun_append(reason, at, sizeof(reason), ": ");
+			mmun_append(reason, at, sizeof(reason), vma.name);
 		}
 		mmun_vma_walk_end(&walk);
 	}

@@ -10,6 +10,7 @@
 
 #include "atomic.h"
 #include "raw_syscall.h"
+#include "refusal.h"
 #include "site.h"
 
 #define MMUN_PAGE_SIZE 4096UL
@@ -169,14 +170,6 @@ void mmun_self_exec(struct mmun_regs *regs, int nr);
 
 /* image.c: find the C libraries and linkers of this process and their sites. */
 
-/* A sentence for the probe when nothing can be patched. */
-struct mmun_refusal {
-	int error;
-	char reason[256];
-	char remedy[256];
-};
-void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,
-		      const char *remedy);
 /* Adds images that are not in the list yet, without touching any text.  On failure
  * those are there that could be looked at. */
 int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refusal);
@@ -249,14 +242,17 @@ int mmun_self_patch_one(struct mmun_image *image, struct mmun_refusal *refusal);
 /* Put back what is patched, as far as that is possible.  Return 0: everywhere. */
 int mmun_self_unpatch_all(struct mmun_image *images);
 bool mmun_self_is_patched(const struct mmun_image *images);
-int mmun_self_refuse_breakpoint(const struct mmun_image *image, unsigned long at,
-				struct mmun_refusal *refusal);
 /* One image, without trying before: 0, or -errno and nothing is patched. */
 int mmun_self_patch(struct mmun_image *image);
 int mmun_self_unpatch(struct mmun_image *image);
-/* Replaces bytes of the text that are no site, in one step for every thread. */
+/* swap.c: replaces bytes of the text that are no site, in one step for every thread. */
 int mmun_self_write_text(const struct mmun_image *image, unsigned long at, const void *bytes,
 			 size_t length);
+/* breakpoint.c: is there one in text of @image that is to be replaced? */
+int mmun_self_check_breakpoints(struct mmun_image *image, struct mmun_refusal *refusal);
+/* There is one at @at. */
+int mmun_self_refuse_breakpoint(const struct mmun_image *image, unsigned long at,
+				struct mmun_refusal *refusal);
 /* Has somebody else written over a site that we patched? */
 bool mmun_self_is_covered(struct mmun_image *image);
 /*
@@ -281,8 +277,6 @@ void mmun_self_linker_mapped(void);
 void mmun_self_protected(const struct mmun_site *site, unsigned long start, unsigned long end,
 			 unsigned long prot);
 void mmun_self_unmapped(unsigned long start, unsigned long end);
-/* Begins the reason with the name of the file. */
-void mmun_self_name_refusal(struct mmun_refusal *refusal, const char *path);
 /* Text of a C library or linker? */
 bool mmun_self_is_library_text(unsigned long address);
 /* Text of ours, or is a late patch to be tried again anyway? */

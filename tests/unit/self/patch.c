@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/self/patch.c: text that is replaced, and text that has become something else
+ * primary/self/patch.c and swap.c: text that is replaced, and text that has become something else
  * between the look at it and the move of a copy.
  */
 #include <fcntl.h>
@@ -10,18 +10,14 @@
 
 static int look(struct mmun_image *image);
 #define mmun_self_look look
+#include "../../../primary/self/refusal.c"
+#include "../../../primary/self/swap.c"
+#include "../../../primary/self/breakpoint.c"
 #include "../../../primary/self/patch.c"
 #undef mmun_self_look
 #include "tap.h"
 
-/* What patch.c needs of others, for an image without a file and with stubs. */
-
-void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,
-		      const char *remedy)
-{
-	diag("refused: %s", reason);
-	refusal->error = error;
-}
+/* What they need of others, for an image without a file and with stubs. */
 
 long mmun_self_open(const char *path)
 {
