@@ -1,23 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The running process as an event source: its mm, installing and removing the
- * redirection, and what a forked child finds.
+ * The running process as an event source: installing and removing the redirection, and text
+ * that appears or changes while it is installed.
  *
  * Invariants:
- *  I1  *mmun_self_armed is not 0 only in the process that set it: it lies in
- *      memory that the kernel zeroes in a forked child (MADV_WIPEONFORK).
- *  I2  A patched site leads to a stub that stays mapped as long as the image, so
+ *  I1  A patched site leads to a stub that stays mapped as long as the image, so
  *      a thread in it, or a copy of our jump kept by another library, is always
  *      safe; unarmed it leads to the program's call and nothing else.
- *  I3  Either every image found is patched or none is.
+ *  I2  Either every image found is patched or none is.
  * Locks: self.lock (rank SOURCE) orders start, stop and late images; hooks only
- * ever try it.  Tests: tests/contract, tests/torture/{self,patch}.c.
+ * ever try it.
+ * Not here: the mm of the process (mm.c), finding images (image.c), patching (patch.c).
+ * Tests: tests/contract, tests/torture/{self,patch}.c.
  */
 #include "mmunotify/self.h"
 
-#include <dlfcn.h>
 #include <errno.h>
-#include <link.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
@@ -32,35 +30,11 @@
 #include "state.h"
 #include "strict.h"
 
-/* A page that fork wipes: not 0 only in the process that wrote it. */
-struct wiped {
-	/* The hooks act. */
-	unsigned int armed;
-	/* Who makes the mm of this process; nobody in a forked child. */
-	struct mmun_mutex beginning;
-	/* One for each mm, see mmun_mm_params.fork_word. */
-	unsigned int words[];
-};
-
-#define NR_WORDS ((MMUN_PAGE_SIZE - sizeof(struct wiped)) / sizeof(unsigned int))
-
-static unsigned int never_armed;
-unsigned int *mmun_self_armed = &never_armed;
 unsigned long mmun_self_xsave_size;
 unsigned int mmun_self_xsave_mask;
 
 static struct {
 	struct mmun_mutex lock;
-	/* The first of these pages, and the one that words are taken from. */
-	struct wiped *wiped, *page;
-	unsigned int words_used;
-	/* That of the mm. */
-	unsigned int *word;
-	unsigned int epoch;
-	long pid;
-	/* Kept when it is renewed. */
-	struct mm_struct *last;
-
 	/* Protected by lock. */
 	bool started;
 	/* Calls that entered the kernel before the patch may still be there. */
@@ -77,65 +51,7 @@ static struct {
 	struct mmun_late late;
 } self = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_SOURCE) };
 
-extern const struct mmun_primary_ops mmun_primary_self;
-
 struct mmun_self_shared mmun_self_shared __attribute__((aligned(MMUN_CACHE_LINE)));
-
-bool mmun_self_is_owner(void)
-{
-	return mmun_syscall3(SYS_getpid, 0, 0, 0) == self.pid;
-}
-
-static struct wiped *map_wiped(void)
-{
-	long page = mmun_syscall6(SYS_mmap, 0, MMUN_PAGE_SIZE, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
-
-	if (page < 0)
-		return NULL;
-	if (mmun_syscall3(SYS_madvise, page, MMUN_PAGE_SIZE, MADV_WIPEONFORK)) {
-		mmun_syscall3(SYS_munmap, page, MMUN_PAGE_SIZE, 0);
-		return NULL;
-	}
-	return (struct wiped *)page;
-}
-
-static struct wiped *get_wiped(void)
-{
-	struct wiped *wiped = mmun_load_acquire(&self.wiped), *none = NULL;
-
-	if (wiped)
-		return wiped;
-	wiped = map_wiped();
-	if (wiped && !mmun_cas_full(&self.wiped, &none, wiped)) {
-		mmun_syscall3(SYS_munmap, (unsigned long)wiped, MMUN_PAGE_SIZE, 0);
-		return none;
-	}
-	return wiped;
-}
-
-/* A word that no mm has had; the words of earlier ones stay 0 in a forked child. */
-static unsigned int *new_word(void)
-{
-	if (!self.page || self.words_used == NR_WORDS) {
-		struct wiped *page = self.page ? map_wiped() : self.wiped;
-
-		if (!page)
-			return NULL;
-		self.page = page;
-		self.words_used = 0;
-	}
-	return &self.page->words[self.words_used++];
-}
-
-/* One that none has had after all. */
-static void give_word_back(struct wiped *wiped, unsigned int *word)
-{
-	mmun_store_release(word, 0);
-	mmun_mutex_lock(&wiped->beginning);
-	self.words_used -= word == &self.page->words[self.words_used - 1];
-	mmun_mutex_unlock(&wiped->beginning);
-}
 
 static void watch_text(void)
 {
@@ -145,158 +61,15 @@ static void watch_text(void)
 	mmun_store_relaxed(&mmun_self_shared.watched_end, all ? -1ul : self.text_end);
 }
 
-/*
- * A new life: the first in a process, a forked child's, or that after an
- * execve() that failed.  In a forked child the locks may be held by threads that
- * do not exist here, and the text may be patched, not, or in part: the fork may
- * have come in the middle of a start or stop, so the child's start looks again.
- */
-static void begin_epoch(struct mm_struct *mm, unsigned int *word)
+/* The locks may be held by threads that do not exist here. */
+void mmun_self_forget(void)
 {
-	if (self.word && !mmun_load_acquire(self.word)) {
-		mmun_mm_shrink_copy(self.last);
-		mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
-		mmun_self_move_forget();
-		self.started = false;
-		self.late = (struct mmun_late){ 0 };
-		watch_text();
-		mmun_strict_forget();
-	}
-	/* No other thread may take the parent's mm for one of this epoch. */
-	mmun_store_release(&mmun_self_shared.mm, NULL);
-	mmun_store_release(&self.epoch, self.epoch + 1);
-	self.word = word;
-	self.pid = mmun_syscall3(SYS_getpid, 0, 0, 0);
-	self.last = mm;
-	mmun_self_releases(mm);
-	mmun_store_release(&mmun_self_shared.mm, mm);
-	mmun_store_release(&mmun_self_armed, &self.wiped->armed);
-}
-
-extern void *dlopen(const char *file, int mode) __attribute__((weak));
-
-struct object {
-	bool stays;
-	char name[4096];
-};
-
-static bool is_marked(const struct dl_phdr_info *info, const ElfW(Phdr) * program)
-{
-	const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + program->p_vaddr);
-
-	for (; entry->d_tag != DT_NULL; entry++)
-		if (entry->d_tag == DT_FLAGS_1)
-			return entry->d_un.d_val & (DF_1_NODELETE | DF_1_PIE);
-	return false;
-}
-
-/* The object that this code is in. */
-static int find_own_object(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	unsigned long at = (unsigned long)&mmun_primary_self - info->dlpi_addr;
-	struct object *object = arg;
-	bool is_ours = false;
-
-	object->stays = !info->dlpi_name[0];
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *program = &info->dlpi_phdr[i];
-
-		if (program->p_type == PT_LOAD && at - program->p_vaddr < program->p_memsz)
-			is_ours = true;
-		else if (program->p_type == PT_DYNAMIC)
-			object->stays |= is_marked(info, program);
-	}
-	if (is_ours && strlen(info->dlpi_name) < sizeof(object->name))
-		strcpy(object->name, info->dlpi_name);
-	return is_ours;
-}
-
-/*
- * The C library will jump into this code.  Where it is part of a plug-in, the plug-in
- * must not be unloaded; the shared library is marked so when it is linked.  With none
- * of our locks held, because the loader takes its own.
- */
-static void stay_loaded(void)
-{
-	static bool done;
-	struct object object;
-
-	if (mmun_load_relaxed(&done))
-		return;
-	object.name[0] = 0;
-	if (dlopen && dl_iterate_phdr(find_own_object, &object) && !object.stays && object.name[0])
-		dlopen(object.name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
-	mmun_store_relaxed(&done, true);
-}
-
-static bool is_begun(void)
-{
-	const struct mm_struct *mm = mmun_self_mm();
-
-	return mm && !mmun_mm_is_stale(mm);
-}
-
-/*
- * Makes an mm, with none of our locks held: the allocator, or whoever has redirected what
- * it calls, may ask for the mm as well.  Of those that do so at the same time one begins.
- */
-static int begin(struct mm_struct **mm)
-{
-	struct mmun_mm_params params = { .ops = &mmun_primary_self };
-	struct wiped *wiped = get_wiped();
-	unsigned int *word;
-	int ret;
-
-	if (!wiped)
-		return -ENOMEM;
-	stay_loaded();
-	mmun_mutex_lock(&wiped->beginning);
-	params.fork_word = word = new_word();
-	/* What a fork or a failed exec leaves behind may still be in use, and stays: within
-	 * reach, so that nobody takes it for lost memory. */
-	params.priv = self.last;
-	mmun_mutex_unlock(&wiped->beginning);
-	if (!word)
-		return -ENOMEM;
-	mmun_store_release(word, 1);
-	ret = mmun_mm_create(&params, mm);
-	if (ret) {
-		give_word_back(wiped, word);
-		return ret;
-	}
-	mmun_mutex_lock(&wiped->beginning);
-	if (!is_begun()) {
-		begin_epoch(*mm, word);
-		mmun_mutex_unlock(&wiped->beginning);
-		return 0;
-	}
-	mmun_mutex_unlock(&wiped->beginning);
-	mmput(*mm);
-	*mm = mmun_self_mm();
-	return 0;
-}
-
-struct mm_struct *mmun_self(void)
-{
-	struct mm_struct *mm = mmun_self_mm();
-	int ret;
-
-	/* Asked of that mm: another thread may be beginning the next. */
-	if (mmun_likely(mm && !mmun_mm_is_stale(mm)))
-		return mm;
-	ret = begin(&mm);
-	if (ret) {
-		errno = -ret;
-		return NULL;
-	}
-	return mm;
-}
-
-/* The mm was released for an execve() that has not happened yet. */
-void mmun_self_renew(void)
-{
-	/* Sections of other threads may still hold the old one: it stays. */
-	mmun_store_release(&mmun_self_shared.mm, NULL);
+	mmun_mutex_init(&self.lock, MMUN_RANK_SOURCE);
+	mmun_self_move_forget();
+	self.started = false;
+	self.late = (struct mmun_late){ 0 };
+	watch_text();
+	mmun_strict_forget();
 }
 
 static void measure_errno(void)
@@ -463,7 +236,7 @@ static int start_strict(struct mmun_refusal *refusal)
 	if (!ret)
 		ret = mmun_self_patch_all(self.images, refusal);
 	if (!ret)
-		ret = mmun_strict_start(self.pid, refusal);
+		ret = mmun_strict_start(mmun_self_pid(), refusal);
 	return ret;
 }
 
@@ -493,7 +266,7 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 	mmun_store_full(mmun_self_armed, 1);
 	ret = mmun_self_patch_all(self.images, refusal);
 	if (!ret && strict)
-		ret = mmun_strict_start(self.pid, refusal);
+		ret = mmun_strict_start(mmun_self_pid(), refusal);
 	if (ret) {
 		/* What cannot be put back leads to the program's own calls. */
 		(void)mmun_self_unpatch_all(self.images);

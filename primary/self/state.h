@@ -21,14 +21,21 @@ static inline unsigned long mmun_page_up(unsigned long address)
 	return (address + MMUN_PAGE_SIZE - 1) & MMUN_PAGE_MASK;
 }
 
-/* self.c */
+extern const struct mmun_primary_ops mmun_primary_self;
+
+/* mm.c */
 
 /* Points to a word that is not 0 while the hooks act; 0 in a forked child. */
 extern unsigned int *mmun_self_armed;
 /* The process id of the owner of the mm: a vfork child shares our memory. */
 bool mmun_self_is_owner(void);
+long mmun_self_pid(void);
 /* The mm has been released before an execve() that then failed. */
 void mmun_self_renew(void);
+
+/* self.c: of a source that a forked child has inherited.  It is not started, whatever text is
+ * patched. */
+void mmun_self_forget(void);
 
 /*
  * This folder is not instrumented; ThreadSanitizer learns here what one thread hands to
@@ -49,7 +56,7 @@ static inline void mmun_self_releases(void *object)
 		__tsan_release(object);
 }
 
-/* What every hook reads, in one cache line; self.c changes it. */
+/* What every hook reads, in one cache line; self.c and mm.c change it. */
 extern struct mmun_self_shared {
 	/* That sections are opened on, or NULL. */
 	struct mm_struct *mm;
