@@ -3,199 +3,24 @@
  * Finds what this process executes, and in it the system call instructions that
  * become sites.
  *
- * Objects are found in /proc/self/maps, those of other linker namespaces too, and
- * recognised by their ELF contents, whatever the file is called: a mapping belongs to one
- * if each of its segments lies where its headers say.  What is in memory may be unloaded
- * at any time and is read by the kernel (text.c).  In a C library
- * and in the dynamic linker every system call instruction is accounted for
- * (scan.c), or nothing is patched.  Elsewhere what can be proven is patched and
- * the rest is left.  The bytes come from the file, so that a function that another
- * library has redirected already is known too; it is patched when that library
- * puts the bytes back.  Reads only, changes nothing.
+ * Objects are found in /proc/self/maps, those of other linker namespaces too, and recognised
+ * by their contents (loaded.c).  In a C library and in the dynamic linker every system call
+ * instruction is accounted for (scan.c), or nothing is patched.  Elsewhere what can be proven
+ * is patched and the rest is left.  The bytes come from the file, so that a function that
+ * another library has redirected already is known too; it is patched when that library puts
+ * the bytes back.  Reads only, changes nothing.
  * Tests: tests/contract, tests/glibc.
  */
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "loaded.h"
 #include "scan.h"
 #include "state.h"
 #include "vma.h"
-
-#define MAX_HEADERS 40
-
-/* What an object that is loaded says of itself. */
-struct headers {
-	Elf64_Ehdr file;
-	Elf64_Phdr program[MAX_HEADERS];
-	unsigned long bias;
-	/* Its own addresses, of whole pages. */
-	unsigned long low, high;
-};
-
-/* An object of the process, read from its file where that is still the same. */
-struct source {
-	struct mmun_object object;
-	struct headers headers;
-	unsigned long map, size;
-};
-
-static bool is_load(const Elf64_Phdr *program)
-{
-	return program->p_type == PT_LOAD && program->p_filesz;
-}
-
-/* @base: where the beginning of the file is mapped. */
-static bool read_headers(struct headers *headers, unsigned long base)
-{
-	const Elf64_Phdr *program = headers->program;
-
-	if (mmun_self_read(&headers->file, base, sizeof(headers->file)) ||
-	    !mmun_object_is_header(&headers->file) || headers->file.e_phnum > MAX_HEADERS ||
-	    headers->file.e_phoff > MMUN_PAGE_SIZE ||
-	    mmun_self_read(headers->program, base + headers->file.e_phoff,
-			   headers->file.e_phnum * sizeof(*program)))
-		return false;
-	headers->bias = base;
-	headers->low = -1ul;
-	headers->high = 0;
-	for (int i = 0; i < headers->file.e_phnum; i++) {
-		unsigned long start = program[i].p_vaddr & MMUN_PAGE_MASK;
-		unsigned long end = mmun_page_up(program[i].p_vaddr + program[i].p_filesz);
-
-		if (!is_load(&program[i]))
-			continue;
-		if (end <= start)
-			return false;
-		/* The first: small objects have their data in that page as well. */
-		if (!headers->high && (program[i].p_offset & MMUN_PAGE_MASK) == 0)
-			headers->bias = base - start;
-		headers->low = start < headers->low ? start : headers->low;
-		headers->high = end > headers->high ? end : headers->high;
-	}
-	return headers->high > headers->low;
-}
-
-/* Segments that @vma shows a part of; *@wrong: something else lies there. */
-static unsigned long segments_in(const struct headers *headers, const struct mmun_vma_place *vma,
-				 unsigned long inode, bool *wrong)
-{
-	unsigned long found = 0;
-
-	for (int i = 0; i < headers->file.e_phnum; i++) {
-		const Elf64_Phdr *program = &headers->program[i];
-		unsigned long start = (headers->bias + program->p_vaddr) & MMUN_PAGE_MASK;
-		unsigned long end = headers->bias + program->p_vaddr + program->p_filesz;
-
-		/* Anonymous memory: pages that were replaced, by us or others. */
-		if (!is_load(program) || vma->end <= start || vma->start >= end || !vma->inode)
-			continue;
-		if (vma->inode == inode &&
-		    vma->start - start == vma->offset - (program->p_offset & MMUN_PAGE_MASK))
-			found |= 1UL << i;
-		else
-			*wrong = true;
-	}
-	return found;
-}
-
-/*
- * Has the file been loaded, as its headers say, or was it mapped by other means?  A
- * debugger or an emulator looks at a library through a mapping that may be executable.
- */
-static bool is_loaded(const struct headers *headers, unsigned long inode)
-{
-	unsigned long missing = 0, end = headers->bias + headers->high;
-	struct mmun_vma_place vma;
-	struct mmun_vma_walk walk;
-	bool wrong = false;
-
-	for (int i = 0; i < headers->file.e_phnum; i++)
-		missing |= is_load(&headers->program[i]) ? 1UL << i : 0;
-	if (mmun_vma_walk_start(&walk, headers->bias + headers->low, true))
-		return false;
-	while (!wrong && missing && mmun_vma_walk_next_place(&walk, &vma, NULL, 0) &&
-	       vma.start < end)
-		missing &= ~segments_in(headers, &vma, inode, &wrong);
-	mmun_vma_walk_end(&walk);
-	return !wrong && !missing;
-}
-
-static bool map_file(struct source *source, const char *path, unsigned long inode)
-{
-	struct stat file;
-	long map = -1;
-	int fd = (int)mmun_self_open(path);
-
-	if (fd < 0)
-		return false;
-	if (!mmun_syscall3(SYS_fstat, fd, (long)&file, 0) && file.st_ino == inode)
-		map = mmun_syscall6(SYS_mmap, 0, file.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	mmun_self_close(fd);
-	if (map < 0 && map > -4096)
-		return false;
-	source->map = map;
-	source->size = file.st_size;
-	return true;
-}
-
-static void close_source(const struct source *source)
-{
-	if (source->map)
-		mmun_syscall3(SYS_munmap, source->map, source->size, 0);
-}
-
-/* What is loaded of it, in memory that nobody unmaps. */
-static bool copy_segments(struct source *source)
-{
-	const struct headers *headers = &source->headers;
-	long map = mmun_syscall6(SYS_mmap, 0, headers->high - headers->low, PROT_READ | PROT_WRITE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (map < 0)
-		return false;
-	source->map = map;
-	source->size = headers->high - headers->low;
-	for (int i = 0; i < headers->file.e_phnum; i++) {
-		const Elf64_Phdr *program = &headers->program[i];
-
-		if (is_load(program) && program->p_flags & PF_R &&
-		    mmun_self_read((char *)map + (program->p_vaddr - headers->low),
-				   headers->bias + program->p_vaddr, program->p_filesz))
-			return false;
-	}
-	return true;
-}
-
-/*
- * @base: where the beginning of the file is mapped.  A file that was replaced or
- * deleted, or whose path is longer than we keep, leaves what is in memory.  @known: it is
- * loaded, although we may have replaced all that shows it.
- */
-static int open_source(struct source *source, const struct mmun_vma *text, unsigned long base,
-		       bool known)
-{
-	const struct headers *headers = &source->headers;
-
-	source->map = 0;
-	if (!read_headers(&source->headers, base) || !(known || is_loaded(headers, text->inode)))
-		return -ENOEXEC;
-	if (map_file(source, text->name, text->inode) &&
-	    !mmun_object_open_file(&source->object, (unsigned char *)source->map, source->size))
-		return 0;
-	close_source(source);
-	source->map = 0;
-	if (!copy_segments(source)) {
-		close_source(source);
-		return -ENOEXEC;
-	}
-	mmun_object_open_memory(&source->object, headers->program, headers->file.e_phnum,
-				headers->bias, (unsigned char *)source->map, headers->low);
-	return 0;
-}
 
 static unsigned char *in_process(const struct mmun_image *image, unsigned long address)
 {
@@ -416,10 +241,10 @@ static int check_image(const struct mmun_image *image, struct mmun_refusal *refu
 /* Something else may lie there by now. */
 static bool is_still_loaded(const struct mmun_image *image)
 {
-	struct headers headers;
+	struct mmun_headers headers;
 
-	return read_headers(&headers, image->base) && headers.bias == image->bias &&
-	       is_loaded(&headers, image->inode);
+	return mmun_headers_read(&headers, image->base) && headers.bias == image->bias &&
+	       mmun_headers_are_loaded(&headers, image->inode);
 }
 
 int mmun_self_check_image(struct mmun_image *image, struct mmun_refusal *refusal)
@@ -450,14 +275,15 @@ static void forget_sites(struct mmun_image *image)
 }
 
 /* Finds its sites. */
-static int scan_image(struct mmun_image *image, struct source *source, struct mmun_refusal *refusal)
+static int scan_image(struct mmun_image *image, struct mmun_opened *opened,
+		      struct mmun_refusal *refusal)
 {
-	struct look look = { image, &source->object, refusal };
+	struct look look = { image, &opened->object, refusal };
 	int ret;
 
 	mmun_self_free_stubs(image);
 	forget_sites(image);
-	ret = mmun_scan(&source->object, image->is_c_library, take_finding, &look);
+	ret = mmun_scan(&opened->object, image->is_c_library, take_finding, &look);
 	if (ret)
 		forget_sites(image);
 	return ret;
@@ -545,7 +371,7 @@ void mmun_self_free_images(struct mmun_image **images)
  * The executable segment that @text is of, whatever its mapping has been split into
  * since.  A file that was mapped by other means than loading has none there.
  */
-static bool find_text(struct mmun_image *image, const struct headers *headers,
+static bool find_text(struct mmun_image *image, const struct mmun_headers *headers,
 		      const struct mmun_vma *text)
 {
 	const Elf64_Phdr *program = headers->program;
@@ -587,7 +413,7 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text, un
 		     struct mmun_refusal *refusal)
 {
 	struct mmun_image *image = known_image(*images, text->start);
-	struct source source;
+	struct mmun_opened opened;
 	int ret = 0;
 
 	if (image && image->base == base && image->inode == text->inode) {
@@ -597,9 +423,9 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text, un
 	/* Another has taken its place. */
 	if (image)
 		image->used = false;
-	if (open_source(&source, text, base, false))
+	if (mmun_loaded_open(&opened, text, base, false))
 		return 0;
-	if (must_not_be_entered(&source.object))
+	if (must_not_be_entered(&opened.object))
 		goto out;
 	image = free_image(images);
 	if (!image) {
@@ -608,15 +434,15 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text, un
 	}
 	image->stubs_ready = false;
 	image->base = base;
-	image->bias = source.headers.bias;
-	image->is_linker = is_named(&source.object, "ld-linux-x86-64.so");
-	image->is_c_library = mmun_object_is_c_library(&source.object);
+	image->bias = opened.headers.bias;
+	image->is_linker = is_named(&opened.object, "ld-linux-x86-64.so");
+	image->is_c_library = mmun_object_is_c_library(&opened.object);
 	image->inode = text->inode;
 	image->prot = PROT_READ | PROT_EXEC;
 	memcpy(image->path, text->name, sizeof(image->path));
-	if (!find_text(image, &source.headers, text))
+	if (!find_text(image, &opened.headers, text))
 		goto out;
-	ret = scan_image(image, &source, refusal);
+	ret = scan_image(image, &opened, refusal);
 	if (ret == -ENOMEM) {
 		mmun_self_refuse(refusal, ret, "there is no memory to look at its code",
 				 "raise the memory limit of this process or its control group");
@@ -628,7 +454,7 @@ static int add_image(struct mmun_image **images, const struct mmun_vma *text, un
 	if (ret)
 		image->used = false;
 out:
-	close_source(&source);
+	mmun_loaded_close(&opened);
 	return ret;
 }
 
@@ -718,24 +544,24 @@ int mmun_self_each_object(struct mmun_image *images,
 			  int (*fn)(const struct mmun_loaded *loaded, void *arg), void *arg)
 {
 	struct mmun_vma_walk walk;
-	struct source source;
+	struct mmun_opened opened;
 	struct mmun_vma vma;
 	int ret = mmun_vma_walk_start(&walk, 0, true), error;
 
 	if (ret)
 		return ret;
 	while (!ret && mmun_vma_walk_next(&walk, &vma)) {
-		struct mmun_loaded loaded = { .object = &source.object };
+		struct mmun_loaded loaded = { .object = &opened.object };
 
 		if (vma.offset || !vma.inode || !(vma.prot & PROT_READ))
 			continue;
 		loaded.image = image_of(images, vma.start);
-		if (open_source(&source, &vma, vma.start, loaded.image))
+		if (mmun_loaded_open(&opened, &vma, vma.start, loaded.image))
 			continue;
-		loaded.path = vma.name[0] ? vma.name : mmun_object_soname(&source.object);
-		loaded.bias = source.headers.bias;
+		loaded.path = vma.name[0] ? vma.name : mmun_object_soname(&opened.object);
+		loaded.bias = opened.headers.bias;
 		ret = fn(&loaded, arg);
-		close_source(&source);
+		mmun_loaded_close(&opened);
 	}
 	error = mmun_vma_walk_end(&walk);
 	return ret ? ret : error;
