@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Patching and unpatching under busy threads, for whoever can do both.
+ * Patching and unpatching under busy threads, for subjects that can do both.
  *
  * Busy threads map, advise and unmap without pause while one thread patches
  * and unpatches.  A subject whose hooks can say so calls bench_patching_seen()

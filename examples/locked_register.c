@@ -6,7 +6,7 @@
  * A driver whose mmap handler runs under the mmap lock decides there, under
  * that lock, whether this address space has its notifier yet; registering
  * with mmu_notifier_register() would take the lock a second time.  A notifier
- * without ->release is for a user who unregisters while the address space
+ * without ->release is for a user that unregisters while the address space
  * lives, or touches nothing after it has gone.
  */
 #define _GNU_SOURCE

@@ -553,11 +553,11 @@ static void refusal_by_caller(void)
 	/* AddressSanitizer keeps for a while what is freed. */
 	if (!ADDRESS_SANITIZED)
 		check(!memory_peek(freed, &byte, 1) && heard(true, true),
-		      "free() gives its memory back, and those who refuse hear that");
+		      "free() gives its memory back, and notifiers that refuse hear that");
 	end_thread_with_large_stack();
 	check(heard(true, true), "the stack of a thread goes, and the process does not");
 	check(mremap(moved, 4 * PAGE_BYTES, PAGE_BYTES, 0) == moved && heard(true, true),
-	      "mremap, of which it is not known who calls, is done");
+	      "mremap, whose caller is not known, is done");
 	check(counter.starts == counter.ends, "the other notifier got an end for each start");
 }
 

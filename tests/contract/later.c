@@ -3,7 +3,7 @@
  * Contract: a library that is loaded while the source runs and cannot be redirected then.
  *
  * The program goes on; the failure is counted (mmun_stats.late_failed), the probe says
- * why, whoever registers next is refused with that error; and when the cause is gone the
+ * why, the next registration is refused with that error; and when the cause is gone the
  * library is redirected at the next munmap(), or by the registration.  One that fails
  * does not keep the others from it.
  */

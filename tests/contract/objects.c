@@ -291,7 +291,7 @@ static void in_strict_mode(void)
 	check(mmun_self_stop() == 0, "stops");
 }
 
-/* Whoever asks for a stack of the library's own ends here. */
+/* A thread that asks for a stack of the library's own ends here. */
 static void forbid_own_stack(void)
 {
 	struct sock_filter filter[] = {
@@ -319,7 +319,7 @@ static void between_texts(void)
 	      "an unmap between two texts asks the kernel for nothing else");
 }
 
-/* The text of a library on other pages, as those do who want huge ones there. */
+/* The text of a library on other pages, as programs have it that want huge ones there. */
 static void put_elsewhere_and_back(char *text, size_t size)
 {
 	void *copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -337,7 +337,7 @@ static void forbid_to_read(char *text, size_t size)
 	mprotect(text, size, PROT_EXEC);
 }
 
-/* What was made for it must stay, whoever comes after it. */
+/* What was made for it must stay, whatever comes after it. */
 static void play_strange_text(void (*change)(char *text, size_t size))
 {
 	void *handle = dlopen(TEST_OBJECT, RTLD_NOW | RTLD_LOCAL), *other = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Somebody else who patches libc's memory functions in the same process. */
+/* Something else that patches libc's memory functions in the same process. */
 #ifndef MMUN_TESTS_CONTRACT_PEER_H
 #define MMUN_TESTS_CONTRACT_PEER_H
 

@@ -2,7 +2,7 @@
 /*
  * A peer of the rude kind: overwrites the first 13 bytes of functions with a
  * load and an indirect jump, keeps what was there, and on leaving puts back
- * exactly that, whoever has been there since.
+ * exactly that, whatever has been there since.
  */
 #include <string.h>
 #include <sys/mman.h>

@@ -2,7 +2,7 @@
 /*
  * Contract: other patchers of libc in the same process.
  *
- * Whoever comes first, both hear; whoever leaves first, the other still hears
+ * Whichever comes first, both hear; whichever leaves first, the other still hears
  * and nothing crashes.  While a foreign patch lies over ours, stopping is
  * refused and both sets of bytes stay; when the other has gone, ours can go too
  * and leave the file's bytes.  For an ordinary user all is as for root.
@@ -270,7 +270,7 @@ static void play_all(const struct peer *p)
 	for (size_t i = 0; i < sizeof(scenes) / sizeof(scenes[0]); i++) {
 		snprintf(name, sizeof(name), "%s, %s", p->name, scenes[i].name);
 		scene(name, scenes[i].fn);
-		/* libfabric looks for devices as whoever asks, and may be long about it. */
+		/* libfabric looks for devices as the user that asks, and may be long about it. */
 		if (!p->calls)
 			continue;
 		snprintf(name, sizeof(name), "%s, %s, ordinary user", p->name, scenes[i].name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Contract: the first registration waits for calls that began unseen (R2), for
- * nothing else, and not for ever.
+ * Contract: the first registration waits for calls that began unseen (R2: no
+ * section from before is open when it returns), for nothing else, and not for ever.
  *
  * 200 threads that compute are watched together: registration beside them ends
  * within two seconds.  A thread that sleeps anywhere else costs nothing.  One that

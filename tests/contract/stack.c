@@ -428,7 +428,7 @@ static void no_memory_for_one(void)
 	clean_up();
 }
 
-/* Neither it nor its parent sees the other's threads: who has a stack, and who is gone. */
+/* Neither it nor its parent sees the other's threads: those that have a stack, and those that are gone. */
 __attribute__((noinline)) static void truncate_in_vfork_child(void)
 {
 	pid_t child = vfork();

@@ -455,7 +455,7 @@ static bool ask(struct channel *channel, struct view *view)
 	return true;
 }
 
-/* Until its address space is gone: who shared pages with it owns them alone then. */
+/* Until its address space is gone: a process that shared pages with it owns them alone then. */
 static bool ask_to_exit(struct channel *channel, struct view *view)
 {
 	int fd = (int)syscall(SYS_pidfd_open, channel->pid, 0);

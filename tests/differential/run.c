@@ -14,7 +14,7 @@ static bool applies(struct soft_side *soft, const struct op *op)
 {
 	if (!soft_alive(soft, op->process))
 		return false;
-	/* Who takes pages away behind everybody's back has notified of that then. */
+	/* What takes pages away behind everybody's back has notified of that then. */
 	if (with_events &&
 	    (op->kind >= OP_RECLAIM || (op->kind == OP_MADVISE && op->flags == MADV_PAGEOUT)))
 		return false;

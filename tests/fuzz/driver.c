@@ -150,7 +150,8 @@ void driver_destroy(struct driver *driver)
 {
 	if (driver->has_interval)
 		mmu_interval_notifier_remove(&driver->interval);
-	/* The first unregister may free the mm but for the second's hold on it (R6). */
+	/* The first unregister may free the mm but for the second's hold on it (R6: one mm_count
+	 * each). */
 	mmu_notifier_unregister(&driver->mn, driver->mm);
 	must(driver->dead);
 	mmu_notifier_unregister(&driver->refuser, driver->mm);

@@ -2,9 +2,9 @@
 /*
  * Registration meets an open section: a truncate is held up inside the callback of a first
  * notifier, which needs no mmap lock of this address space, and a second notifier wants
- * to join.  It must wait, in each of the three ways of mm_lock(): then it never gets
- * the end of a section whose start it did not see (R1), and when it has joined no
- * section is open (R2).
+ * to join.  It must wait, in each of the three ways of mm_lock(): R1, it never gets the
+ * end of a section whose start it did not see, and R2, when it has joined no section is
+ * open.
  *
  * Nothing is timed: the joining thread is looked at until it has either returned or
  * gone to sleep.
@@ -119,7 +119,7 @@ static void test_join(enum mmun_soft_mm_lock way)
 	wait_until_set(&held);
 	joiner = spawn(join, NULL);
 	wait_until_joined_or_asleep();
-	ok(!mmun_load_full(&joined), "R1 B5: %s: who wants to join waits for an open section",
+	ok(!mmun_load_full(&joined), "R1 B5: %s: a registration waits for an open section",
 	   ways[way]);
 	mmun_store_full(&holding, 0);
 	pthread_join(truncater, NULL);

@@ -23,7 +23,7 @@ LATER = {'build', 'build-coverage', 'build-fuzz', 'LICENSES'}
 HEADERS = ('include', 'include/compat', 'include/compat/linux')
 
 
-# Around the README's program: what it looks up, and who asks.  The exit status says which
+# Around the README's program: what it looks up, and the question.  The exit status says which
 # answer was wrong.
 README_HEAD = '''
 #include <stddef.h>

@@ -6,7 +6,8 @@
  * subscribe, cache translations with a counter of both edges (seq.h), use them
  * and leave; sharers do it through get and put; a refuser answers -EAGAIN now
  * and then; callbacks nest changes, signal handlers change pages too.  Beside
- * them address spaces are made and ended in races of exit and unregister (B2).
+ * them address spaces are made and ended in races of exit and unregister (B2: released
+ * twice).
  *
  * The histogram is the state of a frame at the moment when a cached translation
  * of it was found valid: in use, replaced (a section is open), freed.  Frames
@@ -137,7 +138,8 @@ static void user_end(struct mmu_notifier *mn, const struct mmu_notifier_range *r
 {
 	struct user *user = user_of(mn);
 
-	/* A start alone is legal for who leaves (R3), an end alone never (R1). */
+	/* Leaving inside a section, a notifier has a start alone (R3: it may); an end alone is
+	 * never legal (R1: no end without its start). */
 	if (mmun_add_full(&user->ends, 1) > mmun_load_full(&user->starts))
 		mmun_add_relaxed(&unbalanced, 1);
 	mmun_seq_end(&user->seq);
@@ -409,7 +411,7 @@ int main(int argc, char **argv)
 	is(unbalanced, 0, "R1 U5 no end without its start, one release each");
 	is(lost_callbacks, 0, "R1 no change after registration went unseen");
 	is(poisoned, 0, "U2 nobody was called after it left");
-	is(stats.registered, stats.unregistered + 1, "R6 who came has left");
+	is(stats.registered, stats.unregistered + 1, "R6 all that came have left");
 	race_exits((unsigned int)options.seconds * ROUNDS_PER_SECOND);
 	return tap_done();
 }

@@ -3,7 +3,7 @@
  * Torture of software address spaces, interleaved by a seed.
  *
  * The workers of soft.c, one task each; scheduler.c decides before every lock and instead
- * of every sleep who goes on.  So a run that fails can be had again: --seed S --runs 1.
+ * of every sleep which thread goes on.  So a run that fails can be had again: --seed S --runs 1.
  * Each run is a process of its own, and what must hold is what soft.c says.
  *
  * --seed S (the first), --runs N, --steps N (per worker), --workers W.

@@ -8,7 +8,7 @@
  * look frames up with the retry protocol, use them under their lock and leave; some
  * refuse, some work in two passes.  A crowd around them comes and goes, so that the
  * tree has several levels and needs memory.  List notifiers come and go and refuse now and
- * then (B8).  Afterwards address spaces are made and ended in races of exit,
+ * then (B8: the list refuses, intervals stay open).  Afterwards address spaces are made and ended in races of exit,
  * insertion and removal.
  *
  * The histogram is the state of a frame at the moment when it was used through an
@@ -576,7 +576,7 @@ int main(int argc, char **argv)
 	is(poisoned, 0, "U2 B9 nobody was called, or finished, after it left");
 	ok(!nr_open(itree) && !itree->root.node && !itree->nr && !itree->others.walking,
 	   "B7 B8 no section is left open, nobody in the tree");
-	is(mm->mm_count, 1, "R6 who came has left");
+	is(mm->mm_count, 1, "R6 all that came have left");
 	mmput(mm);
 	race_exits((unsigned int)options.seconds * EXIT_ROUNDS_PER_SECOND);
 	return tap_done();

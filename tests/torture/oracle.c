@@ -80,7 +80,8 @@ static uint64_t read_generation(const struct slot *s)
 void oracle_flush(struct cache *c)
 {
 	memset(c->entry, 0, sizeof(c->entry));
-	/* A start whose end fell behind an unregister leaves them apart (R3). */
+	/* A start whose end fell behind an unregister leaves them apart (R3: it may leave inside a
+	 * section). */
 	memset(c->seq, 0, sizeof(c->seq));
 }
 

@@ -33,7 +33,8 @@ int device_write(struct device *device, unsigned int page, const void *from);
 /** Any thread: reads one page of some device that exists. */
 void device_read_any(uint64_t random);
 
-/** Ends that came without a start; the reverse is legal when unregister lands in a section (R3). */
+/** Ends that came without a start; the reverse is legal when unregister lands in a section (R3: a start
+ * without its end). */
 long device_unpaired(void);
 
 #endif

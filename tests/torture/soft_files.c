@@ -132,7 +132,7 @@ static void cut(struct worker *w, unsigned int f)
 		mmun_soft_ftruncate(files[f].file, size);
 	else
 		mmun_soft_punch_hole(files[f].file, size, (1 + below(w, 8)) * PAGE);
-	/* Back to full size, whoever else cuts it. */
+	/* Back to full size, whatever else cuts it. */
 	while (mmun_soft_ftruncate(files[f].file, FILE_PAGES * PAGE))
 		;
 	(void)mmun_add_full(&files[f].cuts_done, 1);

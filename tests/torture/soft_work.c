@@ -397,7 +397,7 @@ static void step_device(struct worker *w)
 
 /* Tasks. */
 
-/* The device may go before its mm, or after (U4). */
+/* The device may go before its mm, or after (U4: legal at any time). */
 static void leave(struct worker *w)
 {
 	bool before = below(w, 2);

@@ -39,7 +39,7 @@ static long grace_periods, callbacks, sections, handed_over, in_handlers, no_ele
 static int stop, stopped, updated;
 static struct options options;
 
-/* A section that one reader left open for whoever comes next. */
+/* A section that one reader left open for the next one. */
 struct open_section {
 	struct mmun_reader reader;
 	struct element *element;

@@ -3,7 +3,7 @@
  * The buffer of the demo and five ways to put other pages behind its addresses.
  *
  * After each of them the program sees new pages at the same addresses, and
- * whoever translated the buffer before holds the old ones.  All go through the
+ * a device that translated the buffer before holds the old ones.  All go through the
  * C library, as a program's own would.  This file knows neither devices nor
  * notifiers.  Tests: tests/system/demo.py.
  */

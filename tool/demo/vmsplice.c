@@ -3,8 +3,8 @@
  * The demo's device where io_uring is not to be had: a pipe that holds the
  * buffer's pages by reference.
  *
- * vmsplice(2) pins the pages that are mapped at that moment; whoever reads the
- * pipe later reads those pages.  tee(2) duplicates the references, so the
+ * vmsplice(2) pins the pages that are mapped at that moment; a reader of the
+ * pipe gets those pages later.  tee(2) duplicates the references, so the
  * registration survives a read.  A pipe never writes to the pages: one
  * direction only.  Tests: tests/system/demo.py.
  */

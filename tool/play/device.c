@@ -4,10 +4,11 @@
  * looked up until its notifier makes it forget.
  *
  * I1  A translation is entered only if no section that covers it is open and none
- *     began since it was looked up (S5).
+ *     began since it was looked up (S5: nothing established under a section).
  * I2  A careless device breaks the contract on purpose: it hears everything and
  *     forgets nothing.  One without ->release keeps what it has at exit.
- * I3  Who unregisters inside a section gets no end of it (R3): nothing is open then.
+ * I3  A notifier that leaves inside a section gets no end of it (R3: a start without its
+ *     end): nothing is open then.
  *
  * Tests: tests/system/soft_tool.py.
  */

@@ -6,7 +6,7 @@
  * I1  A callback that is blocked holds what its caller holds; only that it may
  *     sleep is asked before.  It goes on when the run ends, whatever happened.
  *
- * Not here: who subscribes (notifier.c, device.c).
+ * Not here: the subscriptions (notifier.c, device.c).
  * Tests: tests/system/soft_tool.py.
  */
 #include <errno.h>

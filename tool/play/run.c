@@ -5,7 +5,7 @@
  *
  * I1  A command that ends otherwise than it was expected to, a violation that no
  *     command expected, and a thread that never ends each make the run fail.
- * I2  After a failure no command is begun, and whoever waits in a callback or for
+ * I2  After a failure no command is begun, and a thread that waits in a callback or for
  *     one goes on: every thread comes to its end and everything is taken down.
  * I3  "Settled" is a state, not a time: every thread of the script has ended or
  *     sleeps in the kernel, seen several times in a row.  One that waits for the

@@ -3,7 +3,7 @@
  * Names of a `mmunotify soft` run and what they stand for; the machine and its tasks.
  *
  * I1  The struct of every address space that a task had is held to the end of the
- *     run: who still asks after exit gets the library's answer.
+ *     run: a script that still asks after exit gets the library's answer.
  * I2  A task is in one command at a time; the library demands it.
  *
  * Tests: tests/system/soft_tool.py.

@@ -78,7 +78,7 @@ struct soft_left {
 struct soft_task {
 	/* NULL after exit. */
 	struct mmun_soft_task *task;
-	/* Its current address space; soft_task_mm() for those who did not enter. */
+	/* Its current address space; soft_task_mm() for threads that did not enter. */
 	struct mm_struct *mm;
 	struct soft_left *left;
 	const char *name;

@@ -2,7 +2,7 @@
 /*
  * One line of a trace as the tool handles it, and the recording on disk.
  *
- * Strings belong to whoever made the record (see intern.h) and outlive it.
+ * Strings belong to the maker of the record (see intern.h) and outlive it.
  * The file format is documented in mmunotify-recording(5).
  */
 #ifndef MMUN_TOOL_TRACE_RECORD_H

@@ -117,7 +117,7 @@ static void test_forbidden(void)
 	dies(rcu_sleep, "a grace period in an RCU section");
 	dies(block_sleep, "a mutex where callbacks must not sleep");
 	dies(mutex_twice, "a mutex taken twice");
-	dies(mutex_stray, "an unlock by who does not hold it");
+	dies(mutex_stray, "an unlock by a task that does not hold it");
 	dies(up_stray, "up_read() without a reader");
 	dies(assertion, "a lock asserted that is not held");
 	dies(read_is_not_write, "a write lock asserted by a reader");

@@ -273,7 +273,7 @@ static void test_flushes(void)
 	is(load(other, ctx, at), 8, "another address space takes the only slot");
 	ok(stats().contexts_stolen > 0, "which is stolen for it");
 	mmun_soft_madvise(one.mm, one.at, PAGE, MADV_DONTNEED);
-	ok(stats().flush_asid > 1, "who has no slot is flushed by a new number");
+	ok(stats().flush_asid > 1, "a space without a slot is flushed by a new number");
 	is(load(one.mm, one.ctx, one.at), 0, "and loads what is there now");
 	load(one.mm, one.ctx, one.at);
 	mmun_gru_flush(gru, one.mm, one.ctx, one.at, PAGE);

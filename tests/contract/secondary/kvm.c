@@ -56,7 +56,7 @@ static void test_create(void)
 	begin();
 	idle = new_mm();
 	ok(!mm_has_notifiers(idle) && mm_has_notifiers(mm),
-	   "S10: only who has a guest has notifiers");
+	   "S10: only an address space with a guest has notifiers");
 	mmap_write_lock(idle);
 	is(mmun_kvm_create(idle, NULL, &another), -EDEADLK,
 	   "B19: a registration that fails is a guest that is not made");

@@ -159,8 +159,8 @@ static void test_release(void)
 	is(mmun_soft_punch_hole(file, 0, PAGE), 0,
 	   "a hole is punched while ->release has not returned");
 	starts_seen = (long)(stats().starts - before);
-	ok(starts_seen > 0, "B1: the guest is notified of it (U6)");
-	is(load(0), -EIO, "B10: the memory of who exits is not taken again");
+	ok(starts_seen > 0, "B1: the guest is notified of it (U6, until release is over)");
+	is(load(0), -EIO, "B10: the memory of a process that exits is not taken again");
 	mmun_store_full(&release_may_go, 1);
 	pthread_join(thread, NULL);
 	is(stats().releases, 1, "U5: one release");

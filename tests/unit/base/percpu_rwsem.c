@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* base/percpu_rwsem.c: who keeps whom out, and who goes first. */
+/* base/percpu_rwsem.c: readers and writers keep each other out, and which goes first. */
 #include "fake.h"
 
 #include "clock.h"

@@ -66,7 +66,7 @@ bool mapping_query(int maps, unsigned long start, unsigned long end, struct mapp
 bool mapping_parse(int maps, unsigned long start, unsigned long end, struct mapping *out,
 		   struct span *last);
 
-/* stack.c: who asked. */
+/* stack.c: the calling functions. */
 
 /* Loads what unwinding needs; may allocate. */
 void stack_prepare(const char *program);
