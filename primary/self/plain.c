@@ -6,7 +6,7 @@
  * goes the way of all others (section.c), whose rules I1 to I3 hold here as well.
  *
  * Every instruction counts: around a system call each costs about 0.1 ns.
- * Tests: tests/contract/operations.c, tests/contract/edges.c.
+ * Tests: tests/contract/{operations,edges,blocked}.c.
  */
 #include <errno.h>
 #include <sys/mman.h>

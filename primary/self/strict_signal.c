@@ -15,7 +15,7 @@
  *      calls are made as they are.
  * Limits: SIGSYS that somebody sends while the program blocks it waits here, where
  * sigpending(), sigwait() and signalfd() do not see it; it does not queue.
- * Tests: tests/contract/strict.c.
+ * Tests: tests/contract/strict_signal.c.
  */
 #include <errno.h>
 #include <string.h>

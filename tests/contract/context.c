@@ -18,32 +18,8 @@
 
 #include <mmunotify/self.h>
 
-#include "operations.h"
 #include "sanitizer.h"
-#include "scene.h"
-
-static struct watch watch, second;
-
-static char *map_pages(unsigned int pages)
-{
-	char *at = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	region_fill(at, pages * PAGE_BYTES, 1);
-	return at;
-}
-
-static void arm(struct watch *w, void *at, unsigned int pages)
-{
-	struct watch_area area = { (unsigned long)at, PAGE_BYTES, pages, 0 };
-
-	watch_arm(w, &area);
-}
-
-static bool notified(const struct watch *w, void *at, unsigned int pages)
-{
-	return watch_find(w, (unsigned long)at, (unsigned long)at + pages * PAGE_BYTES) >= 0;
-}
+#include "watching.h"
 
 /* What a plain counting notifier saw, for scenes with many threads. */
 struct counter {
@@ -65,12 +41,6 @@ static void count_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 static const struct mmu_notifier_ops counting = { .invalidate_range_start = count_start,
 						  .invalidate_range_end = count_end };
 static struct counter counter = { .mn.ops = &counting };
-
-static void start_watching(void)
-{
-	pagemap_open();
-	check(watch_register(&watch) == 0, "registers");
-}
 
 /* A callback that unmaps memory of its own, at both edges. */
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Contract: fork, vfork, spawn, clone.
+ * Contract: fork.
  *
- * Fork notifies the parent that its copy-on-write memory becomes shared; the
- * child has an address space of its own without notifiers.  Children that
- * share the memory are part of this process.  How processes end is ends.c.
+ * It notifies the parent that its copy-on-write memory becomes shared; the
+ * child has an address space of its own without notifiers.  Children that share
+ * the memory are clone.c's, how processes end is ends.c's.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,34 +20,10 @@
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
-#include "operations.h"
 #include "sanitizer.h"
-#include "scene.h"
+#include "watching.h"
 
 extern char **environ;
-
-static struct watch watch, second;
-
-static void *map_pages(unsigned int pages)
-{
-	char *at = mmap(NULL, pages * PAGE_BYTES, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	madvise(at, pages * PAGE_BYTES, MADV_NOHUGEPAGE);
-	region_fill(at, pages * PAGE_BYTES, 1);
-	return at;
-}
-
-static struct watch_area area_of(void *at, unsigned int pages, unsigned int flags)
-{
-	return (struct watch_area){ (unsigned long)at, PAGE_BYTES, pages, flags };
-}
-
-static void start_watching(void)
-{
-	pagemap_open();
-	check(watch_register(&watch) == 0, "registers");
-}
 
 /* Ways to fork. */
 
@@ -491,10 +467,6 @@ static void fork_to_other_stack(void)
 	      "the child goes on there, and can be cancelled");
 }
 
-struct clone3_arguments {
-	uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls;
-};
-
 static void fork_by_clone3(void)
 {
 	struct clone3_arguments arguments = { .exit_signal = SIGCHLD };
@@ -514,20 +486,6 @@ static void fork_by_clone3(void)
 	arguments.exit_signal = 1000;
 	check(syscall(SYS_clone3, &arguments, sizeof(arguments)) == -1 && errno == EINVAL,
 	      "bad ones EINVAL");
-}
-
-__attribute__((noinline)) static int vfork_exec(const char *path)
-{
-	char *argv[] = { (char *)(unsigned long)path, NULL };
-	pid_t child = vfork();
-	int status = -1;
-
-	if (!child) {
-		execv(path, argv);
-		_exit(42);
-	}
-	waitpid(child, &status, 0);
-	return status;
 }
 
 #define GENERATIONS 60
@@ -597,147 +555,6 @@ static void all_generations(void)
 	generations();
 }
 
-static void shared_children(void)
-{
-	char *argv[] = { "true", NULL };
-	pid_t child;
-	int status;
-
-	start_watching();
-	check(vfork_exec("/bin/true") == 0, "vfork and exec");
-	check(watch.released == 0, "exec in a vfork child releases nothing here");
-	check(WEXITSTATUS(vfork_exec("/no/such/program")) == 42, "vfork, failing exec, _exit");
-	check(watch.released == 0, "exit of a vfork child releases nothing here");
-	check(posix_spawn(&child, "/bin/true", NULL, NULL, argv, environ) == 0, "posix_spawn");
-	waitpid(child, &status, 0);
-	check(status == 0, "the spawned program runs");
-	check(posix_spawn(&child, "/no/such/program", NULL, NULL, argv, environ) == ENOENT,
-	      "posix_spawn of nothing says ENOENT");
-	check(system("exit 3") == 3 << 8, "system()");
-	check(watch.released == 0, "spawning releases nothing here");
-	check(watch_sees_unmap(&watch), "the notifier still sees");
-}
-
-static char clone_stack[256 << 10] __attribute__((aligned(64)));
-
-static int unmap_it(void *at)
-{
-	return munmap(at, 4 * PAGE_BYTES);
-}
-
-static void clone_vm(void)
-{
-	void *at = map_pages(4);
-	struct watch_area area = area_of(at, 4, 0);
-	unsigned long from = (unsigned long)at;
-	pid_t child;
-
-	start_watching();
-	watch_arm(&watch, &area);
-	child = clone(unmap_it, clone_stack + sizeof(clone_stack), CLONE_VM | SIGCHLD, at);
-	waitpid(child, NULL, 0);
-	watch_disarm(&watch);
-	check(watch_find(&watch, from, from + 4 * PAGE_BYTES) >= 0,
-	      "an unmap by a process that shares the memory is seen");
-	check(watch.released == 0, "the end of that process releases nothing");
-}
-
-/*
- * Two threads that run at once with one thread-local storage: the section of one is not to
- * be taken for the other's own.
- */
-
-#define TWIN_FLAGS \
-	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
-
-static struct {
-	char *page;
-	int inside, may_end, ended;
-} twins;
-
-static bool hold_twin(struct mmu_interval_notifier *ni, const struct mmu_notifier_range *range,
-		      unsigned long seq)
-{
-	mmu_interval_set_seq(ni, seq);
-	if (range->start != (unsigned long)twins.page)
-		return true;
-	__atomic_store_n(&twins.inside, 1, __ATOMIC_SEQ_CST);
-	while (!__atomic_load_n(&twins.may_end, __ATOMIC_SEQ_CST))
-		sched_yield();
-	return true;
-}
-
-static const struct mmu_interval_notifier_ops twin_ops = { .invalidate = hold_twin };
-
-__attribute__((noreturn)) static void twin(void)
-{
-	madvise(twins.page, PAGE_BYTES, MADV_DONTNEED);
-	__atomic_store_n(&twins.ended, 1, __ATOMIC_SEQ_CST);
-	for (;;)
-		syscall(SYS_exit, 0);
-}
-
-static int twin_by_clone(void *arg)
-{
-	twin();
-}
-
-static void *let_twin_end(void *arg)
-{
-	usleep(50000);
-	__atomic_store_n(&twins.may_end, 1, __ATOMIC_SEQ_CST);
-	return NULL;
-}
-
-static struct mmu_interval_notifier twin_interval;
-
-static void begin_twin(void)
-{
-	twins.page = map_pages(2);
-	check(mmu_interval_notifier_insert(&twin_interval, mmun_self(), (unsigned long)twins.page,
-					   2 * PAGE_BYTES, &twin_ops) == 0,
-	      "an interval");
-	/* This thread is known by what lies in the storage. */
-	madvise(twins.page + PAGE_BYTES, PAGE_BYTES, MADV_DONTNEED);
-}
-
-static void remove_beside_twin(bool made)
-{
-	pthread_t thread;
-
-	if (!check(made, "a thread with the storage of another"))
-		return;
-	while (!__atomic_load_n(&twins.inside, __ATOMIC_SEQ_CST))
-		sched_yield();
-	pthread_create(&thread, NULL, let_twin_end, NULL);
-	mmu_interval_notifier_remove(&twin_interval);
-	check(__atomic_load_n(&twins.may_end, __ATOMIC_SEQ_CST),
-	      "a removal waits for that one's section");
-	while (!__atomic_load_n(&twins.ended, __ATOMIC_SEQ_CST))
-		sched_yield();
-	pthread_join(thread, NULL);
-}
-
-static void shared_storage(void)
-{
-	begin_twin();
-	remove_beside_twin(
-		clone(twin_by_clone, clone_stack + sizeof(clone_stack), TWIN_FLAGS, NULL) > 0);
-}
-
-/* The new thread returns from syscall() to what lies on its stack. */
-static void shared_storage_by_clone3(void)
-{
-	struct clone3_arguments arguments = { .flags = TWIN_FLAGS };
-	void **top = (void **)(clone_stack + sizeof(clone_stack) - 64);
-
-	begin_twin();
-	*top = (void *)twin;
-	arguments.stack = (uint64_t)clone_stack;
-	arguments.stack_size = (uint64_t)((char *)top - clone_stack);
-	remove_beside_twin(syscall(SYS_clone3, &arguments, sizeof(arguments)) > 0);
-}
-
 static void fork_scenes(void)
 {
 	static const struct {
@@ -786,10 +603,6 @@ int main(void)
 	if (pagemap_open() || !pagemap_shows_frames())
 		skip_all("frame numbers need CAP_SYS_ADMIN (run as root)");
 	fork_scenes();
-	scene("children that share the memory", shared_children);
-	scene("CLONE_VM process", clone_vm);
-	scene("shared storage", shared_storage);
-	scene("shared storage by clone3", shared_storage_by_clone3);
 	is(mmun_source_at(0)->coverage[MMUN_OP_FORK], MMUN_COVERS_BEFORE,
 	   "what was observed is declared");
 	return tap_done();
