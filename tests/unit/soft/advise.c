@@ -4,7 +4,7 @@
  * Linux 6.18 with the same calls.
  */
 #include "types.h"
-#include "events.h"
+#include "recorder.h"
 #include "layout.h"
 
 #ifndef MADV_POPULATE_READ

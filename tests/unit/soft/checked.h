@@ -3,7 +3,7 @@
 #ifndef MMUN_TESTS_UNIT_SOFT_CHECKED_H
 #define MMUN_TESTS_UNIT_SOFT_CHECKED_H
 
-#include "events.h"
+#include "recorder.h"
 
 static struct mmun_soft *soft;
 static struct mm_struct *mm;

@@ -3,7 +3,7 @@
  * primary/soft/fault/cow.c, gup.c: what is copied on write, what is reused, and what
  * pins and forced writes do about it.
  */
-#include "events.h"
+#include "recorder.h"
 
 #define SAFE(event) ((bool)((event).flags & MMUN_RANGE_PINNED_SAFE))
 

@@ -3,7 +3,7 @@
 #ifndef MMUN_TESTS_UNIT_SOFT_ENTRIES_H
 #define MMUN_TESTS_UNIT_SOFT_ENTRIES_H
 
-#include "events.h"
+#include "recorder.h"
 
 #include "fault/fault.h"
 #include "frame/page.h"

@@ -3,7 +3,7 @@
 #ifndef MMUN_TESTS_UNIT_SOFT_FAMILY_H
 #define MMUN_TESTS_UNIT_SOFT_FAMILY_H
 
-#include "log.h"
+#include "recorder.h"
 
 static const unsigned long base = 0x200000000000ul;
 

@@ -3,7 +3,7 @@
  * primary/soft/{fault/fault,fault/file,fault/access,section}.c: bringing pages in, what an
  * access is refused for, and what notifiers hear of it.
  */
-#include "events.h"
+#include "recorder.h"
 
 #define SHARED_RW(mm, pages, file) soft_map((mm), 0, (pages), RW, MAP_SHARED, (file))
 

@@ -4,9 +4,9 @@
  * Which bytes a growing or shrinking file loses was asked of Linux 6.18, a memfd for
  * shmem and ext4 for a file on a disk; memfd.c asks again.
  */
-#include "log.h"
+#include "recorder.h"
 
-static struct log seen;
+static struct recorder seen;
 
 static struct file *regular(struct mmun_soft *soft, uint64_t size)
 {
@@ -117,7 +117,7 @@ static void test_coherent(enum mmun_soft_file_kind kind)
 	unsigned long private = soft_map(mm, 0, 2, RW, MAP_PRIVATE, file);
 	unsigned long word = 0x1122334455667788;
 
-	log_register(&seen, mm);
+	record(&seen, mm);
 	soft_poke(mm, at + PAGE, 5);
 	is(byte_of(file, PAGE), 5, "what a mapping writes is read by descriptor");
 	is(soft_peek(mm, private + PAGE), 5, "and through a private mapping");
@@ -207,14 +207,14 @@ static void test_truncate(enum mmun_soft_file_kind kind)
 	set_byte(mm, at + 3 * PAGE + 200, 9);
 	before = soft_free_frames(soft);
 
-	log_register(&seen, other);
+	record(&seen, other);
 	is(mmun_soft_ftruncate(file, 3 * PAGE + 100), 0, "truncate");
 	is(seen.nr, 2, "notifies twice");
 	for (int i = 0; i < 2; i++)
-		ok(seen.sections[i].start == theirs + 4 * PAGE &&
-			   seen.sections[i].end == theirs + 8 * PAGE &&
-			   seen.sections[i].event == MMU_NOTIFY_CLEAR &&
-			   seen.sections[i].op == MMUN_OP_TRUNCATE && seen.sections[i].blockable,
+		ok(seen.event[i].start == theirs + 4 * PAGE &&
+			   seen.event[i].end == theirs + 8 * PAGE &&
+			   seen.event[i].class == MMU_NOTIFY_CLEAR &&
+			   seen.event[i].op == MMUN_OP_TRUNCATE && seen.event[i].blockable,
 		   "S1: an address space that did not ask, of all that goes");
 	mmu_notifier_unregister(&seen.mn, other);
 	is(soft_free_frames(soft) - before, 5, "four pages and a private copy are free");
@@ -281,11 +281,10 @@ static void test_punch(enum mmun_soft_file_kind kind)
 	soft_tag(mm, at, 8, 10);
 	is(soft_tagged(other, private, 8, 10), 8, "a private mapping elsewhere");
 	soft_poke(other, private + 3 * PAGE, 99);
-	log_register(&seen, other);
+	record(&seen, other);
 	is(mmun_soft_punch_hole(file, 2 * PAGE + 100, 3 * PAGE), 0, "punch");
-	ok(seen.nr == 1 && seen.sections[0].start == private + 3 * PAGE &&
-		   seen.sections[0].end == private + 5 * PAGE &&
-		   seen.sections[0].op == MMUN_OP_FALLOCATE,
+	ok(seen.nr == 1 && seen.event[0].start == private + 3 * PAGE &&
+		   seen.event[0].end == private + 5 * PAGE && seen.event[0].op == MMUN_OP_FALLOCATE,
 	   "S1: notifies once, of the whole pages");
 	is(get_byte(other, private + 3 * PAGE), 99, "private copies stay");
 	is(get_byte(other, private + 4 * PAGE), 0, "other pages are zero there");
@@ -294,7 +293,7 @@ static void test_punch(enum mmun_soft_file_kind kind)
 	is(mmun_soft_file_size(file), 8 * PAGE, "nor does the size");
 	set_byte(mm, at + 7 * PAGE + 50, 1);
 	set_byte(mm, at + 7 * PAGE + 60, 2);
-	log_clear(&seen);
+	forget(&seen);
 	is(mmun_soft_punch_hole(file, 7 * PAGE + 50, 10), 0, "a hole inside a page");
 	ok(!get_byte(mm, at + 7 * PAGE + 50) && get_byte(mm, at + 7 * PAGE + 60) == 2,
 	   "zeroes just these bytes");
@@ -387,15 +386,15 @@ static void test_fsync(void)
 	soft_tag(mm, at, 5, 1);
 	soft_poke(mm, again, 1);
 	soft_peek(mm, again + PAGE);
-	log_register(&seen, mm);
+	record(&seen, mm);
 	is(mmun_soft_fsync(file), 0, "fsync");
-	is(log_single_pages(&seen, MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 10,
+	is(single_pages(&seen, MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 10,
 	   "S1: one section per page and shared mapping of it");
 	is(seen.nr, 10, "and no other");
 	is(soft_stats_of(soft).cleaned, 5, "five pages were dirty");
 	ok(soft_entry(mm, at).present && !soft_entry(mm, at).writable && !soft_entry(mm, at).dirty,
 	   "they stay mapped, write-protected");
-	log_clear(&seen);
+	forget(&seen);
 	is(mmun_soft_fsync(file) + (int)seen.nr, 0, "a second one has nothing to do");
 	soft_poke(mm, at, 50);
 	is(seen.nr, 0, "making it writable again calls no notifier");
@@ -503,7 +502,7 @@ static void test_fsync_shmem(void)
 	unsigned long at = soft_map(mm, 0, 1, RW, MAP_SHARED, file);
 
 	soft_poke(mm, at, 1);
-	log_register(&seen, mm);
+	record(&seen, mm);
 	is(mmun_soft_fsync(file), 0, "fsync of shmem succeeds");
 	ok(!seen.nr && soft_entry(mm, at).writable, "and does nothing");
 	mmu_notifier_unregister(&seen.mn, mm);

@@ -3,7 +3,7 @@
  * primary/soft/fault/huge.c and collapse.c: huge pages on first touch, split and
  * collapse.  Results and sections as the kernel's, measured.
  */
-#include "events.h"
+#include "recorder.h"
 
 #include "frame/page.h"
 #include "reclaim/reclaim.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/reclaim/ksm.c: which pages merge, which notifiers are called, and how they part again. */
-#include "log.h"
+#include "recorder.h"
 
 #define PAGES 16
 
-static struct log log_a, log_b;
+static struct recorder recorder_a, recorder_b;
 
 static struct mmun_soft *machine(size_t frames)
 {
@@ -47,33 +47,34 @@ static void test_merge(void)
 
 	fill(mm, at, PAGES, 42);
 	before = soft_free_frames(soft);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(mmun_soft_ksm_scan(soft), PAGES - 1, "16 equal pages: 15 merge with the first");
 	is(soft_free_frames(soft), before + PAGES - 1, "15 frames are free");
-	is(log_a.nr, 31, "31 sections: each is protected, all but one replaced");
-	is(log_single_pages(&log_a, MMUN_OP_KSM, MMU_NOTIFY_CLEAR), 31, "of one page each");
-	is(log_a.changed, PAGES - 1, "change_pte for each replaced entry");
-	is(log_a.changed_inside, PAGES - 1, "while its section is open");
+	is(recorder_a.nr, 31, "31 sections: each is protected, all but one replaced");
+	is(single_pages(&recorder_a, MMUN_OP_KSM, MMU_NOTIFY_CLEAR), 31, "of one page each");
+	is(recorder_a.changed, PAGES - 1, "change_pte for each replaced entry");
+	is(recorder_a.changed_inside, PAGES - 1, "while its section is open");
 	is(filled(mm, at, PAGES, 42), PAGES, "contents are the same");
 	is(soft_entry(mm, at).pfn, soft_entry(mm, at + 5 * PAGE).pfn, "in one frame");
 	ok(soft_entry(mm, at).ksm && !soft_entry(mm, at).writable, "merged and read-only");
 	is(soft_entry(mm, at).mapcount, PAGES, "mapped by all");
 
-	log_clear(&log_a);
+	forget(&recorder_a);
 	is(mmun_soft_ksm_scan(soft), 0, "a second pass finds nothing new");
-	is(log_a.nr, 0, "and calls no notifier");
+	is(recorder_a.nr, 0, "and calls no notifier");
 	soft_poke(mm, at + 3 * PAGE, 43);
-	ok(log_a.nr == 1 && log_a.sections[0].start == at + 3 * PAGE &&
-		   log_a.sections[0].end == at + 4 * PAGE && log_a.sections[0].op == MMUN_OP_COW,
+	ok(recorder_a.nr == 1 && recorder_a.event[0].start == at + 3 * PAGE &&
+		   recorder_a.event[0].end == at + 4 * PAGE &&
+		   recorder_a.event[0].op == MMUN_OP_COW,
 	   "a write to a merged page: one section of that page");
 	is(filled(mm, at, PAGES, 42), PAGES - 1, "the others keep their contents");
 	is(soft_peek(mm, at + 3 * PAGE), 43, "the writer sees its own");
 	is(soft_stats_of(soft).ksm_unmerged, 1, "counted");
 	soft_poke(mm, at + 3 * PAGE, 42);
-	log_clear(&log_a);
+	forget(&recorder_a);
 	is(mmun_soft_ksm_scan(soft), 1, "equal again, it merges again");
-	is(log_a.nr, 2, "with two sections, the merged page being there");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	is(recorder_a.nr, 2, "with two sections, the merged page being there");
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	is(soft_free_frames(soft), 256, "the last entry takes the merged page along");
 	soft_gone(soft, live);
@@ -88,18 +89,18 @@ static void test_across(void)
 	fill(one, at, 1, 7);
 	soft_poke(one, at + PAGE, 8);
 	fill(two, there, 2, 7);
-	log_register(&log_a, one);
-	log_register(&log_b, two);
+	record(&recorder_a, one);
+	record(&recorder_b, two);
 	is(mmun_soft_ksm_scan(soft), 2, "pages of two address spaces merge");
-	is(log_a.nr + log_b.nr, 5, "five sections in all, each for its own mm");
+	is(recorder_a.nr + recorder_b.nr, 5, "five sections in all, each for its own mm");
 	is(soft_entry(one, at).pfn, soft_entry(two, there).pfn, "one frame");
 	ok(!soft_entry(one, at + PAGE).ksm, "what differs stays apart");
 	is(mmun_soft_mm_fork(two, &child), 0, "fork");
 	is(soft_entry(child, there).pfn, soft_entry(one, at).pfn, "shares merged pages");
 	soft_poke(child, there, 9);
 	is(soft_peek(one, at), 7, "a child's write is its own");
-	mmu_notifier_unregister(&log_a.mn, one);
-	mmu_notifier_unregister(&log_b.mn, two);
+	mmu_notifier_unregister(&recorder_a.mn, one);
+	mmu_notifier_unregister(&recorder_b.mn, two);
 	mmput(two);
 	is(soft_peek(one, at), 7, "the merged page outlives those that leave");
 	mmput(one);
@@ -139,9 +140,9 @@ static void test_unmerge(void)
 
 	fill(mm, at, PAGES, 42);
 	mmun_soft_ksm_scan(soft);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(mmun_soft_madvise(mm, at, PAGES * PAGE, MADV_UNMERGEABLE), 0, "MADV_UNMERGEABLE");
-	is(log_a.nr, PAGES, "one section per page");
+	is(recorder_a.nr, PAGES, "one section per page");
 	ok(!soft_entry(mm, at).ksm && soft_entry(mm, at).pfn != soft_entry(mm, at + PAGE).pfn,
 	   "each has a frame of its own");
 	is(filled(mm, at, PAGES, 42), PAGES, "contents are the same");
@@ -150,7 +151,7 @@ static void test_unmerge(void)
 	is(mmun_soft_mprotect(mm, at, PAGES * PAGE, PROT_READ), 0, "read-only memory");
 	is(mmun_soft_ksm_scan(soft), PAGES - 1, "merges too");
 	is(mmun_soft_write(mm, at, &word, sizeof(word), &fault), -EFAULT, "and stays read-only");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }
@@ -191,16 +192,16 @@ static void test_huge(void)
 	mmun_soft_madvise(mm, at, MMUN_SOFT_HUGE_SIZE, MADV_MERGEABLE);
 	soft_poke(mm, at, 1);
 	ok(soft_entry(mm, at).huge, "a huge page");
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(mmun_soft_ksm_scan(soft), MMUN_SOFT_HUGE_PAGES - 2, "its equal parts merge");
-	ok(log_a.sections[0].op == MMUN_OP_HUGE_SPLIT &&
-		   log_a.sections[0].end - log_a.sections[0].start == MMUN_SOFT_HUGE_SIZE,
+	ok(recorder_a.event[0].op == MMUN_OP_HUGE_SPLIT &&
+		   recorder_a.event[0].end - recorder_a.event[0].start == MMUN_SOFT_HUGE_SIZE,
 	   "after it was split, with a section of 2 MiB");
-	is(log_a.nr, 1 + 2 * (MMUN_SOFT_HUGE_PAGES - 1) - 1, "then as for small pages");
+	is(recorder_a.nr, 1 + 2 * (MMUN_SOFT_HUGE_PAGES - 1) - 1, "then as for small pages");
 	ok(soft_peek(mm, at) == 1 &&
 		   filled(mm, at + PAGE, MMUN_SOFT_HUGE_PAGES - 1, 0) == MMUN_SOFT_HUGE_PAGES - 1,
 	   "contents are the same");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }

@@ -4,7 +4,7 @@
  */
 #include "types.h"
 #include "frame/page.h"
-#include "events.h"
+#include "recorder.h"
 #include "layout.h"
 #include "vma/vma.h"
 

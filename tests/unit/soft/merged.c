@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/rmap/merged.c: merged pages are found by reclaim and migration, and which notifiers are called. */
-#include "log.h"
+#include "recorder.h"
 
 #define PAGES 8
 
-static struct log log_a, log_b;
+static struct recorder recorder_a, recorder_b;
 
 static struct mmun_soft *machine(size_t frames, size_t slots)
 {
@@ -73,15 +73,15 @@ static void test_swapped(void)
 	struct three t = three_merged();
 	struct mmun_soft_stats stats;
 
-	log_register(&log_a, t.one);
-	log_register(&log_b, t.child);
+	record(&recorder_a, t.one);
+	record(&recorder_b, t.child);
 	is(mmun_soft_reclaim(t.soft, 8), 1, "a merged page is swapped out");
-	is(log_single_pages(&log_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
+	is(single_pages(&recorder_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
 	   "S1: a section for each mapping of it");
-	is(log_a.nr, PAGES, "and no other");
-	is(log_single_pages(&log_b, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
+	is(recorder_a.nr, PAGES, "and no other");
+	is(single_pages(&recorder_b, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
 	   "S1: also in a child of later");
-	ok(log_a.asked >= PAGES && log_b.asked >= PAGES,
+	ok(recorder_a.asked >= PAGES && recorder_b.asked >= PAGES,
 	   "S9: after they were asked whether it is young");
 	stats = soft_stats_of(t.soft);
 	is(stats.swap_slots - stats.swap_free, 1, "into one slot");
@@ -92,8 +92,8 @@ static void test_swapped(void)
 	   "all read what was there");
 	is(soft_peek(t.two, t.there), 43, "or what they wrote since");
 	is(mmun_soft_ksm_scan(t.soft), 3 * PAGES - 8 - 1, "what is in memory again merges again");
-	mmu_notifier_unregister(&log_a.mn, t.one);
-	mmu_notifier_unregister(&log_b.mn, t.child);
+	mmu_notifier_unregister(&recorder_a.mn, t.one);
+	mmu_notifier_unregister(&recorder_b.mn, t.child);
 	three_end(&t);
 	soft_gone(t.soft, live);
 }
@@ -105,12 +105,12 @@ static void test_migrated(void)
 	struct mmun_soft_entry before = soft_entry(t.one, t.at), after;
 	unsigned long more;
 
-	log_register(&log_a, t.one);
-	log_register(&log_b, t.child);
+	record(&recorder_a, t.one);
+	record(&recorder_b, t.child);
 	is(mmun_soft_migrate(t.two, t.there), 0, "a merged page migrates");
-	is(log_single_pages(&log_a, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), PAGES,
+	is(single_pages(&recorder_a, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), PAGES,
 	   "S1: a section for each mapping of it");
-	is(log_single_pages(&log_b, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), PAGES, "S1: everywhere");
+	is(single_pages(&recorder_b, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), PAGES, "S1: everywhere");
 	after = soft_entry(t.one, t.at);
 	ok(after.present && after.pfn != before.pfn, "to another frame");
 	ok(after.ksm && !after.writable, "as what it was");
@@ -126,8 +126,8 @@ static void test_migrated(void)
 	   "a write copies as ever");
 	is(mmun_soft_migrate(t.one, t.at), 0, "it moves once more");
 	is(mmun_soft_reclaim(t.soft, 256), 2, "and to swap");
-	mmu_notifier_unregister(&log_a.mn, t.one);
-	mmu_notifier_unregister(&log_b.mn, t.child);
+	mmu_notifier_unregister(&recorder_a.mn, t.one);
+	mmu_notifier_unregister(&recorder_b.mn, t.child);
 	three_end(&t);
 	soft_gone(t.soft, live);
 }
@@ -144,14 +144,14 @@ static void test_family(void)
 	is(mmun_soft_ksm_scan(soft), 2, "two and two merge");
 	fill(mm, at, 2, 6);
 	is(mmun_soft_ksm_scan(soft), 2, "and now all four");
-	log_register(&log_a, child);
+	record(&recorder_a, child);
 	is(mmun_soft_migrate(mm, at), 0, "they move");
-	is(log_a.nr, 2, "each entry has one section");
-	log_clear(&log_a);
+	is(recorder_a.nr, 2, "each entry has one section");
+	forget(&recorder_a);
 	is(mmun_soft_reclaim(soft, 256), 1, "and go");
-	is(log_a.nr, 2, "has one section too");
+	is(recorder_a.nr, 2, "has one section too");
 	is(filled(mm, at, 2, 6) + filled(child, at, 2, 6), 4, "contents");
-	mmu_notifier_unregister(&log_a.mn, child);
+	mmu_notifier_unregister(&recorder_a.mn, child);
 	mmput(mm);
 	mmput(child);
 	mmun_soft_destroy(soft);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/reclaim/migrate.c: pages that change their frame, and which notifiers are called. */
-#include "log.h"
+#include "recorder.h"
 
-static struct log log_a, log_b;
+static struct recorder recorder_a, recorder_b;
 
 static struct mmun_soft *machine(size_t frames, size_t slots)
 {
@@ -22,14 +22,14 @@ static void test_anonymous(void)
 
 	soft_tag(mm, at, 2, 5);
 	before = soft_entry(mm, at);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(mmun_soft_migrate(mm, at + 8), 0, "a page migrates");
 	after = soft_entry(mm, at);
 	ok(before.pfn != after.pfn, "to another frame");
 	ok(after.present && after.writable && after.refcount == 1 && after.mapcount == 1,
 	   "with the same rights, and nobody else holds it");
-	is(log_a.nr, 1, "one section");
-	is(log_single_pages(&log_a, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1, "of one page");
+	is(recorder_a.nr, 1, "one section");
+	is(single_pages(&recorder_a, MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1, "of one page");
 	is(soft_free_frames(soft), 62, "the old frame is free");
 	faults = soft_stats_of(soft).faults;
 	soft_poke(mm, at, 6);
@@ -38,7 +38,7 @@ static void test_anonymous(void)
 	is(mmun_soft_migrate(mm, at), 0, "again");
 	is(soft_peek(mm, at), 6, "contents moved along");
 	is(soft_stats_of(soft).migrated, 2, "counted");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	soft_gone(soft, live);
 }
@@ -94,10 +94,10 @@ static void test_forked(void)
 	soft_poke(mm, at, 5);
 	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
 	pfn = soft_entry(mm, at).pfn;
-	log_register(&log_a, mm);
-	log_register(&log_b, child);
+	record(&recorder_a, mm);
+	record(&recorder_b, child);
 	is(mmun_soft_migrate(child, at), 0, "a shared page migrates");
-	ok(log_a.nr == 1 && log_b.nr == 1, "both address spaces are notified");
+	ok(recorder_a.nr == 1 && recorder_b.nr == 1, "both address spaces are notified");
 	ok(soft_entry(mm, at).pfn != pfn && soft_entry(mm, at).pfn == soft_entry(child, at).pfn,
 	   "both map the new frame");
 	is(soft_entry(mm, at).mapcount, 2, "counted twice");
@@ -106,8 +106,8 @@ static void test_forked(void)
 	is(mmun_soft_migrate(mm, at), 0, "both move");
 	is(mmun_soft_migrate(child, at), 0, "on their own");
 	ok(soft_peek(mm, at) == 6 && soft_peek(child, at) == 5, "with their contents");
-	mmu_notifier_unregister(&log_a.mn, mm);
-	mmu_notifier_unregister(&log_b.mn, child);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
+	mmu_notifier_unregister(&recorder_b.mn, child);
 	mmput(child);
 	mmput(mm);
 	is(soft_free_frames(soft), 64, "no frame is lost");

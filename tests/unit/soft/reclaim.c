@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* primary/soft/reclaim/reclaim.c, swap.c and oom.c: which pages go, where to, and which notifiers are called. */
-#include "log.h"
+#include "recorder.h"
 
 #define PAGES 16
 
-static struct log log_a, log_b;
+static struct recorder recorder_a, recorder_b;
 
 static struct mmun_soft *machine(size_t frames, size_t slots)
 {
@@ -27,20 +27,20 @@ static void test_anonymous(void)
 	size_t before = soft_free_frames(soft);
 
 	soft_tag(mm, at, PAGES, 100);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(reclaim_all(soft), PAGES, "every anonymous page goes to swap");
 	is(soft_free_frames(soft), before, "their frames are free");
 	is(soft_stats_of(soft).swapped_out, PAGES, "and counted as swapped out");
 	is(soft_stats_of(soft).swap_free, 64 - PAGES, "one slot each");
-	is(log_a.nr, PAGES, "S1: one section per page");
-	is(log_single_pages(&log_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
+	is(recorder_a.nr, PAGES, "S1: one section per page");
+	is(single_pages(&recorder_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES,
 	   "each of one page, CLEAR, because of reclaim");
 	ok(soft_entry(mm, at).swapped && !soft_entry(mm, at).present, "the entry says so");
 	is(soft_tagged(mm, at, PAGES, 100), PAGES, "contents come back");
 	is(soft_stats_of(soft).swapped_in, PAGES, "each read from swap once");
 	is(soft_stats_of(soft).swap_free, 64, "which frees the slots");
-	is(log_a.nr, PAGES, "coming back calls no notifier");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	is(recorder_a.nr, PAGES, "coming back calls no notifier");
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	soft_gone(soft, live);
 }
@@ -52,11 +52,11 @@ static void test_no_swap(void)
 	unsigned long at = soft_map(mm, 0, PAGES, RW, PRIVATE, NULL);
 
 	soft_tag(mm, at, PAGES, 1);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(reclaim_all(soft), 0, "without swap anonymous pages stay");
-	is(log_a.nr + log_a.asked, 0, "and nobody is bothered");
+	is(recorder_a.nr + recorder_a.asked, 0, "and nobody is bothered");
 	is(soft_tagged(mm, at, PAGES, 1), PAGES, "with their contents");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }
@@ -98,22 +98,23 @@ static void test_young(void)
 	unsigned long at = soft_map(mm, 0, 1, RW, PRIVATE, NULL);
 
 	soft_tag(mm, at, 1, 7);
-	log_register(&log_a, mm);
-	log_register(&log_b, mm);
-	log_a.young = log_b.young = 1;
+	record(&recorder_a, mm);
+	record(&recorder_b, mm);
+	recorder_a.young = recorder_b.young = 1;
 	is(reclaim_all(soft), 0, "B22: a secondary MMU that always says young keeps the page");
-	ok(log_a.asked > 0 && log_a.asked == log_b.asked, "S9: every notifier is asked each time");
-	log_clear(&log_a);
-	log_clear(&log_b);
-	log_a.young = 0;
+	ok(recorder_a.asked > 0 && recorder_a.asked == recorder_b.asked,
+	   "S9: every notifier is asked each time");
+	forget(&recorder_a);
+	forget(&recorder_b);
+	recorder_a.young = 0;
 	is(reclaim_all(soft), 0, "S9: one young answer is enough");
-	ok(log_a.asked == log_b.asked, "S9: and the others are asked all the same");
+	ok(recorder_a.asked == recorder_b.asked, "S9: and the others are asked all the same");
 	ok(soft_stats_of(soft).reclaim_young > 0, "counted");
-	log_b.young = 0;
+	recorder_b.young = 0;
 	soft_peek(mm, at);
 	is(reclaim_all(soft), 1, "an access by the processor gives one more round only");
-	mmu_notifier_unregister(&log_a.mn, mm);
-	mmu_notifier_unregister(&log_b.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
+	mmu_notifier_unregister(&recorder_b.mn, mm);
 	mmput(mm);
 	mmun_soft_destroy(soft);
 }
@@ -145,18 +146,18 @@ static void test_regular_file(void)
 	unsigned long at = soft_map(mm, 0, PAGES, RW, MAP_SHARED, file), word = 0;
 
 	soft_tag(mm, at, PAGES, 50);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(reclaim_all(soft), PAGES, "pages of a file need no swap");
 	is(soft_stats_of(soft).cleaned, PAGES, "dirty ones are stored first");
-	is(log_single_pages(&log_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES, "one section each");
-	is(log_a.nr, PAGES, "and no other");
+	is(single_pages(&recorder_a, MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), PAGES, "one section each");
+	is(recorder_a.nr, PAGES, "and no other");
 	is(soft_tagged(mm, at, PAGES, 50), PAGES, "contents come from the store");
 	is(reclaim_all(soft), PAGES, "clean ones are dropped");
 	is(soft_stats_of(soft).cleaned, PAGES, "without being stored again");
 	is(mmun_soft_pread(file, &word, sizeof(word), 3 * PAGE), sizeof(word),
 	   "read by descriptor");
 	is(word, 53, "sees the store too");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	soft_gone(soft, live);
@@ -257,10 +258,10 @@ static void test_forked(void)
 
 	soft_tag(mm, at, PAGES, 1);
 	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
-	log_register(&log_a, mm);
-	log_register(&log_b, child);
+	record(&recorder_a, mm);
+	record(&recorder_b, child);
 	is(reclaim_all(soft), PAGES, "pages that two address spaces share are reclaimed");
-	ok(log_a.nr == PAGES && log_b.nr == PAGES, "and both are notified of each");
+	ok(recorder_a.nr == PAGES && recorder_b.nr == PAGES, "and both are notified of each");
 	is(soft_stats_of(soft).swap_free, 64 - PAGES, "one slot per page");
 	is(mmun_soft_mm_fork(child, &late), 0, "fork with everything in swap");
 	soft_poke(child, at, 1000);
@@ -269,8 +270,8 @@ static void test_forked(void)
 	is(soft_peek(child, at), 1000, "the child its own");
 	is(soft_tagged(child, at + PAGE, PAGES - 1, 2), PAGES - 1, "and the rest");
 	is(soft_stats_of(soft).swap_free, 64, "the slots are free when all have read them");
-	mmu_notifier_unregister(&log_a.mn, mm);
-	mmu_notifier_unregister(&log_b.mn, child);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
+	mmu_notifier_unregister(&recorder_b.mn, child);
 	mmput(late);
 	mmput(child);
 	mmput(mm);
@@ -345,16 +346,16 @@ static void test_pageout(void)
 	unsigned long at = soft_map(mm, 0, PAGES, RW, PRIVATE, NULL);
 
 	soft_tag(mm, at, PAGES, 1);
-	log_register(&log_a, mm);
+	record(&recorder_a, mm);
 	is(mmun_soft_madvise(mm, at, PAGES * PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
 	is(soft_free_frames(soft), soft_stats_of(soft).frames, "takes young pages too");
-	is(log_single_pages(&log_a, MMUN_OP_MADV_PAGEOUT, MMU_NOTIFY_CLEAR), PAGES,
+	is(single_pages(&recorder_a, MMUN_OP_MADV_PAGEOUT, MMU_NOTIFY_CLEAR), PAGES,
 	   "one section per page");
 	is(soft_tagged(mm, at, PAGES, 1), PAGES, "contents come back");
 	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
 	is(mmun_soft_madvise(mm, at, PAGES * PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
 	ok(soft_entry(mm, at).present, "leaves pages alone that others map too");
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(child);
 	mmput(mm);
 	mmun_soft_destroy(soft);
@@ -396,25 +397,25 @@ static void test_oom_reap(void)
 	soft_tag(mm, low, 4, 1);
 	soft_poke(mm, shared, 2);
 	soft_tag(mm, high, 4, 3);
-	log_register(&log_a, mm);
-	log_a.refuse = true;
+	record(&recorder_a, mm);
+	recorder_a.refuse = true;
 	is(mmun_soft_oom_reap(mm), -EAGAIN, "a notifier that would have to sleep refuses");
 	is(soft_tagged(mm, low, 4, 1), 4, "S2: then nothing was dropped");
-	is(log_a.open, 0, "B7: and no section is open");
-	log_a.refuse = false;
-	log_clear(&log_a);
+	is(recorder_a.open, 0, "B7: and no section is open");
+	recorder_a.refuse = false;
+	forget(&recorder_a);
 	is(mmun_soft_oom_reap(mm), 0, "else the memory is taken");
-	is(log_a.nr, 2, "a section for each private VMA");
-	ok(log_a.sections[0].start == low && log_a.sections[0].end == low + 4 * PAGE &&
-		   !log_a.sections[0].blockable && log_a.sections[0].op == MMUN_OP_OOM_REAP &&
-		   log_a.sections[0].event == MMU_NOTIFY_UNMAP,
+	is(recorder_a.nr, 2, "a section for each private VMA");
+	ok(recorder_a.event[0].start == low && recorder_a.event[0].end == low + 4 * PAGE &&
+		   !recorder_a.event[0].blockable && recorder_a.event[0].op == MMUN_OP_OOM_REAP &&
+		   recorder_a.event[0].class == MMU_NOTIFY_UNMAP,
 	   "of all of it, that must not sleep");
 	ok(!soft_entry(mm, low).present && !soft_entry(mm, high).present, "private pages are gone");
 	is(soft_peek(mm, shared), 2, "shared ones are not");
 	mmap_write_lock(mm);
 	is(mmun_soft_oom_reap(mm), -EAGAIN, "it does not wait for the mmap lock");
 	mmap_write_unlock(mm);
-	mmu_notifier_unregister(&log_a.mn, mm);
+	mmu_notifier_unregister(&recorder_a.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	mmun_soft_destroy(soft);

@@ -5,7 +5,7 @@
  * which it only emulates.
  */
 #include "types.h"
-#include "events.h"
+#include "recorder.h"
 #include "layout.h"
 
 #define MOVE (MREMAP_MAYMOVE | MREMAP_FIXED)

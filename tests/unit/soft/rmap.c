@@ -7,7 +7,7 @@
 
 #define MAX_MMS 8
 
-static struct log logs[MAX_MMS];
+static struct recorder recorders[MAX_MMS];
 
 /* Unmapping. */
 
@@ -35,14 +35,14 @@ static void test_reclaim_family(void)
 						MREMAP_MAYMOVE | MREMAP_FIXED, base + 64 * PAGE)),
 	   "a page moves");
 	for (int i = 0; i < 4; i++)
-		log_register(&logs[i], mm[i]);
+		record(&recorders[i], mm[i]);
 	is(mmun_soft_reclaim(soft, 256), 4, "pages of a family of four are found in all");
 	for (int i = 0; i < 4; i++) {
-		is(log_single_pages(&logs[i], MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), 4,
+		is(single_pages(&recorders[i], MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), 4,
 		   "S1: a section for each page, in address space %d", i);
-		is(logs[i].nr, 4, "and no other");
-		ok(logs[i].asked >= 4, "S9: after it was asked whether it is young");
-		mmu_notifier_unregister(&logs[i].mn, mm[i]);
+		is(recorders[i].nr, 4, "and no other");
+		ok(recorders[i].asked >= 4, "S9: after it was asked whether it is young");
+		mmu_notifier_unregister(&recorders[i].mn, mm[i]);
 	}
 	is(soft_tagged(mm[0], base, 4, 70) + soft_tagged(mm[2], base, 4, 70), 8,
 	   "everybody reads the same again");
@@ -106,15 +106,15 @@ static void test_young(void)
 	looked_at = mm;
 	if (mmu_notifier_register(&mn, mm))
 		bail_out("cannot register");
-	log_register(&logs[0], child);
-	logs[0].young = 1;
+	record(&recorders[0], child);
+	recorders[0].young = 1;
 	is(mmun_soft_reclaim(soft, 3), 0, "B22: a device that always says young keeps its pages");
 	ok(looks >= 3, "S9, M3: the other is asked as well, and may use the page meanwhile");
-	ok(logs[0].asked >= 3, "S9: both are asked, whatever the first says");
-	logs[0].young = 0;
+	ok(recorders[0].asked >= 3, "S9: both are asked, whatever the first says");
+	recorders[0].young = 0;
 	is(mmun_soft_reclaim(soft, 3), 3, "until it says old");
 	mmu_notifier_unregister(&mn, mm);
-	mmu_notifier_unregister(&logs[0].mn, child);
+	mmu_notifier_unregister(&recorders[0].mn, child);
 	mmput(mm);
 	mmput(child);
 	is(mmun_soft_destroy(soft), 0, "everything is gone");
@@ -134,16 +134,16 @@ static void test_young_huge(void)
 	map_at(mm, 0, MMUN_SOFT_HUGE_PAGES, RW);
 	soft_poke(mm, base + PAGE, 5);
 	ok(soft_entry(mm, base).huge, "a huge page");
-	log_register(&logs[0], mm);
+	record(&recorders[0], mm);
 	is(mmun_soft_reclaim(soft, 1), 1, "reclaim takes a page of it");
 	is(soft_stats_of(soft).reclaim_young, MMUN_SOFT_HUGE_PAGES,
 	   "B22: not before each of its pages had a second chance");
 	ok(!soft_entry(mm, base).huge, "it is split for that");
-	ok(logs[0].nr == 2 && logs[0].sections[0].op == MMUN_OP_HUGE_SPLIT &&
-		   logs[0].sections[1].op == MMUN_OP_RECLAIM,
+	ok(recorders[0].nr == 2 && recorders[0].event[0].op == MMUN_OP_HUGE_SPLIT &&
+		   recorders[0].event[1].op == MMUN_OP_RECLAIM,
 	   "S1: both are notified, in this order");
 	is(soft_peek(mm, base + PAGE), 5, "the contents are the same");
-	mmu_notifier_unregister(&logs[0].mn, mm);
+	mmu_notifier_unregister(&recorders[0].mn, mm);
 	mmput(mm);
 	is(mmun_soft_destroy(soft), 0, "everything is gone");
 }
@@ -187,16 +187,16 @@ static void test_file_mappings(void)
 	soft_tag(mm[1], at[1], 2, 20);
 	soft_tagged(mm[2], at[2], 4, 20);
 	for (int i = 0; i < 3; i++)
-		log_register(&logs[i], mm[i]);
+		record(&recorders[i], mm[i]);
 
 	mmun_soft_fsync(file);
-	is(logs[0].nr, 4, "S1: writeback protects each shared mapping");
-	is(logs[1].nr, 4, "in each address space");
-	is(logs[2].nr, 0, "and leaves private mappings alone");
+	is(recorders[0].nr, 4, "S1: writeback protects each shared mapping");
+	is(recorders[1].nr, 4, "in each address space");
+	is(recorders[2].nr, 0, "and leaves private mappings alone");
 	is(mmun_soft_migrate(mm[0], at[0]), 0, "a file page moves");
-	is(log_single_pages(&logs[1], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
+	is(single_pages(&recorders[1], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
 	   "S1: all that map it are notified");
-	is(log_single_pages(&logs[2], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
+	is(single_pages(&recorders[2], MMUN_OP_MIGRATE, MMU_NOTIFY_CLEAR), 1,
 	   "also with a private mapping");
 	ok(soft_entry(mm[0], at[0]).pfn == soft_entry(mm[2], at[2]).pfn &&
 		   soft_entry(mm[0], at[0]).present && soft_entry(mm[2], at[2]).present,
@@ -208,7 +208,7 @@ static void test_file_mappings(void)
 	   "reclaim takes it from all");
 	is(soft_peek(mm[2], at[2]), 99, "and the store has it");
 	for (int i = 0; i < 3; i++) {
-		mmu_notifier_unregister(&logs[i].mn, mm[i]);
+		mmu_notifier_unregister(&recorders[i].mn, mm[i]);
 		mmput(mm[i]);
 	}
 	mmun_soft_file_put(file);
@@ -240,23 +240,23 @@ static void test_nonlinear(void)
 	for (unsigned long i = 0; i < 8; i++)
 		soft_peek(mm, at + i * PAGE);
 	mmun_soft_fsync(file);
-	log_register(&logs[0], mm);
+	record(&recorders[0], mm);
 	is(mmun_soft_migrate(mm, at), 0, "a page that is mapped twice moves");
-	is(logs[0].nr, 2, "S1: both places are notified");
+	is(recorders[0].nr, 2, "S1: both places are notified");
 	ok(soft_entry(mm, at).present &&
 		   soft_entry(mm, at).pfn == soft_entry(mm, at + 6 * PAGE).pfn,
 	   "and follow");
-	log_clear(&logs[0]);
+	forget(&recorders[0]);
 	mmun_soft_reclaim(soft, 256);
-	is(log_single_pages(&logs[0], MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), 8,
+	is(single_pages(&recorders[0], MMUN_OP_RECLAIM, MMU_NOTIFY_CLEAR), 8,
 	   "S1: reclaim finds every place");
 	ok(!soft_entry(mm, at).present, "and takes the page away");
 	is(soft_peek(mm, at + 3 * PAGE), 44, "an entry remembers its page");
 	is(soft_peek(mm, at + 7 * PAGE), 40, "the last as well");
 	soft_poke(mm, at + 3 * PAGE, 4);
-	log_clear(&logs[0]);
+	forget(&recorders[0]);
 	mmun_soft_fsync(file);
-	is(log_single_pages(&logs[0], MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 1,
+	is(single_pages(&recorders[0], MMUN_OP_MKCLEAN, MMU_NOTIFY_PROTECTION_PAGE), 1,
 	   "S1: writeback finds the one that was written");
 	mmun_soft_ftruncate(file, 4 * PAGE);
 	ok(mmun_soft_read(mm, at, &(char){ 0 }, 1, NULL) == -EFAULT, "truncate takes page 7");
@@ -265,7 +265,7 @@ static void test_nonlinear(void)
 	is(soft_peek(mm, at), 0, "when the file grows again the entry faults its page in");
 	mmun_soft_pwrite(file, "z", 1, 7 * PAGE);
 	is(soft_peek(mm, at + 6 * PAGE), 'z', "which is page 7 still");
-	mmu_notifier_unregister(&logs[0].mn, mm);
+	mmu_notifier_unregister(&recorders[0].mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(file);
 	is(mmun_soft_destroy(soft), 0, "everything is gone");

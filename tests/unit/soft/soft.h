@@ -74,4 +74,45 @@ static UNUSED size_t soft_free_frames(struct mmun_soft *soft)
 	return stats.frames_free;
 }
 
+static UNUSED struct mmun_soft_entry soft_entry(struct mm_struct *mm, unsigned long address)
+{
+	struct mmun_soft_entry entry;
+
+	mmun_soft_pagemap(mm, address, &entry);
+	return entry;
+}
+
+static UNUSED struct mmun_soft_stats soft_stats_of(struct mmun_soft *soft)
+{
+	struct mmun_soft_stats stats;
+
+	mmun_soft_stats(soft, &stats);
+	return stats;
+}
+
+/* Page i of the mapping holds @tag + i. */
+static UNUSED void soft_tag(struct mm_struct *mm, unsigned long at, size_t pages, unsigned long tag)
+{
+	for (size_t i = 0; i < pages; i++)
+		soft_poke(mm, at + i * PAGE, tag + i);
+}
+
+static UNUSED size_t soft_tagged(struct mm_struct *mm, unsigned long at, size_t pages,
+				 unsigned long tag)
+{
+	size_t right = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		right += soft_peek(mm, at + i * PAGE) == tag + i;
+	return right;
+}
+
+/* The machine ends, and everything that it allocated is back. */
+static UNUSED void soft_gone(struct mmun_soft *soft, long live_before)
+{
+	mmu_notifier_synchronize();
+	is(mmun_soft_destroy(soft), 0, "the machine can go");
+	is(mmun_alloc_live(), live_before, "nothing is left behind");
+}
+
 #endif

@@ -4,7 +4,7 @@
  * Which mappings merge was asked of Linux 6.18 with the same calls.
  */
 #include "types.h"
-#include "events.h"
+#include "recorder.h"
 #include "layout.h"
 #include "vma/vma.h"
 

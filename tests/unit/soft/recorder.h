@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A notifier of a software address space that records the sections it sees. */
-#ifndef MMUN_TESTS_UNIT_SOFT_EVENTS_H
-#define MMUN_TESTS_UNIT_SOFT_EVENTS_H
+/* A notifier of a software address space that records its sections, and is as young as wished. */
+#ifndef MMUN_TESTS_UNIT_SOFT_RECORDER_H
+#define MMUN_TESTS_UNIT_SOFT_RECORDER_H
 
 #include <mmunotify/mmu_notifier.h>
 
 #include "soft.h"
 
-#define MAX_EVENTS 1024
+#define MAX_EVENTS 4096
 
 struct event {
 	unsigned long start, end;
 	enum mmu_notifier_event class;
 	enum mmun_op op;
 	unsigned int flags;
+	bool blockable;
 	/* Filled at the end. */
 	bool ended, unchanged;
 };
@@ -25,6 +26,14 @@ struct recorder {
 	int nr;
 	/* Callbacks that were not called as a section has to call them. */
 	int out_of_order, cancellable;
+	/* Sections open now. */
+	int open;
+	/* clear_flush_young: how often asked, what to answer. */
+	int asked, young;
+	/* change_pte: how often called, and how often inside a section. */
+	int changed, changed_inside;
+	/* Sections that must not sleep are refused. */
+	bool refuse;
 	/* In the start callback; may be NULL. */
 	void (*in_start)(struct recorder *recorder, const struct mmu_notifier_range *range);
 };
@@ -46,6 +55,8 @@ static UNUSED int recorder_start(struct mmu_notifier *mn, const struct mmu_notif
 {
 	struct recorder *r = recorder_of(mn);
 
+	if (r->refuse && !mmu_notifier_range_blockable(range))
+		return -EAGAIN;
 	pthread_mutex_lock(&r->lock);
 	note_context(r);
 	if (r->nr < MAX_EVENTS)
@@ -55,8 +66,10 @@ static UNUSED int recorder_start(struct mmu_notifier *mn, const struct mmu_notif
 			.class = range->event,
 			.op = range->origin ? range->origin->op : MMUN_OP_NONE,
 			.flags = range->flags,
+			.blockable = mmu_notifier_range_blockable(range),
 		};
 	r->nr++;
+	r->open++;
 	pthread_mutex_unlock(&r->lock);
 	if (r->in_start)
 		r->in_start(r, range);
@@ -84,12 +97,29 @@ static UNUSED void recorder_end(struct mmu_notifier *mn, const struct mmu_notifi
 	} else if (r->nr <= MAX_EVENTS) {
 		r->out_of_order++;
 	}
+	r->open--;
 	pthread_mutex_unlock(&r->lock);
+}
+
+static UNUSED int recorder_clear_flush_young(struct mmu_notifier *mn, struct mm_struct *mm,
+					     unsigned long start, unsigned long end)
+{
+	recorder_of(mn)->asked++;
+	return recorder_of(mn)->young;
+}
+
+static UNUSED void recorder_change_pte(struct mmu_notifier *mn, struct mm_struct *mm,
+				       unsigned long address, unsigned long pte)
+{
+	recorder_of(mn)->changed++;
+	recorder_of(mn)->changed_inside += recorder_of(mn)->open > 0;
 }
 
 static UNUSED const struct mmu_notifier_ops recorder_ops = {
 	.invalidate_range_start = recorder_start,
 	.invalidate_range_end = recorder_end,
+	.clear_flush_young = recorder_clear_flush_young,
+	.change_pte = recorder_change_pte,
 };
 
 static UNUSED void record(struct recorder *r, struct mm_struct *mm)
@@ -106,7 +136,7 @@ static UNUSED int forget(struct recorder *r)
 {
 	int nr = r->nr;
 
-	r->nr = 0;
+	r->nr = r->asked = r->changed = r->changed_inside = 0;
 	return nr;
 }
 
@@ -127,6 +157,18 @@ static UNUSED bool just_one(struct recorder *r, enum mmu_notifier_event class, e
 	}
 	forget(r);
 	return right;
+}
+
+/* How many sections are exactly one page with this cause. */
+static UNUSED int single_pages(const struct recorder *r, enum mmun_op op,
+			       enum mmu_notifier_event class)
+{
+	int n = 0;
+
+	for (int i = 0; i < r->nr && i < MAX_EVENTS; i++)
+		n += r->event[i].op == op && r->event[i].class == class &&
+		     r->event[i].end - r->event[i].start == PAGE;
+	return n;
 }
 
 static UNUSED void stop_recording(struct recorder *r, struct mm_struct *mm)
