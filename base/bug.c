@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "number.h"
 #include "raw_syscall.h"
 
 static struct iovec text(const char *s)
@@ -41,19 +42,16 @@ void mmun_misuse(const char *sentence)
 
 void mmun_bug(const char *condition, const char *file, int line)
 {
-	char digits[12];
-	char *p = digits + sizeof(digits) - 1;
+	char digits[MMUN_NUMBER_SIZE];
 
-	*p = '\0';
-	for (; line > 0 && p > digits; line /= 10)
-		*--p = (char)('0' + line % 10);
+	mmun_put_number(digits, (unsigned long)line, 10);
 
 	struct iovec report[] = { text("mmunotify: bug: "),
 				  text(condition),
 				  text(" at "),
 				  text(file),
 				  text(":"),
-				  text(p),
+				  text(digits),
 				  text("\n") };
 
 	write_stderr(report, 7);

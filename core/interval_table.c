@@ -34,6 +34,7 @@
 #include "alloc.h"
 #include "bug.h"
 #include "futex.h"
+#include "spin.h"
 
 /* Values of ->writer. */
 enum {
@@ -42,10 +43,6 @@ enum {
 	/* And somebody sleeps until it is done. */
 	WRITER_AWAITED,
 };
-
-/* Looks before somebody sleeps or backs off: a few microseconds, several times
- * what a walk or a change of the tree takes. */
-#define SPINS 100
 
 /* How long a writer stays away from a walk that does not end, and how long who waits
  * sleeps where nobody wakes, ns. */
@@ -166,11 +163,8 @@ static __attribute__((noinline, cold)) bool wait_for_writer(struct mmun_itree *i
 {
 	unsigned int writer;
 
-	for (unsigned int i = 0; i < SPINS; i++) {
-		if (mmun_load_full(&itree->writer) == WRITER_NONE)
-			return true;
-		mmun_cpu_relax();
-	}
+	if (mmun_spin_until(mmun_load_full(&itree->writer) == WRITER_NONE))
+		return true;
 	while ((writer = mmun_load_full(&itree->writer)) != WRITER_NONE) {
 		if (mmun_is_past(deadline))
 			return false;
@@ -344,16 +338,12 @@ static void sleep_for_section(const struct mmun_itree *itree, struct place place
 static void wait_for_section(const struct mmun_itree *itree, struct place place,
 			     unsigned long state)
 {
-	for (unsigned int i = 0;; i++) {
-		unsigned long now = mmun_load_full(state_of(place));
+	unsigned long now;
 
-		if (!same_section(now, state))
-			return;
-		if (i < SPINS)
-			mmun_cpu_relax();
-		else
-			sleep_for_section(itree, place, now);
-	}
+	if (mmun_spin_until(!same_section(mmun_load_full(state_of(place)), state)))
+		return;
+	while (same_section(now = mmun_load_full(state_of(place)), state))
+		sleep_for_section(itree, place, now);
 }
 
 /* Returns whether it is one of this thread. */
@@ -390,34 +380,27 @@ bool mmun_sections_wait(struct mmun_itree *itree, unsigned long start, unsigned 
 	return own;
 }
 
-/* A walk that begins later sees the writer: it is enough to see each place once. */
-static bool wait_for_walks(const struct mmun_itree *itree)
+/* Have all walks ended that were under way?  A walk that begins later sees the writer: it
+ * is enough to see each place without one once, and those before *@place were. */
+static bool no_walks(struct mmun_itree *itree, unsigned long *place)
 {
-	const unsigned int groups = mmun_load_full(&itree->nr_used);
-	unsigned int spins = 0;
+	const unsigned long places =
+		mmun_load_full(&itree->nr_used) * (unsigned long)MMUN_GROUP_SECTIONS;
 
-	for (unsigned int g = 0; g < groups; g++) {
-		for (unsigned int i = 0; i < MMUN_GROUP_SECTIONS; i++) {
-			while (mmun_load_full(&itree->groups[g].state[i]) & MMUN_SECTION_WALKS) {
-				if (++spins == SPINS)
-					return false;
-				mmun_cpu_relax();
-			}
-		}
-	}
-	while (mmun_load_full(&itree->others.walking)) {
-		if (++spins == SPINS)
+	for (; *place < places; ++*place) {
+		if (mmun_load_full(state_of(place_at(itree, *place))) & MMUN_SECTION_WALKS)
 			return false;
-		mmun_cpu_relax();
 	}
-	return true;
+	return !mmun_load_full(&itree->others.walking);
 }
 
 bool mmun_itree_write_begin(struct mmun_itree *itree)
 {
+	unsigned long place = 0;
+
 	/* O: raised before walks are looked for; pairs with N and R. */
 	(void)mmun_swap_full(&itree->writer, WRITER_BUSY);
-	if (wait_for_walks(itree))
+	if (no_walks(itree, &place) || mmun_spin_until(no_walks(itree, &place)))
 		return true;
 	mmun_itree_write_end(itree);
 	return false;

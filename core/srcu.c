@@ -27,14 +27,11 @@
 #include "clock.h"
 #include "futex.h"
 #include "raw_syscall.h"
+#include "spin.h"
 
 /* Where libc keeps the area it shares with the kernel; absent before glibc 2.35. */
 extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned int __rseq_size __attribute__((weak));
-
-/* Looks at a counter before the waiter goes to sleep: about ten microseconds,
- * more than a usual system call inside a section takes. */
-#define SPINS 200
 
 /* Nobody wakes the waiter when a thread ends: looked for this often, ns. */
 #define LOOK_PERIOD 10000000
@@ -194,12 +191,8 @@ static bool sleep_for_slot(struct srcu_struct *ssp, struct place place, unsigned
 static bool wait_for_slot(struct srcu_struct *ssp, struct place place, unsigned int bank,
 			  uint64_t deadline)
 {
-	for (unsigned int i = 0; i < SPINS; i++) {
-		if (!mmun_srcu_nr_open(place.slot, bank))
-			return true;
-		mmun_cpu_relax();
-	}
-	return sleep_for_slot(ssp, place, bank, deadline);
+	return mmun_spin_until(!mmun_srcu_nr_open(place.slot, bank)) ||
+	       sleep_for_slot(ssp, place, bank, deadline);
 }
 
 static bool wait_for_bank(struct srcu_struct *ssp, unsigned int bank, unsigned int nr_cells,

@@ -2,6 +2,9 @@
 /* What the core knows of threads.  Tests: tests/unit/core/{srcu,interval_sections}.c. */
 #include "task.h"
 
+#include <string.h>
+
+#include "number.h"
 #include "raw_syscall.h"
 
 __thread struct mmun_task mmun_task
@@ -11,17 +14,12 @@ __thread struct mmun_task mmun_task
  * before the others. */
 bool mmun_thread_is_zombie(int tid)
 {
-	char path[] = "/proc/self/task/0000000000/stat", stat[512];
-	char *digit = path + sizeof("/proc/self/task/0000000000") - 1;
+	char path[64] = "/proc/self/task/", stat[512];
+	size_t at = sizeof("/proc/self/task/") - 1;
 	long fd, size;
 
-	for (int i = 0; i < 10; i++, tid /= 10)
-		*--digit = (char)('0' + tid % 10);
-	/* No leading zeroes there. */
-	while (*digit == '0')
-		digit++;
-	for (char *to = path + sizeof("/proc/self/task/") - 1; (*to = *digit); to++, digit++)
-		;
+	at += mmun_put_number(path + at, (unsigned long)tid, 10);
+	memcpy(path + at, "/stat", sizeof("/stat"));
 	fd = mmun_syscall3(SYS_open, (unsigned long)path, 02000000 /* O_CLOEXEC */, 0);
 	if (fd < 0)
 		return false;

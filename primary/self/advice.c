@@ -16,6 +16,7 @@
 #include <sys/uio.h>
 
 #include "call.h"
+#include "number.h"
 #include "state.h"
 
 /* Younger than the headers of some systems this builds on. */
@@ -119,16 +120,6 @@ bool mmun_unchanged_madvise(const unsigned long *args, long result, int index,
 	return unchanged_advice(args[2], args, result, change);
 }
 
-static int put_number(char *to, int number)
-{
-	int length = 0;
-
-	for (int unit = 1000000000; unit; unit /= 10)
-		if (number >= unit || unit == 1)
-			to[length++] = '0' + number / unit % 10;
-	return length;
-}
-
 static long get_number(const char *from)
 {
 	long number = 0;
@@ -155,7 +146,7 @@ static long pidfd_process_by_text(int fd)
 	int info;
 	long n;
 
-	path[18 + put_number(path + 18, fd)] = 0;
+	mmun_put_number(path + 18, (unsigned long)fd, 10);
 	info = mmun_self_open(path);
 	if (info < 0)
 		return 0;

@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "number.h"
 #include "state.h"
 
 size_t mmun_append(char *to, size_t at, size_t size, const char *text)
@@ -25,14 +26,10 @@ size_t mmun_append(char *to, size_t at, size_t size, const char *text)
 
 size_t mmun_append_hex(char *to, size_t at, size_t size, unsigned long value)
 {
-	char digits[17];
-	int n = sizeof(digits) - 1;
+	char digits[MMUN_NUMBER_SIZE];
 
-	digits[n] = 0;
-	do
-		digits[--n] = "0123456789abcdef"[value & 15];
-	while (value >>= 4);
-	return mmun_append(to, at, size, digits + n);
+	mmun_put_number(digits, value, 16);
+	return mmun_append(to, at, size, digits);
 }
 
 void mmun_self_refuse(struct mmun_refusal *refusal, int error, const char *reason,

@@ -34,6 +34,7 @@
 #include <time.h>
 
 #include "call.h"
+#include "number.h"
 #include "state.h"
 
 #define MS          1000000UL
@@ -129,14 +130,11 @@ static bool is_memory_call(const struct syscall_line *line)
 /* Reads a file of one thread; @dir is /proc/self/task.  Returns its length or -errno. */
 static long read_file(int dir, long id, const char *file, char *text, size_t size)
 {
-	char path[32];
-	size_t at = 0;
+	char path[64];
+	size_t at = mmun_put_number(path, (unsigned long)id, 10);
 	int fd;
 	long n;
 
-	for (long unit = 1000000000; unit; unit /= 10)
-		if (id >= unit)
-			path[at++] = '0' + id / unit % 10;
 	memcpy(path + at, file, strlen(file) + 1);
 	fd = (int)mmun_self_open_at(dir, path);
 	if (fd < 0)

@@ -30,6 +30,7 @@
 
 #include "atomic.h"
 #include "call.h"
+#include "number.h"
 #include "strict.h"
 
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -314,12 +315,11 @@ static bool blocks_sigsys(int id)
 {
 	char path[64] = "/proc/self/task/", text[2048];
 	const char *line;
-	int at = strlen(path), fd;
+	size_t at = strlen(path);
+	int fd;
 	long n;
 
-	for (int unit = 1000000000; unit; unit /= 10)
-		if (id >= unit)
-			path[at++] = '0' + id / unit % 10;
+	at += mmun_put_number(path + at, (unsigned long)id, 10);
 	memcpy(path + at, "/status", sizeof("/status"));
 	fd = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)path, O_RDONLY | O_CLOEXEC, 0);
 	if (fd < 0)

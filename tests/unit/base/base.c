@@ -4,6 +4,7 @@
 
 #include "bug.h"
 #include "futex.h"
+#include "number.h"
 
 static void test_alloc(void)
 {
@@ -171,12 +172,27 @@ static void test_sigmask(void)
 	is(sigismember(&now, SIGUSR1), 0, "and the mask is the old one");
 }
 
+static void test_number(void)
+{
+	char text[MMUN_NUMBER_SIZE];
+
+	is(mmun_put_number(text, 0, 10), 1, "a zero has a digit");
+	ok(!strcmp(text, "0"), "which is 0");
+	is(mmun_put_number(text, -1ul, 10), MMUN_NUMBER_SIZE - 1, "the longest number fits");
+	ok(!strcmp(text, "18446744073709551615"), "with all its digits");
+	mmun_put_number(text, 1000, 10);
+	ok(!strcmp(text, "1000"), "zeroes at the end stay");
+	is(mmun_put_number(text, 0xdeadbeef0ul, 16), 9, "nine digits");
+	ok(!strcmp(text, "deadbeef0"), "in hexadecimal");
+}
+
 int main(void)
 {
 	test_alloc();
 	test_pages();
 	test_list();
 	test_dlist();
+	test_number();
 	test_report();
 	test_raw_syscall();
 	test_futex();

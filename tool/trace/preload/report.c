@@ -15,6 +15,7 @@
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
+#include <number.h>
 #include <raw_syscall.h>
 
 #include "report.h"
@@ -49,16 +50,10 @@ static void add(struct text *text, const char *string, char after)
 static void add_number(struct text *text, long value, unsigned int base, char after)
 {
 	unsigned long rest = value < 0 ? -(unsigned long)value : (unsigned long)value;
-	char digits[24];
-	size_t at = sizeof(digits) - 1;
+	char digits[1 + MMUN_NUMBER_SIZE] = "-";
 
-	digits[at] = '\0';
-	do
-		digits[--at] = "0123456789abcdef"[rest % base];
-	while (rest /= base);
-	if (value < 0)
-		digits[--at] = '-';
-	add(text, digits + at, after);
+	mmun_put_number(digits + (value < 0), rest, base);
+	add(text, digits, after);
 }
 
 /* Up to the end of one of them. */
