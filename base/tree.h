@@ -87,6 +87,18 @@ MMUN_TREE_INLINE void mmun_tree_changed(struct mmun_tree_node *node, mmun_tree_u
 		node = node->parent;
 }
 
+/* @node was made a leaf in its place: summaries and balance. */
+MMUN_TREE_INLINE void mmun_tree_linked(struct mmun_tree *tree, struct mmun_tree_node *node,
+				       mmun_tree_update update)
+{
+	if (update) {
+		update(node);
+		mmun_tree_changed(node->parent, update);
+	}
+	while (node->parent && mmun_tree_rank(node) > mmun_tree_rank(node->parent))
+		mmun_tree_rotate_up(tree, node, update);
+}
+
 MMUN_TREE_INLINE void mmun_tree_insert(struct mmun_tree *tree, struct mmun_tree_node *node,
 				       mmun_tree_less less, mmun_tree_update update)
 {
@@ -98,12 +110,7 @@ MMUN_TREE_INLINE void mmun_tree_insert(struct mmun_tree *tree, struct mmun_tree_
 	}
 	*node = (struct mmun_tree_node){ .parent = parent };
 	*link = node;
-	if (update) {
-		update(node);
-		mmun_tree_changed(parent, update);
-	}
-	while (node->parent && mmun_tree_rank(node) > mmun_tree_rank(node->parent))
-		mmun_tree_rotate_up(tree, node, update);
+	mmun_tree_linked(tree, node, update);
 }
 
 MMUN_TREE_INLINE void mmun_tree_remove(struct mmun_tree *tree, struct mmun_tree_node *node,

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Trees with the nodes in the caller's objects.
+ * The kernel's red-black trees, as the treaps of base/tree.h: a struct rb_node is laid out
+ * as a node there.
  *
- * I1  A treap: a search tree by the caller's order, a heap by a number made of the
- *     node's address.  Balanced by chance as a red-black tree is by rule, with
- *     nothing to keep in the node.
- * I2  What a node knows of its subtree is right in every node after each call: it is
- *     recomputed from the lowest changed node up to the root.
+ * I1  The order is the caller's, the balance that of base/tree.h; a driver sees no colours.
+ * I2  What a node knows of its subtree is right in every node after each call.
  *
  * Tests: tests/contract/compat/data.c.
  */
@@ -15,121 +13,63 @@
 #include <linux/interval_tree.h>
 #include <linux/interval_tree_generic.h>
 
-static u64 rank(const struct rb_node *node)
-{
-	u64 x = (u64)(uintptr_t)node * 0x9e3779b97f4a7c15ull;
+#include "tree.h"
 
-	return (x ^ x >> 32) * 0xd6e8feb86659fd93ull;
+#define SAME_PLACE(ours, theirs) \
+	_Static_assert(offsetof(struct mmun_tree_node, ours) == offsetof(struct rb_node, theirs), \
+		       "a node is one there")
+SAME_PLACE(parent, rb_parent);
+SAME_PLACE(left, rb_left);
+SAME_PLACE(right, rb_right);
+_Static_assert(sizeof(struct mmun_tree_node) == sizeof(struct rb_node) &&
+		       sizeof(struct mmun_tree) == sizeof(struct rb_root),
+	       "and a root one there");
+
+static struct mmun_tree_node *node_of(const struct rb_node *node)
+{
+	return (struct mmun_tree_node *)(uintptr_t)node;
 }
 
-static struct rb_node **link_of(struct rb_node *node, struct rb_root *root)
+static struct rb_node *rb_of(struct mmun_tree_node *node)
 {
-	if (!node->rb_parent)
-		return &root->rb_node;
-	return node->rb_parent->rb_left == node ? &node->rb_parent->rb_left
-						: &node->rb_parent->rb_right;
+	return (struct rb_node *)node;
 }
 
-static void rotate_up(struct rb_node *child, struct rb_root *root)
+static struct mmun_tree *tree_of(const struct rb_root *root)
 {
-	struct rb_node *parent = child->rb_parent, **link = link_of(parent, root), *moved;
-
-	if (parent->rb_left == child) {
-		moved = child->rb_right;
-		parent->rb_left = moved;
-		child->rb_right = parent;
-	} else {
-		moved = child->rb_left;
-		parent->rb_right = moved;
-		child->rb_left = parent;
-	}
-	if (moved)
-		moved->rb_parent = parent;
-	child->rb_parent = parent->rb_parent;
-	parent->rb_parent = child;
-	*link = child;
-}
-
-/* I2 */
-static void update_up(struct rb_node *node, void (*update)(struct rb_node *node))
-{
-	for (; node && update; node = node->rb_parent)
-		update(node);
+	return (struct mmun_tree *)(uintptr_t)root;
 }
 
 void mmun_compat_rb_insert(struct rb_node *node, struct rb_root *root,
-			   void (*update)(struct rb_node *node))
+			   bool (*update)(struct rb_node *node))
 {
-	while (node->rb_parent && rank(node) > rank(node->rb_parent)) {
-		struct rb_node *parent = node->rb_parent;
-
-		rotate_up(node, root);
-		if (update)
-			update(parent);
-	}
-	update_up(node, update);
+	mmun_tree_linked(tree_of(root), node_of(node), (mmun_tree_update)update);
 }
 
 void mmun_compat_rb_erase(struct rb_node *node, struct rb_root *root,
-			  void (*update)(struct rb_node *node))
+			  bool (*update)(struct rb_node *node))
 {
-	struct rb_node *child;
-
-	while (node->rb_left && node->rb_right)
-		rotate_up(rank(node->rb_left) > rank(node->rb_right) ? node->rb_left
-								     : node->rb_right,
-			  root);
-	child = node->rb_left ? node->rb_left : node->rb_right;
-	*link_of(node, root) = child;
-	if (child)
-		child->rb_parent = node->rb_parent;
-	update_up(node->rb_parent, update);
-}
-
-static struct rb_node *leftmost(struct rb_node *node)
-{
-	while (node && node->rb_left)
-		node = node->rb_left;
-	return node;
-}
-
-static struct rb_node *rightmost(struct rb_node *node)
-{
-	while (node && node->rb_right)
-		node = node->rb_right;
-	return node;
+	mmun_tree_remove(tree_of(root), node_of(node), (mmun_tree_update)update);
 }
 
 struct rb_node *rb_first(const struct rb_root *root)
 {
-	return leftmost(root->rb_node);
+	return rb_of(mmun_tree_first(tree_of(root)));
 }
 
 struct rb_node *rb_last(const struct rb_root *root)
 {
-	return rightmost(root->rb_node);
+	return rb_of(mmun_tree_last(tree_of(root)));
 }
 
 struct rb_node *rb_next(const struct rb_node *node)
 {
-	if (RB_EMPTY_NODE(node))
-		return NULL;
-	if (node->rb_right)
-		return leftmost(node->rb_right);
-	while (node->rb_parent && node->rb_parent->rb_right == node)
-		node = node->rb_parent;
-	return node->rb_parent;
+	return RB_EMPTY_NODE(node) ? NULL : rb_of(mmun_tree_next(node_of(node)));
 }
 
 struct rb_node *rb_prev(const struct rb_node *node)
 {
-	if (RB_EMPTY_NODE(node))
-		return NULL;
-	if (node->rb_left)
-		return rightmost(node->rb_left);
-	while (node->rb_parent && node->rb_parent->rb_left == node)
-		node = node->rb_parent;
-	return node->rb_parent;
+	return RB_EMPTY_NODE(node) ? NULL : rb_of(mmun_tree_prev(node_of(node)));
 }
 
 static struct rb_node *deepest(struct rb_node *node)
@@ -158,7 +98,7 @@ struct rb_node *rb_next_postorder(const struct rb_node *node)
 void rb_replace_node(struct rb_node *victim, struct rb_node *node, struct rb_root *root)
 {
 	*node = *victim;
-	*link_of(victim, root) = node;
+	*mmun_tree_link(tree_of(root), node_of(victim)) = node_of(node);
 	if (node->rb_left)
 		node->rb_left->rb_parent = node;
 	if (node->rb_right)

@@ -11,7 +11,7 @@
  * I4  By I3 a number of intervals limits the number of nodes.  While that many
  *     are there no change of the tree needs memory: it takes spare nodes.
  *
- * Not here: who may read or change the tree when (interval_seq.c), nor how many
+ * Not here: who may read or change the tree when (interval_table.c), nor how many
  * intervals need room (interval.c).
  * Tests: tests/unit/core/itree.c.
  */

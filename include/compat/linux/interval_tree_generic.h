@@ -19,9 +19,13 @@
 		return last; \
 	} \
 \
-	static void prefix##_mmun_update(struct rb_node *node) \
+	static bool prefix##_mmun_update(struct rb_node *node) \
 	{ \
-		rb_entry(node, type, rb)->subtree = prefix##_mmun_max(node); \
+		type *object = rb_entry(node, type, rb); \
+		itype max = prefix##_mmun_max(node), old = object->subtree; \
+\
+		object->subtree = max; \
+		return max != old; \
 	} \
 \
 	qual __maybe_unused void prefix##_insert(type *object, struct rb_root_cached *root) \

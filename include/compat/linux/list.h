@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Doubly linked lists, and hash lists whose nodes are those of struct mmu_notifier. */
+/* Doubly linked lists, and hash lists whose nodes are those of struct mmu_notifier: drivers
+ * use their insides, so they are written out here and not made of ours. */
 #ifndef MMUN_COMPAT_LINUX_LIST_H
 #define MMUN_COMPAT_LINUX_LIST_H
 

@@ -8,7 +8,7 @@
 #include <linux/types.h>
 
 struct rb_node {
-	struct rb_node *rb_parent, *rb_right, *rb_left;
+	struct rb_node *rb_parent, *rb_left, *rb_right;
 };
 
 struct rb_root {
@@ -49,11 +49,12 @@ struct rb_node *rb_first_postorder(const struct rb_root *root);
 struct rb_node *rb_next_postorder(const struct rb_node *node);
 void rb_replace_node(struct rb_node *victim, struct rb_node *node, struct rb_root *root);
 
-/* @update recomputes what a node knows of its subtree; NULL: nothing. */
+/* @update recomputes what a node knows of its subtree and returns whether that has changed;
+ * NULL: it knows nothing. */
 void mmun_compat_rb_insert(struct rb_node *node, struct rb_root *root,
-			   void (*update)(struct rb_node *node));
+			   bool (*update)(struct rb_node *node));
 void mmun_compat_rb_erase(struct rb_node *node, struct rb_root *root,
-			  void (*update)(struct rb_node *node));
+			  bool (*update)(struct rb_node *node));
 
 static inline void rb_link_node(struct rb_node *node, struct rb_node *parent, struct rb_node **link)
 {
