@@ -61,7 +61,7 @@ void *mmun_alloc_pages(size_t size)
 		return NULL;
 	if (size % HUGE_PAGE == 0)
 		(void)mmun_syscall3(SYS_madvise, (unsigned long)block, size, MADV_HUGEPAGE);
-	/* In full order: who gets an address comes after who gave it back, and
+	/* In full order: the one that gets an address comes after the one that gave it back, and
 	 * ThreadSanitizer does not see these calls. */
 	mmun_add_full(&live, 1);
 	return (void *)block;

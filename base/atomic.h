@@ -38,7 +38,7 @@
 
 #define MMUN_CACHE_LINE 64
 
-/* A busy-wait step that tells the core so. */
+/* A busy-wait step that says so to the processor. */
 static inline void mmun_cpu_relax(void)
 {
 #if defined(__x86_64__)

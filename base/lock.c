@@ -3,7 +3,7 @@
  * The checker behind ranked locks; empty unless MMUN_DEBUG.
  *
  * I1  A thread's stack of held locks is touched by that thread only.
- * I2  Each take is checked before it can block, so a dead-lock that the order
+ * I2  Each take is checked before it can block, so a deadlock that the order
  *     would have prevented is reported instead of entered.
  * I3  For each pair of ranks the first legitimate nesting is remembered with
  *     its stack: a report shows the offending stack and the one it contradicts.

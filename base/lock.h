@@ -156,7 +156,7 @@ struct mmun_rwlock {
 /*
  * Writers go first: readers that keep coming do not starve a registration.  Nor does
  * a writer that keeps coming starve readers: it lets those in that spin for the lock,
- * for a time (one may not run); who sleeps for it gets it from pthread's unlock.
+ * for a time (one may not run); a reader that sleeps for it gets it from pthread's unlock.
  */
 static inline void mmun_rwlock_init(struct mmun_rwlock *l, enum mmun_lock_rank rank)
 {
@@ -249,8 +249,8 @@ static inline void mmun_rwlock_read_unlock(struct mmun_rwlock *l)
 
 /*
  * Many locks of one rank in one thread, for mm_lock() alone.  Something must
- * order them: ascending addresses, or, with @outer, a mutex that everybody holds
- * who takes more than one of them.  They count as one entry of the thread's
+ * order them: ascending addresses, or, with @outer, a mutex that is held
+ * whenever more than one of them is taken.  They count as one entry of the thread's
  * stack, so there may be any number.
  */
 static inline void mmun_rwlock_write_lock_many(struct mmun_rwlock *l,

@@ -20,8 +20,8 @@
 __attribute__((weak, visibility("hidden"))) void *mmun_syscall_gadget;
 
 /*
- * A nop behind each of our own system call instructions: whoever redirects those
- * of a process, this copy of the library or another, leaves ours alone.
+ * A nop behind each of our own system call instructions: a source that redirects
+ * those of a process, in this copy of the library or another, leaves ours alone.
  */
 #define MMUN_SYSCALL_MARK \
 	{ \

@@ -17,7 +17,7 @@
 #endif
 
 /* Does @condition become true within that time?  What is true already may be said to be
- * false: whoever must not sleep then looks before. */
+ * false: a caller that must not sleep then looks before. */
 #define mmun_spin_until(condition) \
 	(MMUN_SPINS && ({ \
 		 int mmun_left = MMUN_SPINS; \

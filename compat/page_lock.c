@@ -30,7 +30,7 @@ static struct locked_page *find(const struct page *page)
 	return NULL;
 }
 
-static void add(struct page *page)
+static void add_locked(struct page *page)
 {
 	struct locked_page *one = (struct locked_page *)malloc(sizeof(*one));
 
@@ -47,7 +47,7 @@ bool mmun_compat_page_trylock(struct page *page)
 	pthread_mutex_lock(&lock);
 	taken = !find(page);
 	if (taken)
-		add(page);
+		add_locked(page);
 	pthread_mutex_unlock(&lock);
 	return taken;
 }
@@ -58,7 +58,7 @@ void mmun_compat_page_lock(struct page *page)
 	pthread_mutex_lock(&lock);
 	while (find(page))
 		pthread_cond_wait(&unlocked, &lock);
-	add(page);
+	add_locked(page);
 	pthread_mutex_unlock(&lock);
 }
 

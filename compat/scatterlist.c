@@ -45,7 +45,7 @@ void sg_free_table(struct sg_table *table)
 }
 
 /* How many of @pages one entry takes. */
-static unsigned int run(struct page **pages, unsigned int nr, unsigned int max)
+static unsigned int adjacent_run(struct page **pages, unsigned int nr, unsigned int max)
 {
 	unsigned int length = 1;
 
@@ -65,7 +65,7 @@ int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **page
 
 	if (WARN_ON(!max || !nr || offset >= PAGE_SIZE))
 		return -EINVAL;
-	for (unsigned int i = 0; i < nr; i += run(pages + i, nr - i, max))
+	for (unsigned int i = 0; i < nr; i += adjacent_run(pages + i, nr - i, max))
 		entries++;
 	ret = sg_alloc_table(table, entries, gfp);
 	if (ret)
@@ -74,7 +74,7 @@ int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **page
 	for (unsigned int i = 0, pieces; i < nr; i += pieces, sg++) {
 		unsigned long length;
 
-		pieces = run(pages + i, nr - i, max);
+		pieces = adjacent_run(pages + i, nr - i, max);
 		length = min(size, pieces * PAGE_SIZE - offset);
 		sg_set_page(sg, pages[i], (unsigned int)length, offset);
 		size -= length;

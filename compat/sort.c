@@ -33,7 +33,7 @@ static void exchange(const struct heap *heap, size_t i, size_t j)
 		swap_bytes(a, b, heap->size);
 }
 
-static bool less(const struct heap *heap, size_t i, size_t j)
+static bool element_less(const struct heap *heap, size_t i, size_t j)
 {
 	return heap->cmp(heap->base + i * heap->size, heap->base + j * heap->size) < 0;
 }
@@ -44,9 +44,9 @@ static void sink(const struct heap *heap, size_t i, size_t n)
 	while (2 * i + 1 < n) {
 		size_t child = 2 * i + 1;
 
-		if (child + 1 < n && less(heap, child, child + 1))
+		if (child + 1 < n && element_less(heap, child, child + 1))
 			child++;
-		if (!less(heap, i, child))
+		if (!element_less(heap, i, child))
 			return;
 		exchange(heap, i, child);
 		i = child;

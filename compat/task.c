@@ -240,7 +240,7 @@ void mmun_compat_signal(struct mmun_soft_task *soft, bool pending)
 
 /* Kernel threads. */
 
-static void *run(void *t)
+static void *task_main(void *t)
 {
 	struct task *task = (struct task *)t;
 
@@ -268,7 +268,7 @@ struct task_struct *kthread_create(int (*fn)(void *data), void *data, const char
 	task->result = -EINTR;
 	task->task.flags = PF_KTHREAD;
 	task->task.__state = TASK_UNINTERRUPTIBLE;
-	if (pthread_create(&task->thread, NULL, run, task)) {
+	if (pthread_create(&task->thread, NULL, task_main, task)) {
 		put_task_struct(&task->task);
 		return (struct task_struct *)ERR_PTR(-EAGAIN);
 	}

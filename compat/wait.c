@@ -21,7 +21,7 @@ void init_waitqueue_head(wait_queue_head_t *wq)
 	INIT_LIST_HEAD(&wq->head);
 }
 
-static void enqueue(wait_queue_head_t *wq, struct wait_queue_entry *entry)
+static void wait_enqueue(wait_queue_head_t *wq, struct wait_queue_entry *entry)
 {
 	if (entry->flags & WQ_FLAG_EXCLUSIVE)
 		list_add_tail(&entry->entry, &wq->head);
@@ -29,22 +29,22 @@ static void enqueue(wait_queue_head_t *wq, struct wait_queue_entry *entry)
 		list_add(&entry->entry, &wq->head);
 }
 
-static void add(wait_queue_head_t *wq, struct wait_queue_entry *entry, unsigned int flags)
+static void wait_add(wait_queue_head_t *wq, struct wait_queue_entry *entry, unsigned int flags)
 {
 	spin_lock(&wq->lock);
 	entry->flags = flags;
-	enqueue(wq, entry);
+	wait_enqueue(wq, entry);
 	spin_unlock(&wq->lock);
 }
 
 void add_wait_queue(wait_queue_head_t *wq, struct wait_queue_entry *entry)
 {
-	add(wq, entry, 0);
+	wait_add(wq, entry, 0);
 }
 
 void add_wait_queue_exclusive(wait_queue_head_t *wq, struct wait_queue_entry *entry)
 {
-	add(wq, entry, WQ_FLAG_EXCLUSIVE);
+	wait_add(wq, entry, WQ_FLAG_EXCLUSIVE);
 }
 
 void remove_wait_queue(wait_queue_head_t *wq, struct wait_queue_entry *entry)
@@ -64,7 +64,7 @@ static bool prepare(wait_queue_head_t *wq, struct wait_queue_entry *entry, unsig
 	entry->flags = flags;
 	if (list_empty(&entry->entry)) {
 		first = list_empty(&wq->head);
-		enqueue(wq, entry);
+		wait_enqueue(wq, entry);
 	}
 	set_current_state(state);
 	spin_unlock(&wq->lock);

@@ -178,7 +178,7 @@ void mmun_compat_stop_work(void)
 	system_queue = NULL;
 }
 
-static void enqueue(struct workqueue_struct *wq, struct work_struct *work, unsigned long delay)
+static void work_enqueue(struct workqueue_struct *wq, struct work_struct *work, unsigned long delay)
 {
 	if (wq->stopping)
 		mmun_compat_broken("work is queued on a queue that is being destroyed");
@@ -196,7 +196,7 @@ static bool queue(struct workqueue_struct *wq, struct work_struct *work, unsigne
 	pthread_mutex_lock(&lock);
 	queued = !work->pending;
 	if (queued)
-		enqueue(wq, work, delay);
+		work_enqueue(wq, work, delay);
 	pthread_mutex_unlock(&lock);
 	return queued;
 }
@@ -227,7 +227,7 @@ bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, un
 
 	pthread_mutex_lock(&lock);
 	pending = dequeue(&work->work);
-	enqueue(wq, &work->work, delay);
+	work_enqueue(wq, &work->work, delay);
 	pthread_mutex_unlock(&lock);
 	return pending;
 }

@@ -65,7 +65,7 @@ static struct entry *lookup(struct xarray *xa, unsigned long index)
 	return entry && entry->index == index ? entry : NULL;
 }
 
-static bool less(struct rb_node *a, const struct rb_node *b)
+static bool entry_less(struct rb_node *a, const struct rb_node *b)
 {
 	return rb_entry(a, struct entry, rb)->index < rb_entry(b, struct entry, rb)->index;
 }
@@ -146,7 +146,7 @@ static void *put(struct xarray *xa, unsigned long index, void *value, struct ent
 	} else if (*fresh) {
 		(*fresh)->index = index;
 		(*fresh)->value = value;
-		rb_add(&(*fresh)->rb, tree(xa), less);
+		rb_add(&(*fresh)->rb, tree(xa), entry_less);
 		*fresh = NULL;
 	}
 	pthread_mutex_unlock(tree_lock(xa));

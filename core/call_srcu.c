@@ -8,7 +8,7 @@
  * I2  All signals are blocked in it: the program's handlers run elsewhere.
  * I3  The queue lives in memory that fork wipes: the child starts with an empty
  *     queue, a free lock and no worker, whatever the parent was doing.
- *     srcu_struct.queued_in tells the queue of which process a domain is in.
+ *     srcu_struct.queued_in says in which process's queue a domain is.
  * I4  A domain is queued once however many callbacks it has; entries are served
  *     first come first served, so a barrier that is reached has seen the end of
  *     everything queued before it.
@@ -47,7 +47,7 @@ struct worker {
 	/* Innermost rank: zero-filled is initialised. */
 	struct mmun_mutex lock;
 	struct mmun_pending *first, *last;
-	/* Tells this queue from the one that a parent process had. */
+	/* Of this queue, not of the one that a parent process had. */
 	uint64_t epoch;
 };
 

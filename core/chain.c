@@ -4,12 +4,12 @@
  * with the mm (R9: one chain per mm), and what a registration has to allocate for it.
  *
  * I1  All memory is there before the mm is quiesced (R8: no allocation under its locks).
- *     What turns out not to be needed is freed by whoever allocated it.
+ *     What turns out not to be needed is freed by the function that allocated it.
  * I2  A notifier that was unregistered inside a section of its own thread, which is
  *     misuse, is remembered with what came after it: sections may have kept it as their
  *     head.
  *
- * Not here: who is on the list (notifier.c), what is in the tree (interval.c).
+ * Not here: what is on the list (notifier.c) and in the tree (interval.c).
  * Tests: tests/unit/core/notifier.c, tests/unit/core/misuse.c.
  */
 #include "chain.h"

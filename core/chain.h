@@ -23,7 +23,7 @@ void mmun_chain_destroy(struct mm_struct *mm);
 /* Under the chain lock: sections of this thread that have @node as their head, although it
  * leaves, find what came after it. */
 void mmun_detached_remember(struct mmu_notifier_mm *chain, struct mmun_list_node *node);
-/* Who comes back is no longer one that was detached against the rules. */
+/* A notifier that comes back is no longer one that was detached against the rules. */
 void mmun_detached_forget(struct mmu_notifier_mm *chain, struct mmun_list_node *node);
 /* A head that was unregistered inside the section, which is misuse, may be gone: what came
  * after it stands for it. */

@@ -4,20 +4,21 @@
  *
  * I1  Nothing here allocates, takes a lock or waits, except in a callback that
  *     may (blockable) and at an SRCU domain's own counters.  (Interval notifiers
- *     have exceptions of their own: interval.c.)
+ *     have exceptions of their own: interval_seq.c.)
  * I2  A section is one read section from its start to its end: the caller's
  *     (MMUN_RANGE_READ_LOCKED), else one of its own.  It takes the head of the list
- *     once and walks from there at both ends, so it ends for those whose start it
- *     has called (R1); a registration waits for those that did not meet it (R2).
+ *     once and walks from there at both ends, so it calls the ends of those whose
+ *     starts it has called (R1: no end without its start); a registration waits for
+ *     sections that did not meet it (R2: none that opened before is still open).
  *     It says in the range whether it entered the interval notifiers.
- * I3  The first refusal stops the walk; nothing else does (S8), test_young
- *     excepted (S9).
+ * I3  The first refusal stops the walk; nothing else does (S8: every callback
+ *     runs), test_young excepted (S9: it stops at the first young answer).
  * I4  The next notifier is read before a callback runs: one that detaches
  *     itself against the rules does not take the walk with it.
  * I5  In a forked child nothing is called: its notifiers watch the parent.
  * I6  No callback is cancelled half way: a walk runs with cancellation disabled.
  * I7  Interval notifiers go first, at the start and at the end.  If the list
- *     refuses, the section is over for them as well (B8).
+ *     refuses, the section is over for them as well (B8: it would stay open).
  *
  * Not here: how a notifier gets on or off the list (notifier.c).
  * Tests: tests/unit/core/dispatch.c, tests/model/join.pml.
@@ -56,7 +57,7 @@ static inline void walk_end(struct walk *walk)
 	struct walk w __attribute__((cleanup(walk_end))); \
 	walk_begin(&w, (mm))
 
-/* NULL when there is nobody to tell: then a walk, which is over before a registration
+/* NULL when there is nobody to notify: then a walk, which is over before a registration
  * could matter to it, needs no read section. */
 static inline struct mmu_notifier_mm *listeners(struct mm_struct *mm)
 {

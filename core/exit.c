@@ -75,8 +75,8 @@ static void release_notifiers(struct mm_struct *mm, uint64_t deadline)
 		intervals_done = mmun_intervals_release(mm, chain, deadline);
 	mmun_wait_push(&wait, &mm->srcu);
 	done = release_all(mm, chain, deadline) && intervals_done;
-	/* Those that are claimed by unregister may still be in ->release (U3).  A
-	 * signal handler that interrupted a section of this mm skips it. */
+	/* Those that are claimed by unregister may still be in ->release (U3: exit waits for
+	 * it).  A signal handler that interrupted a section of this mm skips it. */
 	if (may_wait && !mmun_srcu_synchronize_until(&mm->srcu, deadline))
 		done = false;
 	if (!done)
@@ -85,7 +85,7 @@ static void release_notifiers(struct mm_struct *mm, uint64_t deadline)
 }
 
 /*
- * Another thread is in the release step: whoever goes on to free the memory or
+ * Another thread is in the release step: one that goes on to free the memory or
  * to end the process must not overtake it.  A signal handler that interrupted
  * that very step (or a walk that it waits for) cannot wait for it.
  */

@@ -28,7 +28,7 @@ struct mmun_itree;
 
 /*
  * The notifiers of an mm; made by the first registration, kept until the mm
- * goes (R9), so that a reader that has seen it may use it without a check.
+ * goes (R9: one chain per mm), so that a reader that has seen it may use it without a check.
  */
 struct mmu_notifier_mm {
 	/* Changed under ->lock, walked inside read sections. */

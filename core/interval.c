@@ -147,7 +147,7 @@ static int do_insert(struct mmu_interval_notifier *sub, struct mm_struct *mm, un
 
 	if (ret)
 		return ret;
-	/* Full, before the source is asked: who stops it asks for the counts after. */
+	/* Full, before the source is asked: its stop asks for the counts after. */
 	(void)mmun_add_full(&mm->stats.inserted, 1);
 	ret = interval_mode(mm, take_mmap_lock, &chain);
 	if (ret)
@@ -229,7 +229,7 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub)
 	if (!mmun_mm_is_stale(mm)) {
 		chain = mmun_chain(mm);
 		take_out(chain, sub);
-		/* Whoever may have found @sub in the tree. */
+		/* Those that may have found @sub in the tree. */
 		if (mmun_sections_wait(chain->itree, sub->interval_tree.start,
 				       sub->interval_tree.last)) {
 			mmun_stat_inc(mm, misused_unregister);

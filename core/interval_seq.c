@@ -115,9 +115,9 @@ struct batch {
 };
 
 /* A walk, which ends with it: the next batch.  A call, so that callbacks have its stack. */
-static __attribute__((noinline)) void find(struct batch *batch, struct mmun_itree *itree,
-					   unsigned long start, unsigned long last,
-					   unsigned long number)
+static __attribute__((noinline)) void find_batch(struct batch *batch, struct mmun_itree *itree,
+						 unsigned long start, unsigned long last,
+						 unsigned long number)
 {
 	struct mmun_itree_cursor cursor;
 	struct mmun_interval_node *node;
@@ -157,7 +157,7 @@ static bool call_all(struct mmun_itree *itree, const struct mmu_notifier_range *
 
 	batch.more = false;
 	for (;;) {
-		find(&batch, itree, range->start, last, number);
+		find_batch(&batch, itree, range->start, last, number);
 		done = call_batch(&batch, range, number, &passes);
 		if (mmun_likely(!batch.more) || !done)
 			break;

@@ -5,21 +5,21 @@
  * A section must take no lock: it may run in a signal handler that interrupted a
  * holder, and threads that invalidate different ranges should not write the same
  * line.  So it takes a place in a table, in a group of its CPU, before it looks at
- * the tree, and gives it back at its end.  Who has to wait for sections looks for
- * those that overlap its interval, and waits for these and no others.
+ * the tree, and gives it back at its end.  A wait for sections looks for
+ * those that overlap an interval, and waits for these and no others.
  *
  * I1  A section takes its place, walking, before it looks at the tree, and says which
- *     range it has before it has walked.  Who looks for sections need not wait for
- *     one that has not said so: it walks later than what they look for.
- * I2  A place has another serial for each section: who waits for one section does
- *     not wait for the next one in the same place.
- * I3  A walk is short and calls nobody.  Who changes the tree keeps walks out
+ *     range it has before it has walked.  A wait need not be for one that has not
+ *     said so: it walks later than what is looked for.
+ * I2  A place has another serial for each section: a wait for one section is
+ *     none for the next one in the same place.
+ * I3  A walk is short and calls nobody.  A writer of the tree keeps walks out
  *     (->writer) and waits for those under way; so a walk needs no lock.
  * I4  A writer never waits for long: a walk may be interrupted by a handler that
  *     waits for the writer.  It opens again and gives everything up in between.
  *     It runs with every signal blocked (the chain lock).
  * I5  While a section walks its state is written by its own thread alone.
- * I6  A section whose thread has ended is over for who waits, a writer too; its end, if
+ * I6  A section whose thread has ended is over for those that wait, a writer too; its end, if
  *     another thread comes with it, finds the next serial and does nothing.  (But for one
  *     whose thread ended before it had said its range, a few instructions long.)
  * I7  A section that finds no place is counted as one of unknown range.
@@ -44,11 +44,11 @@ enum {
 	WRITER_AWAITED,
 };
 
-/* How long a writer stays away from a walk that does not end, and how long who waits
+/* How long a writer stays away from a walk that does not end, and how long a waiter
  * sleeps where nobody wakes, ns. */
 #define BACK_OFF 50000
 
-/* How long somebody sleeps before he looks whether a section's thread still is, ns. */
+/* How long a waiter sleeps before it looks whether a section's thread still is, ns. */
 #define OWNER_CHECK 10000000
 
 struct mmun_itree *mmun_itree_alloc(const struct mm_struct *mm)
@@ -140,19 +140,19 @@ static inline unsigned int this_thread(const struct mmun_itree *itree)
 	return find_tid(itree);
 }
 
-static bool is_own(const struct mmun_itree *itree, unsigned int owner)
+static bool is_own_section(const struct mmun_itree *itree, unsigned int owner)
 {
 	return owner && owner == this_thread(itree);
 }
 
-static bool is_gone(const struct mmun_itree *itree, unsigned int owner)
+static bool opener_is_gone(const struct mmun_itree *itree, unsigned int owner)
 {
 	if (owner && mmun_syscall3(SYS_tkill, owner, 0, 0) == -ESRCH)
 		return true;
 	return owner == itree->pid && mmun_thread_is_zombie((int)owner);
 }
 
-/* A pause for who waits where nobody wakes. */
+/* A pause where nobody wakes. */
 static void pause_on(const unsigned int *word, unsigned int value)
 {
 	mmun_futex_wait_for(word, value, BACK_OFF);
@@ -176,7 +176,7 @@ static __attribute__((noinline, cold)) bool wait_for_writer(struct mmun_itree *i
 	return true;
 }
 
-static inline void walk_begin(struct mmun_itree *itree, unsigned long number)
+static inline void mark_walking(struct mmun_itree *itree, unsigned long number)
 {
 	if (mmun_unlikely(index_of(number) == MMUN_PLACE_OTHER))
 		(void)mmun_add_full(&itree->others.walking, 1);
@@ -210,14 +210,14 @@ static inline unsigned long allowed(struct mmun_itree *itree, unsigned long numb
 			mmun_section_close(itree, number);
 			return 0;
 		}
-		walk_begin(itree, number);
+		mark_walking(itree, number);
 	}
 	return number;
 }
 
 void mmun_section_walk(struct mmun_itree *itree, unsigned long number)
 {
-	walk_begin(itree, number);
+	mark_walking(itree, number);
 	(void)allowed(itree, number, 0);
 }
 
@@ -313,12 +313,12 @@ void mmun_section_close(struct mmun_itree *itree, unsigned long number)
 static void end_if_gone(const struct mmun_itree *itree, struct place place, unsigned long state)
 {
 	if ((state & MMUN_SECTION_OPEN) &&
-	    is_gone(itree, mmun_load_acquire(&place.group->owner[place.i])))
+	    opener_is_gone(itree, mmun_load_acquire(&place.group->owner[place.i])))
 		end_section(place, state);
 }
 
-/* V: marked as awaited in the word that the end changes: who ends it sees the mark,
- * or who waits the end; pairs with S. */
+/* V: marked as awaited in the word that the end changes: its end sees the mark,
+ * or the sleeper sees the end; pairs with S. */
 static void sleep_for_section(const struct mmun_itree *itree, struct place place,
 			      unsigned long state)
 {
@@ -360,7 +360,7 @@ static bool wait_if_overlaps(const struct mmun_itree *itree, struct place place,
 	if (mmun_load_acquire(&place.group->range[place.i].start) > last ||
 	    mmun_load_acquire(&place.group->range[place.i].last) < start)
 		return false;
-	if (is_own(itree, mmun_load_relaxed(&place.group->owner[place.i])))
+	if (is_own_section(itree, mmun_load_relaxed(&place.group->owner[place.i])))
 		return true;
 	wait_for_section(itree, place, state);
 	return false;

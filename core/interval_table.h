@@ -41,11 +41,11 @@ struct mmun_section_group {
 struct mmun_itree {
 	/* Read by every section, hardly ever written but for the tree. */
 	struct mmun_itree_root root;
-	/* A futex word: who changes the tree keeps walks out; enum in interval_table.c. */
+	/* A futex word: a writer of the tree keeps walks out; enum in interval_table.c. */
 	unsigned int writer;
 	/* How many groups there are, and the first of them that may be in use. */
 	unsigned int nr_groups, nr_used;
-	/* Of the process and the mm, for who opens a section. */
+	/* Of the process and the mm, for threads that open sections. */
 	unsigned int pid;
 	unsigned long key;
 	/* How many intervals are in the tree; under the chain lock. */

@@ -11,7 +11,7 @@
  * I4  By I3 a number of intervals limits the number of nodes.  While that many
  *     are there no change of the tree needs memory: it takes spare nodes.
  *
- * Not here: who may read or change the tree when (interval_table.c), nor how many
+ * Not here: when the tree may be read or changed (interval_table.c), nor how many
  * intervals need room (interval.c).
  * Tests: tests/unit/core/itree.c.
  */
@@ -233,8 +233,8 @@ void mmun_itree_insert(struct mmun_itree_root *root, struct mmun_interval_node *
 	put(at, slot, &entry);
 }
 
-/* Does what is below begin before @node?  Equal starts are told apart by who was
- * inserted first. */
+/* Does what is below begin before @node?  Of equal starts the one that was
+ * inserted first does. */
 static bool before(const struct mmun_itree_entry *entry, unsigned int level,
 		   const struct mmun_interval_node *node)
 {
@@ -247,8 +247,8 @@ static bool before(const struct mmun_itree_entry *entry, unsigned int level,
 	return ((const struct mmun_interval_node *)below)->serial <= node->serial;
 }
 
-static void find(const struct mmun_itree_root *root, const struct mmun_interval_node *node,
-		 struct path *path)
+static void find_path(const struct mmun_itree_root *root, const struct mmun_interval_node *node,
+		      struct path *path)
 {
 	struct mmun_itree_node *at = root->node;
 	unsigned long slot;
@@ -320,7 +320,7 @@ void mmun_itree_remove(struct mmun_itree_root *root, struct mmun_interval_node *
 	struct mmun_itree_node *top;
 	struct path path;
 
-	find(root, node, &path);
+	find_path(root, node, &path);
 	erase(path.node[0], path.slot[0]);
 	node->serial = 0;
 	for (unsigned int level = 0; level + 1 < root->levels; level++) {

@@ -5,7 +5,7 @@
  *
  * I1  The caller holds the mmap lock throughout (checked in debug builds).
  * I2  A task holds at most one mm_lock: nothing orders two of them, so a second
- *     one could dead-lock with another task.  It fails with -EDEADLK and takes
+ *     one could deadlock with another task.  It fails with -EDEADLK and takes
  *     nothing (debug builds abort).
  *
  * Tests: tests/unit/core/mm_lock.c.

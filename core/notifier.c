@@ -4,16 +4,18 @@
  *
  * I1  A registration publishes at the head of the list and returns when every read
  *     section that was open then has ended.  A section that took the head before calls
- *     neither start nor end (R1) and is waited for (R2); a later one calls both.
+ *     neither start nor end (R1: no end without its start) and is waited for (R2:
+ *     none that opened before is still open); a later one calls both.
  *     All memory is allocated before (R8: not under the mm's locks), and nothing is
  *     changed on failure (R7: no lock, entry or count left behind).
- * I2  The chain lock decides who calls ->release: whoever sets CLAIMED first
- *     (U5).  The claimer is inside an SRCU read section from the claim until
+ * I2  The chain lock decides who calls ->release: the first that sets CLAIMED
+ *     (U5: once per registration).  The claimer is inside an SRCU read section from the claim until
  *     the notifier is off the list, so everybody else waits for it by waiting
- *     for a grace period (U3).
+ *     for a grace period (U3: they wait for each other).
  * I3  A notifier leaves the list only after its ->release has returned, so
- *     invalidations reach it until then (U6); leaving twice is harmless (U7).
- * I4  Waiting for one's own callback or section is refused (U8).
+ *     invalidations reach it until then (U6: sections still reach it); leaving twice is
+ *     harmless (U7: exit and unregister may both come).
+ * I4  Waiting for one's own callback or section is refused (U8: not in a callback).
  * I5  The list and its lock are never touched in a forked child.
  * I6  A notifier off the list keeps its way to the rest, and nobody frees it or registers
  *     it again before a grace period has passed: sections may keep it as their head.

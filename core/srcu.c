@@ -14,7 +14,7 @@
  * I4  A reader keeps the domain alive beyond its unlock by means of its own
  *     (the caller of a walk holds the mm): unlock looks at ->waiting last.
  *
- * Not here: who owns a cell (srcu_cells.c), callbacks (call_srcu.c).
+ * Not here: the owner of a cell (srcu_cells.c), callbacks (call_srcu.c).
  * Tests: tests/unit/core/srcu.c, tests/torture/srcu.c, tests/model/srcu.pml.
  */
 #include "srcu.h"
@@ -57,7 +57,7 @@ void mmun_srcu_init(struct srcu_struct *ssp, struct srcu_slot *slots, unsigned i
 
 void mmun_srcu_destroy(struct srcu_struct *ssp)
 {
-	/* Whoever has had one may remember it. */
+	/* Threads that have had one may remember it. */
 	if (ssp->cells && !mmun_load_full(&ssp->cells->nr))
 		mmun_srcu_unmap_cells(ssp->cells);
 	mmun_mutex_destroy(&ssp->grace_lock);
@@ -114,7 +114,7 @@ struct mmun_reader mmun_srcu_enter_slowly(struct srcu_struct *ssp)
 	return (struct mmun_reader){ slot, bank };
 }
 
-static bool is_own(const struct mmun_reader *reader)
+static bool is_own_reader(const struct mmun_reader *reader)
 {
 	for (int i = 0; i < MMUN_TASK_CELLS; i++)
 		if (reader->slot == mmun_task.cell[i].slot &&
@@ -123,7 +123,7 @@ static bool is_own(const struct mmun_reader *reader)
 	return false;
 }
 
-/* For the owner, while he lives and nobody has taken the section for closed. */
+/* For the owner, while it lives and nobody has taken the section for closed. */
 static void close_elsewhere(struct srcu_slot *cell, const struct mmun_reader *reader)
 {
 	unsigned long *word = &cell->elsewhere[reader->state & 1];
@@ -144,7 +144,7 @@ void mmun_srcu_leave_slowly(struct srcu_struct *ssp, const struct mmun_reader *r
 		/* Full, see B. */
 		(void)mmun_add_full(&slot->closed[reader->state & 1], 1);
 		mmun_srcu_let_go(ssp);
-	} else if (is_own(reader)) {
+	} else if (is_own_reader(reader)) {
 		mmun_srcu_count(&slot->closed[reader->state & 1]);
 	} else {
 		close_elsewhere(slot, reader);
@@ -216,7 +216,7 @@ static bool wait_for_readers(struct srcu_struct *ssp, uint64_t deadline)
 	/* F: what the caller changed comes before the counters are looked at, on every
 	 * processor; pairs with A: a reader whose entry is not seen sees the change. */
 	barrier_everywhere(ssp);
-	/* Whoever claims a cell later enters later. */
+	/* A thread that claims a cell later enters later. */
 	nr_cells = ssp->cells ? mmun_load_full(&ssp->cells->nr) : 0;
 	if (!wait_for_bank(ssp, bank ^ 1, nr_cells, deadline))
 		return false;

@@ -80,7 +80,7 @@ void mmun_srcu_share(void)
 	/* The sections that are open count as closed elsewhere when they end. */
 }
 
-static bool is_gone(const struct srcu_struct *ssp, unsigned int tid)
+static bool owner_is_gone(const struct srcu_struct *ssp, unsigned int tid)
 {
 	if (mmun_syscall3(SYS_tgkill, ssp->pid, tid, 0) == -ESRCH)
 		return true;
@@ -109,7 +109,7 @@ bool mmun_srcu_drop_left_open(struct srcu_struct *ssp, unsigned int index, unsig
 	unsigned long elsewhere = mmun_load_full(&cell->elsewhere[bank]);
 	unsigned long next = next_generation(cell, bank, elsewhere);
 
-	if (!is_gone(ssp, (unsigned int)mmun_load_full(&ssp->cells->owner[index])) ||
+	if (!owner_is_gone(ssp, (unsigned int)mmun_load_full(&ssp->cells->owner[index])) ||
 	    !mmun_cas_full(&cell->elsewhere[bank], &elsewhere, next))
 		return false;
 	(void)mmun_add_relaxed(&ssp->dropped, 1);
@@ -152,7 +152,7 @@ static struct srcu_slot *take_over(struct srcu_struct *ssp, unsigned int tid, un
 		unsigned int i = mmun_add_relaxed(&cells->hand, 1) % nr;
 		unsigned long owner = mmun_load_full(&cells->owner[i]);
 
-		if (!owner || !is_gone(ssp, (unsigned int)owner))
+		if (!owner || !owner_is_gone(ssp, (unsigned int)owner))
 			continue;
 		if (mmun_cas_full(&cells->owner[i], &owner,
 				  ((owner & ~MMUN_SRCU_HALF) + MMUN_SRCU_HALF + 1) | tid))
@@ -187,7 +187,7 @@ static struct srcu_slot *find_own(struct srcu_struct *ssp, unsigned int tid, uns
 	for (unsigned int i = 0; i < nr; i++) {
 		unsigned long owner = mmun_load_full(&ssp->cells->owner[i]);
 
-		/* Counted: who found that its last owner is gone comes too late. */
+		/* Counted: a thread that found its last owner gone comes too late. */
 		while ((unsigned int)owner == tid)
 			if (mmun_cas_full(&ssp->cells->owner[i], &owner,
 					  owner + MMUN_SRCU_HALF + 1))
@@ -297,7 +297,7 @@ static int held_entry(const struct srcu_struct *ssp)
 	return free;
 }
 
-/* With all entries in use a section goes unnoticed: who waits for himself then waits. */
+/* With all entries in use a section goes unnoticed: a thread that waits for itself then waits. */
 void mmun_srcu_hold(const struct srcu_struct *ssp)
 {
 	int i;

@@ -187,7 +187,7 @@ void mmun_srcu_unmap_cells(struct srcu_cells *cells);
  * none to be had. */
 int mmun_srcu_get_cell(struct srcu_struct *ssp);
 
-/* Is the owner of the cell gone?  Then what he has left open in @bank counts as closed. */
+/* Is the owner of the cell gone?  Then what it has left open in @bank counts as closed. */
 bool mmun_srcu_drop_left_open(struct srcu_struct *ssp, unsigned int index, unsigned int bank);
 
 /* The calling thread opens a section in a shared slot, or closes one. */

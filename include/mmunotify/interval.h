@@ -125,7 +125,7 @@ int mmu_interval_notifier_insert_locked(struct mmu_interval_notifier *interval_s
  *
  * After the return no callback of it runs or will run, and it may be freed.  It
  * waits for the end of the sections that overlap it, and of no others.
- * No callback tells of the removal: drop the translations yourself.  In a forked
+ * No callback runs for the removal: drop the translations yourself.  In a forked
  * child it only forgets the inherited subscription.
  *
  * Context: sleeps; not inside a section of the same thread that overlaps it, neither

@@ -84,7 +84,7 @@ struct mmun_reader {
 	unsigned long state;
 };
 
-/** One section: the same object is passed to start and to end (S3). */
+/** One section: the same object is passed to start and to end. */
 struct mmu_notifier_range {
 	struct mm_struct *mm;
 	/** First byte and one past the last byte; page aligned; a superset of
@@ -101,7 +101,7 @@ struct mmu_notifier_range {
 	const struct mmun_origin *origin;
 	/* private: from start to end; set by the start. */
 	struct {
-		/* The first notifier that was told, NULL: none. */
+		/* The first notifier that was called, NULL: none. */
 		void *head;
 		/* The entry among the open sections of interval notifiers, NULL: none. */
 		void *interval;
@@ -149,7 +149,7 @@ struct mmu_notifier_ops {
 	/** The pte at @address is being replaced by @pte (the primary's format). */
 	void (*change_pte)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address,
 			   unsigned long pte);
-	/** The page at @address was unmapped; it is freed after the return (S6). */
+	/** The page at @address was unmapped; it is freed after the return. */
 	void (*invalidate_page)(struct mmu_notifier *mn, struct mm_struct *mm,
 				unsigned long address);
 
@@ -222,19 +222,19 @@ struct mmu_notifier {
  *
  * After it returned 0 every section that starts later calls @mn, no section
  * that opened earlier is still open, and no end reaches @mn whose start it did
- * not see (R1, R2): the caller may establish translations at once.
+ * not see: the caller may establish translations at once.
  *
  * Context: sleeps, allocates; not async-signal-safe.
  * With @mn NULL it only switches @mm to interval mode: the first interval notifier
  * of an mm does that by itself.  mm_users must be above zero throughout.
- * Locks: must not hold the mmap lock (R4) nor a lock any callback takes.
- * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered, R11);
+ * Locks: must not hold the mmap lock nor a lock any callback takes.
+ * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered);
  * -ESRCH (@mm is NULL, dead, or the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
  * for read it waits for itself: debug builds abort);
  * -ETIMEDOUT (a section has not ended: its thread is frozen, or sleeps in the operation);
  * what mmun_self_start() returns if the event source cannot start here
- * (its probe says why).  On error nothing has changed (R7).
+ * (its probe says why).  On error nothing has changed.
  * Lifetime: @mm's struct is held until unregister.
  */
 int mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm);
@@ -252,13 +252,13 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm);
  * mmu_notifier_unregister() - end a subscription and wait for its callbacks.
  *
  * Calls ->release unless exit already does; after the return no member of @mn
- * runs or will run and @mn may be freed (U2).  Legal before, during and after
- * the exit of @mm, from any thread, with the mmap lock held or not (U4, S7).
+ * runs or will run and @mn may be freed.  Legal before, during and after
+ * the exit of @mm, from any thread, with the mmap lock held or not.
  * In a forked child it only forgets the inherited subscription.
  *
  * Context: sleeps; not from a callback (debug builds abort; otherwise it is
  * reported on stderr, the notifier is detached and nothing waits).
- * Lifetime: @mm may be gone on return (U11).
+ * Lifetime: @mm may be gone on return.
  */
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm);
 
@@ -281,7 +281,7 @@ struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
  *
  * ->free_notifier runs after a grace period, from another context.  ->release
  * is not called: the caller has already dropped every translation.
- * Context: any but async-signal, does not sleep, legal from ->release (U8).
+ * Context: any but async-signal, does not sleep, legal from ->release.
  */
 void mmu_notifier_put(struct mmu_notifier *mn);
 
@@ -294,7 +294,7 @@ void mmu_notifier_put(struct mmu_notifier *mn);
  */
 void mmu_notifier_synchronize(void);
 
-/** mm_has_notifiers() - has @mm ever had a notifier?  One pointer test (S10).  Any context. */
+/** mm_has_notifiers() - has @mm ever had a notifier?  One pointer test.  Any context. */
 bool mm_has_notifiers(struct mm_struct *mm);
 
 /*
@@ -302,22 +302,22 @@ bool mm_has_notifiers(struct mm_struct *mm);
  *
  * mmu_notifier_invalidate_range_start() may sleep, _nonblock() must not; they
  * set the blockable flag accordingly.  Interval notifiers come first, then the list.
- * The first refusal ends the start: -EAGAIN, who had begun has got an end, the caller must
+ * The first refusal ends the start: -EAGAIN, those that had begun have got an end, the caller must
  * not change anything and must not call end.  end never fails.  The section is a read section
- * of the mm (or inside one, MMUN_RANGE_READ_LOCKED): who registers meanwhile waits for it and
- * hears of neither edge.  @range is the same object at both; the thread may be another if that
+ * of the mm (or inside one, MMUN_RANGE_READ_LOCKED): a registration meanwhile waits for it and
+ * is notified of neither edge.  @range is the same object at both; the thread may be another if that
  * of the start is still there.  Inside it the thread must not register or unregister.
- * Interval notifiers cannot be told at the end that nothing has changed
+ * Interval notifiers do not learn at the end that nothing has changed
  * (MMUN_RANGE_UNCHANGED): for their readers the section is a collision.
  */
 int mmu_notifier_invalidate_range_start(struct mmu_notifier_range *range);
 int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *range);
 void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range);
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address);
-/* Results are OR-ed over all notifiers, each one is asked (S9). */
+/* Results are OR-ed over all notifiers, each one is asked. */
 int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, unsigned long end);
 int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned long end);
-/* Stops at the first young answer (S9). */
+/* Stops at the first young answer. */
 int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
 void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsigned long pte);
 

@@ -19,7 +19,7 @@ extern "C" {
 
 #pragma GCC visibility push(default)
 
-/** When a source tells about an operation. */
+/** When a source notifies of an operation. */
 enum mmun_coverage {
 	MMUN_COVERS_NEVER = 0,
 	/** Before the operation returns to the program: enough for pinned pages. */
@@ -142,7 +142,7 @@ void mmun_mm_exit(struct mm_struct *mm);
  *
  * For a source that learns of an operation from the thread that performs it:
  * registration returns when every read section that was open at its publication
- * has ended, so no unseen operation is under way then (R2).  Sections of the chain
+ * has ended, so no unseen operation is under way then.  Sections of the chain
  * inside it carry MMUN_RANGE_READ_LOCKED and need no read section of their own.
  * Context: any, also signal handlers and callbacks; never waits; nests.
  */

@@ -6,7 +6,7 @@
  * number of address spaces (struct mm_struct) live in it, each used by one or
  * more tasks.  The operations are those of Linux, with its arguments, results
  * and errors (PROT_*, MAP_*, MREMAP_*, MADV_* are the host's constants), and
- * each tells the notifier chain where Linux does: docs/EVENTS.md has the table.
+ * each notifies the chain where Linux does: docs/EVENTS.md has the table.
  *
  * Everything may be called from any number of threads at once.  Unless said
  * otherwise an operation sleeps, allocates, takes the mmap lock of its @mm by
@@ -105,7 +105,7 @@ struct mmun_soft_params {
 	/** First touch of an aligned 2 MiB of anonymous memory takes a huge page:
 	 *  always; default only after MADV_HUGEPAGE. */
 	bool huge_always;
-	/** Told of every violation, in the context of the access; default: one
+	/** Called for every violation, in the context of the access; default: one
 	 *  sentence on stderr.  Counted in any case. */
 	void (*violation)(const struct mmun_soft_violation *what, void *arg);
 	void *violation_arg;
@@ -179,8 +179,8 @@ int mmun_soft_mm_create(struct mmun_soft *soft, struct mm_struct **mm);
 struct mmun_soft *mmun_soft_of(const struct mm_struct *mm);
 
 /** mmun_soft_mm_fork() - dup_mm: @out becomes a copy-on-write copy of @mm without
- *  notifiers, one user.  @mm's notifiers see each copied private VMA (S11, B23).
- *  Return: 0; -ENOMEM, every section that was opened is closed (S4). */
+ *  notifiers, one user.  @mm's notifiers see each copied private VMA.
+ *  Return: 0; -ENOMEM, every section that was opened is closed. */
 int mmun_soft_mm_fork(struct mm_struct *mm, struct mm_struct **out);
 
 /*

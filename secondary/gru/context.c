@@ -12,7 +12,7 @@
  * I3  ->close runs with the mmap lock held for write, so nothing here waits:
  *     put does not, unregister would.
  *
- * Not here: who may use a context; whoever has the address space.
+ * Not here: rights; every user of the address space may use a context.
  * Tests: tests/contract/secondary/gru.c.
  */
 #include "device.h"

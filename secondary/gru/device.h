@@ -21,7 +21,7 @@
 #include "gru.h"
 #include "list.h"
 
-/* Sections of one address space that are told apart; more count as covering everything. */
+/* Sections of one address space whose ranges are kept; more count as covering everything. */
 #define GRU_MAX_OPEN 8
 
 struct gru_span {

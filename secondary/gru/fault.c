@@ -13,8 +13,8 @@
  * A section that opened before the wait has ended; one that opened after it has
  * marked the fault.  Sections elsewhere do neither, however many there are.
  *
- * I1  Waiting happens without the mmap lock: who holds a section open may be
- *     waiting for it.
+ * I1  Waiting happens without the mmap lock: the thread that holds a section open
+ *     may be waiting for it.
  *
  * Tests: tests/contract/secondary/gru.c.
  */

@@ -51,7 +51,7 @@ struct mmun_gru_params {
 	X(fault_late, "look-ups that came after release or close") \
 	X(starts, "sections that began") \
 	X(ends, "sections that ended") \
-	X(starts_uncounted, "sections beyond those told apart") \
+	X(starts_uncounted, "sections beyond those whose ranges are kept") \
 	X(flush_none, "flushes that had nothing to do") \
 	X(flush_range, "flushes by range") \
 	X(flush_asid, "flushes by a new number") \

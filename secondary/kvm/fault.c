@@ -58,7 +58,7 @@ int mmun_kvm_look_up(struct mmun_kvm *kvm, unsigned long gpa, unsigned long addr
 }
 
 /* A page of a logged slot stays read-only until its first write, which comes here to
- * be logged: hardware would tell of no other. */
+ * be logged: hardware would report no other. */
 static void map(struct mmun_kvm_vcpu *vcpu, const struct fault *fault,
 		const struct mmun_soft_translation *t)
 {

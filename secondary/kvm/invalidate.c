@@ -34,7 +34,7 @@ static bool covers(const struct kvm_span *span, unsigned long address)
 
 static unsigned int open_over(const struct kvm_invalidate *invalidate, unsigned long address)
 {
-	/* Those that are not told apart may cover everything. */
+	/* Those whose ranges are not kept may cover everything. */
 	unsigned int n = invalidate->in_progress - invalidate->nr_open;
 
 	for (unsigned int i = 0; i < invalidate->nr_open; i++)
@@ -114,7 +114,7 @@ static void for_each_at(struct mmun_kvm *kvm, unsigned long start, unsigned long
 	}
 }
 
-static void zap(struct mmun_kvm *kvm, unsigned long gfn, struct kvm_spte *spte, void *arg)
+static void zap_of_range(struct mmun_kvm *kvm, unsigned long gfn, struct kvm_spte *spte, void *arg)
 {
 	mmun_kvm_spte_zap(kvm, spte);
 }
@@ -126,7 +126,7 @@ static int kvm_range_start(struct mmu_notifier *mn, const struct mmu_notifier_ra
 
 	pthread_mutex_lock(&kvm->mmu_lock);
 	note_start(kvm, &span);
-	for_each_at(kvm, span.start, span.end, zap, NULL);
+	for_each_at(kvm, span.start, span.end, zap_of_range, NULL);
 	mmun_kvm_caches_invalidate(kvm, span.start, span.end);
 	pthread_mutex_unlock(&kvm->mmu_lock);
 	return 0;

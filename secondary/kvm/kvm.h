@@ -53,7 +53,7 @@ struct mmun_kvm_params {
 	X(aged, "shadow entries found young") \
 	X(starts, "sections that began") \
 	X(ends, "sections that ended") \
-	X(starts_uncounted, "sections beyond those told apart") \
+	X(starts_uncounted, "sections beyond those whose ranges are kept") \
 	X(dirty_logged, "pages entered into a dirty log") \
 	X(cache_refreshed, "cached pages looked up again") \
 	X(cache_hits, "cached pages used") \

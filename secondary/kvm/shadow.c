@@ -107,14 +107,14 @@ void mmun_kvm_for_each_spte(struct mmun_kvm *kvm, unsigned long first, unsigned 
 	}
 }
 
-static void zap(struct mmun_kvm *kvm, unsigned long gfn, struct kvm_spte *spte, void *arg)
+static void zap_entry(struct mmun_kvm *kvm, unsigned long gfn, struct kvm_spte *spte, void *arg)
 {
 	mmun_kvm_spte_zap(kvm, spte);
 }
 
 void mmun_kvm_zap_frames(struct mmun_kvm *kvm, unsigned long first, unsigned long last)
 {
-	mmun_kvm_for_each_spte(kvm, first, last, zap, NULL);
+	mmun_kvm_for_each_spte(kvm, first, last, zap_entry, NULL);
 }
 
 static void middle_free(struct kvm_middle *middle)

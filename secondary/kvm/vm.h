@@ -24,7 +24,7 @@
 #include "kvm.h"
 #include "list.h"
 
-/* Sections that are told apart while open; those that ended lately. */
+/* Sections whose ranges are kept while open; those that ended lately. */
 #define KVM_MAX_OPEN 8
 #define KVM_ENDED    64
 
@@ -140,7 +140,7 @@ struct kvm_spte *mmun_kvm_spte(struct mmun_kvm *kvm, unsigned long gfn);
 /* With the tables above it, from @spare. */
 struct kvm_spte *mmun_kvm_spte_make(struct mmun_kvm *kvm, unsigned long gfn,
 				    struct kvm_spare *spare);
-/* Drops the entry; what the guest wrote is told to the page, which is still mapped. */
+/* Drops the entry; what the guest wrote is marked in the page, which is still mapped. */
 void mmun_kvm_spte_zap(struct mmun_kvm *kvm, struct kvm_spte *spte);
 /* Calls @visit for each present entry of [first, last). */
 void mmun_kvm_for_each_spte(struct mmun_kvm *kvm, unsigned long first, unsigned long last,

@@ -9,13 +9,14 @@
  *              else it is the attachment's page
  *
  * I1  Between the check and the importer's entry only the importer's mmap lock is
- *     held, for read.  Who takes the page back takes that lock for write, so it
- *     finds the entry.
+ *     held, for read.  The side that takes the page back takes that lock for write, so
+ *     it finds the entry.
  * I2  A fault that cannot go on returns VM_FAULT_RETRY and holds nothing while
- *     it waits: who has the section open may be waiting for the importer's lock.
+ *     it waits: the thread of the open section may be waiting for the importer's
+ *     lock.
  * I3  The user of the exporter's memory is not put here: were it the last, ->release
  *     would run under the importer's mmap lock, which it needs.
- * I4  pages[i] is unpinned after the importer's entry is gone: by who takes the page
+ * I4  pages[i] is unpinned after the importer's entry is gone: by the side that takes the page
  *     back, or when the mapping is closed.
  *
  * Tests: tests/contract/secondary/xpmem.c.

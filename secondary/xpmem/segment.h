@@ -21,7 +21,7 @@
 #include "list.h"
 #include "xpmem.h"
 
-/* Sections that are told apart; more count as covering everything. */
+/* Sections whose ranges are kept; more count as covering everything. */
 #define XP_MAX_OPEN 8
 
 struct xp_span {

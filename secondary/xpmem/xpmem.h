@@ -12,7 +12,7 @@
  * fork, changes of rights...: MMUN_RANGE_PINNED_SAFE) does not concern them.
  *
  * An address space may export or import, not both: the order exporter before
- * importer is what keeps the callbacks free of dead-locks.  One device per machine.
+ * importer is what keeps the callbacks free of deadlocks.  One device per machine.
  * Everything may be called from any number of threads.
  */
 #ifndef MMUN_XPMEM_H

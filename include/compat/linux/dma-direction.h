@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Who writes memory that is mapped for DMA. */
+/* Which side writes memory that is mapped for DMA. */
 #ifndef MMUN_COMPAT_LINUX_DMA_DIRECTION_H
 #define MMUN_COMPAT_LINUX_DMA_DIRECTION_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* core/dispatch.c: sections (S), refusals (B7), young bits, unwinding. */
+/* core/dispatch.c: sections (S), refusals, young bits, unwinding. */
 #include "fake.h"
 
 static struct fake fake;
@@ -118,7 +118,8 @@ static void test_refusals(void)
 		}
 		refused += !!subset;
 	}
-	is(wrong, 0, "S8 B7 the first refusal stops the walk: who began gets an end, counts are 0");
+	is(wrong, 0,
+	   "S8 B7 the first refusal stops the walk: those that began get an end, counts are 0");
 	mmun_mm_stats(mm, &stats);
 	is(stats.refused, refused, "B7 every refusal is counted");
 	is(stats.unwound, unwound, "B7 and every end because of one");
@@ -197,8 +198,8 @@ static void test_refuser_leaves(void)
 	mmput(mm);
 }
 
-/* A section that a notifier joins in the middle of: case of a program that tells the
- * chain of its own system calls. */
+/* A section that a notifier joins in the middle of: case of a program that notifies
+ * the chain of its own system calls. */
 
 struct joiner {
 	struct watcher watcher;
@@ -291,7 +292,7 @@ static void test_moved_section(const unsigned int *word)
 	is(mmu_notifier_register(&late.mn, mm), -EDEADLK,
 	   "R4 inside its own section a thread does not register");
 	pthread_join(spawn(end_it, &range), NULL);
-	ok(watcher.starts == 1 && watcher.ends == 1, "S3 the end is told by another thread");
+	ok(watcher.starts == 1 && watcher.ends == 1, "S3 another thread makes the end");
 	watch(&late, mm);
 	ok(true, "and the section is over");
 	mmu_notifier_unregister(&late.mn, mm);
@@ -393,7 +394,7 @@ static void test_young(void)
 	mmput(mm);
 }
 
-/* Others come and go while sections run (S8). */
+/* Others come and go while sections run. */
 
 static long stop;
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The copy of an mm that fork leaves in a child (B15, S11): told from the
- * original by a word in memory that fork wipes.  Every test here forks while
+ * The copy of an mm that fork leaves in a child (B15: it uses nothing of its parent's): known by a word in memory that fork wipes.  Every test here forks while
  * another thread holds what the child must not wait for.
  */
 #include "fake.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * core/interval.c and core/interval_seq.c: insertion and its errors, callbacks of whole sections, both
- * passes, refusals together with the list (B7, B8).  Exit and fork: interval_exit.c.
+ * passes, refusals together with the list.  Exit and fork: interval_exit.c.
  */
 #include <limits.h>
 
@@ -91,7 +91,7 @@ static void test_interval_mode(void)
 	part_insert(&part, mm, 1, 1);
 	is(fake.locks, 3, "the first interval need not quiesce any more");
 	fake_section(mm);
-	ok(watcher.starts == 1 && part.calls == 1, "list and intervals are both told");
+	ok(watcher.starts == 1 && part.calls == 1, "list and intervals are both called");
 	mmu_notifier_unregister(&watcher.mn, mm);
 	mmu_interval_notifier_remove(&part.ni);
 	mmput(mm);
@@ -101,7 +101,7 @@ static void test_interval_mode(void)
 	is(__mmu_notifier_register(NULL, mm), 0, "interval mode after a list, lock held");
 	mmap_write_unlock(mm);
 	fake_section(mm);
-	is(watcher.ends, 1, "the list is told as before");
+	is(watcher.ends, 1, "the list is called as before");
 	mmu_notifier_unregister(&watcher.mn, mm);
 	mmput(mm);
 }
@@ -212,7 +212,7 @@ static void test_split(void)
 	mmput(mm);
 }
 
-/* Who is called when. */
+/* Which of them are called when. */
 static long moment, list_start_at, list_end_at, part_at;
 
 static void note_list_start(struct watcher *watcher)
@@ -291,7 +291,7 @@ static void test_refusals(void)
 			wrong += mmu_interval_read_retry(&parts[i].ni, seq);
 		}
 	}
-	is(wrong, 0, "B7 B8 64 mixes of refusals: each who was told is told the end, no one else");
+	is(wrong, 0, "B7 B8 64 mixes of refusals: each that began gets the end, no other");
 	is(stuck, 0, "B8 none leaves a section open for intervals");
 	for (int i = 0; i < 3; i++) {
 		parts[i].refuses = true;

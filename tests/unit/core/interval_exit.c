@@ -57,7 +57,7 @@ static void test_exit(void)
 	mmu_interval_notifier_insert(&top.ni, mm, ULONG_MAX, 1, &part_ops);
 	moment = 0;
 	mmput(mm);
-	ok(part_at == 1 && released_at == 2, "U1 exit tells intervals, then calls ->release");
+	ok(part_at == 1 && released_at == 2, "U1 exit calls intervals, then ->release");
 	is(fake.exits, 1, "U1 before the memory goes");
 	ok(part.range.event == MMU_NOTIFY_RELEASE && part.range.start == 0 &&
 		   part.range.end == ULONG_MAX && mmu_notifier_range_blockable(&part.range) &&
@@ -174,7 +174,7 @@ static void test_exit_beside_writer(void)
 	ok(!waited, "U3 the end of a process does not wait for who changes the tree");
 	mmun_mm_stats(mm, &stats);
 	is(stats.exit_timed_out, 1, "and that is counted");
-	is(part.calls, 0, "the interval has not been told");
+	is(part.calls, 0, "the interval has not been called");
 	is(nr_open(mm), 0, "no section is left open");
 	mmu_interval_notifier_remove(&part.ni);
 	mmput(mm);

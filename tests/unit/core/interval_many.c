@@ -88,7 +88,7 @@ static void test_no_memory(void)
 	is(mmun_alloc_live(), live, "R7 no memory is lost");
 }
 
-/* Whoever has left made room for another, also while sections are open. */
+/* One that has left made room for another, also while sections are open. */
 static void test_room(void)
 {
 	struct mmu_notifier_range range;
@@ -237,7 +237,7 @@ static void test_random(void)
 	}
 	while (depth)
 		end_of(&open[--depth]);
-	is(wrong, 0, "%d random steps: who is touched is called, once, and nobody else", STEPS);
+	is(wrong, 0, "%d random steps: those touched are called, once, and no other", STEPS);
 	for (unsigned long i = 0; i < MANY; i++)
 		lost += mmun_itree_contains(&many[i].ni.interval_tree) != inserted[i];
 	is(lost, 0, "the tree has who was inserted, and nobody else");

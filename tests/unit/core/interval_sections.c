@@ -115,7 +115,7 @@ static void test_retry(void)
 	first = start_on(mm, 1, 1);
 	ok(one.ni.invalidate_seq == one.seq, "a section that touches it calls it with a number");
 	ok(mmu_interval_read_retry(&one.ni, seq), "S5 the reader that began before retries");
-	ok(mmu_interval_check_retry(&one.ni, seq), "S5 and is told without the lock");
+	ok(mmu_interval_check_retry(&one.ni, seq), "S5 and sees it without the lock");
 	second = start_on(mm, 0, 3);
 	end_of(&first);
 	end_of(&second);

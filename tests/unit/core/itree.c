@@ -136,7 +136,7 @@ static bool finds_the_same(unsigned long start, unsigned long last)
 	return true;
 }
 
-/* Who has left, or will come, has a place in the order too. */
+/* One that has left, or will come, has a place in the order too. */
 static bool finds_behind(const struct mmun_interval_node *gone, unsigned long start,
 			 unsigned long last)
 {
@@ -274,7 +274,7 @@ static void test_depth(void)
 	mmun_itree_root_destroy(&root);
 }
 
-/* Nothing but ->serial tells them apart. */
+/* They differ in nothing but ->serial. */
 static void test_equal(void)
 {
 	struct mmun_interval_node *node;

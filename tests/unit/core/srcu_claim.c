@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * core/srcu_cells.c: who owns a cell when thread ids come back and handlers interrupt claims.
+ * core/srcu_cells.c: the owner of a cell when thread ids come back and handlers interrupt claims.
  * Includes the file, to let something happen right before or after an exchange in it.
  */
 #include "fake.h"
@@ -105,7 +105,7 @@ static long use_in_a_thread(void)
 	long tid;
 
 	pthread_join(spawn(use_a_cell, &tid), NULL);
-	while (!is_gone(&domain, (unsigned int)tid))
+	while (!owner_is_gone(&domain, (unsigned int)tid))
 		usleep(100);
 	return tid;
 }
