@@ -29,7 +29,7 @@ int mmun_soft_set_brk_base(struct mm_struct *mm, unsigned long base)
 	return ret;
 }
 
-static int add_heap(struct soft_mm *mm, unsigned long start, unsigned long end)
+static int do_brk_flags(struct soft_mm *mm, unsigned long start, unsigned long end)
 {
 	const struct soft_span span = {
 		.place = { start, end, start >> MMUN_SOFT_PAGE_SHIFT },
@@ -65,7 +65,7 @@ static int grow_heap(struct soft_mm *mm, unsigned long old, unsigned long new)
 	next = mmun_soft_vma_find(mm, old);
 	if (next && new + MMUN_SOFT_PAGE_SIZE > soft_vma_start_gap(next))
 		return -ENOMEM;
-	return add_heap(mm, old, new);
+	return do_brk_flags(mm, old, new);
 }
 
 static int shrink_heap(struct soft_mm *mm, unsigned long old, unsigned long new)

@@ -145,7 +145,7 @@ static void share_page(struct page *page)
 	soft_page_map(page);
 }
 
-static soft_pte copy_present(struct copy *copy, struct soft_walk *walk, unsigned long address)
+static soft_pte copy_present_pte(struct copy *copy, struct soft_walk *walk, unsigned long address)
 {
 	soft_pte pte = *walk->entry;
 	struct page *page = soft_pte_page(copy->from, pte);
@@ -162,7 +162,7 @@ static soft_pte copy_small(struct copy *copy, struct soft_walk *walk)
 	soft_pte pte = *walk->entry;
 
 	if (pte & SOFT_PTE_PRESENT)
-		return copy_present(copy, walk, walk->address);
+		return copy_present_pte(copy, walk, walk->address);
 	if (pte & SOFT_PTE_SWAP)
 		mmun_soft_swap_get(copy->soft, soft_pte_number(pte));
 	if (!(pte & SOFT_PTE_NONLINEAR))
@@ -200,7 +200,7 @@ static bool copy_huge(struct copy *copy, struct soft_walk *walk, struct soft_tab
 }
 
 /* Both locks held; what one leaf can hold.  Uses *@leaf up if the child has none here. */
-static void copy_entries(struct copy *copy, struct soft_walk *walk, struct soft_table **leaf)
+static void copy_pte_range(struct copy *copy, struct soft_walk *walk, struct soft_table **leaf)
 {
 	while (mmun_soft_walk_find(walk)) {
 		if (soft_walk_huge(walk)) {
@@ -235,7 +235,7 @@ static int copy_piece(struct copy *copy, unsigned long start, unsigned long end)
 	if (!leaf)
 		return -ENOMEM;
 	lock_both(copy);
-	copy_entries(copy, &walk, &leaf);
+	copy_pte_range(copy, &walk, &leaf);
 	unlock_both(copy);
 	mmun_free(leaf);
 	return 0;
@@ -253,7 +253,7 @@ static unsigned long next_used(struct soft_mm *mm, unsigned long start, unsigned
 	return found ? walk.address : end;
 }
 
-static int copy_range(struct copy *copy, unsigned long start, unsigned long end)
+static int copy_page_range(struct copy *copy, unsigned long start, unsigned long end)
 {
 	unsigned long stop;
 	int ret;
@@ -278,7 +278,7 @@ static int copy_in_section(struct copy *copy)
 
 	mmun_soft_section_start(&section, vma->v.vm_mm, MMU_NOTIFY_PROTECTION_PAGE, MMUN_OP_FORK,
 				vma->v.vm_start, vma->v.vm_end, false);
-	ret = copy_range(copy, vma->v.vm_start, vma->v.vm_end);
+	ret = copy_page_range(copy, vma->v.vm_start, vma->v.vm_end);
 	mmun_soft_section_end(&section, false);
 	return ret;
 }
@@ -291,13 +291,13 @@ static int copy_as_change(struct copy *copy)
 	int ret;
 
 	mmun_soft_change_begin(&change, vma->v.vm_mm);
-	ret = copy_range(copy, vma->v.vm_start, vma->v.vm_end);
+	ret = copy_page_range(copy, vma->v.vm_start, vma->v.vm_end);
 	mmun_soft_change_end(&change, vma->v.vm_mm);
 	return ret;
 }
 
 /* As Linux decides: a mapping that a fault can fill again is not worth copying. */
-static bool needs_copy(const struct soft_vma *vma)
+static bool vma_needs_copy(const struct soft_vma *vma)
 {
 	return vma->anon_vma || vma->v.vm_flags & (VM_NONLINEAR | VM_PFNMAP | VM_MIXEDMAP);
 }
@@ -314,7 +314,7 @@ int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child)
 	};
 	int ret;
 
-	if (!needs_copy(parent))
+	if (!vma_needs_copy(parent))
 		return 0;
 	if (!copy.cow)
 		return copy_as_change(&copy);

@@ -211,7 +211,7 @@ static int make_room(struct request *r)
 	return mmun_soft_may_expand(r->mm, pages) ? 0 : -ENOMEM;
 }
 
-static int map_region(struct request *r)
+static int mmap_region(struct request *r)
 {
 	struct soft_span *span = &r->span;
 	struct soft_vma *vma = make_vma(r), *merged;
@@ -241,8 +241,8 @@ static bool wants_pages(int flags)
 	return flags & MAP_LOCKED || (flags & (MAP_POPULATE | MAP_NONBLOCK)) == MAP_POPULATE;
 }
 
-static mmun_soft_address map_locked(struct request *r, unsigned long address, size_t length,
-				    int prot, int flags, uint64_t offset)
+static mmun_soft_address do_mmap(struct request *r, unsigned long address, size_t length, int prot,
+				 int flags, uint64_t offset)
 {
 	int ret;
 
@@ -250,7 +250,7 @@ static mmun_soft_address map_locked(struct request *r, unsigned long address, si
 		return -ENOMEM;
 	ret = describe_request(r, address, length, prot, flags, offset);
 	if (!ret)
-		ret = map_region(r);
+		ret = mmap_region(r);
 	return ret ? (mmun_soft_address)ret : r->span.place.start;
 }
 
@@ -269,7 +269,7 @@ mmun_soft_address mmun_soft_mmap(struct mm_struct *mm, unsigned long address, si
 	if (!size)
 		return -ENOMEM;
 	mmap_write_lock(mm);
-	result = map_locked(&r, address, size, prot, flags, offset);
+	result = do_mmap(&r, address, size, prot, flags, offset);
 	mmun_soft_write_unlock(r.mm);
 	if (!mmun_soft_is_error(result) && wants_pages(flags))
 		mmun_soft_populate_quietly(mm, result, result + size);

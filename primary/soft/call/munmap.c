@@ -25,7 +25,7 @@ static void close_vma(struct soft_vma *vma)
 }
 
 /* As far as nothing is mapped now: a table goes with the last mapping in it. */
-static void free_tables(struct soft_mm *mm, unsigned long start)
+static void free_pgtables(struct soft_mm *mm, unsigned long start)
 {
 	struct soft_vma *next = mmun_soft_vma_find(mm, start);
 	struct soft_vma *prev = next ? mmun_soft_vma_prev(next)
@@ -78,7 +78,7 @@ void mmun_soft_unmap_prepared(struct soft_mm *mm, unsigned long start, unsigned 
 		next = next_inside(mmun_soft_vma_next(vma), end);
 		mmun_soft_vma_remove(mm, vma);
 	}
-	free_tables(mm, start);
+	free_pgtables(mm, start);
 }
 
 int mmun_soft_unmap(struct soft_mm *mm, unsigned long start, unsigned long end, enum mmun_op op)

@@ -35,7 +35,7 @@ static int fork_vma(struct soft_mm *child, struct soft_vma *vma)
 	return mmun_soft_copy(vma, copy);
 }
 
-static int copy_layout(struct soft_mm *child, struct soft_mm *parent)
+static int dup_mmap(struct soft_mm *child, struct soft_mm *parent)
 {
 	struct soft_vma *vma;
 	int ret;
@@ -58,7 +58,7 @@ static int copy_locked(struct mm_struct *child, struct mm_struct *parent)
 	mmap_write_lock(parent);
 	locked = mmap_write_trylock(child);
 	MMUN_BUG_ON(!locked);
-	ret = copy_layout(soft_mm(child), soft_mm(parent));
+	ret = dup_mmap(soft_mm(child), soft_mm(parent));
 	mmap_write_unlock(child);
 	mmap_write_unlock(parent);
 	return ret;

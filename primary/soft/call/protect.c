@@ -39,7 +39,7 @@ static unsigned long account(const struct soft_vma *vma, unsigned long flags)
 	return flags;
 }
 
-static void change_entries(struct soft_vma *vma, unsigned long start, unsigned long end)
+static void change_protection(struct soft_vma *vma, unsigned long start, unsigned long end)
 {
 	struct soft_section section;
 
@@ -50,8 +50,8 @@ static void change_entries(struct soft_vma *vma, unsigned long start, unsigned l
 }
 
 /* [start, end) of *@vma, which becomes the VMA that it is in then. */
-static int change_vma(struct soft_vma **vma, unsigned long start, unsigned long end,
-		      unsigned long rights)
+static int mprotect_fixup(struct soft_vma **vma, unsigned long start, unsigned long end,
+			  unsigned long rights)
 {
 	const unsigned long before = (*vma)->v.vm_flags;
 	unsigned long flags = (before & ~SOFT_VM_ACCESS) | rights;
@@ -67,7 +67,7 @@ static int change_vma(struct soft_vma **vma, unsigned long start, unsigned long 
 	if (ret)
 		return ret;
 	soft_vma_set_flags(*vma, flags);
-	change_entries(*vma, start, end);
+	change_protection(*vma, start, end);
 	/* Locked memory that may now be written does not fault later. */
 	if ((before & (VM_WRITE | VM_SHARED | VM_LOCKED)) == VM_LOCKED && flags & VM_WRITE)
 		(void)mmun_soft_populate_all(soft_vma_mm(*vma), start, end, 0);
@@ -84,7 +84,7 @@ static int change_range(const struct change *c)
 		if (!vma || vma->v.vm_start > start)
 			return -ENOMEM;
 		end = vma->v.vm_end < c->end ? vma->v.vm_end : c->end;
-		ret = change_vma(&vma, start, end, c->rights);
+		ret = mprotect_fixup(&vma, start, end, c->rights);
 		if (ret)
 			return ret;
 		start = vma->v.vm_end;

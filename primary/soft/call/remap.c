@@ -148,7 +148,7 @@ static int ask_driver(const struct remap *r)
 	return ret;
 }
 
-static int prepare_move(const struct remap *r)
+static int prep_move_vma(const struct remap *r)
 {
 	unsigned long end = r->address + r->old_length;
 	int ret;
@@ -252,7 +252,7 @@ static mmun_soft_address move_vma(struct remap *r)
 {
 	struct soft_vma *target;
 	bool merged;
-	int ret = prepare_move(r);
+	int ret = prep_move_vma(r);
 
 	if (ret)
 		return ret;
@@ -264,7 +264,7 @@ static mmun_soft_address move_vma(struct remap *r)
 }
 
 /* To where the caller says. */
-static mmun_soft_address remap_to(struct remap *r)
+static mmun_soft_address mremap_to(struct remap *r)
 {
 	int ret = 0;
 
@@ -288,7 +288,7 @@ static mmun_soft_address remap_to(struct remap *r)
 	return ret ? (mmun_soft_address)ret : move_vma(r);
 }
 
-static bool can_grow_in_place(const struct remap *r)
+static bool vma_expandable(const struct remap *r)
 {
 	unsigned long end = r->vma->v.vm_end, new_end = r->address + r->new_length;
 
@@ -323,7 +323,7 @@ static mmun_soft_address remap_at(struct remap *r)
 		ret = shrink_mapping(r);
 		return ret ? (mmun_soft_address)ret : r->address;
 	}
-	if (can_grow_in_place(r))
+	if (vma_expandable(r))
 		return grow_in_place(r);
 	if (!(r->flags & MREMAP_MAYMOVE))
 		return -ENOMEM;
@@ -337,7 +337,7 @@ static mmun_soft_address remap_one(struct remap *r)
 
 	if (ret)
 		return ret;
-	return is_placed(r) ? remap_to(r) : remap_at(r);
+	return is_placed(r) ? mremap_to(r) : remap_at(r);
 }
 
 /* Every mapping in the range; holes only between them and behind. */

@@ -126,7 +126,7 @@ static bool set_copy(struct soft_vm_fault *vmf, struct page *old, bool pins_stay
 }
 
 /* I3 */
-static bool replace_page(struct soft_vm_fault *vmf, struct page *old)
+static bool replace_with_copy(struct soft_vm_fault *vmf, struct page *old)
 {
 	const unsigned long start = vmf->address, end = start + MMUN_SOFT_PAGE_SIZE;
 	struct mm_struct *mm = vmf->vma->v.vm_mm;
@@ -157,7 +157,7 @@ static int wp_page_copy(struct soft_vm_fault *vmf)
 	vmf->page = mmun_soft_anon_page(vmf->vma, vmf->address, old);
 	if (!vmf->page) {
 		ret = -ENOMEM;
-	} else if (!replace_page(vmf, old)) {
+	} else if (!replace_with_copy(vmf, old)) {
 		raced(vmf);
 		mmun_soft_page_put(vmf->page);
 	} else {

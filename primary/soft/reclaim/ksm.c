@@ -196,7 +196,7 @@ static bool nobody_else(const struct page *page)
  * The entry of c->address stops to permit writes; *@value is what it says then.
  * -EAGAIN when it names another page by now, -EBUSY when others use the page.
  */
-static int write_protect(const struct candidate *c, soft_pte *value)
+static int write_protect_page(const struct candidate *c, soft_pte *value)
 {
 	struct soft_mm *mm = soft_mm(c->mm);
 	struct soft_section s;
@@ -238,7 +238,7 @@ static bool replace_entry(const struct candidate *c, soft_pte old, soft_pte new,
 	return same;
 }
 
-static int replace_by_merged(const struct candidate *c, soft_pte old, struct page *merged)
+static int replace_page(const struct candidate *c, soft_pte old, struct page *merged)
 {
 	const soft_pte kept = SOFT_PTE_YOUNG | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_NO_ACCESS;
 	const soft_pte new = soft_pte_make(merged, old & kept);
@@ -258,18 +258,18 @@ static int replace_by_merged(const struct candidate *c, soft_pte old, struct pag
 }
 
 /* Both pages are locked. */
-static int merge_both(const struct candidate *c, struct page *merged)
+static int try_to_merge_one_page(const struct candidate *c, struct page *merged)
 {
 	soft_pte value;
 	int ret = mmun_soft_merged_add(merged->merged, c->page);
 
 	if (!ret)
-		ret = write_protect(c, &value);
+		ret = write_protect_page(c, &value);
 	if (ret)
 		return ret;
 	if (!mmun_soft_same_contents(c->page, merged))
 		return -EAGAIN;
-	return replace_by_merged(c, value, merged);
+	return replace_page(c, value, merged);
 }
 
 /* c->page is locked.  @merged is alive by our reference; it may have moved to another
@@ -281,7 +281,7 @@ static int merge_locked(const struct candidate *c, struct page *merged)
 	if (!mmun_soft_page_trylock(merged))
 		return -EBUSY;
 	if (soft_page_test(merged, SOFT_PAGE_KSM))
-		ret = merge_both(c, merged);
+		ret = try_to_merge_one_page(c, merged);
 	mmun_soft_page_unlock(merged);
 	return ret;
 }
@@ -309,7 +309,7 @@ static int become_merged(const struct candidate *c)
 		return -ENOMEM;
 	ret = mmun_soft_merged_add(merged, c->page);
 	if (!ret)
-		ret = write_protect(c, &value);
+		ret = write_protect_page(c, &value);
 	if (!ret)
 		set_merged(c, merged);
 	else
@@ -457,7 +457,7 @@ struct pass {
 	size_t merged;
 };
 
-static void merge_candidate(struct pass *pass, const struct candidate *c)
+static void cmp_and_merge_page(struct pass *pass, const struct candidate *c)
 {
 	struct page *merged = stable_find(c);
 
@@ -514,7 +514,7 @@ static bool scan_mm(struct mm_struct *mm, void *arg)
 
 	while (next_candidate(&c)) {
 		c.hash = hash_contents(c.page);
-		merge_candidate(pass, &c);
+		cmp_and_merge_page(pass, &c);
 		mmun_soft_page_put(c.page);
 		c.address += MMUN_SOFT_PAGE_SIZE;
 	}

@@ -111,7 +111,7 @@ static bool is_locked(const struct soft_vma *vma)
 	return mmun_load_relaxed(&vma->v.vm_flags) & VM_LOCKED;
 }
 
-static bool unmap_one(struct soft_vma *vma, unsigned long address, void *arg)
+static bool try_to_unmap_one(struct soft_vma *vma, unsigned long address, void *arg)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	const struct unmap *u = arg;
@@ -141,7 +141,7 @@ bool mmun_soft_try_to_unmap(struct page *page, enum mmun_op op, bool migrate, un
 	struct unmap u = { page, op, migrate, slot };
 
 	if (!is_anon(&u) || migrate || slot || !soft_page_test(page, SOFT_PAGE_SWAPBACKED))
-		mmun_soft_rmap_walk(page, unmap_one, &u);
+		mmun_soft_rmap_walk(page, try_to_unmap_one, &u);
 	return !soft_page_mapcount(page);
 }
 
@@ -160,7 +160,7 @@ static void restore_entry(struct soft_mm *mm, unsigned long address, soft_pte va
 	mmun_soft_pte_set(mm, address, soft_pte_make(page, value & KEPT));
 }
 
-static bool restore_one(struct soft_vma *vma, unsigned long address, void *arg)
+static bool remove_migration_pte(struct soft_vma *vma, unsigned long address, void *arg)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	const struct move *move = arg;
@@ -193,7 +193,7 @@ void mmun_soft_remove_migration(struct page *old, struct page *new)
 
 	if (soft_page_test(old, SOFT_PAGE_ANON) && !soft_page_test(new, SOFT_PAGE_ANON))
 		inherit_anon(old, new);
-	mmun_soft_rmap_walk_for(new, old, restore_one, &move);
+	mmun_soft_rmap_walk_for(new, old, remove_migration_pte, &move);
 }
 
 /* A part of a file. */

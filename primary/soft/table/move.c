@@ -45,7 +45,7 @@ static soft_pte moved_value(soft_pte pte)
 	return pte & (SOFT_PTE_PRESENT | SOFT_PTE_SWAP) ? pte | SOFT_PTE_SOFT_DIRTY : pte;
 }
 
-static void move_small(const struct move *move, unsigned long length)
+static void move_ptes(const struct move *move, unsigned long length)
 {
 	struct soft_walk walk = {
 		.mm = move->mm,
@@ -126,7 +126,7 @@ static int move_piece(const struct move *move, unsigned long length)
 		if (length == MMUN_SOFT_HUGE_SIZE)
 			move_whole(move);
 		else
-			move_small(move, length);
+			move_ptes(move, length);
 	}
 	mmun_mutex_unlock(&move->mm->page_table_lock);
 	return 0;

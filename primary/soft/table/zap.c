@@ -119,7 +119,7 @@ static void zap_small(struct zap *zap)
 }
 
 /* One hold of the lock; false when the range is done. */
-static bool zap_batch(struct zap *zap)
+static bool zap_pte_range(struct zap *zap)
 {
 	bool more;
 
@@ -157,7 +157,7 @@ void mmun_soft_zap(struct soft_vma *vma, unsigned long start, unsigned long end,
 	bool more;
 
 	do {
-		more = zap_batch(&zap);
+		more = zap_pte_range(&zap);
 		put_runs(&zap);
 	} while (more);
 	if (!vma->v.vm_file)
