@@ -5,8 +5,8 @@
     run.py [--jobs N] [--only WORD] [PATCH or FOLDER...]
 
 A test that cannot fail shows nothing.  Each *.patch here, and in secondary/ for the example
-devices, is one bug: it says in its head which numbers of docs/RULES.md it breaks (Breaks:), which program must notice
-(Program:), and how (Fails:, one or more lines):
+devices, is one bug: it says in its head which numbers of docs/RULES.md it breaks (Breaks:, or
+none), which program must notice (Program:), and how (Fails:, one or more lines):
 
     Fails: TEXT     a result "not ok" whose name begins with TEXT
     Fails: abort    the program dies of SIGABRT: a check inside the library found it
@@ -16,8 +16,8 @@ devices, is one bug: it says in its head which numbers of docs/RULES.md it break
 Any other outcome fails the mutant: also a patch that does not apply exactly, a result
 TEXT that the unmutated program does not have, and an unmutated program that fails.
 
-The patched files are compiled apart and linked before an archive of everything else; a
-patched header, or a source that the program includes, is seen by the program alone.  The working tree is only read.  TAP on stdout.
+The patched files are compiled apart and linked before an archive of everything else; so are the
+sources beside a patched header.  Other folders do not see it, but the program does.  The working tree is only read.  TAP on stdout.
 """
 import argparse
 import concurrent.futures
@@ -104,6 +104,8 @@ def compile_file(source, target, path, patched=()):
                'tests/unit/soft', os.path.dirname(path)]
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
+    if path.startswith('tests/unit/soft/'):
+        folders.sort(key=lambda folder: folder != 'primary/soft')
     if path.startswith('tests/contract/secondary/'):
         folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')].split('_')[0])
     made = subprocess.run(CC + FLAGS + ['-I' + folder for folder in patched] +
@@ -222,6 +224,19 @@ def includes(program, path):
         return '../%s"' % path in file.read()
 
 
+def copy_neighbours(header, folder, patched):
+    """The other headers of its folder, which may include it, go beside the patched one; and the
+    sources, whose paths are returned."""
+    sources = []
+    for path in sorted(glob.glob(os.path.join(ROOT, os.path.dirname(header), '*.[ch]'))):
+        name = os.path.relpath(path, ROOT)
+        if name in patched:
+            continue
+        shutil.copy(path, os.path.join(folder, os.path.dirname(header)))
+        sources += [name] if name.endswith('.c') else []
+    return sources
+
+
 def make_mutant(patch, build):
     """The path of the program."""
     folder = os.path.join(build.folder, patch.name)
@@ -236,6 +251,9 @@ def make_mutant(patch, build):
             file.write(patch.apply(path, hunks))
         if path.endswith('.h'):
             headers.append(os.path.join(folder, path.split('/')[0]))
+            for neighbour in copy_neighbours(path, folder, patch.files()):
+                beside = os.path.join(folder, neighbour)
+                objects.append(compile_file(beside, beside + '.o', neighbour))
         else:
             objects.append(compile_file(source, source + '.o', path))
     program = build.programs[patch.program]

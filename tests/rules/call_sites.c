@@ -122,6 +122,7 @@ static void scene_begin(void)
 	map_huge();
 	mirror_fill(&mirror);
 	memset(mirror.notified, 0, sizeof(mirror.notified));
+	memset(mirror.notified_safe, 0, sizeof(mirror.notified_safe));
 	mirror.dropped = 0;
 }
 
@@ -344,6 +345,7 @@ static int do_refused_device(void)
 }
 
 #define NO_STALE 1 /* what goes was never to be seen: nothing can be dropped */
+#define SAFE     2 /* pages with pins stay where they are (docs/EVENTS.md) */
 
 static const struct {
 	const char *name;
@@ -355,32 +357,32 @@ static const struct {
 	{ "MAP_FIXED", MMUN_OP_MMAP_FIXED, do_fixed, 0 },
 	{ "brk", MMUN_OP_BRK, do_brk, 0 },
 	{ "remap_file_pages", MMUN_OP_REMAP_FILE_PAGES, do_remap_file_pages, 0 },
-	{ "mprotect", MMUN_OP_MPROTECT, do_protect, 0 },
-	{ "mprotect of a shared page", MMUN_OP_MPROTECT, do_protect_shared, 0 },
+	{ "mprotect", MMUN_OP_MPROTECT, do_protect, SAFE },
+	{ "mprotect of a shared page", MMUN_OP_MPROTECT, do_protect_shared, SAFE },
 	{ "mremap", MMUN_OP_MREMAP, do_move, 0 },
 	{ "mremap of a huge page", MMUN_OP_MREMAP, do_move_huge, 0 },
 	{ "MREMAP_DONTUNMAP", MMUN_OP_MREMAP, do_move_and_stay, 0 },
 	{ "mremap that shrinks", MMUN_OP_MREMAP, do_shrink, 0 },
 	{ "MADV_DONTNEED", MMUN_OP_MADV_DONTNEED, do_dontneed, 0 },
-	{ "MADV_FREE", MMUN_OP_MADV_FREE, do_free, 0 },
+	{ "MADV_FREE", MMUN_OP_MADV_FREE, do_free, SAFE },
 	{ "MADV_REMOVE", MMUN_OP_MADV_REMOVE, do_remove, 0 },
-	{ "MADV_PAGEOUT", MMUN_OP_MADV_PAGEOUT, do_pageout, 0 },
-	{ "MADV_PAGEOUT of a file", MMUN_OP_MADV_PAGEOUT, do_pageout_file, 0 },
-	{ "MADV_COLLAPSE", MMUN_OP_MADV_COLLAPSE, do_collapse, 0 },
-	{ "merging", MMUN_OP_KSM, do_merge, 0 },
-	{ "MADV_UNMERGEABLE", MMUN_OP_COW, do_unmerge, 0 },
+	{ "MADV_PAGEOUT", MMUN_OP_MADV_PAGEOUT, do_pageout, SAFE },
+	{ "MADV_PAGEOUT of a file", MMUN_OP_MADV_PAGEOUT, do_pageout_file, SAFE },
+	{ "MADV_COLLAPSE", MMUN_OP_MADV_COLLAPSE, do_collapse, SAFE },
+	{ "merging", MMUN_OP_KSM, do_merge, SAFE },
+	{ "MADV_UNMERGEABLE", MMUN_OP_COW, do_unmerge, SAFE },
 	{ "truncate", MMUN_OP_TRUNCATE, do_truncate, 0 },
 	{ "a hole punched", MMUN_OP_FALLOCATE, do_punch, 0 },
-	{ "fsync", MMUN_OP_MKCLEAN, do_fsync, 0 },
-	{ "fork", MMUN_OP_FORK, do_fork, 0 },
-	{ "copy-on-write after fork", MMUN_OP_COW, do_cow, 0 },
+	{ "fsync", MMUN_OP_MKCLEAN, do_fsync, SAFE },
+	{ "fork", MMUN_OP_FORK, do_fork, SAFE },
+	{ "copy-on-write after fork", MMUN_OP_COW, do_cow, SAFE },
 	{ "the first write over the zero page", MMUN_OP_COW, do_write_zero_page, 0 },
-	{ "the first write to a private file page", MMUN_OP_COW, do_write_private_file, 0 },
-	{ "reclaim", MMUN_OP_RECLAIM, do_reclaim, 0 },
-	{ "migration", MMUN_OP_MIGRATE, do_migrate, 0 },
-	{ "munmap inside a huge page", MMUN_OP_HUGE_SPLIT, do_split_munmap, 0 },
-	{ "mprotect inside a huge page", MMUN_OP_HUGE_SPLIT, do_split_protect, 0 },
-	{ "soft-dirty", MMUN_OP_SOFT_DIRTY, do_clear_soft_dirty, 0 },
+	{ "the first write to a private file page", MMUN_OP_COW, do_write_private_file, SAFE },
+	{ "reclaim", MMUN_OP_RECLAIM, do_reclaim, SAFE },
+	{ "migration", MMUN_OP_MIGRATE, do_migrate, SAFE },
+	{ "munmap inside a huge page", MMUN_OP_HUGE_SPLIT, do_split_munmap, SAFE },
+	{ "mprotect inside a huge page", MMUN_OP_HUGE_SPLIT, do_split_protect, SAFE },
+	{ "soft-dirty", MMUN_OP_SOFT_DIRTY, do_clear_soft_dirty, SAFE },
 	{ "the out-of-memory reaper", MMUN_OP_OOM_REAP, do_reap, 0 },
 	{ "zap_vma_ptes", MMUN_OP_DRIVER, do_zap_device, 0 },
 	{ "a driver that refuses", MMUN_OP_DRIVER, do_refused_device, NO_STALE },
@@ -393,6 +395,9 @@ static void test_operation(unsigned int i)
 	scene_begin();
 	is(operations[i].run(), 0, "%s", name);
 	ok(mirror.notified[operations[i].notified], "B14: %s: notifiers are notified", name);
+	is(mirror.notified_safe[operations[i].notified],
+	   operations[i].flags & SAFE ? mirror.notified[operations[i].notified] : 0,
+	   "%s: and whether pinned pages stay", name);
 	ok(mirror.dropped || operations[i].flags & NO_STALE, "B14: %s: of pages that they had",
 	   name);
 	is(mirror.failed_at_start, 0, "S2: %s: the pages are there until start returns", name);

@@ -47,11 +47,12 @@ def numbers_in(path):
 
 
 def patches(folder):
-    """{name: numbers}"""
+    """{name: numbers}; none for a promise that has no number."""
     found = {}
     for path in glob.glob(os.path.join(SOURCE, folder, '*.patch')):
         breaks = re.search('^Breaks: (.*)$', read(path), re.M)
-        found[os.path.basename(path)[:-len('.patch')]] = set(breaks.group(1).split())
+        found[os.path.basename(path)[:-len('.patch')]] = \
+            set(breaks.group(1).split()) - {'none'}
     return found
 
 

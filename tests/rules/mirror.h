@@ -29,8 +29,9 @@ struct mirror {
 		unsigned long start, end;
 	} section[MIRROR_OPEN];
 	int open, unmatched;
-	/* By cause; and those that covered a whole 2 MiB. */
-	unsigned int notified[MMUN_NR_OPS], notified_huge;
+	/* By cause, and of those the ones that leave pinned pages where they are; and those that
+	 * covered a whole 2 MiB. */
+	unsigned int notified[MMUN_NR_OPS], notified_safe[MMUN_NR_OPS], notified_huge;
 	unsigned int dropped, released, invalidated_pages;
 	/* Accesses that failed: when a start began, in ->release, at any other time. */
 	unsigned int failed_at_start, failed_in_release, failed;
@@ -94,6 +95,7 @@ static UNUSED int mirror_start(struct mmu_notifier *mn, const struct mmu_notifie
 	}
 	m->open++;
 	m->notified[range->origin->op]++;
+	m->notified_safe[range->origin->op] += !!(range->flags & MMUN_RANGE_PINNED_SAFE);
 	m->notified_huge += range->end - range->start == MMUN_SOFT_HUGE_SIZE;
 	for (unsigned int i = 0; i < m->nr; i++) {
 		if (m->page[i].valid && m->page[i].address >= range->start &&

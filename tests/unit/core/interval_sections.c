@@ -126,6 +126,35 @@ static void test_retry(void)
 	finish();
 }
 
+/* Interval notifiers are called first, at both ends. */
+
+static long open_at_end = -1, calls_before_start;
+
+static void note_intervals_at_start(struct watcher *watcher)
+{
+	calls_before_start = one.calls;
+}
+
+static void note_intervals_at_end(struct watcher *watcher)
+{
+	open_at_end = (long)nr_open(mm);
+}
+
+static void test_before_the_list(void)
+{
+	struct watcher watcher;
+
+	begin();
+	watch(&watcher, mm);
+	watcher.in_start = note_intervals_at_start;
+	watcher.in_end = note_intervals_at_end;
+	section_on(mm, 1, 1);
+	is(calls_before_start, 1, "an interval notifier is called before those of the whole space");
+	is(open_at_end, 0, "B8: at whose end the section is over for readers of intervals");
+	mmu_notifier_unregister(&watcher.mn, mm);
+	finish();
+}
+
 /* What the end of a section elsewhere is not waited for. */
 static void check_goes_on(struct part *two, const char *what)
 {
@@ -591,6 +620,7 @@ int main(void)
 	test_slots();
 	test_numbers();
 	test_retry();
+	test_before_the_list();
 	test_elsewhere();
 	test_reader_waits();
 	test_insert_while_open();

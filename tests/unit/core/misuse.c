@@ -108,6 +108,56 @@ static void never_registered(void *arg)
 	check(mm->mm_count == 1 && watcher.releases == 0);
 }
 
+static void of_another_mm(void *arg)
+{
+	struct fake other_fake;
+	struct mm_struct *other = fake_mm(&other_fake);
+
+	watch(&watcher, mm);
+	watch(&second, other);
+	mmu_notifier_unregister(&watcher.mn, other);
+	check(watcher.releases == 0 && other->mm_count == 2 && mm->mm_count == 2);
+	fake_section(mm);
+	check(watcher.starts == 1);
+}
+
+/* The second comes while the first is in ->release. */
+
+static long in_first, go_on, second_came_back;
+
+static void wait_in_release(struct watcher *self)
+{
+	count(&in_first);
+	wait_until_set(&go_on);
+}
+
+static void *unregister_watcher(void *flag)
+{
+	mmu_notifier_unregister(&watcher.mn, mm);
+	if (flag)
+		count((long *)flag);
+	return NULL;
+}
+
+static void twice_at_once(void *arg)
+{
+	pthread_t first, again;
+
+	watch(&watcher, mm);
+	watcher.in_release = wait_in_release;
+	first = spawn(unregister_watcher, NULL);
+	wait_until_set(&in_first);
+	again = spawn(unregister_watcher, &second_came_back);
+	for (int i = 0; i < 200 && !counted(&second_came_back); i++)
+		let_others_run();
+	check(second_came_back);
+	pthread_join(again, NULL);
+	check(mm->mm_count == 2);
+	count(&go_on);
+	pthread_join(first, NULL);
+	check(mm->mm_count == 1 && watcher.releases == 1);
+}
+
 static void put_without_user(void *arg)
 {
 	watch(&watcher, mm);
@@ -236,6 +286,8 @@ int main(void)
 	misuse(in_release_at_exit, "inside a callback", "U8 unregister inside release at exit");
 	misuse(twice, "not registered", "U7 unregister twice");
 	misuse(never_registered, "not registered", "unregister of what was never registered");
+	misuse(of_another_mm, "not registered", "R6: unregister from another address space");
+	misuse(twice_at_once, "not registered", "U7: unregister beside another unregister");
 	misuse(put_without_user, "without a user", "put of a notifier that was not got");
 	misuse(put_of_nothing, "not registered", "put of what is not registered");
 	misuse(refuses_blockable, "may sleep", "a refusal where sleeping is allowed");
