@@ -19,6 +19,8 @@ help:
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
 	@echo 'make fuzz     the fuzzers (clang), FUZZ_SECONDS=$(FUZZ_SECONDS) for each target'
 	@echo 'make coverage lines and branches that the tests reach, in build-coverage'
+	@echo 'make mutation  one change in core/ or primary/soft at a time: does a test fail?'
+	@echo '              (MUTATION_ARGS="--sample 600", --only core/srcu.c ...)'
 	@echo 'make hooks    let git look at each commit before it is made (scripts/style)'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make clean    remove the build trees'
@@ -73,6 +75,10 @@ coverage:
 	@$(NINJA) -C build-coverage
 	@scripts/coverage-report build-coverage
 
+mutation:
+	@scripts/setup.sh check
+	@tests/mutation/run.py $(MUTATION_ARGS)
+
 install:
 	@scripts/setup.sh demo
 	$(call tree,build)
@@ -85,8 +91,8 @@ hooks:
 	@echo 'git runs scripts/hooks/pre-commit before each commit; git commit --no-verify does without.'
 
 clean:
-	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage
+	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage build-mutation
 
 comma := ,
 
-.PHONY: help demo check bench asan tsan fuzz coverage hooks install clean
+.PHONY: help demo check bench asan tsan fuzz coverage mutation hooks install clean
