@@ -10,14 +10,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -26,6 +23,7 @@
 #include <sys/uio.h>
 #include <sys/user.h>
 
+#include "conditions.h"
 #include "page.h"
 #include "sanitizer.h"
 #include "scene.h"
@@ -247,33 +245,16 @@ static void overlay(void)
 	check(open(t.path, O_RDWR | O_TRUNC) >= 0 && was_notified(), "O_TRUNC is notified");
 }
 
-/* Some hugetlb pages for the time of the test, where the machine reserves none. */
-static void lend_huge_pages(const char *count, char *before, size_t size)
-{
-	int fd = open("/proc/sys/vm/nr_overcommit_hugepages", O_RDWR | O_CLOEXEC);
-	ssize_t got = 0;
-
-	if (fd < 0)
-		return;
-	if (before)
-		got = read(fd, before, size - 1);
-	if (before)
-		before[got > 0 ? got : 0] = 0;
-	if (pwrite(fd, count, strlen(count), 0) < 0)
-		diag("no huge pages can be lent");
-	close(fd);
-}
-
 static void try_huge_pages(void)
 {
 	char before[32] = "";
 
-	lend_huge_pages("8", before, sizeof(before));
+	lend_hugetlb("8", before, sizeof(before));
 	scene("segment of huge pages", segment_of_huge_pages);
 	scene("mremap of part of a huge page", odd_mremap_of_huge_pages);
 	scene("mremap of part of a huge page onto memory", odd_mremap_onto_memory);
 	scene("part of a file of huge pages", file_of_huge_pages);
-	lend_huge_pages(before, NULL, 0);
+	lend_hugetlb(before, NULL, 0);
 }
 
 int main(void)

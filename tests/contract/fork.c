@@ -20,6 +20,7 @@
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
+#include "conditions.h"
 #include "sanitizer.h"
 #include "watching.h"
 
@@ -489,21 +490,6 @@ static void fork_by_clone3(void)
 }
 
 #define GENERATIONS 60
-
-/* Mappings of this process. */
-static long count_mappings(void)
-{
-	static char text[1 << 16];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	long count = 0;
-	ssize_t got;
-
-	while ((got = read(fd, text, sizeof(text))) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			count += text[i] == '\n';
-	close(fd);
-	return count;
-}
 
 /* One that hears of its own unmap, and leaves again. */
 static bool lives(struct watch *own)

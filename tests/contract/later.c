@@ -10,16 +10,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
+#include "conditions.h"
 #include "object_code.h"
 #include "operations.h"
 #include "sanitizer.h"
@@ -251,27 +249,13 @@ static void beside_one_that_fails(void)
 	check(register_another() == 0 && is_seen(code), "until the breakpoint is gone");
 }
 
-/* mremap() fails with EPERM from now on. */
-static bool forbid_mremap(void)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mremap, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
-}
-
 static void forbidden(void)
 {
 	const struct object_code *code;
 	unsigned long count;
 
-	check(watch_register(&watch) == 0 && forbid_mremap(), "registers, and loses a right");
+	check(watch_register(&watch) == 0 && forbid(SYS_mremap, ~0u),
+	      "registers, and loses a right");
 	code = load(TEST_OBJECT);
 	if (!code)
 		return;

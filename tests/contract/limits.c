@@ -10,8 +10,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,6 +19,7 @@
 #include <mmunotify/primary.h>
 #include <mmunotify/self.h>
 
+#include "conditions.h"
 #include "sanitizer.h"
 #include "scene.h"
 
@@ -59,20 +58,6 @@ static int changed(void)
 
 	for (size_t i = 0; i < NR_FUNCTIONS; i++)
 		count += memcmp(original[i], code_of(i), BYTES) != 0;
-	return count;
-}
-
-static long count_mappings(void)
-{
-	char buffer[1 << 14];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	long count = 0;
-	ssize_t got;
-
-	while (fd >= 0 && (got = read(fd, buffer, sizeof(buffer))) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			count += buffer[i] == '\n';
-	close(fd);
 	return count;
 }
 
@@ -260,23 +245,6 @@ static void write_and_execute(void)
 		return;
 	}
 	refused(-EACCES, "PR_SET_MDWE");
-}
-
-/* From now on this call fails with EPERM if its third argument has @bits. */
-static bool forbid(int nr, unsigned int bits)
-{
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned int)nr, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, bits, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof(code) / sizeof(code[0]), code };
-
-	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
-	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
 static void no_mprotect(void)

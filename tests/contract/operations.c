@@ -24,6 +24,7 @@
 #include <mmunotify/primary.h>
 
 #include "../tap.h"
+#include "conditions.h"
 #include "plugin.h"
 #include "sanitizer.h"
 #include "verdict.h"
@@ -327,23 +328,6 @@ static void compare_declared(void)
 			diag("declared %d, notified %d, missed %d", declared, seen[op].notified,
 			     seen[op].missed);
 	}
-}
-
-/* Some hugetlb pages for the time of the test, where the machine reserves none. */
-static void lend_hugetlb(const char *count, char *before, size_t size)
-{
-	int fd = open("/proc/sys/vm/nr_overcommit_hugepages", O_RDWR | O_CLOEXEC);
-	ssize_t got = 0;
-
-	if (fd < 0)
-		return;
-	if (before)
-		got = read(fd, before, size - 1);
-	if (before)
-		before[got > 0 ? got : 0] = 0;
-	if (pwrite(fd, count, strlen(count), 0) < 0)
-		diag("no hugetlb pages can be lent");
-	close(fd);
 }
 
 static bool chosen(const char *route, int argc, char **argv)

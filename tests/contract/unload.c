@@ -13,6 +13,7 @@
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/self.h>
 
+#include "conditions.h"
 #include "sanitizer.h"
 #include "scene.h"
 
@@ -106,20 +107,6 @@ static void beside_dlclose(void)
 	check(starts > 1 && loads > 1,
 	      "libraries come and go (%lu) while it starts and stops (%lu)", loads, starts);
 	check(failed == 0, "start and stop always succeed (%lu failed)", failed);
-}
-
-static long count_mappings(void)
-{
-	static char text[1 << 16];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	long count = 0;
-	ssize_t got;
-
-	while ((got = read(fd, text, sizeof(text))) > 0)
-		for (ssize_t i = 0; i < got; i++)
-			count += text[i] == '\n';
-	close(fd);
-	return count;
 }
 
 /* What was made for a library is used for the next, or given back. */
