@@ -38,4 +38,12 @@ static inline long mmun_time_left(uint64_t deadline, long most)
 	return deadline - now < (uint64_t)most ? (long)(deadline - now) : most;
 }
 
+/* Sleeps for less than a second, or until a signal comes. */
+static inline void mmun_nap(unsigned long ns)
+{
+	const struct timespec time = { 0, (long)ns };
+
+	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
+}
+
 #endif

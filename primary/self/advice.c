@@ -120,15 +120,6 @@ bool mmun_unchanged_madvise(const unsigned long *args, long result, int index,
 	return unchanged_advice(args[2], args, result, change);
 }
 
-static long get_number(const char *from)
-{
-	long number = 0;
-
-	while (*from >= '0' && *from <= '9')
-		number = number * 10 + (*from++ - '0');
-	return number;
-}
-
 /* Does this /proc count processes as we do? */
 static bool proc_is_ours(void)
 {
@@ -136,7 +127,7 @@ static bool proc_is_ours(void)
 	long n = mmun_syscall3(SYS_readlink, (long)"/proc/self", (long)self, sizeof(self) - 1);
 
 	self[n > 0 ? n : 0] = 0;
-	return get_number(self) == mmun_syscall3(SYS_getpid, 0, 0, 0);
+	return (long)mmun_decimal(self) == mmun_syscall3(SYS_getpid, 0, 0, 0);
 }
 
 /* Reads "Pid:" of /proc/self/fdinfo/FD; 0: not to be known. */
@@ -155,7 +146,7 @@ static long pidfd_process_by_text(int fd)
 	text[n > 0 ? n : 0] = 0;
 	for (p = text; *p && __builtin_strncmp(p, "\nPid:\t", 6); p++)
 		;
-	return *p && proc_is_ours() ? get_number(p + 6) : 0;
+	return *p && proc_is_ours() ? (long)mmun_decimal(p + 6) : 0;
 }
 
 static long pidfd_process(int fd)

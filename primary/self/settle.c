@@ -34,8 +34,10 @@
 #include <time.h>
 
 #include "call.h"
+#include "clock.h"
 #include "number.h"
 #include "state.h"
+#include "threads.h"
 
 #define MS          1000000UL
 #define LAST_RESORT (2000 * MS)
@@ -69,14 +71,6 @@ struct list {
 	size_t count, room;
 };
 
-struct linux_dirent64 {
-	unsigned long d_ino;
-	long d_off;
-	unsigned short d_reclen;
-	unsigned char d_type;
-	char d_name[];
-};
-
 /* "nr arg... sp pc" as the kernel prints it. */
 struct syscall_line {
 	int nr;
@@ -84,12 +78,13 @@ struct syscall_line {
 	unsigned long values[8];
 };
 
-static bool parse_line(const char *text, struct syscall_line *line)
+static bool parse_syscall_line(const char *text, struct syscall_line *line)
 {
+	unsigned long nr;
 	int count = 0;
 
-	for (line->nr = 0; *text >= '0' && *text <= '9'; text++)
-		line->nr = line->nr * 10 + (*text - '0');
+	text = mmun_get_decimal(text, &nr);
+	line->nr = (int)nr;
 	for (; count < 8 && !memcmp(text, " 0x", 3); count++) {
 		unsigned long value = 0;
 
@@ -127,37 +122,19 @@ static bool is_memory_call(const struct syscall_line *line)
 	return call && (!call->concerns || call->concerns(line->values));
 }
 
-/* Reads a file of one thread; @dir is /proc/self/task.  Returns its length or -errno. */
-static long read_file(int dir, long id, const char *file, char *text, size_t size)
-{
-	char path[64];
-	size_t at = mmun_put_number(path, (unsigned long)id, 10);
-	int fd;
-	long n;
-
-	memcpy(path + at, file, strlen(file) + 1);
-	fd = (int)mmun_self_open_at(dir, path);
-	if (fd < 0)
-		return fd;
-	n = mmun_syscall3(SYS_read, fd, (unsigned long)text, size - 1);
-	mmun_self_close(fd);
-	text[n > 0 ? n : 0] = 0;
-	return n;
-}
-
 enum where { ELSEWHERE, IN_CALL, UNKNOWN };
 
 static enum where where_is(const struct mmun_image *images, int dir, long id)
 {
 	struct syscall_line line;
 	char text[256];
-	long n = read_file(dir, id, "/syscall", text, sizeof(text));
+	long n = mmun_threads_read(dir, id, "/syscall", text, sizeof(text));
 
 	if (n == -ENOENT || n == -ESRCH)
 		return ELSEWHERE;
 	if (n <= 0 || !strncmp(text, "running", 7))
 		return UNKNOWN;
-	return parse_line(text, &line) && is_memory_call(&line) &&
+	return parse_syscall_line(text, &line) && is_memory_call(&line) &&
 			       is_behind_site(images, line.values[7])
 		       ? IN_CALL
 		       : ELSEWHERE;
@@ -166,14 +143,11 @@ static enum where where_is(const struct mmun_image *images, int dir, long id)
 /* The field with this number, from 4 on, of "id (name) state 4 5 6...". */
 static unsigned long field_of(const char *text, int number)
 {
-	unsigned long value = 0;
 	const char *p = strrchr(text, ')');
 
 	for (int field = 2; p && field < number; field++)
 		p = strchr(p + 1, ' ');
-	for (p = p ? p + 1 : ""; *p >= '0' && *p <= '9'; p++)
-		value = value * 10 + (*p - '0');
-	return value;
+	return mmun_decimal(p ? p + 1 : "");
 }
 
 #define FIELD_FLAGS 9
@@ -216,7 +190,7 @@ static bool is_seen_outside(int dir, struct thread *thread)
 
 	if (thread->shown && !has_run_enough(thread))
 		return false;
-	if (read_file(dir, thread->id, "/stat", text, sizeof(text)) <= 0)
+	if (mmun_threads_read(dir, thread->id, "/stat", text, sizeof(text)) <= 0)
 		return false;
 	if (field_of(text, FIELD_FLAGS) & FLAG_IO_WORKER)
 		return true;
@@ -241,15 +215,6 @@ static bool is_done(const struct mmun_image *images, int dir, struct thread *thr
 		break;
 	}
 	return is_seen_outside(dir, thread);
-}
-
-static void pause_for(unsigned long ns)
-{
-	const struct {
-		long sec, nsec;
-	} time = { 0, ns };
-
-	mmun_syscall4(SYS_nanosleep, (unsigned long)&time, 0, 0, 0);
 }
 
 static size_t look_at_all(const struct mmun_image *images, int dir, struct list *list)
@@ -292,20 +257,10 @@ static unsigned long wait_for(const struct mmun_image *images, int dir, struct l
 		waited = read_clock(CLOCK_MONOTONIC) - begin;
 		if (waited > LAST_RESORT)
 			taken += take_as_done(list, waited > GIVE_UP);
-		pause_for(pause);
+		mmun_nap(pause);
 		pause = pause < LAST_PAUSE ? pause * 2 : LAST_PAUSE;
 	}
 	return taken;
-}
-
-/* The number that a text begins with; 0 for "." and "..". */
-static long number_of(const char *name)
-{
-	long id = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++)
-		id = id * 10 + (*name - '0');
-	return id;
 }
 
 /* As /proc names it, which may be that of another namespace: ".../task/ID". */
@@ -318,7 +273,7 @@ static long own_id(void)
 
 	link[n > 0 ? n : 0] = 0;
 	slash = strrchr(link, '/');
-	return slash ? number_of(slash + 1) : mmun_syscall3(SYS_gettid, 0, 0, 0);
+	return slash ? (long)mmun_decimal(slash + 1) : mmun_syscall3(SYS_gettid, 0, 0, 0);
 }
 
 static int make_room(struct list *list)
@@ -375,31 +330,30 @@ static int add_thread(struct list *list, long id)
 	return 0;
 }
 
+/* One pass over the threads. */
+struct pass {
+	struct list *list;
+	/* Nobody is on the list yet. */
+	bool first;
+	long own;
+	size_t hint;
+};
+
+static int add_new_thread(long id, void *arg)
+{
+	struct pass *pass = arg;
+
+	if (id == pass->own || (!pass->first && is_known(pass->list, &pass->hint, id)))
+		return 0;
+	return add_thread(pass->list, id);
+}
+
 /* Adds the threads that are not on the list yet. */
 static int list_threads(int dir, struct list *list)
 {
-	const bool first = !list->count;
-	const long own = own_id();
-	char buffer[2048];
-	size_t hint = 0;
-	long n;
+	struct pass pass = { .list = list, .first = !list->count, .own = own_id() };
 
-	mmun_syscall3(SYS_lseek, dir, 0, 0);
-	while ((n = mmun_syscall3(SYS_getdents64, dir, (unsigned long)buffer, sizeof(buffer))) >
-	       0) {
-		for (long at = 0; at < n;) {
-			const struct linux_dirent64 *entry = (void *)(buffer + at);
-			long id = number_of(entry->d_name);
-			int ret = 0;
-
-			at += entry->d_reclen;
-			if (id && id != own && (first || !is_known(list, &hint, id)))
-				ret = add_thread(list, id);
-			if (ret)
-				return ret;
-		}
-	}
-	return (int)n;
+	return mmun_threads_each(dir, add_new_thread, &pass);
 }
 
 /* Takes and leaves the kernel's lock of the address space for writing. */
@@ -415,7 +369,7 @@ static void pass_lock(void)
 int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled)
 {
 	struct list list = { 0 };
-	int dir = (int)mmun_self_open("/proc/self/task");
+	int dir = mmun_threads_open();
 	int ret;
 
 	if (dir < 0)

@@ -19,19 +19,18 @@
  * Locks: start and stop run under self.lock.  Tests: tests/contract/strict.c.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "atomic.h"
 #include "call.h"
-#include "number.h"
+#include "clock.h"
 #include "strict.h"
+#include "threads.h"
 
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #define DISPATCH_OFF                 0
@@ -213,42 +212,6 @@ static void on_sigsys(int sig, siginfo_t *info, void *arg)
 		mmun_strict_forward(info, context);
 }
 
-static unsigned long now(void)
-{
-	struct {
-		long sec, nsec;
-	} time;
-
-	mmun_syscall3(SYS_clock_gettime, CLOCK_MONOTONIC, (unsigned long)&time, 0);
-	return time.sec * 1000000000ul + time.nsec;
-}
-
-static void pause_briefly(void)
-{
-	const struct {
-		long sec, nsec;
-	} time = { 0, PAUSE };
-
-	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
-}
-
-struct linux_dirent64 {
-	unsigned long d_ino;
-	long d_off;
-	unsigned short d_reclen;
-	unsigned char d_type;
-	char d_name[];
-};
-
-static int number_of(const char *name)
-{
-	int id = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++)
-		id = id * 10 + (*name - '0');
-	return id;
-}
-
 /* Ids that have been seen in this pass or an earlier one. */
 struct seen {
 	int *ids;
@@ -264,7 +227,7 @@ static bool is_new(const struct seen *seen, int id)
 }
 
 /* Asks one thread.  Return: 0, also when it is gone, or -errno. */
-static int ask(struct seen *seen, int id)
+static int ask_thread(struct seen *seen, int id)
 {
 	unsigned int i = seen->count;
 	long ret;
@@ -281,52 +244,48 @@ static int ask(struct seen *seen, int id)
 	return ret == -ESRCH ? 0 : ret;
 }
 
+/* One pass over the threads. */
+struct pass {
+	struct seen *seen;
+	long own;
+	int asked;
+};
+
+static int ask_if_new(long id, void *arg)
+{
+	struct pass *pass = arg;
+
+	if (id == pass->own || !is_new(pass->seen, (int)id))
+		return 0;
+	pass->asked++;
+	return ask_thread(pass->seen, (int)id);
+}
+
 /* Asks every thread that is new.  Return: how many, or -errno. */
 static int ask_new(struct seen *seen)
 {
-	const int own = mmun_syscall3(SYS_gettid, 0, 0, 0);
-	int fd = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)"/proc/self/task",
-			       O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	char buffer[2048];
-	int asked = 0, ret = 0;
-	long n;
+	struct pass pass = { .seen = seen, .own = mmun_syscall3(SYS_gettid, 0, 0, 0) };
+	int list = mmun_threads_open(), ret;
 
-	if (fd < 0)
-		return fd;
-	while (ret >= 0 &&
-	       (n = mmun_syscall3(SYS_getdents64, fd, (unsigned long)buffer, sizeof(buffer))) > 0) {
-		for (long at = 0; ret >= 0 && at < n;) {
-			const struct linux_dirent64 *entry = (void *)(buffer + at);
-			int id = number_of(entry->d_name);
-
-			at += entry->d_reclen;
-			if (!id || id == own || !is_new(seen, id))
-				continue;
-			ret = ask(seen, id);
-			asked++;
-		}
-	}
-	mmun_syscall3(SYS_close, fd, 0, 0);
-	return ret < 0 ? ret : asked;
+	if (list < 0)
+		return list;
+	ret = mmun_threads_each(list, ask_if_new, &pass);
+	mmun_self_close(list);
+	return ret < 0 ? ret : pass.asked;
 }
 
 /* Does the kernel say that this thread blocks SIGSYS? */
 static bool blocks_sigsys(int id)
 {
-	char path[64] = "/proc/self/task/", text[2048];
+	int list = mmun_threads_open();
 	const char *line;
-	size_t at = strlen(path);
-	int fd;
-	long n;
+	char text[2048];
 
-	at += mmun_put_number(path + at, (unsigned long)id, 10);
-	memcpy(path + at, "/status", sizeof("/status"));
-	fd = mmun_syscall4(SYS_openat, AT_FDCWD, (unsigned long)path, O_RDONLY | O_CLOEXEC, 0);
-	if (fd < 0)
+	if (list < 0)
 		return false;
-	n = mmun_syscall3(SYS_read, fd, (unsigned long)text, sizeof(text) - 1);
-	mmun_syscall3(SYS_close, fd, 0, 0);
-	text[n > 0 ? n : 0] = 0;
+	text[0] = 0;
+	mmun_threads_read(list, id, "/status", text, sizeof(text));
+	mmun_self_close(list);
 	/* Sixteen digits; the ninth has the signals 29 to 32. */
 	line = strstr(text, "\nSigBlk:\t");
 	return line && strlen(line) > 25 && strchr("4567cdef", line[9 + 8]);
@@ -338,10 +297,10 @@ static int wait_for_asked(const struct seen *seen, unsigned long began)
 		while (mmun_load_acquire(&strict.asked[i])) {
 			if (mmun_syscall3(SYS_tgkill, mmun_strict_pid, seen->ids[i], 0) == -ESRCH)
 				break;
-			if (now() - began > LONG_PATIENCE ||
-			    (now() - began > PATIENCE && blocks_sigsys(seen->ids[i])))
+			if (mmun_now() - began > LONG_PATIENCE ||
+			    (mmun_now() - began > PATIENCE && blocks_sigsys(seen->ids[i])))
 				return -ETIMEDOUT;
-			pause_briefly();
+			mmun_nap(PAUSE);
 		}
 	}
 	return 0;
@@ -354,7 +313,7 @@ static int wait_for_asked(const struct seen *seen, unsigned long began)
 static int all_threads(unsigned int mode)
 {
 	const size_t size = 2 * ASKED * sizeof(int);
-	unsigned long began = now();
+	unsigned long began = mmun_now();
 	long map = mmun_syscall6(SYS_mmap, 0, size, PROT_READ | PROT_WRITE,
 				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct seen seen = { .ids = (int *)map + ASKED };

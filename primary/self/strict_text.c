@@ -25,11 +25,12 @@
 #include <sys/syscall.h>
 
 #include "atomic.h"
+#include "emit.h"
 #include "scan.h"
 #include "strict.h"
 
 #define CAVE_PLAIN     0
-#define CAVE_NOTIFIED      8
+#define CAVE_NOTIFIED  8
 #define CAVE_OWN       16
 #define CAVE_SPARE     24
 #define CAVE_FORKED    32
@@ -48,52 +49,6 @@
 struct mmun_strict_text mmun_strict_text;
 unsigned char mmun_strict_on;
 void *mmun_strict_notified, *mmun_strict_forked, *mmun_strict_cancel_function;
-
-struct code {
-	unsigned char *at;
-};
-
-static void bytes(struct code *code, const void *data, size_t size)
-{
-	memcpy(code->at, data, size);
-	code->at += size;
-}
-#define emit(code, ...) \
-	do { \
-		const unsigned char emitted[] = { __VA_ARGS__ }; \
-		bytes(code, emitted, sizeof(emitted)); \
-	} while (0)
-
-static void emit_distance(struct code *code, const unsigned char *runs_at, const void *to)
-{
-	int distance = (const unsigned char *)to - (runs_at + 4);
-
-	bytes(code, &distance, sizeof(distance));
-}
-
-static void emit_jump(struct code *code, const void *to)
-{
-	emit(code, 0xe9);
-	emit_distance(code, code->at, to);
-}
-
-/* movabs $site,%r11; movabs $entry,%rcx; jmp *%rcx */
-static void emit_entry(struct code *code, const void *site, void (*entry)(void))
-{
-	void *to = (void *)entry;
-
-	emit(code, 0x49, 0xbb);
-	bytes(code, &site, sizeof(site));
-	emit(code, 0x48, 0xb9);
-	bytes(code, &to, sizeof(to));
-	emit(code, 0xff, 0xe1);
-}
-
-static void emit_number(struct code *code, int nr)
-{
-	emit(code, 0xb8);
-	bytes(code, &nr, sizeof(nr));
-}
 
 static unsigned char *code_area(void)
 {
@@ -159,28 +114,28 @@ static void *find_restorer(const struct mmun_image *image)
 }
 
 /* syscall; jmp *@to(%rip) */
-static void emit_call(struct code *code, unsigned char *copy, unsigned long cave, int offset,
+static void emit_call(struct mmun_code *code, unsigned char *copy, unsigned long cave, int offset,
 		      const void *to)
 {
 	code->at = copy + offset;
-	emit(code, 0x0f, 0x05, 0xff, 0x25);
-	emit_distance(code, (unsigned char *)cave + offset + 4, to);
+	mmun_emit(code, 0x0f, 0x05, 0xff, 0x25);
+	mmun_emit_distance(code, (unsigned char *)cave + offset + 4, to);
 }
 
 static int write_cave(const struct mmun_image *image, unsigned long cave)
 {
 	struct mmun_strict_area *area = mmun_strict_text.area;
 	unsigned char copy[CAVE_SLOTS + MMUN_STRICT_SLOTS * CAVE_SLOT_SIZE];
-	struct code code = { copy + CAVE_PLAIN };
+	struct mmun_code code = { copy + CAVE_PLAIN };
 
 	memset(copy, 0xcc, sizeof(copy));
-	emit(&code, 0x0f, 0x05, 0x0f, 0x0b);
+	mmun_emit(&code, 0x0f, 0x05, 0x0f, 0x0b);
 	emit_call(&code, copy, cave, CAVE_NOTIFIED, &area->notified_return);
 	emit_call(&code, copy, cave, CAVE_FORKED, &area->forked_return);
 	code.at = copy + CAVE_OWN;
-	emit(&code, 0x0f, 0x05, 0x41, 0xff, 0xe4);
+	mmun_emit(&code, 0x0f, 0x05, 0x41, 0xff, 0xe4);
 	code.at = copy + CAVE_COMPAT;
-	emit(&code, 0xcd, 0x80, 0x41, 0xff, 0xe3);
+	mmun_emit(&code, 0xcd, 0x80, 0x41, 0xff, 0xe3);
 	emit_call(&code, copy, cave, CAVE_SPARE, &area->spare.site.resume);
 	for (int i = 0; i < mmun_strict_text.nr_slots; i++) {
 		int offset = CAVE_SLOTS + i * CAVE_SLOT_SIZE;
@@ -195,11 +150,11 @@ static int write_cave(const struct mmun_image *image, unsigned long cave)
 /* test %rax,%rax; jz 1f; jmp *resume; 1: to mmun_strict_child */
 static void write_slot_code(struct mmun_strict_slot *slot, unsigned char *at)
 {
-	struct code code = { at };
+	struct mmun_code code = { at };
 
-	emit(&code, 0x48, 0x85, 0xc0, 0x74, 0x06, 0xff, 0x25);
-	emit_distance(&code, code.at, &slot->site.resume);
-	emit_entry(&code, &slot->site, mmun_strict_child);
+	mmun_emit(&code, 0x48, 0x85, 0xc0, 0x74, 0x06, 0xff, 0x25);
+	mmun_emit_distance(&code, code.at, &slot->site.resume);
+	mmun_emit_entry(&code, &slot->site, MMUN_RCX, mmun_strict_child);
 	slot->after_thread = at;
 }
 
@@ -348,14 +303,14 @@ static const unsigned char *find_load(const unsigned char *syscall)
 }
 
 /* The instructions between, with distances from here instead of from there. */
-static void emit_between(struct code *code, const unsigned char *from, const unsigned char *to)
+static void emit_between(struct mmun_code *code, const unsigned char *from, const unsigned char *to)
 {
 	for (int length, operand; from < to; from += length) {
 		unsigned char *copy = code->at;
 		int distance;
 
 		length = length_of_insn(from, &operand);
-		bytes(code, from, length);
+		mmun_emit_bytes(code, from, length);
 		if (!operand || !is_rip_relative(from + operand))
 			continue;
 		memcpy(&distance, from + operand + 1, sizeof(distance));
@@ -367,18 +322,19 @@ static void emit_between(struct code *code, const unsigned char *from, const uns
 static void write_strict_stub(struct mmun_site *site, unsigned char *at)
 {
 	unsigned char *syscall = (unsigned char *)site->resume - 2;
-	struct code code = { at };
+	struct mmun_code code = { at };
 
 	site->stub = at;
 	site->raw = syscall;
 	emit_between(&code, site->at + 5, syscall);
 	if (site->nr == SYS_clone3) {
-		emit_number(&code, site->nr);
-		emit_jump(&code, mmun_strict_slot_of((unsigned long)site->resume, true)->thread);
+		mmun_emit_number(&code, site->nr);
+		mmun_emit_jump(&code,
+			       mmun_strict_slot_of((unsigned long)site->resume, true)->thread);
 	} else if (site->nr == SYS_rt_sigprocmask || site->nr == SYS_rt_sigaction) {
-		emit_entry(&code, site, mmun_strict_call_entry);
+		mmun_emit_entry(&code, site, MMUN_RCX, mmun_strict_call_entry);
 	} else {
-		emit_entry(&code, site, mmun_strict_wait_entry);
+		mmun_emit_entry(&code, site, MMUN_RCX, mmun_strict_wait_entry);
 	}
 }
 
@@ -441,23 +397,23 @@ static int map_area(const struct mmun_image *image)
 static void write_site_code(struct mmun_site *site, unsigned char *at)
 {
 	unsigned long resume = (unsigned long)site->resume;
-	struct code code = { at };
+	struct mmun_code code = { at };
 	struct mmun_strict_slot *slot;
 	/* Where the instruction has become a jump to padding, one of the cave is its like. */
 	bool has_own = site->form != MMUN_FORM_PAD;
 
 	if (site->kind == MMUN_SITE_FIXED) {
-		emit_number(&code, site->nr);
-		emit_jump(&code, has_own ? (unsigned char *)site->resume - 2
-					 : mmun_strict_slot_of(resume, true)->last);
+		mmun_emit_number(&code, site->nr);
+		mmun_emit_jump(&code, has_own ? (unsigned char *)site->resume - 2
+					      : mmun_strict_slot_of(resume, true)->last);
 	} else if (site->kind == MMUN_SITE_CLONES) {
-		emit_number(&code, site->nr);
-		emit_jump(&code, mmun_strict_slot_of(resume, true)->thread);
+		mmun_emit_number(&code, site->nr);
+		mmun_emit_jump(&code, mmun_strict_slot_of(resume, true)->thread);
 	} else if (site->kind == MMUN_SITE_SYSCALL) {
 		slot = mmun_strict_slot_of(resume, true);
 		if (has_own)
 			slot->last = (unsigned char *)site->resume - 2;
-		emit_entry(&code, &slot->site, mmun_strict_last_entry);
+		mmun_emit_entry(&code, &slot->site, MMUN_RCX, mmun_strict_last_entry);
 	}
 }
 

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 
 #include "call.h"
+#include "emit.h"
 #include "insn.h"
 #include "scan.h"
 #include "state.h"
@@ -141,54 +142,6 @@ static long map_stubs(struct mmun_image *image)
 	return image->nr_sites ? mmun_self_map_near(image->text_start, image->stubs_size) : 0;
 }
 
-struct code {
-	unsigned char *at;
-};
-
-static void bytes(struct code *code, const void *data, size_t size)
-{
-	memcpy(code->at, data, size);
-	code->at += size;
-}
-#define emit(code, ...) \
-	do { \
-		const unsigned char emitted[] = { __VA_ARGS__ }; \
-		bytes(code, emitted, sizeof(emitted)); \
-	} while (0)
-
-static void emit_jump(struct code *code, const void *to)
-{
-	int distance = (const unsigned char *)to - (code->at + 5);
-
-	emit(code, 0xe9);
-	bytes(code, &distance, sizeof(distance));
-}
-
-static void emit_load(struct code *code, int reg, const void *value)
-{
-	emit(code, reg < 8 ? 0x48 : 0x49, 0xb8 + (reg & 7));
-	bytes(code, &value, sizeof(value));
-}
-
-/* movabs $site,%r11; movabs $entry,%rcx; jmp *%rcx; through rax where rcx holds an
- * argument. */
-static void emit_entry(struct code *code, const struct mmun_site *site, void (*entry)(void))
-{
-	bool is_call = site->kind == MMUN_SITE_CANCEL;
-
-	emit_load(code, 11, site);
-	emit_load(code, is_call ? 0 : 1, (const void *)entry);
-	emit(code, 0xff, is_call ? 0xe0 : 0xe1);
-}
-
-static void emit_number(struct code *code, const struct mmun_site *site)
-{
-	if (site->nr < 0)
-		return;
-	emit(code, 0xb8);
-	bytes(code, &site->nr, sizeof(site->nr));
-}
-
 static bool may_block(int nr)
 {
 	const struct mmun_call *call = mmun_call_of(nr);
@@ -197,7 +150,7 @@ static bool may_block(int nr)
 }
 
 /* The program's own call, unnoticed. */
-static void emit_raw(struct code *code, struct mmun_site *site)
+static void emit_raw(struct mmun_code *code, struct mmun_site *site)
 {
 	site->raw = code->at;
 	if (site->kind == MMUN_SITE_CANCEL) {
@@ -213,13 +166,14 @@ static void emit_raw(struct code *code, struct mmun_site *site)
 		site->raw = (void *)mmun_self_raw;
 		return;
 	}
-	emit_number(code, site);
-	emit(code, 0x0f, 0x05);
-	emit_jump(code, site->resume);
+	if (site->nr >= 0)
+		mmun_emit_number(code, site->nr);
+	mmun_emit(code, 0x0f, 0x05);
+	mmun_emit_jump(code, site->resume);
 }
 
 /* The displaced instructions, with distances from here instead of from there. */
-static int emit_run(struct code *code, const struct mmun_site *site)
+static int emit_run(struct mmun_code *code, const struct mmun_site *site)
 {
 	for (unsigned int at = 0; at < site->run_length;) {
 		struct mmun_insn insn;
@@ -229,7 +183,7 @@ static int emit_run(struct code *code, const struct mmun_site *site)
 
 		if (!mmun_insn_decode(&insn, site->run + at, site->run_length - at))
 			return -ENOTSUP;
-		bytes(code, site->run + at, insn.length);
+		mmun_emit_bytes(code, site->run + at, insn.length);
 		if (insn.rip_relative) {
 			memcpy(&old, copy + insn.displacement_at, sizeof(old));
 			distance = (site->at + at) - copy + old;
@@ -271,14 +225,16 @@ static void *called_function(const struct mmun_site *site)
 
 static int write_stub(struct mmun_site *site, unsigned char *at)
 {
-	struct code code = { at };
+	struct mmun_code code = { at };
 	int ret;
 
 	site->stub = at;
 	ret = emit_run(&code, site);
 	if (ret)
 		return ret;
-	emit_entry(&code, site, entry_of(site));
+	/* Through rax where rcx holds an argument. */
+	mmun_emit_entry(&code, site, site->kind == MMUN_SITE_CANCEL ? MMUN_RAX : MMUN_RCX,
+			entry_of(site));
 	emit_raw(&code, site);
 	if (site->kind == MMUN_SITE_CANCEL)
 		site->called = called_function(site);

@@ -94,15 +94,6 @@ int mmun_self_look(struct mmun_image *image)
 	return ret;
 }
 
-static void nap(void)
-{
-	const struct {
-		long sec, nsec;
-	} time = { 0, NAP };
-
-	mmun_syscall3(SYS_nanosleep, (unsigned long)&time, 0, 0);
-}
-
 /* Under the source's lock, as every move; 0: in a hook. */
 static uint64_t deadline;
 
@@ -118,7 +109,7 @@ int mmun_self_move_begin(void)
 		if (!mmun_load_full(&unmaps))
 			return 0;
 		mmun_sub_full(&movers, 1);
-		nap();
+		mmun_nap(NAP);
 	}
 	return -EBUSY;
 }
@@ -135,7 +126,7 @@ void mmun_self_unmap_begin(void)
 		if (i < YIELDS)
 			mmun_syscall3(SYS_sched_yield, 0, 0, 0);
 		else
-			nap();
+			mmun_nap(NAP);
 	}
 }
 
