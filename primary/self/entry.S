@@ -182,7 +182,7 @@ ENTRY mmun_self_entry
 .Lsaved:
 	movq	%rsp, %rsi
 	call	mmun_self_before
-	cmpl	$MMUN_TOLD, %eax
+	cmpl	$MMUN_NOTIFIED, %eax
 	jne	.Lnot_notified
 .Lcall:
 	LOAD_CALL
@@ -203,7 +203,7 @@ ENTRY mmun_self_entry
 	leaq	-FRAME_TO_RBP(%rbp), %rdi
 	movq	%rsp, %rsi
 	call	mmun_self_before_walk
-	cmpl	$MMUN_TOLD, %eax
+	cmpl	$MMUN_NOTIFIED, %eax
 	je	.Lcall
 .Lnot_walking:
 	cmpl	$MMUN_REFUSED, %eax
@@ -245,7 +245,7 @@ ENTRY mmun_self_plain_entry
 	je	.Lsaved
 	movq	%rsp, %rsi
 	call	mmun_self_plain_refused
-	cmpl	$MMUN_TOLD, %eax
+	cmpl	$MMUN_NOTIFIED, %eax
 	je	.Lcall_plain
 	jmp	.Lplain_answer
 END mmun_self_plain_entry

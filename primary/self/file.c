@@ -32,7 +32,7 @@
 
 #define TO_THE_END (-MMUN_PAGE_SIZE)
 
-static void add_part(struct mmun_change *change, const struct mmun_vma_place *vma)
+static void add_mapped_part(struct mmun_change *change, const struct mmun_vma_place *vma)
 {
 	unsigned long length = vma->end - vma->start;
 	unsigned long from = vma->offset, to = vma->offset + length;
@@ -66,7 +66,7 @@ static void add_other_mappings(struct mmun_change *change, unsigned long start, 
 	while (mmun_vma_walk_next_place(&walk, &vma, NULL, 0))
 		if ((change->any_file || vma.inode == change->inode) &&
 		    (vma.start < start || vma.end > end))
-			add_part(change, &vma);
+			add_mapped_part(change, &vma);
 	if (mmun_vma_walk_end(&walk))
 		add_whole(change);
 }
@@ -150,8 +150,8 @@ static bool look_at_name(long dir, unsigned long path, struct target *target)
 	return target->hidden;
 }
 
-static bool describe(struct mmun_change *change, const struct target *target, unsigned long from,
-		     unsigned long to)
+static bool describe_target(struct mmun_change *change, const struct target *target,
+			    unsigned long from, unsigned long to)
 {
 	change->event = MMU_NOTIFY_CLEAR;
 	change->by_file = true;
@@ -174,7 +174,7 @@ static bool shortens(const struct target *target, long size)
 static bool describe_size(struct mmun_change *change, const struct target *target, long size)
 {
 	change->op = MMUN_OP_TRUNCATE;
-	return describe(change, target, mmun_page_up(size), TO_THE_END);
+	return describe_target(change, target, mmun_page_up(size), TO_THE_END);
 }
 
 bool mmun_describe_truncate(const unsigned long *args, struct mmun_change *change)
@@ -350,7 +350,7 @@ static bool describe_part(struct mmun_change *change, int fd, unsigned long from
 
 	change->op = MMUN_OP_FALLOCATE;
 	return look_at_descriptor(fd, &target) &&
-	       describe(change, &target, from & MMUN_PAGE_MASK, to);
+	       describe_target(change, &target, from & MMUN_PAGE_MASK, to);
 }
 
 /* Some file systems zero pages that are hit in part in place, others drop them. */
@@ -429,7 +429,7 @@ bool mmun_describe_ioctl(const unsigned long *args, struct mmun_change *change)
 	if (part == PART_NONE)
 		return false;
 	if (part == PART_ANY)
-		return describe(change, &unknown, 0, TO_THE_END);
+		return describe_target(change, &unknown, 0, TO_THE_END);
 	if (part == PART_GIVEN && mmun_read_program(&space, args[2], sizeof(space)) > 0 &&
 	    !space.whence && space.start >= 0 && space.length > 0)
 		return describe_part(change, args[0], space.start,

@@ -48,7 +48,7 @@ static bool try_back(const struct mmun_scan *scan, unsigned int at, struct mmun_
 	if (insn.length < 5 || !may_run_twice(&insn) ||
 	    !reads_stack_only(&insn, scan->code + before))
 		return false;
-	/* Who comes by a branch has not run what is in front. */
+	/* A thread that comes by a branch has not run what is in front. */
 	if (mmun_scan_is_target(scan, at) &&
 	    !(insn.opcode == 0xb8 && insn.length == 5 && finding->nr >= 0))
 		return false;
@@ -165,7 +165,7 @@ static bool try_run(const struct mmun_scan *scan, unsigned int at, struct mmun_f
 	for (;; start = before) {
 		struct mmun_insn insn;
 
-		/* Who comes by a branch would miss the jump. */
+		/* A thread that comes by a branch would miss the jump. */
 		if (mmun_scan_is_target(scan, start))
 			return false;
 		before = mmun_scan_previous(scan, start);

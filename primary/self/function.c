@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Decodes one function, and notes who leads to which of its instructions; see function.h. */
+/* Decodes one function, and notes what leads to which of its instructions; see function.h. */
 #include "function.h"
 
 #include <string.h>

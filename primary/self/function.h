@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One function of an object, decoded from its first byte: where each instruction begins, and
- * who leads there.  Ways from outside the function are known too: branches of other
+ * what leads there.  Ways from outside the function are known too: branches of other
  * functions, tables of addresses.  What scan.c looks at, number.c walks backwards and form.c
  * finds a form in.
  *
@@ -20,10 +20,10 @@
 #define MMUN_SCAN_PADS     64
 
 /* A byte for each byte of the function: the length of an instruction that
- * begins there, and whether somebody leads there. */
+ * begins there, and whether something leads there. */
 #define MMUN_SCAN_LENGTH  0x0f
 #define MMUN_SCAN_TARGET  0x10 /* a branch of this function */
-#define MMUN_SCAN_OUTSIDE 0x20 /* anybody else */
+#define MMUN_SCAN_OUTSIDE 0x20 /* anything else */
 
 struct mmun_branch {
 	unsigned int from, to;
@@ -64,7 +64,7 @@ bool mmun_scan_enter(struct mmun_scan *scan, unsigned long address);
 
 /* Is there a way to the instruction at @at from another function? */
 bool mmun_scan_is_outside(const struct mmun_scan *scan, unsigned int at);
-/* Does anybody lead there but by falling through? */
+/* Is there a way there but falling through? */
 bool mmun_scan_is_target(const struct mmun_scan *scan, unsigned int at);
 /* Is it padding? */
 bool mmun_scan_is_nop(const struct mmun_scan *scan, unsigned int at);

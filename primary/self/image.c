@@ -514,7 +514,7 @@ int mmun_self_find_images(struct mmun_image **images, struct mmun_refusal *refus
 			one = add_image(images, &vma, base, ret ? &other : refusal);
 		ret = ret ? ret : one;
 	}
-	/* Who was not shown may be there all the same. */
+	/* An object that was not shown may be there all the same. */
 	if (mmun_vma_walk_end(&walk))
 		return refuse_maps(refusal);
 	/* Unloaded since. */

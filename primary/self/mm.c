@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The mm of this process: who makes it, and what a forked child finds.
+ * The mm of this process: how it is made, and what a forked child finds.
  *
  * Invariants:
  *  I1  *mmun_self_armed is not 0 only in the process that set it: it lies in
  *      memory that the kernel zeroes in a forked child (MADV_WIPEONFORK).
  *  I2  Each mm has a word of its own there; the words of earlier ones stay 0.
- * Locks: wiped->beginning, in the same memory, orders those who make an mm.  The mm is made
+ * Locks: wiped->beginning, in the same memory, orders the threads that make one.  The mm is made
  * with none of our locks held.
  * Not here: what the child does between fork and its first call (process.c); start and stop
  * (self.c).
@@ -29,7 +29,7 @@
 struct wiped {
 	/* The hooks act. */
 	unsigned int armed;
-	/* Who makes the mm of this process; nobody in a forked child. */
+	/* Held by the thread that makes the mm; in a forked child by none. */
 	struct mmun_mutex beginning;
 	/* One for each mm, see mmun_mm_params.fork_word. */
 	unsigned int words[];
@@ -198,8 +198,8 @@ static bool is_begun(void)
 }
 
 /*
- * Makes an mm, with none of our locks held: the allocator, or whoever has redirected what
- * it calls, may ask for the mm as well.  Of those that do so at the same time one begins.
+ * Makes an mm, with none of our locks held: the allocator, or a library that has redirected
+ * what it calls, may ask for the mm as well.  Of those that do so at the same time one begins.
  */
 static int begin(struct mm_struct **mm)
 {

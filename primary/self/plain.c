@@ -172,7 +172,7 @@ int mmun_self_plain_refused(struct mmun_regs *regs, void *space)
 	}
 	plain->range.flags |= MMUN_RANGE_NOT_REFUSABLE;
 	mmu_notifier_invalidate_range_start_nonblock(&plain->range);
-	return MMUN_TOLD;
+	return MMUN_NOTIFIED;
 }
 
 /* Whether a call has failed before it changed anything may need a look at the mappings. */

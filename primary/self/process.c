@@ -109,7 +109,7 @@ static long close_fork_section(void *arg)
 	return 0;
 }
 
-static long keeping_vectors(long (*fn)(void *), void *arg)
+static long with_vectors_saved(long (*fn)(void *), void *arg)
 {
 	struct mmun_stack stack;
 	bool got = mmun_self_stack_get(&stack);
@@ -126,7 +126,7 @@ static void restore_cancellation(const struct fork *fork)
 	pthread_setcanceltype(fork->cancel_type, NULL);
 }
 
-static void leave(struct fork *fork)
+static void leave_fork(struct fork *fork)
 {
 	mmun_mm_read_unlock(fork->mm, &fork->reader);
 	restore_cancellation(fork);
@@ -176,8 +176,8 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &fork->cancel_state);
 	mmun_mm_read_lock(mm, &fork->reader);
 	fork->descriptors = mmun_self_descriptors();
-	if (mm_has_notifiers(mm) && keeping_vectors(open_fork_section, fork)) {
-		leave(fork);
+	if (mm_has_notifiers(mm) && with_vectors_saved(open_fork_section, fork)) {
+		leave_fork(fork);
 		return -EAGAIN;
 	}
 	return 0;
@@ -192,8 +192,8 @@ void mmun_self_fork_after(struct mmun_regs *regs, void *space)
 	if (result < 0)
 		fork->range.flags |= MMUN_RANGE_UNCHANGED;
 	if (mm_has_notifiers(fork->mm))
-		keeping_vectors(close_fork_section, fork);
-	leave(fork);
+		with_vectors_saved(close_fork_section, fork);
+	leave_fork(fork);
 }
 
 /* Undoes what the child has inherited from us. */
@@ -206,10 +206,10 @@ void mmun_self_fork_child(void *space)
 		mmun_self_close_inherited(fork->descriptors);
 	/* The section is open in the copy, too; whose thread-local storage it is counts. */
 	if (!fork->other_tls)
-		leave(fork);
+		leave_fork(fork);
 }
 
-static long release(void *mm)
+static long release_mm(void *mm)
 {
 	int saved_errno = errno;
 
@@ -230,7 +230,7 @@ static bool may_release(void)
 void mmun_self_exit(struct mmun_regs *regs)
 {
 	if (may_release())
-		release(mmun_self_mm());
+		release_mm(mmun_self_mm());
 }
 
 /* Would the kernel find an executable file?  execvp() tries many names. */
@@ -258,6 +258,6 @@ void mmun_self_exec(struct mmun_regs *regs, int nr)
 {
 	if (!may_release() || !will_exec(regs, nr))
 		return;
-	keeping_vectors(release, mmun_self_mm());
+	with_vectors_saved(release_mm, mmun_self_mm());
 	mmun_self_renew();
 }

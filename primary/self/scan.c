@@ -81,7 +81,7 @@ static bool is_cancellation_point(const struct mmun_scan *scan, unsigned int at)
 	       !memcmp(scan->code + at - before, cancel_end, sizeof(cancel_end));
 }
 
-/* libc's syscall(): whoever calls it has no vector register alive. */
+/* libc's syscall(): its caller has no vector register alive. */
 static bool is_syscall_function(const struct mmun_scan *scan)
 {
 	unsigned long offset;

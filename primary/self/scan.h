@@ -30,10 +30,10 @@ enum mmun_form {
 	 * functions, which becomes the jump. */
 	MMUN_FORM_PAD,
 	/* A whole instruction some way in front becomes the jump; what follows up to
-	 * the system call runs in the stub and stays for who stands there. */
+	 * the system call runs in the stub and stays for a thread that stands there. */
 	MMUN_FORM_RUN,
 	/* Several instructions become the jump: the first has four bytes, and the last byte of
-	 * the jump, with that behind it, is a jump back for who stands between them. */
+	 * the jump, with that behind it, is a jump back for a thread between them. */
 	MMUN_FORM_WINDOW,
 	/* A call of the function that all cancellation points share is led to the
 	 * stub; the function itself stays as it is. */

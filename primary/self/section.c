@@ -110,7 +110,7 @@ static inline void leave(const struct section *section)
 }
 
 /*
- * I3: has the program made this call itself?  It can be said where the system call is
+ * I3, only the program's own calls are refused: has it made this one itself?  It can be said where the system call is
  * all that the function does: the return address is then on top of the stack.  Not of
  * other objects' own instructions: a sanitizer's runtime dies of a failure.
  */
@@ -122,7 +122,7 @@ bool mmun_self_is_refusable(const struct mmun_regs *regs)
 	       mmun_self_is_library_text((unsigned long)regs->site->at);
 }
 
-/* A notifier said no.  Those who had agreed hear that nothing has happened. */
+/* A notifier refused.  Those that had agreed are notified that nothing has happened. */
 APART int refused(struct section *section, int error)
 {
 	for (int i = 0; i < section->opened; i++)
@@ -135,7 +135,7 @@ APART int refused(struct section *section, int error)
 		return MMUN_REFUSED;
 	}
 	start_ranges(section, MMUN_RANGE_NOT_REFUSABLE);
-	return MMUN_TOLD;
+	return MMUN_NOTIFIED;
 }
 
 static inline void fill_origin(struct section *section)
@@ -158,7 +158,7 @@ static long notify_start(void *arg)
 	section->origin.op = section->change.op;
 	fill_origin(section);
 	ret = start_ranges(section, 0);
-	ret = mmun_unlikely(ret) ? refused(section, ret) : MMUN_TOLD;
+	ret = mmun_unlikely(ret) ? refused(section, ret) : MMUN_NOTIFIED;
 	*mmun_self_errno() = saved_errno;
 	return ret;
 }
@@ -222,7 +222,7 @@ APART bool on_own_stack(long (*fn)(void *), struct section *section, long *ret)
 
 static inline int leaving(struct section *section, int ret)
 {
-	if (mmun_unlikely(ret != MMUN_TOLD))
+	if (mmun_unlikely(ret != MMUN_NOTIFIED))
 		leave(section);
 	return ret;
 }
@@ -268,7 +268,7 @@ static long notify_both(void *section)
 }
 
 /* The end comes early as well: afterwards there is nothing left to say it with. */
-APART int tell_beforehand(struct section *section)
+APART int notify_beforehand(struct section *section)
 {
 	section->origin.op = section->change.op;
 	fill_origin(section);
@@ -323,14 +323,14 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	 * the calls under way. */
 	heard = enter(section);
 	if (mmun_unlikely(takes_stack(section)))
-		return tell_beforehand(section);
+		return notify_beforehand(section);
 	if (heard) {
 		ret = leaving(section, (int)notify(notify_start, section));
 	} else {
 		section->change.nr_ranges = 0;
-		ret = MMUN_TOLD;
+		ret = MMUN_NOTIFIED;
 	}
-	if (mmun_unlikely(unloads(section)) && ret == MMUN_TOLD)
+	if (mmun_unlikely(unloads(section)) && ret == MMUN_NOTIFIED)
 		mmun_self_unmap_begin();
 	return ret;
 }
@@ -342,7 +342,7 @@ static long describe(void *arg)
 	return section->call->describe(section->regs->args, &section->change);
 }
 
-/* I1: there is no stack to look on. */
+/* I1, at most 1 KiB of the program's stack: and there is no other to look on. */
 APART bool describe_anything(struct section *section)
 {
 	struct mmun_change *change = &section->change;
@@ -369,7 +369,7 @@ int mmun_self_before_walk(struct mmun_regs *regs, void *space)
 	section->opened = 0;
 	section->change = (struct mmun_change){ .refusal = -EAGAIN };
 	if (!enter(section))
-		return MMUN_TOLD;
+		return MMUN_NOTIFIED;
 	if (!on_own_stack(describe, section, &changes))
 		changes = describe_anything(section);
 	return leaving(section, changes ? (int)notify(notify_start, section) : MMUN_UNNOTICED);
@@ -428,8 +428,8 @@ static long find_late_mappings(void *arg)
 }
 
 /*
- * Mappings of the file that appeared while it was shortened: whoever looked
- * one up may hold a page that is gone.  Notified before the call returns; it is too
+ * Mappings of the file that appeared while it was shortened: a translation
+ * looked up there may lead to a page that is gone.  Notified before the call returns; it is too
  * late for a refusal.
  */
 APART void notify_late_mappings(struct section *section)

@@ -53,7 +53,7 @@ static struct {
 
 struct mmun_self_shared mmun_self_shared __attribute__((aligned(MMUN_CACHE_LINE)));
 
-static void watch_text(void)
+static void watch_images(void)
 {
 	bool all = self.late.failed && self.late.retries;
 
@@ -68,7 +68,7 @@ void mmun_self_forget(void)
 	mmun_self_move_forget();
 	self.started = false;
 	self.late = (struct mmun_late){ 0 };
-	watch_text();
+	watch_images();
 	mmun_strict_forget();
 }
 
@@ -115,7 +115,7 @@ static void widen_text(const struct mmun_image *image)
 		mmun_store_relaxed(&self.text_start, image->text_start);
 	if (image->text_end > self.text_end)
 		mmun_store_relaxed(&self.text_end, image->text_end);
-	watch_text();
+	watch_images();
 }
 
 /* Makes what the images need that were found. */
@@ -210,7 +210,7 @@ static int look_again(void)
 		mmun_store_full(&self.unsettled, true);
 		mmun_late_clear(&self.late);
 	}
-	watch_text();
+	watch_images();
 	return ret;
 }
 
@@ -262,7 +262,7 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 	}
 	measure_vectors();
 	measure_errno();
-	/* Armed first: whoever takes a stub from now on is seen. */
+	/* Armed first: a thread that takes a stub from now on is seen. */
 	mmun_store_full(mmun_self_armed, 1);
 	ret = mmun_self_patch_all(self.images, refusal);
 	if (!ret && strict)
@@ -274,8 +274,8 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 		return ret;
 	}
 	mmun_late_clear(&self.late);
-	watch_text();
-	/* First: who sees that it is started sees that as well. */
+	watch_images();
+	/* First: a thread that sees that it is started sees that as well. */
 	mmun_store_full(&self.unsettled, true);
 	mmun_store_full(&self.started, true);
 	return 0;
@@ -378,7 +378,7 @@ static int stop_locked(struct mm_struct *mm)
 	ret = mmun_self_unpatch_all(self.images);
 	mmun_store_full(mmun_self_armed, 0);
 	mmun_late_clear(&self.late);
-	watch_text();
+	watch_images();
 	return ret;
 }
 

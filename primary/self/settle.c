@@ -2,7 +2,8 @@
 /*
  * Waits for memory calls that entered the kernel before their site was patched,
  * so that registration does not return while one of them, unseen, is still
- * changing the address space (R2).
+ * changing the address space (R2: no section that opened earlier is open when registration
+ * returns).
  *
  * All threads are watched at once.  One has left an old call when
  *  - it is gone, or sleeps elsewhere: the kernel shows for a sleeping thread which
@@ -374,8 +375,8 @@ int mmun_self_settle(const struct mmun_image *images, unsigned long *unsettled)
 
 	if (dir < 0)
 		return dir;
-	/* Twice: while threads come and go one pass may miss some.  Who is born
-	 * after the patch is watched in vain. */
+	/* Twice: while threads come and go one pass may miss some.  One that is
+	 * born after the patch is watched in vain. */
 	ret = list_threads(dir, &list);
 	if (!ret)
 		ret = list_threads(dir, &list);

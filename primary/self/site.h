@@ -45,7 +45,7 @@
 
 /* What to do about an ordinary call: mmun_self_before(). */
 #define MMUN_UNNOTICED 0
-#define MMUN_TOLD      1
+#define MMUN_NOTIFIED  1
 #define MMUN_REFUSED   2
 /* mmun_self_before() has to look. */
 #define MMUN_NOT_PLAIN 1
@@ -154,7 +154,7 @@ static inline bool mmun_site_is_ours(const struct mmun_site *site)
 
 /*
  * Images are found in a list that only grows: one that has been unloaded stays,
- * unused, so that whoever walks the list needs no lock.
+ * unused, so that walking the list needs no lock.
  */
 struct mmun_image {
 	struct mmun_image *next;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * What scan.c says of a file, for whoever asks without running it; and of the objects of
+ * What scan.c says of a file, for a look at it without running it; and of the objects of
  * this process, where it is compared with what stands there.
  * Tests: tests/contract/objects.c, tests/system/trace_errors.py (mmunotify probe).
  */

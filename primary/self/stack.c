@@ -90,7 +90,7 @@ static bool take_slot(struct mmun_stack *stack, int owner, int slot)
 {
 	int none = mmun_load_relaxed(&owners[slot]);
 
-	/* I2 */
+	/* I2: a slot whose thread is gone is free. */
 	if (none &&
 	    mmun_syscall3(SYS_tgkill, mmun_syscall3(SYS_getpid, 0, 0, 0), none, 0) != -ESRCH)
 		return false;
@@ -105,7 +105,7 @@ bool mmun_self_stack_get(struct mmun_stack *stack)
 {
 	int owner = (int)mmun_syscall3(SYS_gettid, 0, 0, 0);
 
-	/* I3: a vfork child is a process of its own: neither sees the other's threads. */
+	/* A vfork child is a process of its own: neither sees the other's threads. */
 	if (mmun_load_acquire(&pool) && mmun_self_is_owner()) {
 		for (int i = 0; i < NR_STACKS; i++)
 			if (!mmun_load_relaxed(&owners[i]) && take_slot(stack, owner, i))
@@ -133,25 +133,25 @@ void *mmun_self_stack_area(const struct mmun_stack *stack)
 	return stack->base + STACK_SIZE - MMUN_PAGE_SIZE;
 }
 
-struct errand {
+struct visit {
 	long (*fn)(void *);
 	void *arg;
 	stack_t program;
 };
 
-static long run(void *arg)
+static long run_off_signal_stack(void *arg)
 {
-	struct errand *errand = arg;
+	struct visit *visit = arg;
 	stack_t none = { .ss_flags = SS_DISABLE };
-	bool in_use = errand->program.ss_flags & SS_ONSTACK;
+	bool in_use = visit->program.ss_flags & SS_ONSTACK;
 	long ret;
 
 	if (in_use)
 		mmun_syscall3(SYS_sigaltstack, (long)&none, 0, 0);
-	ret = errand->fn(errand->arg);
+	ret = visit->fn(visit->arg);
 	if (in_use) {
-		errand->program.ss_flags &= ~SS_ONSTACK;
-		mmun_syscall3(SYS_sigaltstack, (long)&errand->program, 0, 0);
+		visit->program.ss_flags &= ~SS_ONSTACK;
+		mmun_syscall3(SYS_sigaltstack, (long)&visit->program, 0, 0);
 	}
 	return ret;
 }
@@ -163,15 +163,15 @@ long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), voi
 	unsigned long blocked = ~(BIT(SIGSEGV) | BIT(SIGBUS) | BIT(SIGFPE) | BIT(SIGILL) |
 				  BIT(SIGTRAP) | BIT(SIGSYS)),
 		      saved = 0;
-	struct errand errand = { .fn = fn, .arg = arg };
+	struct visit visit = { .fn = fn, .arg = arg };
 	long ret;
 
-	mmun_syscall3(SYS_sigaltstack, 0, (long)&errand.program, 0);
+	mmun_syscall3(SYS_sigaltstack, 0, (long)&visit.program, 0);
 	mmun_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, (long)&blocked, (long)&saved, 8);
 	/* The frames of one thread follow those of another.  Only here: clang's runtime dies of
 	 * a question inside a fork(). */
 	mmun_self_acquired(stack->base);
-	ret = mmun_self_on_stack(run, &errand, mmun_self_stack_area(stack));
+	ret = mmun_self_on_stack(run_off_signal_stack, &visit, mmun_self_stack_area(stack));
 	mmun_self_releases(stack->base);
 	mmun_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, (long)&saved, 0, 8);
 	return ret;

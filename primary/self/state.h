@@ -143,7 +143,7 @@ bool mmun_self_wants_elsewhere(int nr, bool is_go);
 
 /*
  * Around an ordinary call.  @space: MMUN_SECTION_SIZE bytes that stay from one to
- * the other.  After MMUN_TOLD the call is made with the number in regs->nr, its
+ * the other.  After MMUN_NOTIFIED the call is made with the number in regs->nr, its
  * result put there, and mmun_self_after() follows; MMUN_REFUSED leaves in
  * regs->nr what the program gets instead.
  */
@@ -158,8 +158,8 @@ bool mmun_self_left_unchanged(const struct mmun_origin *origin);
 
 /*
  * plain.c: the same for the calls of a site that is plain.  mmun_self_plain_before()
- * returns 0: as after MMUN_TOLD; MMUN_NOT_PLAIN: nothing is done, go the other way; or
- * the -EAGAIN of a notifier: mmun_self_plain_refused() says MMUN_TOLD or MMUN_REFUSED.
+ * returns 0: as after MMUN_NOTIFIED; MMUN_NOT_PLAIN: nothing is done, go the other way; or
+ * the -EAGAIN of a notifier: mmun_self_plain_refused() says MMUN_NOTIFIED or MMUN_REFUSED.
  */
 int mmun_self_plain_before(struct mmun_regs *regs, void *space);
 int mmun_self_plain_refused(struct mmun_regs *regs, void *space);
@@ -215,7 +215,7 @@ void mmun_self_move_end(void);
 /* Around an munmap() of the linker. */
 void mmun_self_unmap_begin(void);
 void mmun_self_unmap_end(void);
-/* In a forked child: those who did either are not here. */
+/* In a forked child: the threads that did either are not here. */
 void mmun_self_move_forget(void);
 
 /* stub.c */

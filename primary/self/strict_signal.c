@@ -8,10 +8,10 @@
  * and answered when it asks: the action of SIGSYS, per process; whether SIGSYS is
  * blocked, per thread; whether a handler blocks it, per signal.
  *
- * Invariants:
- *  S1  No mask and no handler's mask that the kernel is given here has SIGSYS.
- *  S2  The program's memory is never written but where the call would have.
- *  S3  A vfork child has signal handlers and a mask of its own and our memory: its
+ * Invariants (T1 to T3: strict.c):
+ *  T4  No mask and no handler's mask that the kernel is given here has SIGSYS.
+ *  T5  The program's memory is never written but where the call would have.
+ *  T6  A vfork child has signal handlers and a mask of its own and our memory: its
  *      calls are made as they are.
  * Limits: SIGSYS that somebody sends while the program blocks it waits here, where
  * sigpending(), sigwait() and signalfd() do not see it; it does not queue.
@@ -234,7 +234,7 @@ static long do_sigprocmask(const unsigned long *args, bool trusted)
 		return make(SYS_rt_sigprocmask, args);
 	if (is_vfork_child())
 		return make(SYS_rt_sigprocmask, args);
-	/* To let it through is right whoever had blocked it. */
+	/* To let it through is right, whatever had blocked it. */
 	if (how != SIG_UNBLOCK)
 		set &= ~MMUN_SIGMASK_SYS;
 	ret = mmun_syscall4(SYS_rt_sigprocmask, how, args[1] ? (unsigned long)&set : 0,

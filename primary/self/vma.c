@@ -29,7 +29,7 @@ static int open_maps(void)
 	return fd;
 }
 
-static long ask(const struct mmun_vma_walk *walk, struct mmun_maps_query *q)
+static long ask_kernel(const struct mmun_vma_walk *walk, struct mmun_maps_query *q)
 {
 	return mmun_syscall6(SYS_ioctl, walk->fd, MMUN_MAPS_QUERY, (long)q, 0, 0, 0);
 }
@@ -38,7 +38,7 @@ static long ask(const struct mmun_vma_walk *walk, struct mmun_maps_query *q)
 static long shows_own_stack(const struct mmun_vma_walk *walk)
 {
 	struct mmun_maps_query q = { .size = sizeof(q), .address = (uintptr_t)&q };
-	long ret = ask(walk, &q);
+	long ret = ask_kernel(walk, &q);
 
 	return ret == -ENOENT ? 0 : ret ? ret : 1;
 }
@@ -88,11 +88,11 @@ static int query(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char 
 		walk->cleared = name;
 		name[0] = 0;
 	}
-	ret = ask(walk, &q);
+	ret = ask_kernel(walk, &q);
 	if (ret == -ENAMETOOLONG) {
 		q.name_size = 0;
 		q.name_address = 0;
-		ret = ask(walk, &q);
+		ret = ask_kernel(walk, &q);
 		name[0] = 0;
 	}
 	if (ret == -ENOENT)
@@ -149,8 +149,8 @@ static unsigned long number(struct mmun_vma_walk *walk, int base, int *c)
 }
 
 /* One line: start-end rwxp offset major:minor inode   name */
-static bool parse_line(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
-		       size_t size)
+static bool parse_maps_line(struct mmun_vma_walk *walk, struct mmun_vma_place *place, char *name,
+			    size_t size)
 {
 	size_t length = 0;
 	bool is_file;
@@ -196,7 +196,7 @@ bool mmun_vma_walk_next_place(struct mmun_vma_walk *walk, struct mmun_vma_place 
 			return ret;
 		walk->text = true;
 	}
-	return parse_line(walk, place, name, size);
+	return parse_maps_line(walk, place, name, size);
 }
 
 bool mmun_vma_walk_next(struct mmun_vma_walk *walk, struct mmun_vma *vma)
@@ -210,7 +210,7 @@ int mmun_vma_walk_end(struct mmun_vma_walk *walk)
 
 	walk->next = 0;
 	walk->files_only = false;
-	while (!walk->ours && parse_line(walk, &place, NULL, 0))
+	while (!walk->ours && parse_maps_line(walk, &place, NULL, 0))
 		;
 	mmun_self_close(walk->fd);
 	return walk->error ? walk->error : walk->ours ? 0 : -ESRCH;
