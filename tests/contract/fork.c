@@ -73,7 +73,7 @@ static void check_fork_section(uint64_t shared)
 	check(e->moved == shared, "it ends after the pages are shared");
 }
 
-static void fork_tells_parent(void)
+static void fork_notifies_parent(void)
 {
 	void *at = map_pages(8);
 	struct watch_area area = area_of(at, 8, PAGE_SHARING);
@@ -557,7 +557,7 @@ static void fork_scenes(void)
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		fork_way = ways[i].way;
 		snprintf(name, sizeof(name), "%s, parent", ways[i].name);
-		scene(name, fork_tells_parent);
+		scene(name, fork_notifies_parent);
 		if (SANITIZED && i >= 1)
 			continue;
 		snprintf(name, sizeof(name), "%s, child", ways[i].name);

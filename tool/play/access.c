@@ -193,7 +193,7 @@ struct file *soft_file_enter(struct soft_call *call, const struct soft_arg *arg)
 	return file;
 }
 
-static int leave(struct file *file, int outcome)
+static int leave_file(struct file *file, int outcome)
 {
 	mmun_soft_file_put(file);
 	return outcome;
@@ -209,7 +209,7 @@ int soft_run_close(struct soft_call *call)
 	pthread_mutex_unlock(&call->world->lock);
 	if (!file)
 		return soft_fail(call, "there is no file '%s' now", call->arg[0].symbol->name);
-	return leave(file, 0);
+	return leave_file(file, 0);
 }
 
 void soft_file_end(struct soft_symbol *symbol)
@@ -247,7 +247,7 @@ int soft_run_pread(struct soft_call *call)
 	    !expected_bytes(call, &call->arg[2], &bytes))
 		return SOFT_OUTCOME_FAILED;
 	file = soft_file_enter(call, &call->arg[0]);
-	return file ? leave(file, read_file(call, file, &bytes, offset)) : SOFT_OUTCOME_FAILED;
+	return file ? leave_file(file, read_file(call, file, &bytes, offset)) : SOFT_OUTCOME_FAILED;
 }
 
 int soft_run_pwrite(struct soft_call *call)
@@ -261,7 +261,8 @@ int soft_run_pwrite(struct soft_call *call)
 	file = soft_file_enter(call, &call->arg[0]);
 	if (!file)
 		return SOFT_OUTCOME_FAILED;
-	return leave(file, soft_outcome(mmun_soft_pwrite(file, bytes.data, bytes.length, offset)));
+	return leave_file(file,
+			  soft_outcome(mmun_soft_pwrite(file, bytes.data, bytes.length, offset)));
 }
 
 int soft_run_truncate(struct soft_call *call)
@@ -274,7 +275,7 @@ int soft_run_truncate(struct soft_call *call)
 	file = soft_file_enter(call, &call->arg[0]);
 	if (!file)
 		return SOFT_OUTCOME_FAILED;
-	return leave(file, soft_outcome(mmun_soft_ftruncate(file, size)));
+	return leave_file(file, soft_outcome(mmun_soft_ftruncate(file, size)));
 }
 
 int soft_run_punch(struct soft_call *call)
@@ -287,14 +288,14 @@ int soft_run_punch(struct soft_call *call)
 	file = soft_file_enter(call, &call->arg[0]);
 	if (!file)
 		return SOFT_OUTCOME_FAILED;
-	return leave(file, soft_outcome(mmun_soft_punch_hole(file, offset, size)));
+	return leave_file(file, soft_outcome(mmun_soft_punch_hole(file, offset, size)));
 }
 
 int soft_run_fsync(struct soft_call *call)
 {
 	struct file *file = soft_file_enter(call, &call->arg[0]);
 
-	return file ? leave(file, soft_outcome(mmun_soft_fsync(file))) : SOFT_OUTCOME_FAILED;
+	return file ? leave_file(file, soft_outcome(mmun_soft_fsync(file))) : SOFT_OUTCOME_FAILED;
 }
 
 /* Devices of every kind. */

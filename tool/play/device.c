@@ -180,7 +180,7 @@ void soft_device_end(struct soft_symbol *symbol)
 	free(device);
 }
 
-static struct entry *find(struct device *device, unsigned long address, bool write)
+static struct entry *find_entry(struct device *device, unsigned long address, bool write)
 {
 	for (struct entry *entry = device->entry; entry < device->entry + MAX_ENTRIES; entry++)
 		if (entry->used && entry->address == (address & MMUN_SOFT_PAGE_MASK))
@@ -191,7 +191,7 @@ static struct entry *find(struct device *device, unsigned long address, bool wri
 /* The oldest gives way, unless the page has an entry already. */
 static struct entry *place(struct device *device, unsigned long address)
 {
-	struct entry *entry = find(device, address, false);
+	struct entry *entry = find_entry(device, address, false);
 
 	if (!entry)
 		entry = &device->entry[device->next++ % MAX_ENTRIES];
@@ -245,7 +245,7 @@ static int access_page(struct device *device, unsigned long address, char *data,
 	int ret = 0;
 
 	pthread_mutex_lock(&device->lock);
-	while (!ret && !(entry = find(device, address, write)))
+	while (!ret && !(entry = find_entry(device, address, write)))
 		ret = fault(device, address, write);
 	if (!ret) {
 		entry->young = true;

@@ -27,7 +27,7 @@ static struct soft_task *enter(struct soft_call *call, unsigned long *value, uns
 	return soft_task_enter(call, &call->arg[0]);
 }
 
-static int leave(struct soft_call *call, struct soft_task *task, long ret)
+static int leave_task(struct soft_call *call, struct soft_task *task, long ret)
 {
 	soft_task_leave(call, task);
 	return soft_outcome(ret);
@@ -131,7 +131,7 @@ static int on_range(struct soft_call *call,
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, operation(task->mm, value[0], value[1]));
+	return leave_task(call, task, operation(task->mm, value[0], value[1]));
 }
 
 int soft_run_unmap(struct soft_call *call)
@@ -166,8 +166,9 @@ int soft_run_protect(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task,
-		     mmun_soft_mprotect(task->mm, value[0], value[1], (int)call->arg[3].number));
+	return leave_task(call, task,
+			  mmun_soft_mprotect(task->mm, value[0], value[1],
+					     (int)call->arg[3].number));
 }
 
 int soft_run_advise(struct soft_call *call)
@@ -177,8 +178,9 @@ int soft_run_advise(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task,
-		     mmun_soft_madvise(task->mm, value[0], value[1], (int)call->arg[3].number));
+	return leave_task(call, task,
+			  mmun_soft_madvise(task->mm, value[0], value[1],
+					    (int)call->arg[3].number));
 }
 
 int soft_run_remap_file_pages(struct soft_call *call)
@@ -188,8 +190,8 @@ int soft_run_remap_file_pages(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task,
-		     mmun_soft_remap_file_pages(task->mm, value[0], value[1], 0, value[2], 0));
+	return leave_task(call, task,
+			  mmun_soft_remap_file_pages(task->mm, value[0], value[1], 0, value[2], 0));
 }
 
 int soft_run_heap(struct soft_call *call)
@@ -199,7 +201,7 @@ int soft_run_heap(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_set_brk_base(task->mm, base));
+	return leave_task(call, task, mmun_soft_set_brk_base(task->mm, base));
 }
 
 /* As the wrapper in libc: what the kernel did not do is -ENOMEM. */
@@ -210,7 +212,7 @@ int soft_run_brk(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_brk(task->mm, wanted) == wanted ? 0 : -ENOMEM);
+	return leave_task(call, task, mmun_soft_brk(task->mm, wanted) == wanted ? 0 : -ENOMEM);
 }
 
 static int on_address(struct soft_call *call,
@@ -221,7 +223,7 @@ static int on_address(struct soft_call *call,
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, operation(task->mm, address));
+	return leave_task(call, task, operation(task->mm, address));
 }
 
 int soft_run_migrate(struct soft_call *call)
@@ -240,7 +242,7 @@ int soft_run_soft_dirty(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_clear_soft_dirty(task->mm));
+	return leave_task(call, task, mmun_soft_clear_soft_dirty(task->mm));
 }
 
 int soft_run_oom(struct soft_call *call)
@@ -249,7 +251,7 @@ int soft_run_oom(struct soft_call *call)
 
 	if (!task)
 		return SOFT_OUTCOME_FAILED;
-	return leave(call, task, mmun_soft_oom_reap(task->mm));
+	return leave_task(call, task, mmun_soft_oom_reap(task->mm));
 }
 
 static int say_pages(struct soft_call *call, size_t pages)

@@ -131,7 +131,7 @@ const char *soft_outcome_name(int outcome)
 	return number;
 }
 
-static bool find(const struct word *words, const char *name, unsigned long *value)
+static bool find_word(const struct word *words, const char *name, unsigned long *value)
 {
 	for (; words->word; words++) {
 		if (!strcmp(words->word, name)) {
@@ -146,7 +146,7 @@ bool soft_outcome_find(const char *name, int *outcome)
 {
 	unsigned long value;
 
-	if (!find(outcomes, name, &value))
+	if (!find_word(outcomes, name, &value))
 		return false;
 	*outcome = (int)value;
 	return true;
@@ -172,7 +172,7 @@ bool soft_word_find(char pattern, const char *word, unsigned long *value)
 {
 	if (pattern == 'X')
 		return soft_stats_counter_find(word, value);
-	return find(words_of(pattern), word, value);
+	return find_word(words_of(pattern), word, value);
 }
 
 const char *soft_words(char pattern)

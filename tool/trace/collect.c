@@ -44,17 +44,10 @@ int collector_init(struct collector *collector, struct ring *ring, ino_t ring_in
 	return collector->intern ? 0 : -ENOMEM;
 }
 
-static void free_values(struct key_map *map)
-{
-	for (size_t i = 0; i < map->size; i++)
-		free(map->entries[i].value);
-	key_map_clear(map);
-}
-
 void collector_free(struct collector *collector)
 {
-	free_values(&collector->blobs);
-	free_values(&collector->processes);
+	key_map_free_values(&collector->blobs);
+	key_map_free_values(&collector->processes);
 	intern_free(collector->intern);
 }
 

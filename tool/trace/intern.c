@@ -78,6 +78,13 @@ void key_map_clear(struct key_map *map)
 	memset(map, 0, sizeof(*map));
 }
 
+void key_map_free_values(struct key_map *map)
+{
+	for (size_t i = 0; i < map->size; i++)
+		free(map->entries[i].value);
+	key_map_clear(map);
+}
+
 struct intern *intern_new(void)
 {
 	return calloc(1, sizeof(struct intern));

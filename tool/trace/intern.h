@@ -32,5 +32,7 @@ void **key_map_place(struct key_map *map, uint64_t key);
 /* The value or NULL. */
 void *key_map_find(const struct key_map *map, uint64_t key);
 void key_map_clear(struct key_map *map);
+/* The same, and free() for each value. */
+void key_map_free_values(struct key_map *map);
 
 #endif

@@ -24,7 +24,7 @@ static const char help_text[] =
 	"2 wrong usage, or a file that cannot be read or written.\n";
 
 /* Return: below 0 to go on, otherwise the exit status. */
-static int parse(struct output_options *options, int argc, char **argv)
+static int parse_replay(struct output_options *options, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		OUTPUT_LONG_OPTIONS,
@@ -116,7 +116,7 @@ int mmunotify_cmd_replay(int argc, char **argv)
 {
 	struct output_options options = { 0 };
 	enum output_format format;
-	int status = parse(&options, argc, argv);
+	int status = parse_replay(&options, argc, argv);
 	FILE *in, *out = stdout;
 	const char *path;
 

@@ -75,19 +75,12 @@ struct symbolizer *symbolizer_new(void)
 	return symbolizer;
 }
 
-static void free_values(struct key_map *map)
-{
-	for (size_t i = 0; i < map->size; i++)
-		free(map->entries[i].value);
-	key_map_clear(map);
-}
-
 void symbolizer_free(struct symbolizer *symbolizer)
 {
 	if (!symbolizer)
 		return;
-	free_values(&symbolizer->modules);
-	free_values(&symbolizer->places);
+	key_map_free_values(&symbolizer->modules);
+	key_map_free_values(&symbolizer->places);
 	if (symbolizer->dwfl)
 		dwfl_end(symbolizer->dwfl);
 	free(symbolizer);

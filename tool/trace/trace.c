@@ -109,7 +109,7 @@ static int take_option(struct trace *trace, int option)
 	return -1;
 }
 
-static int parse(struct trace *trace, int argc, char **argv)
+static int parse_trace(struct trace *trace, int argc, char **argv)
 {
 	static const struct option options[] = {
 		OUTPUT_LONG_OPTIONS,
@@ -339,7 +339,7 @@ static int finish(struct trace *trace)
 int mmunotify_cmd_trace(int argc, char **argv)
 {
 	static struct trace trace;
-	int status = parse(&trace, argc, argv);
+	int status = parse_trace(&trace, argc, argv);
 
 	if (status >= 0)
 		return status;

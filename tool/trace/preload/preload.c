@@ -63,7 +63,7 @@ static void describe(struct pending_section *section, const struct mmu_notifier_
 }
 
 /* Attempts that the tool has not heard of. */
-static void tell_unredirected(const struct mm_struct *mm)
+static void send_unredirected(const struct mm_struct *mm)
 {
 	static unsigned long notified;
 	struct mmun_stats stats;
@@ -128,7 +128,7 @@ static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 	struct pending_section section;
 	struct ring_event event;
 
-	tell_unredirected(range->mm);
+	send_unredirected(range->mm);
 	if (!pop(range, &section))
 		return;
 	event = (struct ring_event){
@@ -146,14 +146,14 @@ static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 	emit_event(&event, flags_of(range, section.more), section.began);
 }
 
-static void release(struct mmu_notifier *mn, struct mm_struct *mm)
+static void trace_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
-	tell_unredirected(mm);
+	send_unredirected(mm);
 	emit_release();
 }
 
 static const struct mmu_notifier_ops tracer_ops = {
-	.release = release,
+	.release = trace_release,
 	.invalidate_range_start = range_start,
 	.invalidate_range_end = range_end,
 };

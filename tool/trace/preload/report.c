@@ -136,12 +136,12 @@ static void say(const char *when)
 	mmun_syscall3(SYS_munmap, (unsigned long)memory, SIZE, 0);
 }
 
-static void release(struct mmu_notifier *mn, struct mm_struct *mm)
+static void report_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
 	say("end");
 }
 
-static const struct mmu_notifier_ops ops = { .release = release };
+static const struct mmu_notifier_ops ops = { .release = report_release };
 static struct mmu_notifier notifier = { .ops = &ops };
 
 static bool is_report(const char *name)
