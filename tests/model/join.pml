@@ -32,7 +32,7 @@ byte life[3];
 bool joined[3], leaving[3], gone[3];
 /* By section and notifier: the life whose start was called, 0: none, END: its end, too. */
 #define END 9
-byte told[6];
+byte notified[6];
 /* It had joined when the section began. */
 bool owed[6];
 /* The head was taken, and when it was the notifier was on the list. */
@@ -73,7 +73,7 @@ proctype section(byte me)
 			do
 			:: i <= NOTIFIERS ->
 				owed[OF(me, i)] = joined[i] && !leaving[i];
-				told[OF(me, i)] = 0;
+				notified[OF(me, i)] = 0;
 				i++
 			:: else -> break
 			od;
@@ -92,7 +92,7 @@ proctype section(byte me)
 		do
 		:: atomic { n != 0 ->
 			assert(!gone[n]);
-			told[OF(me, n)] = life[n];
+			notified[OF(me, n)] = life[n];
 			n = next[n] }
 		:: n == 0 -> break
 		od;
@@ -101,7 +101,7 @@ proctype section(byte me)
 			do
 			:: i <= NOTIFIERS ->
 				assert(!owed[OF(me, i)] || leaving[i] ||
-				       told[OF(me, i)] == life[i]);
+				       notified[OF(me, i)] == life[i]);
 				i++
 			:: else -> break
 			od;
@@ -124,8 +124,8 @@ proctype section(byte me)
 		do
 		:: atomic { n != 0 ->
 			assert(!gone[n]);
-			assert(told[OF(me, n)] == life[n]);
-			told[OF(me, n)] = END;
+			assert(notified[OF(me, n)] == life[n]);
+			notified[OF(me, n)] = END;
 			n = next[n] }
 		:: n == 0 -> break
 		od;
@@ -133,7 +133,7 @@ proctype section(byte me)
 			i = 1;
 			do
 			:: i <= NOTIFIERS ->
-				assert(told[OF(me, i)] == 0 || told[OF(me, i)] == END ||
+				assert(notified[OF(me, i)] == 0 || notified[OF(me, i)] == END ||
 				       leaving[i] || gone[i]);
 				i++
 			:: else -> break
