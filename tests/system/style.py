@@ -45,7 +45,18 @@ def test_finds(check, text):
                result.stdout + result.stderr)
 
 
-for kind in ('format', 'licence', 'tidy'):
+def test_sizes():
+    result = subprocess.run([os.path.join(SOURCE, 'scripts/sizes.py'), '--check'],
+                            capture_output=True, text=True)
+    if result.returncode == 2:
+        skip('no function and no file is too long', result.stderr.strip())
+    else:
+        ok(result.returncode == 0, 'no function and no file is too long',
+           result.stdout + result.stderr)
+
+
+test_sizes()
+for kind in ('format', 'licence', 'words', 'tidy'):
     test_tree(kind)
 for kind, contents in BAD.items():
     test_finds(kind, contents)
