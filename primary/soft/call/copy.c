@@ -71,7 +71,7 @@ static void put_frames(struct copy *copy)
 	while (!mmun_dlist_empty(&copy->frames)) {
 		page = mmun_container_of(copy->frames.next, struct page, link);
 		mmun_dlist_del(&page->link);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 	}
 }
 
@@ -141,7 +141,7 @@ static soft_pte child_value(const struct copy *copy, soft_pte pte)
 
 static void share_page(struct page *page)
 {
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	soft_page_map(page);
 }
 

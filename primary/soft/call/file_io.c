@@ -44,7 +44,7 @@ static inline size_t part_in_page(uint64_t offset, size_t length)
 
 static inline char *bytes_at(const struct page *page, uint64_t offset)
 {
-	return (char *)mmun_soft_page_bytes(page) + offset_in_page(offset);
+	return (char *)mmun_soft_page_address(page) + offset_in_page(offset);
 }
 
 static int check_io(const struct soft_file *file, size_t length, uint64_t offset)
@@ -73,7 +73,7 @@ static int read_part(struct address_space *mapping, char *buffer, size_t length,
 	if (!page)
 		return -ENOMEM;
 	mmun_soft_copy_out(buffer, bytes_at(page, offset), length);
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 	return 0;
 }
 
@@ -126,7 +126,7 @@ static int write_part(struct address_space *mapping, const char *from, size_t le
 	if (!page)
 		return -ENOMEM;
 	put_bytes(mapping, page, from, length, offset);
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 	return 0;
 }
 
@@ -184,7 +184,7 @@ void mmun_soft_write_back(struct address_space *mapping, unsigned long first, un
 	for (; (page = mmun_soft_cache_next(mapping, &first)); first++) {
 		if (first <= last)
 			clean_page(mapping, page);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 		if (first >= last)
 			break;
 	}

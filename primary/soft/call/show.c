@@ -58,7 +58,7 @@ int mmun_soft_maps(struct mm_struct *mm, int (*visit)(const struct mmun_soft_map
 
 static void describe_page(const struct page *page, struct mmun_soft_entry *out)
 {
-	out->pfn = mmun_soft_pfn_of_page(page);
+	out->pfn = mmun_soft_page_pfn(page);
 	out->zero = soft_page_test(page, SOFT_PAGE_ZERO);
 	out->ksm = soft_page_test(page, SOFT_PAGE_KSM);
 	out->file = !soft_page_test(page, SOFT_PAGE_ZERO | SOFT_PAGE_KSM | SOFT_PAGE_ANON);

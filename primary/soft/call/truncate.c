@@ -50,7 +50,7 @@ static void edge_zero(const struct edge *edge)
 
 	if (!edge->page)
 		return;
-	mmun_soft_copy_in((char *)mmun_soft_page_bytes(edge->page) + edge->from, zeros,
+	mmun_soft_copy_in((char *)mmun_soft_page_address(edge->page) + edge->from, zeros,
 			  edge->to - edge->from);
 	soft_page_set(edge->page, SOFT_PAGE_DIRTY);
 }
@@ -58,7 +58,7 @@ static void edge_zero(const struct edge *edge)
 static void edge_put(const struct edge *edge)
 {
 	if (edge->page)
-		mmun_soft_page_put(edge->page);
+		mmun_soft_put_page(edge->page);
 }
 
 static inline uint64_t round_up(uint64_t bytes)

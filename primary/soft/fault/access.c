@@ -67,7 +67,7 @@ static int transfer(const struct access *access, struct soft_vma *vma, struct mm
 
 	if (ret)
 		return ret;
-	bytes = (char *)mmun_soft_page_bytes(vmf.page) + (access->address & ~MMUN_SOFT_PAGE_MASK);
+	bytes = (char *)mmun_soft_page_address(vmf.page) + (access->address & ~MMUN_SOFT_PAGE_MASK);
 	if (access->flags & SOFT_FAULT_WRITE)
 		mmun_soft_copy_in(bytes, access->buffer, access->length);
 	else

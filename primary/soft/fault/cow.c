@@ -102,7 +102,7 @@ static struct page *hold(struct soft_vm_fault *vmf)
 	if (!mmun_soft_fault_lock(vmf))
 		return NULL;
 	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	mmun_soft_fault_unlock(vmf);
 	return page;
 }
@@ -159,15 +159,15 @@ static int wp_page_copy(struct soft_vm_fault *vmf)
 		ret = -ENOMEM;
 	} else if (!replace_with_copy(vmf, old)) {
 		raced(vmf);
-		mmun_soft_page_put(vmf->page);
+		mmun_soft_put_page(vmf->page);
 	} else {
 		soft_stat_inc(soft, cow_copied);
 		if (soft_page_test(old, SOFT_PAGE_KSM))
 			soft_stat_inc(soft, ksm_unmerged);
 		/* The reference that the entry had. */
-		mmun_soft_page_put(old);
+		mmun_soft_put_page(old);
 	}
-	mmun_soft_page_put(old);
+	mmun_soft_put_page(old);
 	return ret;
 }
 

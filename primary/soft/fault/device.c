@@ -132,7 +132,7 @@ static int violated(struct soft_mm *mm, unsigned long address,
 		.kind = (enum mmun_soft_violation_kind)kind,
 		.mm = mm->mm,
 		.address = address,
-		.pfn = mmun_soft_pfn_of_page(t->page),
+		.pfn = mmun_soft_page_pfn(t->page),
 		.write = write,
 	};
 
@@ -154,7 +154,7 @@ static int access_checked(struct mm_struct *mm, unsigned long address,
 			  bool write)
 {
 	struct soft_mm *sm = soft_mm(mm);
-	char *bytes = (char *)mmun_soft_page_bytes(t->page) + (address & ~MMUN_SOFT_PAGE_MASK);
+	char *bytes = (char *)mmun_soft_page_address(t->page) + (address & ~MMUN_SOFT_PAGE_MASK);
 	int kind;
 
 	if (!within_page(address, length)) {

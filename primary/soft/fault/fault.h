@@ -4,7 +4,7 @@
  * secondary MMUs.
  *
  * fault.c (dispatch, anonymous, swap), file.c, cow.c, huge.c (first touch), install.c,
- * access.c, gup.c, page_api.c, device.c.
+ * access.c, gup.c, device.c.
  * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c, tests/unit/soft/device.c.
  */
 #ifndef MMUN_SOFT_FAULT_FAULT_H

@@ -27,7 +27,7 @@ static int do_cow_fault(struct soft_vm_fault *vmf)
 	struct page *page = vmf->page;
 
 	vmf->page = mmun_soft_anon_page(vmf->vma, vmf->address, page);
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 	if (!vmf->page)
 		return -ENOMEM;
 	if (mmun_soft_finish_fault(vmf, SOFT_PTE_EXCLUSIVE))
@@ -131,7 +131,7 @@ static int insert_page(struct soft_vm_fault *vmf)
 {
 	if (!mmun_soft_fault_lock(vmf))
 		return vmf->pte ? -EBUSY : -EAGAIN;
-	mmun_soft_page_get(vmf->page);
+	mmun_soft_get_page(vmf->page);
 	mmun_soft_set_page(soft_fault_mm(vmf), vmf->address, vmf->page, soft_fault_bits(vmf));
 	mmun_soft_fault_unlock(vmf);
 	return 0;

@@ -8,7 +8,7 @@
  * I2  A page with FOLL_PIN users is mapped exclusively by its mm if it is
  *     anonymous: what the mm writes later, they see (unshare).
  *
- * Not here: faulting (fault.c); the other page functions for drivers (page_api.c).
+ * Not here: faulting (fault.c); the other page functions for drivers (frame/page.c).
  * Tests: tests/unit/soft/device.c, tests/unit/soft/cow.c.
  */
 #include <errno.h>
@@ -65,7 +65,7 @@ static void take_page(struct page *page, unsigned int gup_flags)
 {
 	if (soft_page_test(page, SOFT_PAGE_ZERO))
 		return;
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	if (gup_flags & FOLL_PIN)
 		(void)mmun_add_full(&page->pincount, 1);
 }

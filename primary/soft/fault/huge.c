@@ -60,7 +60,7 @@ struct page *mmun_soft_huge_alloc(struct soft_vma *vma, unsigned long start)
 void mmun_soft_huge_put(struct page *page)
 {
 	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
-		mmun_soft_page_put(mmun_soft_page_next(page, i));
+		mmun_soft_put_page(mmun_soft_page_next(page, i));
 }
 
 static bool wants_huge(const struct soft_vma *vma, unsigned long start)

@@ -58,7 +58,7 @@ bool mmun_soft_finish_fault(struct soft_vm_fault *vmf, soft_pte bits)
 
 	if (!mmun_soft_fault_lock(vmf)) {
 		soft_stat_inc(mm->soft, faults_minor_raced);
-		mmun_soft_page_put(vmf->page);
+		mmun_soft_put_page(vmf->page);
 		return false;
 	}
 	mmun_soft_set_page(mm, vmf->address, vmf->page, soft_fault_bits(vmf) | bits);
@@ -75,7 +75,7 @@ struct page *mmun_soft_anon_page(struct soft_vma *vma, unsigned long address,
 
 	if (mmun_soft_anon_prepare(vma))
 		return NULL;
-	page = zeroed ? mmun_soft_page_alloc_zeroed(soft) : mmun_soft_page_alloc(soft);
+	page = zeroed ? mmun_soft_alloc_page(soft) : mmun_soft_page_alloc(soft);
 	if (!page)
 		return NULL;
 	if (!zeroed)

@@ -9,9 +9,11 @@
  * I3  The page lock is a bit beside the other flags, so all of them change by
  *     atomic operations.  A thread that finds it taken marks that it waits and sleeps on
  *     the whole word: any change of it only makes the sleeper look again.
- * I4  The zero page is neither counted nor written.
+ * I4  The zero page is neither counted nor written; references and pins of it cost nothing
+ *     and mean nothing.
+ * I5  The pin goes before its reference: a frame without references has no pins.
  *
- * Not here: free frames and the LRU (zone.c).  Tests: tests/unit/soft/page.c.
+ * Not here: free frames and the LRU (zone.c).  Tests: tests/unit/soft/{page,device}.c.
  */
 #include <string.h>
 
@@ -30,11 +32,11 @@ static void release(struct page *page)
 		page->soft->upcalls->ksm_forget(page);
 	else if (soft_page_test(page, SOFT_PAGE_ANON))
 		page->soft->upcalls->anon_put(page->anon_vma);
-	memset(mmun_soft_page_bytes(page), MMUN_SOFT_POISON, MMUN_SOFT_PAGE_SIZE);
+	memset(mmun_soft_page_address(page), MMUN_SOFT_POISON, MMUN_SOFT_PAGE_SIZE);
 	mmun_soft_zone_free(page);
 }
 
-void mmun_soft_page_put(struct page *page)
+void mmun_soft_put_page(struct page *page)
 {
 	int left;
 
@@ -46,7 +48,7 @@ void mmun_soft_page_put(struct page *page)
 		release(page);
 }
 
-void mmun_soft_page_get(struct page *page)
+void mmun_soft_get_page(struct page *page)
 {
 	int now;
 
@@ -86,9 +88,27 @@ void mmun_soft_page_free_frozen(struct page *page)
 	release(page);
 }
 
-void *mmun_soft_page_bytes(const struct page *page)
+void mmun_soft_unpin_page(struct page *page)
 {
-	return mmun_soft_zone_bytes(page->soft, mmun_soft_pfn_of_page(page));
+	if (soft_page_test(page, SOFT_PAGE_ZERO))
+		return;
+	if (mmun_sub_full(&page->pincount, 1) < 0) {
+		(void)mmun_add_full(&page->pincount, 1);
+		mmun_misuse("a page is unpinned that is not pinned");
+		return;
+	}
+	mmun_soft_put_page(page);
+}
+
+void mmun_soft_set_page_dirty(struct page *page)
+{
+	if (!soft_page_test(page, SOFT_PAGE_ZERO))
+		soft_page_set(page, SOFT_PAGE_DIRTY);
+}
+
+void *mmun_soft_page_address(const struct page *page)
+{
+	return mmun_soft_zone_bytes(page->soft, mmun_soft_page_pfn(page));
 }
 
 /* As many bytes as can go as one word: 8 when @at is aligned, else 1. */
@@ -136,8 +156,8 @@ void mmun_soft_copy_out(void *to, const void *page_bytes, size_t length)
 
 void mmun_soft_copy_page(struct page *to, const struct page *from)
 {
-	const uint64_t *source = mmun_soft_page_bytes(from);
-	uint64_t *target = mmun_soft_page_bytes(to);
+	const uint64_t *source = mmun_soft_page_address(from);
+	uint64_t *target = mmun_soft_page_address(to);
 
 	for (size_t i = 0; i < PAGE_WORDS; i++)
 		mmun_store_relaxed(&target[i], mmun_load_relaxed(&source[i]));
@@ -145,7 +165,7 @@ void mmun_soft_copy_page(struct page *to, const struct page *from)
 
 bool mmun_soft_same_contents(const struct page *a, const struct page *b)
 {
-	const uint64_t *left = mmun_soft_page_bytes(a), *right = mmun_soft_page_bytes(b);
+	const uint64_t *left = mmun_soft_page_address(a), *right = mmun_soft_page_address(b);
 
 	for (size_t i = 0; i < PAGE_WORDS; i++) {
 		if (mmun_load_relaxed(&left[i]) != mmun_load_relaxed(&right[i]))

@@ -28,7 +28,7 @@ void mmun_soft_zone_stats(struct mmun_soft *soft, struct mmun_soft_stats *out);
  * Context: M2, it may wait for a frame.  Must hold neither ->changes nor reverse-map lock nor page lock.
  */
 struct page *mmun_soft_page_alloc(struct mmun_soft *soft);
-struct page *mmun_soft_page_alloc_zeroed(struct mmun_soft *soft);
+/* Zeroed: mmun_soft_alloc_page(). */
 /* Without reclaim: for reclaim's own use and for huge pages. */
 struct page *mmun_soft_page_alloc_nowait(struct mmun_soft *soft);
 /* 512 aligned frames, one reference each, zeroed; the first one, or NULL.  Does not reclaim. */
@@ -41,10 +41,9 @@ static inline struct page *mmun_soft_page_next(struct page *page, unsigned long 
 	return page + n; /* frames are one array */
 }
 
-/* Drops one reference; the last one frees the frame: off the LRU, anon_vma put, poisoned.
- * Context: any lock but the zone lock (it is innermost but for swap). */
-void mmun_soft_page_put(struct page *page);
-void mmun_soft_page_get(struct page *page);
+/* What drivers have as well is in mmunotify/soft_driver.h.  mmun_soft_put_page(): the last
+ * one frees the frame: off the LRU, anon_vma put, poisoned.  Context: any lock but the zone
+ * lock (it is innermost but for swap). */
 /* Get unless free or being freed. */
 bool mmun_soft_page_tryget(struct page *page);
 /* Exactly @expected references -> 0, so that nobody can get one any more; then
@@ -54,9 +53,6 @@ void mmun_soft_page_unfreeze(struct page *page, int count);
 void mmun_soft_page_free_frozen(struct page *page); /* its page lock, if held, ends with it */
 
 struct page *mmun_soft_zero_page(struct mmun_soft *soft);
-struct page *mmun_soft_page_of_pfn(struct mmun_soft *soft, unsigned long pfn);
-unsigned long mmun_soft_pfn_of_page(const struct page *page);
-void *mmun_soft_page_bytes(const struct page *page);
 
 /* Contents are read and written by several "processors" at once: word by word, atomically. */
 void mmun_soft_copy_in(void *page_bytes, const void *from, size_t length);

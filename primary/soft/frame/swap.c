@@ -153,7 +153,7 @@ void mmun_soft_swap_write(struct mmun_soft *soft, unsigned long number)
 
 	mmun_mutex_lock(stripe_of(swap, number));
 	if (slot->page)
-		mmun_soft_copy_out(slot->bytes, mmun_soft_page_bytes(slot->page),
+		mmun_soft_copy_out(slot->bytes, mmun_soft_page_address(slot->page),
 				   MMUN_SOFT_PAGE_SIZE);
 	slot->page = NULL;
 	mmun_mutex_unlock(stripe_of(swap, number));
@@ -168,6 +168,6 @@ void mmun_soft_swap_read(struct mmun_soft *soft, unsigned long number, struct pa
 	if (slot->page)
 		mmun_soft_copy_page(page, slot->page);
 	else
-		mmun_soft_copy_in(mmun_soft_page_bytes(page), slot->bytes, MMUN_SOFT_PAGE_SIZE);
+		mmun_soft_copy_in(mmun_soft_page_address(page), slot->bytes, MMUN_SOFT_PAGE_SIZE);
 	mmun_mutex_unlock(stripe_of(swap, number));
 }

@@ -193,10 +193,10 @@ struct page *mmun_soft_page_alloc(struct mmun_soft *soft)
 static void zero(struct page *page)
 {
 	if (page->generation)
-		memset(mmun_soft_page_bytes(page), 0, MMUN_SOFT_PAGE_SIZE);
+		memset(mmun_soft_page_address(page), 0, MMUN_SOFT_PAGE_SIZE);
 }
 
-struct page *mmun_soft_page_alloc_zeroed(struct mmun_soft *soft)
+struct page *mmun_soft_alloc_page(struct mmun_soft *soft)
 {
 	struct page *page = mmun_soft_page_alloc(soft);
 
@@ -256,7 +256,7 @@ void mmun_soft_zone_free(struct page *page)
 		lru_del(zone, page);
 	mmun_store_full(&page->generation, page->generation + 1);
 	mmun_store_relaxed(&page->flags, SOFT_PAGE_FREE);
-	give_frame(zone, mmun_soft_pfn_of_page(page));
+	give_frame(zone, mmun_soft_page_pfn(page));
 	mmun_mutex_unlock(&zone->lock);
 }
 
@@ -332,12 +332,12 @@ struct page *mmun_soft_zero_page(struct mmun_soft *soft)
 	return &soft->zone->pages[soft->zone->nr];
 }
 
-struct page *mmun_soft_page_of_pfn(struct mmun_soft *soft, unsigned long pfn)
+struct page *mmun_soft_pfn_page(struct mmun_soft *soft, unsigned long pfn)
 {
 	return pfn <= soft->zone->nr ? &soft->zone->pages[pfn] : NULL;
 }
 
-unsigned long mmun_soft_pfn_of_page(const struct page *page)
+unsigned long mmun_soft_page_pfn(const struct page *page)
 {
 	return (unsigned long)(page - page->soft->zone->pages);
 }

@@ -119,7 +119,7 @@ static void put_old(struct collapse *c)
 		if (pte & SOFT_PTE_SWAP)
 			mmun_soft_swap_put(c->soft, soft_pte_number(pte));
 		else if (pte)
-			mmun_soft_page_put(soft_pte_page(c->mm, pte));
+			mmun_soft_put_page(soft_pte_page(c->mm, pte));
 	}
 	mmun_free(c->old);
 }

@@ -95,7 +95,7 @@ void mmun_soft_ksm_destroy(struct mmun_soft *soft)
 /* The page may be written meanwhile: any value will do then (I2). */
 static unsigned long hash_contents(const struct page *page)
 {
-	const uint64_t *words = mmun_soft_page_bytes(page);
+	const uint64_t *words = mmun_soft_page_address(page);
 	uint64_t hash = 0;
 
 	for (unsigned int i = 0; i < MMUN_SOFT_PAGE_SIZE / sizeof(*words); i++)
@@ -175,7 +175,7 @@ static bool mergeable_entry(const struct soft_mm *mm, soft_pte value)
 
 static bool maps(soft_pte value, const struct page *page)
 {
-	return (value & SOFT_PTE_PRESENT) && soft_pte_number(value) == mmun_soft_pfn_of_page(page);
+	return (value & SOFT_PTE_PRESENT) && soft_pte_number(value) == mmun_soft_page_pfn(page);
 }
 
 /* mmap lock held. */
@@ -245,7 +245,7 @@ static int replace_page(const struct candidate *c, soft_pte old, struct page *me
 	struct soft_section s;
 	bool replaced;
 
-	mmun_soft_page_get(merged);
+	mmun_soft_get_page(merged);
 	mmun_soft_section_start(&s, c->mm, MMU_NOTIFY_CLEAR, MMUN_OP_KSM, c->address,
 				c->address + MMUN_SOFT_PAGE_SIZE, false);
 	replaced = replace_entry(c, old, new, merged);
@@ -253,7 +253,7 @@ static int replace_page(const struct candidate *c, soft_pte old, struct page *me
 		mmu_notifier_change_pte(c->mm, c->address, new);
 	mmun_soft_section_end(&s, !replaced);
 	/* The entry's reference: of the old page, or of the one that did not get in. */
-	mmun_soft_page_put(replaced ? c->page : merged);
+	mmun_soft_put_page(replaced ? c->page : merged);
 	return replaced ? 0 : -EAGAIN;
 }
 
@@ -408,7 +408,7 @@ static struct page *item_page(const struct item *item)
 		value = mmun_soft_pte_value(mm, item->address);
 		if (mergeable_entry(mm, value)) {
 			page = soft_pte_page(mm, value);
-			mmun_soft_page_get(page);
+			mmun_soft_get_page(page);
 		}
 		mmun_mutex_unlock(&mm->page_table_lock);
 	}
@@ -426,7 +426,7 @@ static struct page *merge_first(const struct candidate *c, const struct item *it
 	if (first.page != c->page && mmun_soft_same_contents(first.page, c->page) &&
 	    !merge(&first, NULL))
 		return first.page;
-	mmun_soft_page_put(first.page);
+	mmun_soft_put_page(first.page);
 	return NULL;
 }
 
@@ -471,7 +471,7 @@ static void cmp_and_merge_page(struct pass *pass, const struct candidate *c)
 		pass->merged++;
 		soft_stat_inc(pass->soft, ksm_merged);
 	}
-	mmun_soft_page_put(merged);
+	mmun_soft_put_page(merged);
 }
 
 static int take_candidate(unsigned long address, soft_pte value, void *arg)
@@ -483,7 +483,7 @@ static int take_candidate(unsigned long address, soft_pte value, void *arg)
 		return 0;
 	c->page = soft_pte_page(mm, value);
 	c->address = address;
-	mmun_soft_page_get(c->page);
+	mmun_soft_get_page(c->page);
 	return 1;
 }
 
@@ -515,7 +515,7 @@ static bool scan_mm(struct mm_struct *mm, void *arg)
 	while (next_candidate(&c)) {
 		c.hash = hash_contents(c.page);
 		cmp_and_merge_page(pass, &c);
-		mmun_soft_page_put(c.page);
+		mmun_soft_put_page(c.page);
 		c.address += MMUN_SOFT_PAGE_SIZE;
 	}
 	return true;

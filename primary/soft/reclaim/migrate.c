@@ -91,8 +91,8 @@ static int migrate_isolated(struct page *from, struct page *to)
 	} else {
 		mmun_soft_lru_putback(from, true);
 	}
-	mmun_soft_page_put(from);
-	mmun_soft_page_put(to);
+	mmun_soft_put_page(from);
+	mmun_soft_put_page(to);
 	return moved ? 0 : -EBUSY;
 }
 
@@ -100,8 +100,8 @@ static int migrate(struct page *from, struct page *to)
 {
 	if (mmun_soft_lru_isolate(from))
 		return migrate_isolated(from, to);
-	mmun_soft_page_put(from);
-	mmun_soft_page_put(to);
+	mmun_soft_put_page(from);
+	mmun_soft_put_page(to);
 	return -EBUSY;
 }
 
@@ -122,7 +122,7 @@ static int look_up(struct soft_mm *mm, unsigned long address, struct page **out,
 	if (page && soft_page_test(page, SOFT_PAGE_ZERO))
 		ret = -ENOENT;
 	else if (page && !*huge)
-		mmun_soft_page_get(page);
+		mmun_soft_get_page(page);
 	mmun_mutex_unlock(&mm->page_table_lock);
 	if (!ret)
 		*out = page;
@@ -161,7 +161,7 @@ int mmun_soft_migrate(struct mm_struct *mm, unsigned long address)
 		return ret;
 	to = mmun_soft_page_alloc(from->soft);
 	if (!to) {
-		mmun_soft_page_put(from);
+		mmun_soft_put_page(from);
 		return -ENOMEM;
 	}
 	return migrate(from, to);
@@ -176,7 +176,7 @@ static bool block_all(struct mmun_soft *soft, unsigned long block,
 	const unsigned long first = block * MMUN_SOFT_HUGE_PAGES;
 
 	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++) {
-		if (!what(mmun_soft_page_of_pfn(soft, first + i)))
+		if (!what(mmun_soft_pfn_page(soft, first + i)))
 			return false;
 	}
 	return true;
@@ -196,14 +196,14 @@ static bool can_become_free(const struct page *page)
 /* 0; -ENOENT: nothing to move there; -ENOMEM: no free frame below; -EBUSY. */
 static int move_down(struct mmun_soft *soft, unsigned long pfn)
 {
-	struct page *from = mmun_soft_page_of_pfn(soft, pfn), *to;
+	struct page *from = mmun_soft_pfn_page(soft, pfn), *to;
 
 	if (!soft_page_test(from, SOFT_PAGE_LRU) || !mmun_soft_page_tryget(from))
 		return -ENOENT;
 	to = mmun_soft_page_alloc_below(soft, pfn);
 	if (to)
 		return migrate(from, to);
-	mmun_soft_page_put(from);
+	mmun_soft_put_page(from);
 	return -ENOMEM;
 }
 

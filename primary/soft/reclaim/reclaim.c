@@ -164,7 +164,7 @@ static bool reclaim_isolated(struct page *page, enum mmun_op op, bool even_young
 
 	if (!mmun_soft_page_trylock(page)) {
 		mmun_soft_lru_putback(page, true);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 		return false;
 	}
 	freed = reclaim_locked(&v, even_young);
@@ -174,7 +174,7 @@ static bool reclaim_isolated(struct page *page, enum mmun_op op, bool even_young
 		mmun_soft_page_free_frozen(page);
 	} else {
 		mmun_soft_lru_putback(page, true);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 	}
 	return freed;
 }
@@ -220,7 +220,7 @@ static void gather_page(struct gather *g, struct page *page)
 {
 	if (!reclaimable(page))
 		return;
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	g->pages[g->nr++] = page;
 }
 
@@ -281,7 +281,7 @@ size_t mmun_soft_reclaim_range(struct soft_vma *vma, unsigned long start, unsign
 			if (mmun_soft_lru_isolate(g.pages[i]))
 				freed += reclaim_isolated(g.pages[i], MMUN_OP_MADV_PAGEOUT, true);
 			else
-				mmun_soft_page_put(g.pages[i]);
+				mmun_soft_put_page(g.pages[i]);
 		}
 		if (g.at_huge && mmun_soft_split_huge(vma, g.next))
 			g.next = (g.next | (MMUN_SOFT_HUGE_SIZE - 1)) + 1;
@@ -294,7 +294,7 @@ static void to_old_end(struct page *page)
 	(void)soft_page_clear(page, SOFT_PAGE_REFERENCED);
 	if (mmun_soft_lru_isolate(page))
 		mmun_soft_lru_putback(page, false);
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 }
 
 void mmun_soft_cold_range(struct soft_vma *vma, unsigned long start, unsigned long end)

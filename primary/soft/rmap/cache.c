@@ -66,7 +66,7 @@ static struct page *get_cached(struct address_space *mapping, unsigned long inde
 	struct page *page = page_of(mmun_soft_index_get(&mapping->pages, index));
 
 	if (page)
-		mmun_soft_page_get(page);
+		mmun_soft_get_page(page);
 	return page;
 }
 
@@ -90,7 +90,7 @@ static void fill_page(struct address_space *mapping, struct page *page, uintptr_
 	if (behind)
 		mmun_soft_swap_read(machine_of(mapping), slot_of(behind), page);
 	else if (block)
-		mmun_soft_copy_in(mmun_soft_page_bytes(page), (void *)block, MMUN_SOFT_PAGE_SIZE);
+		mmun_soft_copy_in(mmun_soft_page_address(page), (void *)block, MMUN_SOFT_PAGE_SIZE);
 }
 
 /* @page is zeroed and nobody else's. */
@@ -110,7 +110,7 @@ static int insert(struct address_space *mapping, struct page *page, unsigned lon
 		soft_page_set(page, SOFT_PAGE_SWAPBACKED | SOFT_PAGE_DIRTY);
 	if (behind)
 		mmun_soft_swap_put(machine_of(mapping), slot_of(behind));
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	return 0;
 }
 
@@ -131,7 +131,7 @@ struct page *mmun_soft_cache_make(struct address_space *mapping, unsigned long i
 
 	if (page)
 		return page;
-	fresh = mmun_soft_page_alloc_zeroed(machine_of(mapping));
+	fresh = mmun_soft_alloc_page(machine_of(mapping));
 	if (!fresh)
 		return NULL;
 	mmun_mutex_lock(&mapping->pages_lock);
@@ -140,7 +140,7 @@ struct page *mmun_soft_cache_make(struct address_space *mapping, unsigned long i
 		ret = insert(mapping, fresh, index);
 	mmun_mutex_unlock(&mapping->pages_lock);
 	if (page || ret) {
-		mmun_soft_page_put(fresh);
+		mmun_soft_put_page(fresh);
 		return page;
 	}
 	mmun_soft_lru_add(fresh);
@@ -170,7 +170,7 @@ struct page *mmun_soft_cache_next(struct address_space *mapping, unsigned long *
 	while ((value = mmun_soft_index_next(&mapping->pages, index))) {
 		page = page_of(value);
 		if (page) {
-			mmun_soft_page_get(page);
+			mmun_soft_get_page(page);
 			break;
 		}
 		++*index;
@@ -225,7 +225,7 @@ static void hand_over(struct page *from, struct page *to, struct address_space *
 	soft_page_set(to, mmun_load_relaxed(&from->flags) & kept);
 	to->mapping = mapping;
 	to->index = from->index;
-	mmun_soft_page_get(to);
+	mmun_soft_get_page(to);
 	(void)mmun_soft_index_set(&mapping->pages, to->index, (uintptr_t)to);
 	from->mapping = NULL;
 }
@@ -257,7 +257,7 @@ static void zero_behind_end(struct page *page, uint64_t size)
 	const size_t used = size > start ? size - start : 0;
 
 	if (used < MMUN_SOFT_PAGE_SIZE)
-		mmun_soft_copy_in((char *)mmun_soft_page_bytes(page) + used, zeros,
+		mmun_soft_copy_in((char *)mmun_soft_page_address(page) + used, zeros,
 				  MMUN_SOFT_PAGE_SIZE - used);
 }
 
@@ -270,7 +270,7 @@ void mmun_soft_store_page(struct page *page)
 	mmun_mutex_lock(&mapping->pages_lock);
 	zero_behind_end(page, mmun_load_relaxed(&mapping->file->size));
 	block = (void *)mmun_soft_index_get(&mapping->store, page->index);
-	mmun_soft_copy_out(block, mmun_soft_page_bytes(page), MMUN_SOFT_PAGE_SIZE);
+	mmun_soft_copy_out(block, mmun_soft_page_address(page), MMUN_SOFT_PAGE_SIZE);
 	mmun_mutex_unlock(&mapping->pages_lock);
 }
 
@@ -290,7 +290,7 @@ void mmun_soft_cache_drop(struct page *page)
 	/* Nothing to reclaim any more, however long somebody holds it. */
 	(void)mmun_soft_lru_isolate(page);
 	soft_stat_inc(machine_of(mapping), truncated);
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 }
 
 static void drop_pages(struct address_space *mapping, unsigned long first, unsigned long last)
@@ -302,10 +302,10 @@ static void drop_pages(struct address_space *mapping, unsigned long first, unsig
 		if (page->mapping == mapping)
 			mmun_soft_cache_drop(page);
 		mmun_soft_page_unlock(page);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 	}
 	if (page)
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 }
 
 /* Only slots are left in ->pages. */

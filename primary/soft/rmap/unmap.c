@@ -75,8 +75,8 @@ static soft_pte replacement(const struct unmap *u, const struct soft_vma *vma,
 	const struct page *page = u->page;
 
 	if (u->migrate)
-		return (soft_pte)mmun_soft_pfn_of_page(page) << SOFT_PTE_SHIFT |
-		       SOFT_PTE_MIGRATION | (value & KEPT);
+		return (soft_pte)mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | SOFT_PTE_MIGRATION |
+		       (value & KEPT);
 	if (is_anon(u))
 		return u->slot ? (soft_pte)u->slot << SOFT_PTE_SHIFT | SOFT_PTE_SWAP |
 					 (value & SOFT_PTE_SOFT_DIRTY)
@@ -132,7 +132,7 @@ static bool try_to_unmap_one(struct soft_vma *vma, unsigned long address, void *
 	mmun_mutex_unlock(&mm->page_table_lock);
 	mmun_soft_section_end(&section, outcome != UNMAPPED);
 	if (outcome == UNMAPPED)
-		mmun_soft_page_put(u->page);
+		mmun_soft_put_page(u->page);
 	return outcome != REFUSED;
 }
 
@@ -155,7 +155,7 @@ struct move {
 static void restore_entry(struct soft_mm *mm, unsigned long address, soft_pte value,
 			  struct page *page)
 {
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	soft_page_map(page);
 	mmun_soft_pte_set(mm, address, soft_pte_make(page, value & KEPT));
 }
@@ -171,8 +171,7 @@ static bool remove_migration_pte(struct soft_vma *vma, unsigned long address, vo
 	mmun_soft_change_begin(&change, mm->mm);
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);
-	if (value & SOFT_PTE_MIGRATION &&
-	    soft_pte_number(value) == mmun_soft_pfn_of_page(move->old))
+	if (value & SOFT_PTE_MIGRATION && soft_pte_number(value) == mmun_soft_page_pfn(move->old))
 		restore_entry(mm, address, value, move->new);
 	mmun_mutex_unlock(&mm->page_table_lock);
 	mmun_soft_change_end(&change, mm->mm);

@@ -26,7 +26,7 @@
 
 static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
 {
-	return mmun_soft_pfn_of_page(page) << SOFT_PTE_SHIFT | flags | SOFT_PTE_PRESENT;
+	return mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | flags | SOFT_PTE_PRESENT;
 }
 
 /* What each entry of @vma says besides: only a forced access faults in where there is no right. */
@@ -45,7 +45,7 @@ static inline bool soft_pte_same(soft_pte a, soft_pte b)
 
 static inline struct page *soft_pte_page(const struct soft_mm *mm, soft_pte pte)
 {
-	return mmun_soft_page_of_pfn(mm->soft, soft_pte_number(pte));
+	return mmun_soft_pfn_page(mm->soft, soft_pte_number(pte));
 }
 
 static inline bool soft_page_anon(const struct page *page)

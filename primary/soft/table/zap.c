@@ -40,7 +40,7 @@ static struct page *page_of(const struct zap *zap, soft_pte pte)
 {
 	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION)))
 		return NULL;
-	return mmun_soft_page_of_pfn(zap->soft, soft_pte_number(pte));
+	return mmun_soft_pfn_page(zap->soft, soft_pte_number(pte));
 }
 
 /* Which page of the file an entry stands for. */
@@ -139,7 +139,7 @@ static void put_runs(struct zap *zap)
 {
 	for (unsigned int i = 0; i < zap->nr; i++) {
 		for (unsigned long n = 0; n < zap->runs[i].count; n++)
-			mmun_soft_page_put(mmun_soft_page_next(zap->runs[i].first, n));
+			mmun_soft_put_page(mmun_soft_page_next(zap->runs[i].first, n));
 	}
 	zap->nr = 0;
 }
@@ -199,7 +199,7 @@ static void zap_lazily(struct mmun_soft *soft, struct soft_walk *walk)
 	}
 	if (!(pte & SOFT_PTE_PRESENT))
 		return;
-	page = mmun_soft_page_of_pfn(soft, soft_pte_number(pte));
+	page = mmun_soft_pfn_page(soft, soft_pte_number(pte));
 	lazy = soft_walk_huge(walk) ? make_huge_lazy(page) : make_lazy(page);
 	if (lazy)
 		mmun_soft_walk_set(walk, pte & ~(SOFT_PTE_DIRTY | SOFT_PTE_YOUNG));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * primary/soft/{fault/device,fault/gup,fault/page_api}.c: translations and the checker of accesses
+ * primary/soft/{fault/device,fault/gup,frame/page}.c: translations and the checker of accesses
  * through them, get_user_pages.
  */
 #include <mmunotify/seq.h>

@@ -35,7 +35,7 @@ static struct page *must(struct page *page)
 
 static bool filled_with(const struct page *page, unsigned char byte)
 {
-	const unsigned char *bytes = mmun_soft_page_bytes(page);
+	const unsigned char *bytes = mmun_soft_page_address(page);
 	size_t i = 0;
 
 	while (i < PAGE && bytes[i] == byte)
@@ -52,37 +52,37 @@ static void test_zone(void)
 	mmun_soft_stats(soft, &stats);
 	is(stats.frames, 3 * BLOCK / 2, "all memory is frames");
 	is(stats.frames_free, 3 * BLOCK / 2, "all of them free");
-	is((uintptr_t)mmun_soft_page_bytes(mmun_soft_page_of_pfn(soft, 0)) % MMUN_SOFT_HUGE_SIZE, 0,
+	is((uintptr_t)mmun_soft_page_address(mmun_soft_pfn_page(soft, 0)) % MMUN_SOFT_HUGE_SIZE, 0,
 	   "the first one starts a huge page of the host");
 	ok(filled_with(zero, 0), "the zero page is zero");
-	mmun_soft_page_put(zero);
-	mmun_soft_page_put(zero);
+	mmun_soft_put_page(zero);
+	mmun_soft_put_page(zero);
 	ok(mmun_soft_page_tryget(zero) && filled_with(zero, 0), "and is not counted");
-	ok(mmun_soft_page_of_pfn(soft, mmun_soft_pfn_of_page(zero)) == zero, "it has a number");
-	ok(!mmun_soft_page_of_pfn(soft, 3 * BLOCK / 2 + 1), "a number beyond it is nobody's");
+	ok(mmun_soft_pfn_page(soft, mmun_soft_page_pfn(zero)) == zero, "it has a number");
+	ok(!mmun_soft_pfn_page(soft, 3 * BLOCK / 2 + 1), "a number beyond it is nobody's");
 	machine_ends(soft);
 }
 
 static void test_lifetime(void)
 {
 	struct mmun_soft *soft = machine(16);
-	struct page *page = must(mmun_soft_page_alloc_zeroed(soft));
-	unsigned long generation = page->generation, pfn = mmun_soft_pfn_of_page(page);
+	struct page *page = must(mmun_soft_alloc_page(soft));
+	unsigned long generation = page->generation, pfn = mmun_soft_page_pfn(page);
 
 	is(page->refcount, 1, "a new frame has one reference");
 	ok(filled_with(page, 0), "zeroed, if asked for");
 	is(soft_free_frames(soft), 15, "and is not free");
-	mmun_soft_page_get(page);
-	mmun_soft_page_put(page);
+	mmun_soft_get_page(page);
+	mmun_soft_put_page(page);
 	is(page->generation, generation, "as long as somebody has it, it stays what it is");
-	mmun_soft_page_put(page);
+	mmun_soft_put_page(page);
 	is(page->generation, generation + 1, "the last put makes a new generation");
 	ok(filled_with(page, MMUN_SOFT_POISON), "a freed frame reads as poison");
 	ok(page->flags == SOFT_PAGE_FREE && soft_free_frames(soft) == 16, "and is free");
 	ok(!mmun_soft_page_tryget(page), "nobody gets a reference to it");
-	page = must(mmun_soft_page_alloc_zeroed(soft));
-	ok(mmun_soft_pfn_of_page(page) == pfn && filled_with(page, 0), "used again, it is zeroed");
-	mmun_soft_page_put(page);
+	page = must(mmun_soft_alloc_page(soft));
+	ok(mmun_soft_page_pfn(page) == pfn && filled_with(page, 0), "used again, it is zeroed");
+	mmun_soft_put_page(page);
 	machine_ends(soft);
 }
 
@@ -91,7 +91,7 @@ static void test_freeze(void)
 	struct mmun_soft *soft = machine(16);
 	struct page *page = must(mmun_soft_page_alloc(soft));
 
-	mmun_soft_page_get(page);
+	mmun_soft_get_page(page);
 	ok(!mmun_soft_page_freeze(page, 1), "a page with a reference too many does not freeze");
 	ok(mmun_soft_page_freeze(page, 2), "with the expected number it does");
 	ok(!mmun_soft_page_tryget(page), "then nobody gets one");
@@ -116,15 +116,15 @@ static void test_blocks(void)
 		single[i] = must(mmun_soft_page_alloc(soft));
 	huge = mmun_soft_page_alloc_huge(soft);
 	ok(huge, "single frames come from broken blocks: a whole one is left");
-	is(mmun_soft_pfn_of_page(huge) % BLOCK, 0, "a huge page is aligned");
+	is(mmun_soft_page_pfn(huge) % BLOCK, 0, "a huge page is aligned");
 	ok(huge[0].refcount == 1 && huge[BLOCK - 1].refcount == 1, "each part has a reference");
 	ok(filled_with(huge, 0) && filled_with(huge + BLOCK - 1, 0), "and is zeroed");
 	ok(!mmun_soft_page_alloc_huge(soft), "no other whole block: no other huge page");
 	is(soft_free_frames(soft), 16, "though frames are left");
 	for (i = 0; i < BLOCK; i++)
-		mmun_soft_page_put(single[i]);
+		mmun_soft_put_page(single[i]);
 	for (i = 0; i < BLOCK; i++)
-		mmun_soft_page_put(huge + i);
+		mmun_soft_put_page(huge + i);
 	is(soft_free_frames(soft), 2 * BLOCK + 16, "freed one by one");
 	huge = mmun_soft_page_alloc_huge(soft);
 	ok(huge && mmun_soft_page_alloc_huge(soft), "frames make whole blocks again");
@@ -136,16 +136,16 @@ static void test_below(void)
 	struct mmun_soft *soft = machine(2 * BLOCK);
 	struct page *low = must(mmun_soft_page_alloc_below(soft, 2 * BLOCK)), *next;
 
-	is(mmun_soft_pfn_of_page(low), 0, "the lowest free frame");
+	is(mmun_soft_page_pfn(low), 0, "the lowest free frame");
 	next = must(mmun_soft_page_alloc_below(soft, 2));
-	is(mmun_soft_pfn_of_page(next), 1, "then the next");
+	is(mmun_soft_page_pfn(next), 1, "then the next");
 	ok(!mmun_soft_page_alloc_below(soft, 2), "none below what is asked for: none");
 	is(soft_free_frames(soft), 2 * BLOCK - 2, "and none taken");
-	mmun_soft_page_put(low);
+	mmun_soft_put_page(low);
 	low = must(mmun_soft_page_alloc_below(soft, 1));
-	is(mmun_soft_pfn_of_page(low), 0, "a freed one is found again");
-	mmun_soft_page_put(low);
-	mmun_soft_page_put(next);
+	is(mmun_soft_page_pfn(low), 0, "a freed one is found again");
+	mmun_soft_put_page(low);
+	mmun_soft_put_page(next);
 	machine_ends(soft);
 }
 
@@ -158,11 +158,11 @@ static void test_exhaustion(void)
 		page[i] = must(mmun_soft_page_alloc_nowait(soft));
 	ok(!mmun_soft_page_alloc_nowait(soft), "no frame left");
 	is(out_of_memory(soft), 0, "what does not wait does not count");
-	ok(!mmun_soft_page_alloc(soft) && !mmun_soft_page_alloc_zeroed(soft),
+	ok(!mmun_soft_page_alloc(soft) && !mmun_soft_alloc_page(soft),
 	   "nothing to reclaim: no frame");
 	is(out_of_memory(soft), 2, "and that counts");
 	for (int i = 0; i < 16; i++)
-		mmun_soft_page_put(page[i]);
+		mmun_soft_put_page(page[i]);
 	fail_allocation(1);
 	ok(!mmun_soft_page_alloc(soft), "an injected failure of a frame");
 	fail_allocation(1);
@@ -218,9 +218,9 @@ static void test_creation_fails(void)
 static void test_contents(void)
 {
 	struct mmun_soft *soft = machine(16);
-	struct page *a = must(mmun_soft_page_alloc_zeroed(soft));
-	struct page *b = must(mmun_soft_page_alloc_zeroed(soft));
-	char in[64], out[64], *bytes = mmun_soft_page_bytes(a);
+	struct page *a = must(mmun_soft_alloc_page(soft));
+	struct page *b = must(mmun_soft_alloc_page(soft));
+	char in[64], out[64], *bytes = mmun_soft_page_address(a);
 	int wrong = 0;
 
 	for (size_t i = 0; i < sizeof(in); i++)
@@ -240,8 +240,8 @@ static void test_contents(void)
 	ok(!mmun_soft_same_contents(a, b), "pages that differ in a byte are not the same");
 	mmun_soft_copy_page(b, a);
 	ok(mmun_soft_same_contents(a, b), "a copied page is");
-	mmun_soft_page_put(a);
-	mmun_soft_page_put(b);
+	mmun_soft_put_page(a);
+	mmun_soft_put_page(b);
 	machine_ends(soft);
 }
 
@@ -299,7 +299,7 @@ static void test_page_lock(void)
 	mmun_soft_page_unlock(shared_page);
 	pthread_join(threads[0], NULL);
 	is(waiting, 2, "and is woken");
-	mmun_soft_page_put(shared_page);
+	mmun_soft_put_page(shared_page);
 	machine_ends(soft);
 }
 
@@ -320,21 +320,21 @@ static void test_lru(void)
 	   "the oldest is taken with a reference");
 	ok(!mmun_soft_lru_isolate(a), "once");
 	mmun_soft_lru_putback(a, false);
-	mmun_soft_page_put(a);
+	mmun_soft_put_page(a);
 	ok(mmun_soft_lru_isolate_oldest(soft) == a, "put back as old, it is the oldest again");
 	mmun_soft_lru_putback(a, true);
-	mmun_soft_page_put(a);
+	mmun_soft_put_page(a);
 	ok(mmun_soft_lru_isolate(b) && b->refcount == 1,
 	   "one is taken by name without a reference");
-	mmun_soft_page_put(c);
+	mmun_soft_put_page(c);
 	ok(mmun_soft_lru_isolate_oldest(soft) == a, "a freed page is off it");
-	mmun_soft_page_put(a);
+	mmun_soft_put_page(a);
 	ok(!mmun_soft_lru_isolate_oldest(soft) && !mmun_soft_lru_size(soft), "it is empty then");
 	mmun_soft_lru_add(a);
 	ok(mmun_soft_page_freeze(a, 1) && !mmun_soft_lru_isolate_oldest(soft),
 	   "a page without references is left alone");
 	mmun_soft_page_free_frozen(a);
-	mmun_soft_page_put(b);
+	mmun_soft_put_page(b);
 	is(mmun_soft_lru_size(soft), 0, "and leaves it when it is freed");
 	machine_ends(soft);
 }
@@ -350,14 +350,14 @@ static void *user(void *arg)
 		struct page **slot = &pages[i % 8];
 
 		if (*slot)
-			mmun_soft_page_put(*slot);
+			mmun_soft_put_page(*slot);
 		*slot = i % 3 ? mmun_soft_page_alloc_nowait(busy) : NULL;
 		if (*slot && i % 2)
 			mmun_soft_lru_add(*slot);
 	}
 	for (int i = 0; i < 8; i++) {
 		if (pages[i])
-			mmun_soft_page_put(pages[i]);
+			mmun_soft_put_page(pages[i]);
 	}
 	return NULL;
 }
@@ -372,7 +372,7 @@ static void *taker(void *arg)
 			continue;
 		if (i % 2)
 			mmun_soft_lru_putback(page, i % 4 == 1);
-		mmun_soft_page_put(page);
+		mmun_soft_put_page(page);
 	}
 	return NULL;
 }

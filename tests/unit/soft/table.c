@@ -114,7 +114,7 @@ static void test_huge_entries(void)
 	set_huge(AT, page);
 	is(mmun_soft_pte_make(sm, AT + PAGE), -EEXIST, "no small entry beside a huge one");
 	value = value_at(AT + 5 * PAGE);
-	ok(value & SOFT_PTE_HUGE && soft_pte_number(value) == mmun_soft_pfn_of_page(page) + 5,
+	ok(value & SOFT_PTE_HUGE && soft_pte_number(value) == mmun_soft_page_pfn(page) + 5,
 	   "a part of a huge entry names its own frame");
 	fail_allocation(1);
 	mmun_mutex_lock(&sm->page_table_lock);
@@ -292,7 +292,7 @@ static void test_zap_dirty(void)
 	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 2);
 	soft_map(mm, AT, 2, RW, MAP_SHARED, file);
 	soft_poke(mm, AT, 1);
-	page = mmun_soft_page_of_pfn(soft, entry_of(mm, AT).pfn);
+	page = mmun_soft_pfn_page(soft, entry_of(mm, AT).pfn);
 	is(mmun_soft_fsync(file), 0, "written back");
 	ok(!soft_page_test(page, SOFT_PAGE_DIRTY), "the page is clean");
 	soft_poke(mm, AT, 2);
@@ -343,7 +343,7 @@ static void test_lazy_free(void)
 	soft_poke(mm, AT + PAGE, 2);
 	soft_poke(mm, AT + 2 * PAGE, 3);
 	mmun_soft_madvise(mm, AT + PAGE, PAGE, MADV_PAGEOUT);
-	page = mmun_soft_page_of_pfn(soft, entry_of(mm, AT).pfn);
+	page = mmun_soft_pfn_page(soft, entry_of(mm, AT).pfn);
 	is(mmun_soft_madvise(mm, AT, 2 * PAGE, MADV_FREE), 0, "MADV_FREE");
 	ok(!entry_of(mm, AT).dirty && entry_of(mm, AT).writable, "the page is clean and writable");
 	ok(!soft_page_test(page, SOFT_PAGE_SWAPBACKED | SOFT_PAGE_DIRTY), "reclaim may drop it");
@@ -354,7 +354,7 @@ static void test_lazy_free(void)
 	is(soft_peek(mm, AT + 2 * PAGE), 3, "others are not");
 	soft_poke(mm, AT + 3 * PAGE, 4);
 	mmun_soft_mm_fork(mm, &child);
-	page = mmun_soft_page_of_pfn(soft, entry_of(mm, AT + 3 * PAGE).pfn);
+	page = mmun_soft_pfn_page(soft, entry_of(mm, AT + 3 * PAGE).pfn);
 	mmun_soft_madvise(mm, AT + 3 * PAGE, PAGE, MADV_FREE);
 	ok(soft_page_test(page, SOFT_PAGE_SWAPBACKED), "a page that others map is not touched");
 	mmput(child);
