@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Numbers as text, and text as numbers, for code that runs inside system calls and signal handlers of programs:
- * libc's printf() allocates and takes locks.  Tests: tests/unit/base/base.c.
+ * Numbers as text, and text as numbers, for code that runs inside system calls and signal
+ * handlers of programs: libc's printf() allocates and takes locks.  Tests: tests/unit/base/base.c.
  */
 #ifndef MMUN_BASE_NUMBER_H
 #define MMUN_BASE_NUMBER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The sentences that say why nothing can be patched, for the probe and the caller of a registration:
- * each with what can be done about it.  What the kernel refused is distinguished by the step that
- * it refused and the limits of the process.
+ * The sentences that say why nothing can be patched, for the probe and the caller of a
+ * registration: each with what can be done about it.  What the kernel refused is distinguished
+ * by the step that it refused and the limits of the process.
  * Not here: when something is refused; sentences that only one place needs.
  * Tests: tests/contract/limits.c, tests/system/trace_errors.py.
  */

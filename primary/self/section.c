@@ -110,9 +110,10 @@ static inline void leave(const struct section *section)
 }
 
 /*
- * I3, only the program's own calls are refused: has it made this one itself?  It can be said where the system call is
- * all that the function does: the return address is then on top of the stack.  Not of
- * other objects' own instructions: a sanitizer's runtime dies of a failure.
+ * I3, only the program's own calls are refused: has it made this one itself?  It can be
+ * said where the system call is all that the function does: the return address is then on
+ * top of the stack.  Not of other objects' own instructions: a sanitizer's runtime dies of a
+ * failure.
  */
 bool mmun_self_is_refusable(const struct mmun_regs *regs)
 {
@@ -428,9 +429,9 @@ static long find_late_mappings(void *arg)
 }
 
 /*
- * Mappings of the file that appeared while it was shortened: a translation
- * looked up there may lead to a page that is gone.  Notified before the call returns; it is too
- * late for a refusal.
+ * Mappings of the file that appeared while it was shortened: a translation looked up there
+ * may lead to a page that is gone.  Notified before the call returns; it is too late for a
+ * refusal.
  */
 APART void notify_late_mappings(struct section *section)
 {

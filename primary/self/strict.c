@@ -244,8 +244,8 @@ static int ask_thread(struct seen *seen, int id)
 	return ret == -ESRCH ? 0 : ret;
 }
 
-/* One pass over the threads. */
-struct pass {
+/* One look at the threads. */
+struct asking {
 	struct seen *seen;
 	long own;
 	int asked;
@@ -253,25 +253,25 @@ struct pass {
 
 static int ask_if_new(long id, void *arg)
 {
-	struct pass *pass = arg;
+	struct asking *asking = arg;
 
-	if (id == pass->own || !is_new(pass->seen, (int)id))
+	if (id == asking->own || !is_new(asking->seen, (int)id))
 		return 0;
-	pass->asked++;
-	return ask_thread(pass->seen, (int)id);
+	asking->asked++;
+	return ask_thread(asking->seen, (int)id);
 }
 
 /* Asks every thread that is new.  Return: how many, or -errno. */
 static int ask_new(struct seen *seen)
 {
-	struct pass pass = { .seen = seen, .own = mmun_syscall3(SYS_gettid, 0, 0, 0) };
+	struct asking asking = { .seen = seen, .own = mmun_syscall3(SYS_gettid, 0, 0, 0) };
 	int list = mmun_threads_open(), ret;
 
 	if (list < 0)
 		return list;
-	ret = mmun_threads_each(list, ask_if_new, &pass);
+	ret = mmun_threads_each(list, ask_if_new, &asking);
 	mmun_self_close(list);
-	return ret < 0 ? ret : pass.asked;
+	return ret < 0 ? ret : asking.asked;
 }
 
 /* Does the kernel say that this thread blocks SIGSYS? */

@@ -2,8 +2,8 @@
 /*
  * The stubs of an image: a few instructions per site, in memory that a 32-bit
  * jump from the image reaches.  They pass r11 = site to the entry code and hold
- * the system call instruction for unnoticed calls.  Written before they become executable, never both; kept as long as the
- * image is loaded.
+ * the system call instruction for unnoticed calls.  Written before they become executable,
+ * never both; kept as long as the image is loaded.
  * Tests: tests/contract (patching), tests/torture/patch.c.
  */
 #include <errno.h>

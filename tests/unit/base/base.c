@@ -184,6 +184,9 @@ static void test_number(void)
 	ok(!strcmp(text, "1000"), "zeroes at the end stay");
 	is(mmun_put_number(text, 0xdeadbeef0ul, 16), 9, "nine digits");
 	ok(!strcmp(text, "deadbeef0"), "in hexadecimal");
+	is(mmun_decimal("1000 and more"), 1000, "a number ends at its last digit");
+	is(mmun_decimal("18446744073709551615"), -1ul, "the longest is read");
+	is(mmun_decimal(".."), 0, "a text that does not begin with a digit is 0");
 }
 
 int main(void)
