@@ -17,7 +17,7 @@ import sys
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PARTS = ['base', 'core', 'primary/self', 'primary/soft', 'compat', 'secondary', 'tool']
 FUNCTION_LIMIT = 90
-FILE_LIMIT = 1000
+FILE_LIMIT = 700
 
 
 def sources(folder):
