@@ -185,7 +185,7 @@ static void compare(unsigned long limit, unsigned long longest, const char *what
 	long broken = 0, different = 0, live = mmun_alloc_live();
 
 	begin();
-	for (long round = 0; round < ROUNDS; round++) {
+	for (long round = 0; round < ROUNDS && !broken && !different; round++) {
 		/* Fills and empties it in turns, so that it often is both. */
 		const bool fill = (round / 2000) % 2;
 		long i = (long)(next_random() % NODES);
