@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * primary/soft/{vma,call}: ranges that end where something else begins: the ends of the
+ * address space and of files, neighbours, the heap, mappings of drivers.
+ */
+#include "fault/fault.h"
+#include "frame/page.h"
+#include "layout.h"
+#include "recorder.h"
+#include "vma/vma.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+
+#define END   MMUN_SOFT_TASK_SIZE
+#define FIXED (PRIVATE | MAP_FIXED)
+#define MOVE  (MREMAP_MAYMOVE | MREMAP_FIXED)
+#define HUGE  MMUN_SOFT_HUGE_SIZE
+
+static long map(struct scene *s, unsigned long at, size_t length, int flags)
+{
+	return (long)mmun_soft_mmap(s->mm, at, length, RW, flags, NULL, 0);
+}
+
+static long remap(struct scene *s, unsigned long from, size_t old, size_t new, int flags,
+		  unsigned long to)
+{
+	return (long)mmun_soft_mremap(s->mm, from, old, new, flags, to);
+}
+
+static unsigned long flags_at(struct scene *s, unsigned long address)
+{
+	struct vm_area_struct *vma;
+	unsigned long flags = 0;
+
+	mmap_read_lock(s->mm);
+	vma = mmun_soft_vma_lookup(s->mm, address);
+	if (vma)
+		flags = vma->vm_flags;
+	mmap_read_unlock(s->mm);
+	return flags;
+}
+
+/* The last page of the address space is as good as any. */
+static void test_last_page(void)
+{
+	struct scene s = scene_begin(NULL);
+	const unsigned long last = END - PAGE;
+
+	is(map(&s, last, PAGE, FIXED), (long)last, "the last page is mapped");
+	is(map(&s, last, 2 * PAGE, FIXED), -ENOMEM, "and nothing behind it");
+	soft_poke(s.mm, last, 5);
+	is(mmun_soft_mprotect(s.mm, last, PAGE, PROT_READ), 0, "protected");
+	is(mmun_soft_mprotect(s.mm, last, 2 * PAGE, RW), -ENOMEM, "alone");
+	is(flags_at(&s, last) & VM_WRITE, VM_WRITE, "what is there was changed before");
+	is(mmun_soft_madvise(s.mm, last, PAGE, MADV_COLD), 0, "advised");
+	is(mmun_soft_mlock(s.mm, last, PAGE), 0, "locked");
+	is(mmun_soft_munlock(s.mm, last, PAGE), 0, "and not");
+	is(mmun_soft_msync(s.mm, last, PAGE, MS_SYNC), 0, "synced");
+	is(soft_peek(s.mm, last), 5, "read");
+	is(mmun_soft_munmap(s.mm, last, PAGE + 1), -EINVAL, "a byte more cannot be unmapped");
+	is(mmun_soft_munmap(s.mm, END, 0), -EINVAL, "nor nothing");
+	is(mmun_soft_munmap(s.mm, END + PAGE, PAGE), -EINVAL, "nor what is beyond");
+	is(flags_at(&s, last) & VM_READ, VM_READ, "it is still there");
+	is(mmun_soft_munmap(s.mm, last, PAGE), 0, "but the page itself");
+	is(flags_at(&s, last), 0, "is gone");
+	is(map(&s, last, PAGE, PRIVATE), (long)last, "it is a hint");
+	mmun_soft_munmap(s.mm, last, PAGE);
+	is(map(&s, last, 2 * PAGE, PRIVATE), (long)(END - (128ul << 20) - 2 * PAGE),
+	   "that does not fit: elsewhere");
+	is(map(&s, END, PAGE, PRIVATE), (long)(END - (128ul << 20) - 3 * PAGE), "the end is none");
+	is(map(&s, 0, END, FIXED), -EPERM, "all of it cannot be had: the first pages are kept");
+	is(map(&s, 0, END + PAGE, FIXED), -ENOMEM, "more of it is not there");
+	is(map(&s, MMUN_SOFT_MIN_ADDRESS - PAGE, PAGE, FIXED), -EPERM, "below the lowest address");
+	is(map(&s, MMUN_SOFT_MIN_ADDRESS, PAGE, FIXED), (long)MMUN_SOFT_MIN_ADDRESS, "and at it");
+	scene_end(&s, "last page");
+}
+
+static void test_hints(void)
+{
+	struct scene s = scene_begin(NULL);
+
+	map(&s, AT(4), PAGE, FIXED);
+	is(map(&s, AT(2), 2 * PAGE, PRIVATE), (long)AT(2), "a hint up to the next mapping");
+	is(map(&s, AT(5), PAGE, PRIVATE), (long)AT(5), "or from the end of one");
+	ok(map(&s, AT(1), 2 * PAGE, PRIVATE) != (long)AT(1), "not into one");
+	is(map(&s, AT(1), PAGE, PRIVATE | MAP_FIXED_NOREPLACE), (long)AT(1),
+	   "MAP_FIXED_NOREPLACE up to the next mapping");
+	is(map(&s, AT(6), PAGE, PRIVATE | MAP_FIXED_NOREPLACE), (long)AT(6), "or from the end");
+	is(map(&s, AT(0), 2 * PAGE, PRIVATE | MAP_FIXED_NOREPLACE), -EEXIST, "not into one");
+	scene_end(&s, "hints");
+}
+
+/* A file has offsets below 2^63. */
+static void test_file_offsets(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = soft_new_file(s.soft, "f", MMUN_SOFT_FILE_SHMEM, 1);
+	const uint64_t end = 1ul << 63;
+	char byte = 1;
+
+	is((long)mmun_soft_mmap(s.mm, AT(0), PAGE, RW, MAP_SHARED | MAP_FIXED, f, end - 2 * PAGE),
+	   (long)AT(0), "the last page but one of the largest file");
+	is((long)mmun_soft_mmap(s.mm, AT(0), 2 * PAGE, RW, MAP_SHARED | MAP_FIXED, f,
+				end - 2 * PAGE),
+	   -EOVERFLOW, "not up to its end");
+	is((long)mmun_soft_mmap(s.mm, AT(8), PAGE, RW, MAP_SHARED_VALIDATE | MAP_FIXED, f, 0),
+	   (long)AT(8), "MAP_SHARED_VALIDATE with flags that it knows");
+	is((long)mmun_soft_mmap(s.mm, AT(8), PAGE, RW, MAP_SHARED | MAP_HUGETLB, f, 0), -EINVAL,
+	   "huge pages of a plain file");
+	is(mmun_soft_pwrite(f, &byte, 1, end - 1), -EINVAL, "a write behind the largest offset");
+	is(mmun_soft_pread(f, &byte, 1, end - 1), -EINVAL, "a read");
+	is(mmun_soft_pread(f, &byte, 1, end - 2), 0, "before it there is just nothing");
+	is(mmun_soft_pread(f, &byte, 1, end), -EINVAL, "an offset that is none");
+	is(mmun_soft_ftruncate(f, end), -EINVAL, "a size that is none");
+	is(mmun_soft_ftruncate(f, end - 1), 0, "the largest");
+	is((long)mmun_soft_file_size(f), (long)(end - 1), "is had");
+	is(mmun_soft_punch_hole(f, 0, 0), -EINVAL, "a hole of nothing");
+	is(mmun_soft_punch_hole(f, end, 1), -EINVAL, "behind all");
+	is(mmun_soft_punch_hole(f, 0, end), -EINVAL, "longer than all");
+	is(mmun_soft_punch_hole(f, end - 1, 1), -EFBIG, "across the end");
+	is(mmun_soft_punch_hole(f, end - 2, 1), 0, "up to it");
+	mmun_soft_file_put(f);
+	scene_end(&s, "file offsets");
+}
+
+static void test_remap_bounds(void)
+{
+	struct scene s = scene_begin(NULL);
+
+	scene_fill(&s, 0, 4, 10);
+	is(remap(&s, AT(0), 4 * PAGE, END, 0, 0), -ENOMEM, "there is no room for all");
+	is(remap(&s, AT(0), 4 * PAGE, END + PAGE, 0, 0), -EINVAL, "more than all is no length");
+	is(remap(&s, AT(0), 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, END), -EINVAL,
+	   "a hint beyond the end is no place either");
+	is(remap(&s, AT(0), 4 * PAGE, 4 * PAGE, MOVE, END - 4 * PAGE), (long)(END - 4 * PAGE),
+	   "to the very end");
+	is(remap(&s, END - 4 * PAGE, 4 * PAGE, 5 * PAGE, 0, 0), -ENOMEM, "where nothing grows");
+	is(remap(&s, END - 4 * PAGE, 4 * PAGE, 4 * PAGE, MOVE, AT(0)), (long)AT(0), "and back");
+	is(scene_peek_from(&s, 0, 4, 10), 4, "with all pages");
+	is(remap(&s, AT(2), 2 * PAGE, 2 * PAGE, MOVE, AT(4)), (long)AT(4),
+	   "to the place behind itself");
+	is(remap(&s, AT(4), 2 * PAGE, 2 * PAGE, MOVE, AT(2)), (long)AT(2), "before itself");
+	is(remap(&s, AT(2), 2 * PAGE, 2 * PAGE, MOVE, AT(3)), -EINVAL, "not onto its end");
+	is(remap(&s, AT(2), 2 * PAGE, 2 * PAGE, MOVE, AT(1)), -EINVAL, "or its beginning");
+	is(scene_peek_from(&s, 0, 4, 10), 4, "all pages are there");
+	is_layout(s.mm, "0-4 rw-p", "in one mapping");
+	map(&s, AT(6), PAGE, FIXED);
+	is(remap(&s, AT(0), 4 * PAGE, 6 * PAGE, 0, 0), (long)AT(0), "growing up to a neighbour");
+	is_layout(s.mm, "0-7 rw-p", "closes the gap");
+	is(remap(&s, AT(2), 2 * PAGE, 3 * PAGE, 0, 0), -ENOMEM, "the middle cannot grow");
+	is(remap(&s, AT(0), 2 * PAGE, 3 * PAGE, 0, 0), -ENOMEM, "nor the beginning");
+	is(remap(&s, AT(4), 3 * PAGE, 4 * PAGE, 0, 0), (long)AT(4), "the end can");
+	is_layout(s.mm, "0-8 rw-p", "in place");
+	scene_end(&s, "mremap");
+}
+
+/* The sections of a move that shrinks: each for what it takes, and no more. */
+static void test_remap_shrinks(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct recorder r;
+
+	scene_fill(&s, 0, 6, 10);
+	record(&r, s.mm);
+	is(remap(&s, AT(0), 6 * PAGE, 2 * PAGE, MOVE, AT(16)), (long)AT(16), "two of six move");
+	is(r.nr, 3, "the tail, then the rest twice");
+	ok(r.event[0].start == AT(2) && r.event[0].end == AT(6), "the tail is what is left out");
+	ok(r.event[1].start == AT(0) && r.event[1].end == AT(2), "entries of what moves");
+	ok(r.event[2].start == AT(0) && r.event[2].end == AT(2), "and the mapping");
+	is(scene_peek_from(&s, 16, 2, 10), 2, "both came along");
+	stop_recording(&r, s.mm);
+	scene_end(&s, "shrinks");
+}
+
+/* What MREMAP_DONTUNMAP leaves is not locked; what it makes is, also when it joins a neighbour. */
+static void test_dontunmap_locked(void)
+{
+	struct scene s = scene_begin(NULL);
+	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+	scene_fill(&s, 0, 4, 10);
+	mmun_soft_mlock(s.mm, AT(0), 4 * PAGE);
+	is(remap(&s, AT(2), 2 * PAGE, 2 * PAGE, MOVE, AT(8)), (long)AT(8), "locked memory moves");
+	is(remap(&s, AT(8), 2 * PAGE, 2 * PAGE, flags, AT(2)), (long)AT(2),
+	   "and back, leaving its place mapped");
+	is(flags_at(&s, AT(0)) & VM_LOCKED, VM_LOCKED, "what stood beside is locked");
+	is(flags_at(&s, AT(2)) & VM_LOCKED, VM_LOCKED, "so is what came");
+	is(flags_at(&s, AT(8)) & (VM_LOCKED | VM_READ), VM_READ, "not what was left");
+	is(scene_peek_from(&s, 0, 4, 10), 4, "the pages are where they should be");
+	is(soft_peek(s.mm, AT(8)), 0, "and nowhere else");
+	is_layout(s.mm, "0-4 rw-p, 8-10 rw-p", "layout");
+	scene_end(&s, "dontunmap");
+}
+
+static void test_heap(void)
+{
+	struct scene s = scene_begin(NULL);
+
+	is(mmun_soft_set_brk_base(s.mm, END), -EINVAL, "no heap at the end");
+	is(mmun_soft_set_brk_base(s.mm, END - PAGE), 0, "one page before it");
+	is(mmun_soft_set_brk_base(s.mm, MMUN_SOFT_MIN_ADDRESS - PAGE), -EINVAL, "nor too low");
+	is(mmun_soft_set_brk_base(s.mm, MMUN_SOFT_MIN_ADDRESS), 0, "as low as anything");
+	is(mmun_soft_set_brk_base(s.mm, AT(8)), 0, "the base may move while there is no heap");
+	soft_map(s.mm, AT(6), 2, PROT_READ, PRIVATE, NULL);
+	is(mmun_soft_brk(s.mm, AT(8)), AT(8), "the break is at the base");
+	is(mmun_soft_brk(s.mm, AT(8) - 1), AT(8), "and not below");
+	is(mmun_soft_brk(s.mm, AT(12)), AT(12), "it grows");
+	soft_map(s.mm, AT(13), 1, PROT_READ, PRIVATE, NULL);
+	is_layout(s.mm, "6-8 r--p, 8-12 rw-p [heap]+0, 13-14 r--p",
+		  "only what is between base and break is called the heap");
+	is(flags_at(&s, AT(8)) & (VM_ACCOUNT | VM_MAYEXEC | VM_MAYREAD | VM_MAYWRITE),
+	   VM_ACCOUNT | VM_MAYEXEC | VM_MAYREAD | VM_MAYWRITE, "with the rights of a heap");
+	is(mmun_soft_munmap(s.mm, AT(8), 4 * PAGE), 0, "the heap is unmapped");
+	is(mmun_soft_brk(s.mm, AT(10)), AT(12), "then the break does not go down");
+	is(mmun_soft_munmap(s.mm, AT(13), PAGE), 0, "nothing is above either");
+	is(mmun_soft_brk(s.mm, AT(10)), AT(12), "it does not");
+	is(mmun_soft_brk(s.mm, AT(12) - 5), AT(12) - 5, "but within its page");
+	is(mmun_soft_brk(s.mm, AT(13)), AT(13), "and up");
+	is(mmun_soft_brk(s.mm, AT(10)), AT(10), "and down over the hole");
+	is_layout(s.mm, "6-8 r--p", "nothing of it is left");
+	scene_end(&s, "heap");
+}
+
+static void test_heap_limits(void)
+{
+	struct scene s = scene_begin(
+		&(struct mmun_soft_params){ .address_space = 8 * PAGE, .max_map_count = 3 });
+
+	mmun_soft_set_brk_base(s.mm, AT(64));
+	is(mmun_soft_brk(s.mm, AT(73)), AT(64), "more than the address space has");
+	is(mmun_soft_brk(s.mm, AT(72)), AT(72), "all of it");
+	is(mmun_soft_brk(s.mm, AT(64)), AT(64), "and back");
+	for (int i = 0; i < 4; i++)
+		soft_map(s.mm, AT(2 * i), 1, RW, PRIVATE, NULL);
+	is(mmun_soft_brk(s.mm, AT(65)), AT(64), "more mappings than may be");
+	mmun_soft_munmap(s.mm, AT(0), PAGE);
+	is(mmun_soft_brk(s.mm, AT(65)), AT(65), "the last one that may");
+	scene_end(&s, "heap limits");
+}
+
+/* A part of 2 MiB is not collapsed, and one that is missing is no error. */
+static void test_collapse_range(void)
+{
+	struct scene s = scene_begin(&(struct mmun_soft_params){ .memory = 8 * HUGE });
+	const unsigned long at = 0x40200000, next = at + HUGE;
+	struct page *pinned;
+
+	soft_map(s.mm, at, HUGE_PAGES, RW, PRIVATE, NULL);
+	is(mmun_soft_madvise(s.mm, at + PAGE, HUGE - PAGE, MADV_COLLAPSE), -EINVAL,
+	   "memory without any pages");
+	soft_poke(s.mm, at + PAGE, 7);
+	is(mmun_soft_madvise(s.mm, at + PAGE, PAGE, MADV_COLLAPSE), -EINVAL, "within a block");
+	is(mmun_soft_madvise(s.mm, at + PAGE, HUGE - PAGE, MADV_COLLAPSE), 0,
+	   "up to the end of one: nothing to do");
+	ok(!soft_entry(s.mm, at + PAGE).huge, "and nothing done");
+	is(mmun_soft_madvise(s.mm, at, HUGE, MADV_NOHUGEPAGE), 0, "where none is wanted");
+	is(mmun_soft_madvise(s.mm, at, HUGE, MADV_COLLAPSE), -EINVAL, "none is made");
+	is(mmun_soft_madvise(s.mm, at, HUGE, MADV_HUGEPAGE), 0, "else");
+	is(mmun_soft_madvise(s.mm, at, HUGE, MADV_COLLAPSE), 0, "a whole block");
+	ok(soft_entry(s.mm, at).huge && soft_peek(s.mm, at + PAGE) == 7, "becomes a huge page");
+	is(mmun_soft_munmap(s.mm, at, HUGE), 0, "again");
+
+	soft_map(s.mm, at, 2 * HUGE_PAGES, RW, PRIVATE, NULL);
+	soft_poke(s.mm, at, 1);
+	soft_poke(s.mm, next, 2);
+	mmap_read_lock(s.mm);
+	is(mmun_soft_get_user_pages(s.mm, at, 1, FOLL_WRITE | FOLL_PIN, &pinned), 1,
+	   "with a pinned page in the first of two");
+	mmap_read_unlock(s.mm);
+	is(mmun_soft_madvise(s.mm, at, 2 * HUGE, MADV_COLLAPSE), -EAGAIN, "an error is reported");
+	ok(!soft_entry(s.mm, at).huge && soft_entry(s.mm, next).huge, "and the other collapsed");
+	is(mmun_soft_collapse(s.mm, at), -EBUSY, "by itself the pinned one is busy");
+	is(mmun_soft_collapse(s.mm, at - PAGE), -EINVAL, "before the mapping nothing is");
+	is(mmun_soft_collapse(s.mm, next + HUGE), -EINVAL, "nor behind");
+	mmun_soft_unpin_page(pinned);
+	is(mmun_soft_collapse(s.mm, at + HUGE - 1), 0, "then its last byte stands for it");
+	ok(soft_entry(s.mm, at).huge, "as a whole");
+	scene_end(&s, "collapse");
+}
+
+/* A driver whose mappings get the flags that are set here. */
+static struct {
+	unsigned long flags;
+	int refused, splits;
+	unsigned long refuse_at, asked_at;
+} driver;
+
+static int driver_may_split(struct vm_area_struct *vma, unsigned long address)
+{
+	driver.splits++;
+	driver.asked_at = address;
+	return address == driver.refuse_at ? -EBUSY : 0;
+}
+
+static const struct vm_operations_struct driver_vm_ops = { .may_split = driver_may_split };
+
+static int driver_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &driver_vm_ops;
+	vma->vm_flags |= driver.flags;
+	return 0;
+}
+
+static const struct file_operations driver_fops = { .mmap = driver_mmap };
+
+static struct file *driver_file(struct scene *s, unsigned long flags)
+{
+	struct file *file;
+
+	memset(&driver, 0, sizeof(driver));
+	driver.flags = flags;
+	if (mmun_soft_device_create(s->soft, "/dev/test", &driver_fops, NULL, &file))
+		bail_out("no device");
+	return file;
+}
+
+static void test_driver_remap(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = driver_file(&s, VM_IO | VM_DONTEXPAND);
+
+	soft_map(s.mm, AT(0), 4, RW, MAP_SHARED | MAP_LOCKED, f);
+	is(flags_at(&s, AT(0)) & (VM_LOCKED | VM_IO), VM_IO, "a driver's memory is not locked");
+	is(mmun_soft_mlock(s.mm, AT(0), 4 * PAGE), 0, "asked to");
+	is(flags_at(&s, AT(0)) & VM_LOCKED, 0, "it is not either");
+	is(remap(&s, AT(0), 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE, 0), -EFAULT, "nor does it grow");
+	is(remap(&s, AT(0), 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0), -EINVAL,
+	   "nor leave anything where it was");
+	driver.refuse_at = AT(1);
+	is(remap(&s, AT(1), 2 * PAGE, 2 * PAGE, MOVE, AT(16)), -EBUSY,
+	   "the driver refuses to have it cut below");
+	driver.refuse_at = AT(3);
+	is(remap(&s, AT(1), 2 * PAGE, 2 * PAGE, MOVE, AT(16)), -EBUSY, "or above");
+	is_layout(s.mm, "0-4 rw-s /dev/test+0", "then it stays as it is");
+	driver.splits = 0;
+	driver.refuse_at = AT(0);
+	is(remap(&s, AT(0), 4 * PAGE, 4 * PAGE, MOVE, AT(16)), (long)AT(16), "as a whole it moves");
+	is(driver.splits, 0, "without a question");
+	is_layout(s.mm, "16-20 rw-s /dev/test+0", "to there");
+	mmun_soft_file_put(f);
+	scene_end(&s, "driver's mremap");
+}
+
+static void test_driver_zap(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = driver_file(&s, VM_MIXEDMAP);
+	struct page *page = mmun_soft_alloc_page(s.soft);
+	struct vm_area_struct *vma;
+	struct recorder r;
+
+	soft_map(s.mm, AT(2), 4, RW, MAP_SHARED, f);
+	soft_map(s.mm, AT(8), 2, RW, PRIVATE, NULL);
+	vma = mmun_soft_vma_lookup(s.mm, AT(2));
+	is(mmun_soft_vm_insert_page(vma, AT(2), page), 0, "a page is put in at the start");
+	is(mmun_soft_vm_insert_page(vma, AT(5), page), 0, "and at the end");
+	is(mmun_soft_vm_insert_page(vma, AT(5), page), -EBUSY, "once");
+	is(mmun_soft_vm_insert_page(vma, AT(1), page), -EFAULT, "not before it");
+	is(mmun_soft_vm_insert_page(vma, AT(6), page), -EFAULT, "nor behind");
+	record(&r, s.mm);
+	mmun_soft_zap_vma_ptes(vma, AT(1), PAGE);
+	mmun_soft_zap_vma_ptes(vma, AT(2), 5 * PAGE);
+	mmun_soft_zap_vma_ptes(vma, AT(5), 2 * PAGE);
+	mmun_soft_zap_vma_ptes(vma, AT(4), 0ul - PAGE);
+	is(forget(&r), 0, "what is not all inside the mapping is not taken out");
+	mmun_soft_zap_vma_ptes(vma, AT(5), PAGE);
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, AT(5), 1), "the last page is");
+	ok(soft_entry(s.mm, AT(2)).present && !soft_entry(s.mm, AT(5)).present, "alone");
+	mmun_soft_zap_vma_ptes(vma, AT(2), 4 * PAGE);
+	ok(just_one(&r, MMU_NOTIFY_CLEAR, MMUN_OP_DRIVER, AT(2), 4), "and all of it");
+	ok(!soft_entry(s.mm, AT(2)).present, "then nothing is left");
+	soft_poke(s.mm, AT(8), 1);
+	mmun_soft_zap_vma_ptes(mmun_soft_vma_lookup(s.mm, AT(8)), AT(8), PAGE);
+	is(forget(&r), 0, "memory that is no driver's");
+	is(soft_peek(s.mm, AT(8)), 1, "is left alone");
+	stop_recording(&r, s.mm);
+	mmun_soft_put_page(page);
+	mmun_soft_file_put(f);
+	scene_end(&s, "driver's pages");
+}
+
+static void test_nonlinear_bounds(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = soft_new_file(s.soft, "f", MMUN_SOFT_FILE_SHMEM, 8);
+	const unsigned long last = 1ul << 52;
+
+	soft_map(s.mm, AT(0), 4, RW, MAP_SHARED, f);
+	soft_tag(s.mm, AT(0), 4, 100);
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), 5 * PAGE, 0, 0, 0), -EINVAL,
+	   "more than the mapping");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0) - PAGE, 2 * PAGE, 0, 0, 0), -EINVAL,
+	   "from before it");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), PAGE - 1, 0, 1, 0), -EINVAL, "less than a page");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), PAGE, PROT_READ, 1, 0), -EINVAL, "with rights");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), 2 * PAGE, 0, ~0ul, 0), -EINVAL,
+	   "offsets that wrap");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), PAGE, 0, last - 1, 0), -EINVAL,
+	   "or that no entry can hold");
+	is(soft_tagged(s.mm, AT(0), 4, 100), 4, "nothing has changed");
+	is(mmun_soft_remap_file_pages(s.mm, AT(2), 2 * PAGE, 0, 2, 0), 0, "where it is already");
+	is(flags_at(&s, AT(0)) & VM_NONLINEAR, 0, "is not nonlinear");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), PAGE, 0, last - 2, 0), 0, "the last offset");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), 4 * PAGE, 0, 0, 0), 0, "and all as it was");
+	is(soft_tagged(s.mm, AT(0), 4, 100), 4, "again");
+	mmun_soft_file_put(f);
+	scene_end(&s, "nonlinear");
+}
+
+int main(void)
+{
+	test_last_page();
+	test_hints();
+	test_file_offsets();
+	test_remap_bounds();
+	test_remap_shrinks();
+	test_dontunmap_locked();
+	test_heap();
+	test_heap_limits();
+	test_collapse_range();
+	test_driver_remap();
+	test_driver_zap();
+	test_nonlinear_bounds();
+	return tap_done();
+}

@@ -1,0 +1,735 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * primary/soft/reclaim: what becomes of each page when reclaim, merging, migration or compaction
+ * comes to it, or cannot have it: references, contents, place on the LRU, slots, statistics.
+ */
+#include "entries.h"
+
+#define HUGE_PAGES MMUN_SOFT_HUGE_PAGES
+
+static struct recorder recorder;
+
+static struct page *page_at(unsigned long address)
+{
+	return mmun_soft_pfn_page(soft, soft_entry(mm, address).pfn);
+}
+
+static struct page *hold(unsigned long address, unsigned int gup_flags)
+{
+	struct page *page;
+	long got;
+
+	mmap_read_lock(mm);
+	got = mmun_soft_get_user_pages(mm, address, 1, gup_flags, &page);
+	mmap_read_unlock(mm);
+	if (got != 1)
+		bail_out("cannot get a page");
+	return page;
+}
+
+static size_t reclaim_all(void)
+{
+	return mmun_soft_reclaim(soft, soft_stats_of(soft).frames);
+}
+
+static size_t slots_used(void)
+{
+	const struct mmun_soft_stats stats = soft_stats_of(soft);
+
+	return stats.swap_slots - stats.swap_free;
+}
+
+/* Present, and nobody but its entries has it. */
+static bool only_mapped(unsigned long address)
+{
+	const struct mmun_soft_entry entry = soft_entry(mm, address);
+
+	return entry.present && entry.refcount == entry.mapcount;
+}
+
+static size_t count_present(unsigned long at, size_t pages)
+{
+	size_t there = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		there += soft_entry(mm, at + i * PAGE).present;
+	return there;
+}
+
+static size_t count_young(unsigned long at, size_t pages)
+{
+	size_t young = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		young += soft_entry(mm, at + i * PAGE).young;
+	return young;
+}
+
+/* Reclaim. */
+
+static void test_as_many_as_asked(void)
+{
+	begin(64, 64);
+	soft_map(mm, AT, 8, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 8, 1);
+	is(mmun_soft_reclaim(soft, 0), 0, "none is asked for, none goes");
+	is(mmun_soft_reclaim(soft, 3), 3, "three");
+	is(count_present(AT, 8), 5, "go");
+	is(slots_used(), 3, "to three slots");
+	is(soft_stats_of(soft).reclaimed, 3, "and are counted");
+	is(soft_stats_of(soft).reclaim_young, 8, "after a look at all, which were young");
+	is(reclaim_all(), 5, "then the others");
+	is(soft_stats_of(soft).reclaim_young, 8, "which are old by now");
+	is(mmun_soft_reclaim(soft, 3), 0, "nothing is left");
+	end();
+}
+
+static void test_locked_page(void)
+{
+	struct page *page;
+
+	begin(64, 64);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 2, 1);
+	page = page_at(AT);
+	mmun_soft_page_lock(page);
+	is(reclaim_all(), 1, "a page whose lock is held stays");
+	ok(only_mapped(AT), "with the references that it had");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	ok(only_mapped(AT), "does not get it either");
+	mmun_soft_page_unlock(page);
+	is(reclaim_all(), 1, "later it goes: it is where reclaim looks");
+	is(soft_tagged(mm, AT, 2, 1), 2, "with its contents");
+	end();
+}
+
+/* A page off the LRU belongs to whoever took it off. */
+static void test_isolated_page(void)
+{
+	struct page *page;
+
+	begin(64, 64);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 2, 1);
+	page = page_at(AT);
+	ok(mmun_soft_lru_isolate(page), "a page is isolated");
+	ok(!mmun_soft_lru_isolate(page), "once");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_COLD), 0, "and MADV_COLD");
+	ok(only_mapped(AT), "pass it by");
+	is(mmun_soft_migrate(mm, AT), -EBUSY, "migration is refused");
+	ok(only_mapped(AT), "and leaves no reference");
+	mmun_soft_lru_putback(page, true);
+	is(mmun_soft_migrate(mm, AT), 0, "until it is put back");
+	is(reclaim_all(), 2, "then it goes as well");
+	end();
+}
+
+static void test_held_anonymous(void)
+{
+	struct page *page;
+
+	begin(64, 64);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 7);
+	page = hold(AT, FOLL_WRITE);
+	is(reclaim_all(), 0, "somebody has a reference");
+	is(slots_used(), 0, "no slot is kept for it");
+	is(soft_entry(mm, AT).refcount, 2, "the entry has its own still");
+	mmun_soft_put_page(page);
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_FREE), 0, "given up");
+	page = hold(AT, 0);
+	is(reclaim_all(), 0, "but held, it is not dropped");
+	is(soft_peek(mm, AT), 7, "and reads as before");
+	mmun_soft_put_page(page);
+	is(reclaim_all(), 1, "then it is");
+	is(slots_used(), 0, "without a slot");
+	is(soft_peek(mm, AT), 0, "zeros are left");
+	end();
+}
+
+static void test_shmem_stays(void)
+{
+	struct file *file;
+	struct page *page;
+
+	begin(64, 4);
+	file = soft_new_file(soft, "m", MMUN_SOFT_FILE_SHMEM, 8);
+	soft_map(mm, AT, 8, RW, MAP_SHARED, file);
+	soft_tag(mm, AT, 1, 5);
+	page = hold(AT, FOLL_WRITE);
+	is(reclaim_all(), 0, "a page of shared memory that is held stays");
+	is(slots_used(), 0, "without a slot");
+	*(unsigned long *)mmun_soft_page_address(page) = 6;
+	is(soft_peek(mm, AT), 6, "it is the page of the file still");
+	mmun_soft_put_page(page);
+	fail_allocation(1);
+	is(reclaim_all(), 0, "without memory for a slot as well");
+	fail_allocation(0);
+	is(slots_used(), 0, "none is lost");
+	is(soft_peek(mm, AT), 6, "nor the contents");
+	is(reclaim_all(), 1, "then it goes");
+	is(slots_used(), 1, "into one");
+	is(soft_stats_of(soft).swapped_out, 1, "which is counted");
+	is(soft_peek(mm, AT), 6, "and comes back");
+	soft_tag(mm, AT, 8, 20);
+	is(reclaim_all(), 4, "as many go as there are slots");
+	is(soft_tagged(mm, AT, 8, 20), 8, "none is lost");
+	mmun_soft_file_put(file);
+	end();
+}
+
+static void test_stored_page_stays(void)
+{
+	unsigned long word = 0;
+	struct file *file;
+	struct page *page;
+
+	begin(64, 0);
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 2);
+	soft_map(mm, AT, 2, RW, MAP_SHARED, file);
+	soft_poke(mm, AT, 5);
+	page = hold(AT, FOLL_WRITE);
+	is(reclaim_all(), 0, "a page of a file that is held stays");
+	is(soft_stats_of(soft).cleaned, 1, "but is stored");
+	ok(!soft_page_test(page, SOFT_PAGE_DIRTY), "and clean");
+	*(unsigned long *)mmun_soft_page_address(page) = 6;
+	mmun_soft_set_page_dirty(page);
+	mmun_soft_put_page(page);
+	is(soft_peek(mm, AT), 6, "it is the file's page still");
+	is(reclaim_all(), 1, "later it goes");
+	is(soft_stats_of(soft).cleaned, 2, "stored once more");
+	is(mmun_soft_pread(file, &word, sizeof(word), 0), sizeof(word), "and reads");
+	is(word, 6, "as it was written last");
+	mmun_soft_file_put(file);
+	mmput(mm);
+	is(soft_stats_of(soft).swap_slots, 0, "all that without swap");
+	is(reclaim_all(), 0, "the file took its pages along");
+	is(mmun_soft_destroy(soft), 0, "the machine can go");
+}
+
+/* Truncated while somebody had it: no file's any more, and nobody's to reclaim. */
+static void test_truncated_page(size_t slots)
+{
+	struct file *file;
+	struct page *page;
+	size_t free;
+
+	begin(HUGE_PAGES + 64, slots);
+	file = soft_new_file(soft, "m", MMUN_SOFT_FILE_SHMEM, 2);
+	soft_map(mm, AT, 2, RW, MAP_SHARED, file);
+	soft_poke(mm, AT, 5);
+	page = hold(AT, FOLL_WRITE);
+	is(mmun_soft_ftruncate(file, 0), 0, "truncate, with %zu slots", slots);
+	ok(!soft_entry(mm, AT).present, "the page is no longer mapped");
+	free = soft_free_frames(soft);
+	is(reclaim_all(), 0, "reclaim leaves it alone");
+	is(mmun_soft_compact(soft), 0, "and so does compaction");
+	is(soft_free_frames(soft), free, "its frame is in use");
+	is(*(unsigned long *)mmun_soft_page_address(page), 5, "and as it was");
+	mmun_soft_put_page(page);
+	is(soft_free_frames(soft), free + 1, "until the last one puts it");
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* MADV_COLD takes back every sign of use. */
+static void test_cold(void)
+{
+	begin(64, 64);
+	soft_map(mm, AT, 4, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 4, 1);
+	soft_page_set(page_at(AT + 2 * PAGE), SOFT_PAGE_REFERENCED);
+	is(mmun_soft_madvise(mm, AT + 2 * PAGE, PAGE, MADV_COLD), 0, "MADV_COLD");
+	is(count_young(AT, 4), 3, "its entry is old");
+	is(mmun_soft_reclaim(soft, 1), 1, "the next page to go");
+	ok(soft_entry(mm, AT + 2 * PAGE).swapped, "is that one");
+	is(soft_stats_of(soft).reclaim_young, 0, "at first sight");
+	end();
+}
+
+/* More pages than are gathered at once, small and huge. */
+static void test_long_range(void)
+{
+	const size_t small = HUGE_PAGES / 2, pages = 3 * HUGE_PAGES;
+
+	begin(6 * HUGE_PAGES, 4 * HUGE_PAGES);
+	soft_map(mm, AT, pages, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT + HUGE, HUGE, MADV_HUGEPAGE);
+	soft_tag(mm, AT + small * PAGE, pages - small, small);
+	ok(soft_entry(mm, AT + HUGE).huge && !soft_entry(mm, AT + 2 * HUGE).huge,
+	   "a huge page between small ones");
+	is(count_young(AT, pages), pages - small, "all are young");
+	record(&recorder, mm);
+	is(mmun_soft_madvise(mm, AT, pages * PAGE, MADV_COLD), 0, "MADV_COLD");
+	is(count_young(AT, pages), 0, "none is any more");
+	ok(soft_entry(mm, AT + HUGE).huge, "the huge one is huge still");
+	is(forget(&recorder), 0, "nobody had to be notified");
+	is(mmun_soft_madvise(mm, AT, pages * PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	is(count_present(AT, pages), 0, "takes them all");
+	is(slots_used(), pages - small, "into a slot each");
+	is(recorder.nr, (long)(pages - small) + 1, "a section for each, and for the split");
+	is(soft_tagged(mm, AT + small * PAGE, pages - small, small), pages - small, "all return");
+	stop_recording(&recorder, mm);
+	end();
+}
+
+/* A huge page of which the range has a part. */
+static void test_part_of_huge(void)
+{
+	begin(4 * HUGE_PAGES, 2 * HUGE_PAGES);
+	soft_map(mm, AT, HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	soft_tag(mm, AT, HUGE_PAGES, 1);
+	is(mmun_soft_madvise(mm, AT + 8 * PAGE, 8 * PAGE, MADV_COLD), 0, "MADV_COLD");
+	ok(!soft_entry(mm, AT).young, "makes the one entry old");
+	is(mmun_soft_reclaim(soft, 8), 8, "the next eight");
+	is(count_present(AT + 8 * PAGE, 8), 0, "are those of the range");
+	is(count_present(AT, HUGE_PAGES), HUGE_PAGES - 8, "and no others");
+	is(mmun_soft_madvise(mm, AT + HUGE - PAGE, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	is(count_present(AT, HUGE_PAGES), HUGE_PAGES - 9, "of the last one");
+	ok(soft_entry(mm, AT + HUGE - PAGE).swapped, "takes that");
+	end();
+}
+
+/* A page that a child has too is not for one of them to give up. */
+static void test_shared_page(void)
+{
+	struct mm_struct *child;
+
+	begin(64, 64);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	soft_peek(mm, AT);
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_COLD), 0, "MADV_COLD");
+	ok(soft_entry(mm, AT).young, "of a shared page does nothing");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	ok(soft_entry(mm, AT).present && soft_entry(child, AT).present, "neither");
+	mmput(child);
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_COLD), 0, "when the child is gone");
+	ok(!soft_entry(mm, AT).young, "it does");
+	end();
+}
+
+/* Private copies are no part of the file: a hole leaves them, in memory or in swap. */
+static void test_copies_and_holes(void)
+{
+	struct file *file;
+
+	begin(64, 64);
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 4);
+	soft_map(mm, AT, 4, RW, MAP_PRIVATE, file);
+	soft_tag(mm, AT, 2, 30);
+	soft_peek(mm, AT + 2 * PAGE);
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "one copy goes to swap");
+	ok(soft_entry(mm, AT).swapped, "and is there");
+	is(mmun_soft_punch_hole(file, 0, 4 * PAGE), 0, "a hole");
+	ok(soft_entry(mm, AT).swapped && soft_entry(mm, AT + PAGE).present, "leaves both copies");
+	ok(!soft_entry(mm, AT + 2 * PAGE).present, "and takes the file's page");
+	is(soft_tagged(mm, AT, 2, 30), 2, "they read as before");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "again");
+	is(mmun_soft_ftruncate(file, 0), 0, "truncate");
+	is(slots_used(), 0, "takes copies too");
+	ok(!soft_entry(mm, AT).swapped && !soft_entry(mm, AT + PAGE).present, "all of them");
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* Merging. */
+
+static void map_mergeable(unsigned long at, size_t pages)
+{
+	soft_map(mm, at, pages, RW, PRIVATE, NULL);
+	if (mmun_soft_madvise(mm, at, pages * PAGE, MADV_MERGEABLE))
+		bail_out("cannot make memory mergeable");
+}
+
+static size_t count_ksm(unsigned long at, size_t pages)
+{
+	size_t merged = 0;
+
+	for (size_t i = 0; i < pages; i++)
+		merged += soft_entry(mm, at + i * PAGE).ksm;
+	return merged;
+}
+
+/* More different contents than the tables have buckets. */
+static void test_many_contents(void)
+{
+	const size_t pages = 1500;
+
+	begin(2 * pages + 64, 0);
+	map_mergeable(AT, pages);
+	map_mergeable(AT + HUGE * 8, pages);
+	soft_tag(mm, AT, pages, 1);
+	soft_tag(mm, AT + HUGE * 8, pages, 1);
+	is(mmun_soft_ksm_scan(soft), pages, "every page finds its equal in one pass");
+	is(soft_stats_of(soft).ksm_merged, pages, "counted");
+	is(soft_tagged(mm, AT, pages, 1) + soft_tagged(mm, AT + HUGE * 8, pages, 1), 2 * pages,
+	   "contents are right");
+	soft_tag(mm, AT, pages, 1);
+	is(mmun_soft_ksm_scan(soft), pages, "and each the merged one in the next");
+	end();
+}
+
+/* What a pass saw is not believed by the next. */
+static void test_forgotten(void)
+{
+	begin(64, 0);
+	map_mergeable(AT, 2);
+	soft_poke(mm, AT, 1);
+	is(mmun_soft_ksm_scan(soft), 0, "one page");
+	soft_poke(mm, AT, 2);
+	soft_poke(mm, AT + PAGE, 1);
+	is(mmun_soft_ksm_scan(soft), 0, "another with what it had");
+	is(count_ksm(AT, 2), 0, "neither is merged");
+	soft_poke(mm, AT, 1);
+	is(mmun_soft_ksm_scan(soft), 1, "until they are equal");
+	is(mmun_soft_madvise(mm, AT, 2 * PAGE, MADV_DONTNEED), 0, "both go");
+	soft_tag(mm, AT, 1, 1);
+	is(mmun_soft_ksm_scan(soft), 0, "then there is nothing to merge with");
+	is(soft_peek(mm, AT), 1, "contents");
+	end();
+}
+
+static void test_scattered(void)
+{
+	begin(64, 0);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	map_mergeable(AT + 8 * PAGE, 2);
+	soft_map(mm, AT + 10 * PAGE, 2, PROT_READ | PROT_WRITE | PROT_EXEC, PRIVATE, NULL);
+	map_mergeable(AT + 20 * PAGE, 1);
+	for (unsigned long i = 0; i < 21; i++)
+		if (i < 2 || (i >= 8 && i < 12) || i == 20)
+			soft_poke(mm, AT + i * PAGE, 3);
+	is(mmun_soft_ksm_scan(soft), 2, "equal pages of two mappings merge");
+	is(count_ksm(AT + 8 * PAGE, 2) + count_ksm(AT + 20 * PAGE, 1), 3, "all of those");
+	is(count_ksm(AT, 2) + count_ksm(AT + 10 * PAGE, 2), 0, "none that was not to be");
+	is(mmun_soft_madvise(mm, AT + 9 * PAGE, PAGE, MADV_UNMERGEABLE), 0, "one leaves");
+	ok(soft_entry(mm, AT + 8 * PAGE).ksm && !soft_entry(mm, AT + 9 * PAGE).ksm &&
+		   soft_entry(mm, AT + 20 * PAGE).ksm,
+	   "alone");
+	is(mmun_soft_ksm_scan(soft), 0, "for good");
+	ok(only_mapped(AT + 8 * PAGE), "the merged page has the references of its entries");
+	end();
+}
+
+/* In use elsewhere: not now. */
+static void test_busy_pages(void)
+{
+	struct page *page;
+
+	begin(64, 0);
+	map_mergeable(AT, 3);
+	soft_poke(mm, AT, 1);
+	soft_poke(mm, AT + PAGE, 1);
+	page = page_at(AT);
+	ok(mmun_soft_lru_isolate(page), "a page off the LRU");
+	is(mmun_soft_ksm_scan(soft), 0, "becomes no merged one");
+	is(count_ksm(AT, 2), 0, "nor does its equal");
+	ok(only_mapped(AT) && only_mapped(AT + PAGE), "nobody kept a reference");
+	mmun_soft_lru_putback(page, true);
+	page = page_at(AT + PAGE);
+	mmun_soft_page_lock(page);
+	is(mmun_soft_ksm_scan(soft), 0, "one whose lock is held does not merge");
+	mmun_soft_page_unlock(page);
+	ok(only_mapped(AT) && only_mapped(AT + PAGE), "nobody kept a reference");
+	is(mmun_soft_ksm_scan(soft), 1, "then they merge");
+	soft_poke(mm, AT + 2 * PAGE, 1);
+	page = page_at(AT);
+	mmun_soft_page_lock(page);
+	is(mmun_soft_ksm_scan(soft), 0, "to a merged page whose lock is held none is added");
+	mmun_soft_page_unlock(page);
+	ok(only_mapped(AT) && only_mapped(AT + 2 * PAGE), "nobody kept a reference");
+	is(mmun_soft_ksm_scan(soft), 1, "and then it is");
+	is(soft_entry(mm, AT).mapcount, 3, "three of one");
+	end();
+}
+
+/* What could not be changed says so. */
+static void test_refused_sections(void)
+{
+	struct page *page;
+	int unchanged = 0;
+
+	begin(64, 0);
+	map_mergeable(AT, 2);
+	soft_poke(mm, AT, 1);
+	soft_poke(mm, AT + PAGE, 1);
+	page = hold(AT, FOLL_WRITE);
+	record(&recorder, mm);
+	is(mmun_soft_ksm_scan(soft), 0, "a page that is held does not merge");
+	for (int i = 0; i < recorder.nr; i++)
+		unchanged += recorder.event[i].unchanged;
+	ok(recorder.nr > 0 && unchanged == recorder.nr,
+	   "B9: its section says that nothing changed");
+	mmun_soft_put_page(page);
+	forget(&recorder);
+	is(mmun_soft_ksm_scan(soft), 1, "then it does");
+	is(recorder.nr, 3, "in three sections");
+	ok(!recorder.event[0].unchanged && !recorder.event[1].unchanged &&
+		   !recorder.event[2].unchanged,
+	   "that changed something");
+	stop_recording(&recorder, mm);
+	end();
+}
+
+/* Rights stay what they are. */
+static void test_merged_rights(void)
+{
+	struct mmun_soft_fault why;
+	unsigned long word;
+
+	begin(64, 0);
+	map_mergeable(AT, 2);
+	soft_poke(mm, AT, 1);
+	soft_poke(mm, AT + PAGE, 1);
+	is(mmun_soft_mprotect(mm, AT, 2 * PAGE, PROT_NONE), 0, "memory that permits no access");
+	is(mmun_soft_ksm_scan(soft), 1, "merges");
+	is(mmun_soft_read(mm, AT, &word, sizeof(word), &why), -EFAULT, "and permits none");
+	is(mmun_soft_mprotect(mm, AT, 2 * PAGE, RW), 0, "until it may be used");
+	ok(soft_peek(mm, AT) == 1 && soft_peek(mm, AT + PAGE) == 1, "and has its contents");
+	ok(soft_entry(mm, AT).ksm && !soft_entry(mm, AT).writable, "merged and read-only");
+	ok(soft_entry(mm, AT).soft_dirty, "written, as it was since the start");
+	is(mmun_soft_clear_soft_dirty(mm), 0, "forgotten");
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_UNMERGEABLE), 0, "parted again");
+	is(soft_peek(mm, AT), 1, "it reads the same");
+	end();
+}
+
+/* Whatever is missing in a pass: contents stay, and the next one does the rest. */
+static void test_merge_without_memory(void)
+{
+	size_t merged, all = 1;
+	long nth, tried = 0, wrong = 0;
+
+	begin(64, 0);
+	map_mergeable(AT, 6);
+	for (nth = 1; all; nth++) {
+		for (unsigned long i = 0; i < 6; i++)
+			soft_poke(mm, AT + i * PAGE, i / 3);
+		fail_allocation(nth);
+		merged = mmun_soft_ksm_scan(soft);
+		all = counted(&fail_countdown) <= 0;
+		fail_allocation(0);
+		tried += (long)all;
+		merged += mmun_soft_ksm_scan(soft);
+		wrong += merged != 4;
+		for (unsigned long i = 0; i < 6; i++)
+			wrong += soft_peek(mm, AT + i * PAGE) != i / 3 ||
+				 !only_mapped(AT + i * PAGE);
+		mmun_soft_madvise(mm, AT, 6 * PAGE, MADV_DONTNEED);
+		if (nth > 200)
+			break;
+	}
+	ok(tried > 4, "%ld allocations failed in turn", tried);
+	is(wrong, 0, "each time two passes merge all, and nothing is lost");
+	end();
+}
+
+/* Migration. */
+
+static void test_migrated_entry(void)
+{
+	struct mmun_soft_entry before, after;
+	struct page *page;
+
+	begin(64, 64);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	mmun_soft_clear_soft_dirty(mm);
+	before = soft_entry(mm, AT);
+	is(mmun_soft_migrate(mm, AT), 0, "a page whose writes are watched moves");
+	after = soft_entry(mm, AT);
+	ok(after.soft_dirty == before.soft_dirty && after.writable == before.writable,
+	   "and they still are");
+	is(reclaim_all(), 1, "the new frame can be reclaimed");
+	is(soft_peek(mm, AT), 1, "with the contents");
+	page = hold(AT, FOLL_WRITE);
+	is(mmun_soft_migrate(mm, AT), -EBUSY, "one that is held does not move");
+	mmun_soft_put_page(page);
+	ok(only_mapped(AT), "and has the references that it had");
+	fail_allocation(1);
+	is(mmun_soft_migrate(mm, AT), -ENOMEM, "nor one that has no place to go");
+	fail_allocation(0);
+	ok(only_mapped(AT), "it neither");
+	is(reclaim_all(), 1, "both can still be reclaimed");
+	is(soft_stats_of(soft).migrated, 1, "one is counted");
+	end();
+}
+
+static void test_migrate_part_of_huge(void)
+{
+	unsigned long pfn;
+	size_t moved = 0;
+
+	begin(4 * HUGE_PAGES, 0);
+	soft_map(mm, AT, HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	soft_tag(mm, AT, HUGE_PAGES, 1);
+	pfn = soft_entry(mm, AT).pfn;
+	record(&recorder, mm);
+	is(mmun_soft_migrate(mm, AT + 5 * PAGE), 0, "a page inside a huge one moves");
+	ok(recorder.nr == 2 && recorder.event[0].op == MMUN_OP_HUGE_SPLIT &&
+		   recorder.event[1].op == MMUN_OP_MIGRATE &&
+		   recorder.event[1].start == AT + 5 * PAGE,
+	   "after a split");
+	for (unsigned long i = 0; i < HUGE_PAGES; i++)
+		moved += soft_entry(mm, AT + i * PAGE).pfn != pfn + i;
+	is(moved, 1, "alone");
+	ok(soft_entry(mm, AT + 5 * PAGE).pfn != pfn + 5, "that one");
+	is(soft_tagged(mm, AT, HUGE_PAGES, 1), HUGE_PAGES, "contents are the same");
+	fail_allocation(1);
+	is(mmun_soft_migrate(mm, AT + HUGE), -ENOENT, "behind the mapping is nothing to move");
+	fail_allocation(0);
+	stop_recording(&recorder, mm);
+	end();
+}
+
+/* Compaction.  Page i of the mapping is in frame i. */
+
+static unsigned long fill_machine(unsigned long blocks)
+{
+	const size_t pages = blocks * HUGE_PAGES;
+	unsigned long odd = 0;
+
+	begin(pages, 0);
+	soft_map(mm, AT, pages, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, pages * PAGE, MADV_NOHUGEPAGE);
+	soft_tag(mm, AT, pages, 0);
+	for (unsigned long i = 0; i < pages; i++)
+		odd += soft_entry(mm, AT + i * PAGE).pfn != i;
+	is(odd, 0, "memory is full, page by page");
+	return pages;
+}
+
+static void drop(unsigned long page)
+{
+	if (mmun_soft_madvise(mm, AT + page * PAGE, PAGE, MADV_DONTNEED))
+		bail_out("cannot drop a page");
+}
+
+static unsigned long count_moved(unsigned long pages, unsigned long *wrong)
+{
+	struct mmun_soft_entry entry;
+	unsigned long moved = 0;
+
+	*wrong = 0;
+	for (unsigned long i = 0; i < pages; i++) {
+		entry = soft_entry(mm, AT + i * PAGE);
+		if (entry.present) {
+			moved += entry.pfn != i;
+			*wrong += soft_peek(mm, AT + i * PAGE) != i;
+		}
+	}
+	return moved;
+}
+
+/* The highest block is emptied, the holes below are filled from the low end, and that is all. */
+static void test_compact_enough(void)
+{
+	unsigned long pages = fill_machine(4), wrong, highest = 0;
+	const unsigned long last = 3 * HUGE_PAGES;
+	struct mmun_soft_entry entry;
+
+	for (unsigned long i = 0; i < 100; i++) {
+		drop(3 * i);
+		drop(HUGE_PAGES + 3 * i);
+	}
+	for (unsigned long i = 0; i < HUGE_PAGES; i++)
+		if (i % 8)
+			drop(last + i);
+	is(mmun_soft_compact(soft), HUGE_PAGES / 8, "as many move as were in the last block");
+	is(count_moved(pages, &wrong), HUGE_PAGES / 8, "and no others");
+	is(wrong, 0, "with their contents");
+	for (unsigned long i = 0; i < HUGE_PAGES; i += 8) {
+		entry = soft_entry(mm, AT + (last + i) * PAGE);
+		if (entry.pfn > highest)
+			highest = entry.pfn;
+	}
+	is(highest, 3 * (HUGE_PAGES / 8 - 1), "into the lowest frames that were free");
+	is(mmun_soft_compact(soft), 0, "a free block is enough");
+	is(soft_stats_of(soft).migrated, HUGE_PAGES / 8, "counted");
+	end();
+}
+
+/* A block that cannot become free is left as it is. */
+static void test_compact_pinned(void)
+{
+	unsigned long pages = fill_machine(3), wrong, above = 0;
+	struct page *pinned = hold(AT + (pages - 5) * PAGE, FOLL_WRITE | FOLL_PIN);
+
+	for (unsigned long i = 0; i < 40; i++)
+		drop(7 * i);
+	for (unsigned long i = 0; i < HUGE_PAGES; i++) {
+		if (i % 16)
+			drop(HUGE_PAGES + i);
+		if (i % 32 && i != HUGE_PAGES - 5)
+			drop(2 * HUGE_PAGES + i);
+	}
+	is(mmun_soft_compact(soft), HUGE_PAGES / 16, "the next lower one is emptied");
+	for (unsigned long i = 2 * HUGE_PAGES; i < pages; i++)
+		above += soft_entry(mm, AT + i * PAGE).present &&
+			 soft_entry(mm, AT + i * PAGE).pfn == i;
+	is(above, HUGE_PAGES / 32 + 1, "what is in the pinned one has not moved");
+	is(count_moved(pages, &wrong), HUGE_PAGES / 16, "nothing else did");
+	is(wrong, 0, "contents are right");
+	mmun_soft_unpin_page(pinned);
+	end();
+}
+
+/* Fewer holes below than pages above: what can move has moved. */
+static void test_compact_too_full(void)
+{
+	unsigned long pages = fill_machine(2), wrong;
+
+	for (unsigned long i = 0; i < 10; i++)
+		drop(i);
+	is(mmun_soft_compact(soft), 10, "all holes are filled");
+	is(count_moved(pages, &wrong), 10, "from the end");
+	is(wrong, 0, "contents are right");
+	is(soft_entry(mm, AT + (pages - 1) * PAGE).pfn, 0, "the last page is first now");
+	end();
+}
+
+/* An incomplete block at the end never becomes a huge page. */
+static void test_compact_incomplete(void)
+{
+	begin(HUGE_PAGES + HUGE_PAGES / 2, 0);
+	soft_map(mm, AT, 8, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 8, 0);
+	is(mmun_soft_compact(soft), 0, "in a machine of one and a half nothing moves");
+	end();
+}
+
+int main(void)
+{
+	test_as_many_as_asked();
+	test_locked_page();
+	test_isolated_page();
+	test_held_anonymous();
+	test_shmem_stays();
+	test_stored_page_stays();
+	test_truncated_page(0);
+	test_truncated_page(16);
+	test_cold();
+	test_long_range();
+	test_part_of_huge();
+	test_shared_page();
+	test_copies_and_holes();
+	test_many_contents();
+	test_forgotten();
+	test_scattered();
+	test_busy_pages();
+	test_refused_sections();
+	test_merged_rights();
+	test_merge_without_memory();
+	test_migrated_entry();
+	test_migrate_part_of_huge();
+	test_compact_enough();
+	test_compact_pinned();
+	test_compact_too_full();
+	test_compact_incomplete();
+	return tap_done();
+}
