@@ -197,6 +197,42 @@ static void test_dontunmap_locked(void)
 	scene_end(&s, "dontunmap");
 }
 
+/* What grows up to a neighbour takes it in, whoever its pages came from. */
+static void test_grow_inherited(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct mm_struct *child;
+
+	scene_fill(&s, 0, 2, 10);
+	soft_map(s.mm, AT(4), 2, RW, PRIVATE, NULL);
+	is(mmun_soft_mm_fork(s.mm, &child), 0, "fork");
+	is((long)mmun_soft_mremap(child, AT(0), 2 * PAGE, 4 * PAGE, 0, 0), (long)AT(0),
+	   "the child's mapping grows");
+	is_layout(child, "0-6 rw-p", "up to one that was never touched, which it takes in");
+	is_layout(s.mm, "0-2 rw-p, 4-6 rw-p", "the parent's are as they were");
+	mmput(child);
+	scene_end(&s, "inherited");
+}
+
+/* Holes have nothing to fill. */
+static void test_populate_holes(void)
+{
+	struct scene s = scene_begin(NULL);
+	long ret;
+
+	soft_map(s.mm, AT(2), 2, RW, PRIVATE, NULL);
+	soft_map(s.mm, AT(6), 2, RW, PRIVATE, NULL);
+	mmap_read_lock(s.mm);
+	ret = mmun_soft_populate_all(soft_mm(s.mm), AT(0), AT(7), SOFT_FAULT_ALLOW_RETRY);
+	mmap_read_unlock(s.mm);
+	is(ret, 0, "a range with holes is filled");
+	ok(soft_entry(s.mm, AT(2)).present && soft_entry(s.mm, AT(3)).present &&
+		   soft_entry(s.mm, AT(6)).present,
+	   "where there is something");
+	ok(!soft_entry(s.mm, AT(7)).present, "and not behind its end");
+	scene_end(&s, "holes");
+}
+
 static void test_heap(void)
 {
 	struct scene s = scene_begin(NULL);
@@ -420,6 +456,8 @@ int main(void)
 	test_remap_bounds();
 	test_remap_shrinks();
 	test_dontunmap_locked();
+	test_grow_inherited();
+	test_populate_holes();
 	test_heap();
 	test_heap_limits();
 	test_collapse_range();

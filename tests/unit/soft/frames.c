@@ -336,6 +336,78 @@ static void test_copies_and_holes(void)
 	end();
 }
 
+/* One mapping that keeps the page is enough: others are not asked then. */
+static int sections_beside(bool lock_first)
+{
+	struct mm_struct *other;
+	struct file *file;
+	int sections;
+
+	begin(64, 64);
+	other = soft_new_mm(soft);
+	file = soft_new_file(soft, "m", MMUN_SOFT_FILE_SHMEM, 4);
+	soft_map(mm, AT, 4, RW, MAP_SHARED, file);
+	soft_map(other, AT, 4, RW, MAP_SHARED, file);
+	mmun_soft_remap_file_pages(mm, AT, PAGE, 0, 3, 0);
+	mmun_soft_remap_file_pages(other, AT, PAGE, 0, 3, 0);
+	soft_poke(mm, AT, 1);
+	soft_poke(other, AT, 1);
+	mmun_soft_mlock(lock_first ? mm : other, AT, 4 * PAGE);
+	record(&recorder, lock_first ? other : mm);
+	mmun_soft_reclaim(soft, 64);
+	sections = recorder.nr;
+	ok(soft_entry(lock_first ? mm : other, AT).present, "a locked page stays");
+	stop_recording(&recorder, lock_first ? other : mm);
+	mmun_soft_file_put(file);
+	mmput(other);
+	end();
+	return sections;
+}
+
+static void test_locked_nonlinear(void)
+{
+	is(sections_beside(true) + sections_beside(false), 1,
+	   "only who is before the one that keeps it is notified");
+}
+
+/* A huge page is zeroed, and what is behind it is not. */
+static void test_behind_huge(void)
+{
+	struct page *first, *huge, *behind;
+
+	begin(2 * HUGE_PAGES, 0);
+	soft_map(mm, AT, 2 * HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, 2 * HUGE, MADV_NOHUGEPAGE);
+	soft_tag(mm, AT, 2 * HUGE_PAGES, 1);
+	is(soft_free_frames(soft), 0, "every frame has been used");
+	mmun_soft_munmap(mm, AT, 2 * HUGE);
+	first = mmun_soft_pfn_page(soft, 0);
+	behind = NULL;
+	while (!behind) {
+		struct page *page = mmun_soft_page_alloc(soft);
+
+		if (!page)
+			bail_out("no page");
+		if (page == mmun_soft_page_next(first, HUGE_PAGES))
+			behind = page;
+	}
+	*(unsigned long *)mmun_soft_page_address(behind) = 77;
+	for (unsigned long i = 0; i < HUGE_PAGES; i++)
+		if (!soft_page_test(mmun_soft_page_next(first, i), SOFT_PAGE_FREE))
+			mmun_soft_put_page(mmun_soft_page_next(first, i));
+	huge = mmun_soft_page_alloc_huge(soft);
+	ok(huge == first, "the first block is a huge page");
+	is(*(unsigned long *)mmun_soft_page_address(mmun_soft_page_next(first, HUGE_PAGES - 1)), 0,
+	   "of zeros to its end");
+	is(*(unsigned long *)mmun_soft_page_address(behind), 77, "and not behind it");
+	for (unsigned long i = 0; huge && i < HUGE_PAGES; i++)
+		mmun_soft_put_page(mmun_soft_page_next(huge, i));
+	for (unsigned long i = HUGE_PAGES; i < 2 * HUGE_PAGES; i++)
+		if (!soft_page_test(mmun_soft_page_next(first, i), SOFT_PAGE_FREE))
+			mmun_soft_put_page(mmun_soft_page_next(first, i));
+	end();
+}
+
 /* Merging. */
 
 static void map_mergeable(unsigned long at, size_t pages)
@@ -718,6 +790,8 @@ int main(void)
 	test_part_of_huge();
 	test_shared_page();
 	test_copies_and_holes();
+	test_locked_nonlinear();
+	test_behind_huge();
 	test_many_contents();
 	test_forgotten();
 	test_scattered();
