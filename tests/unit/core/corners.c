@@ -188,7 +188,8 @@ static void test_stale_copy(void)
 	word = 0;
 	mmu_notifier_unregister(&never.mn, mm);
 	mmu_notifier_put(&registered.mn);
-	ok(registered.mn.mm == mm, "B15 put of what nobody got changes nothing in the copy");
+	ok(registered.mn.mm == mm && !registered.mn.users,
+	   "B15 put of what nobody got changes nothing in the copy");
 	mmu_notifier_put(mn);
 	ok(mn->mm == mm && mn->users == 1, "B15 put drops a user of the copy");
 	mmu_notifier_put(mn);

@@ -23,6 +23,48 @@ static void test_nobody(void)
 	mmput(mm);
 }
 
+/* What the source has not filled in may be anything. */
+static void dirty_section(unsigned int flags)
+{
+	struct mmu_notifier_range range;
+	struct mmun_reader reader;
+
+	memset(&range, 0xee, sizeof(range));
+	range.mm = mm;
+	range.start = 4096;
+	range.end = 8192;
+	range.flags = flags;
+	if (flags & MMUN_RANGE_READ_LOCKED)
+		mmun_mm_read_lock(mm, &reader);
+	is(mmu_notifier_invalidate_range_start_nonblock(&range), 0, "S10 a section opens");
+	mmu_notifier_invalidate_range_end(&range);
+	if (flags & MMUN_RANGE_READ_LOCKED)
+		mmun_mm_read_unlock(mm, &reader);
+	is((long)mmun_srcu_open_here(&mm->srcu), 0, "R2 and closes all that it has opened");
+}
+
+static void test_dirty_range(void)
+{
+	unsigned int word = 1;
+	struct watcher watcher;
+
+	mm = fake_mm(&fake);
+	dirty_section(0);
+	dirty_section(MMUN_RANGE_READ_LOCKED);
+	watch(&watcher, mm);
+	dirty_section(0);
+	dirty_section(MMUN_RANGE_READ_LOCKED);
+	dirty_section(MMUN_RANGE_NOT_CANCELLED);
+	ok(watcher.starts == 3 && watcher.ends == 3, "S3 who listens hears both edges");
+	mmu_notifier_unregister(&watcher.mn, mm);
+	mmput(mm);
+
+	mm = fake_mm_with_word(&fake, &word);
+	word = 0;
+	dirty_section(0);
+	mmput(mm);
+}
+
 static const struct mmu_notifier_range *seen[4];
 static struct mmu_notifier_range seen_copy[4];
 static int nr_seen;
@@ -124,6 +166,42 @@ static void test_refusals(void)
 	is(stats.refused, refused, "B7 every refusal is counted");
 	is(stats.unwound, unwound, "B7 and every end because of one");
 	for (int i = 0; i < 7; i++)
+		mmu_notifier_unregister(&watchers[i].mn, mm);
+	mmput(mm);
+}
+
+/* What happens anyway cannot be refused: any subset of them may try. */
+static void test_overruled(void)
+{
+	struct watcher watchers[4];
+	struct mmun_stats stats;
+	long wrong = 0, overruled = 0;
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 4; i++)
+		watch(&watchers[i], mm);
+	for (unsigned int subset = 0; subset < 16; subset++) {
+		struct mmu_notifier_range range;
+
+		for (int i = 0; i < 4; i++) {
+			watchers[i].starts = watchers[i].ends = 0;
+			watchers[i].answer = subset >> i & 1 ? -EAGAIN : 0;
+			overruled += subset >> i & 1;
+		}
+		range_init(&range, mm);
+		range.flags = MMUN_RANGE_NOT_REFUSABLE;
+		wrong += mmu_notifier_invalidate_range_start_nonblock(&range) != 0;
+		for (int i = 0; i < 4; i++)
+			wrong += watchers[i].starts != 1 || watchers[i].ends != 0;
+		mmu_notifier_invalidate_range_end(&range);
+		for (int i = 0; i < 4; i++)
+			wrong += watchers[i].starts != 1 || watchers[i].ends != 1;
+	}
+	is(wrong, 0, "S8 a refusal of what happens anyway stops nothing");
+	mmun_mm_stats(mm, &stats);
+	is(stats.overruled, overruled, "each of them is counted");
+	is(stats.refused + stats.unwound, 0, "and none as a refusal");
+	for (int i = 0; i < 4; i++)
 		mmu_notifier_unregister(&watchers[i].mn, mm);
 	mmput(mm);
 }
@@ -387,6 +465,13 @@ static void test_young(void)
 	young[1].answer = 0;
 	is(mmu_notifier_test_young(mm, 0), 0, "S9 or finds none");
 	ok(young[0].tested, "S9 after asking all");
+	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 0, "S9 nobody: clear_flush_young is 0");
+	is(mmu_notifier_clear_young(mm, 0, 4096), 0, "S9 so is clear_young");
+	for (int i = 0; i < 3; i++)
+		young[i].answer = 2 << i;
+	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 1, "S9 everybody: it is 1");
+	is(mmu_notifier_clear_young(mm, 0, 4096), 1, "S9 so is clear_young");
+	is(mmu_notifier_test_young(mm, 0), 1, "S9 and test_young");
 	mmu_notifier_change_pte(mm, 0, 42);
 	ok(young[0].pte == 42 && young[2].pte == 42, "change_pte reaches all");
 	for (int i = 0; i < 3; i++)
@@ -484,9 +569,11 @@ int main(void)
 	static const unsigned int word = 1;
 
 	test_nobody();
+	test_dirty_range();
 	test_arguments();
 	test_nesting();
 	test_refusals();
+	test_overruled();
 	test_order();
 	test_refuser_leaves();
 	for (int i = 0; i < 4; i++)

@@ -21,7 +21,11 @@ static void test_arguments(void)
 	mm = fake_mm(&fake);
 	count_before = mm->mm_count;
 	part_init(&part);
+	is(mmu_interval_notifier_insert(NULL, mm, PAGE, PAGE, &part_ops), -EINVAL, "no notifier");
+	is(mmu_interval_notifier_insert(ni, NULL, PAGE, PAGE, &part_ops), -ESRCH,
+	   "no address space");
 	is(mmu_interval_notifier_insert(ni, mm, PAGE, 0, &part_ops), -EOVERFLOW, "length 0");
+	is(mmu_interval_notifier_insert(ni, mm, 0, 0, &part_ops), -EOVERFLOW, "also at 0");
 	is(mmu_interval_notifier_insert(ni, mm, ULONG_MAX, 2, &part_ops), -EOVERFLOW,
 	   "a range that wraps");
 	is(mmu_interval_notifier_insert(ni, mm, PAGE, PAGE, &no_ops), -EINVAL,
@@ -75,6 +79,81 @@ static void test_first_one(void)
 	is(mmun_alloc_live(), live, "R9 until the struct goes");
 }
 
+/* What comes and goes is counted, also what does not come about. */
+static void test_statistics(void)
+{
+	struct mmun_stats stats;
+	struct part parts[3];
+
+	mm = fake_mm(&fake);
+	for (unsigned long i = 0; i < 3; i++)
+		part_insert(&parts[i], mm, i, 1);
+	mmun_mm_stats(mm, &stats);
+	ok(stats.inserted == 3 && stats.removed == 0, "three are inserted");
+	mmu_interval_notifier_remove(&parts[0].ni);
+	mmun_mm_stats(mm, &stats);
+	ok(stats.inserted == 3 && stats.removed == 1, "one is removed");
+	mmu_interval_notifier_remove(&parts[1].ni);
+	mmu_interval_notifier_remove(&parts[2].ni);
+	mmput(mm);
+
+	mm = fake_mm(&fake);
+	fake.lock_error = -ENOMEM;
+	is(mmu_interval_notifier_insert(&parts[0].ni, mm, PAGE, PAGE, &part_ops), -ENOMEM,
+	   "one that fails");
+	mmun_mm_stats(mm, &stats);
+	is(stats.inserted - stats.removed, 0, "does not count as one that is there");
+	mmput(mm);
+}
+
+/* A source that can be stopped while nobody is registered. */
+
+static bool source_runs, dies_when_asked;
+
+static bool is_source_started(const struct mm_struct *of)
+{
+	if (dies_when_asked)
+		mmun_mm_exit(mm);
+	return source_runs;
+}
+
+static int start_source(struct mm_struct *of)
+{
+	source_runs = true;
+	return fake_start(of);
+}
+
+static void test_stopped_source(void)
+{
+	const struct mmun_primary_ops ops = { .name = "stoppable",
+					      .start = start_source,
+					      .is_started = is_source_started,
+					      .lock = fake_lock,
+					      .unlock = fake_unlock };
+	const struct mmun_mm_params params = { .ops = &ops, .priv = &fake };
+	struct part parts[3], late_one;
+
+	memset(&fake, 0, sizeof(fake));
+	if (mmun_mm_create(&params, &mm))
+		bail_out("no memory for an mm");
+	part_insert(&parts[0], mm, 1, 1);
+	part_insert(&parts[1], mm, 2, 1);
+	ok(fake.starts == 1 && fake.locks == 1, "a source that runs is not started again");
+	source_runs = false;
+	part_insert(&parts[2], mm, 3, 1);
+	is(fake.starts, 2, "one that was stopped is");
+	for (int i = 0; i < 3; i++)
+		mmu_interval_notifier_remove(&parts[i].ni);
+	dies_when_asked = true;
+	part_init(&late_one);
+	is(mmu_interval_notifier_insert(&late_one.ni, mm, PAGE, PAGE, &part_ops), -ESRCH,
+	   "R5 one that dies when it is asked takes no interval more");
+	ok(!mmun_itree_contains(&late_one.ni.interval_tree) && mm->mm_count == 1,
+	   "R7 nothing is left of it");
+	dies_when_asked = false;
+	mmput(mm);
+}
+
 static void test_interval_mode(void)
 {
 	struct watcher watcher;
@@ -86,7 +165,11 @@ static void test_interval_mode(void)
 	is(fake.locks, 1, "with the mm quiesced");
 	ok(itree_of(mm), "there is a tree");
 	is(mm->mm_count, 1, "R6 and no reference");
+	mmun_store_full(&allocations, 0);
+	fail_allocation(1000);
 	is(mmu_notifier_register(NULL, mm), 0, "again: nothing happens");
+	is(counted(&allocations), 0, "R8 nor is anything allocated");
+	fail_allocation(0);
 	watch(&watcher, mm);
 	part_insert(&part, mm, 1, 1);
 	is(fake.locks, 3, "the first interval need not quiesce any more");
@@ -358,6 +441,7 @@ static void test_refusal_meanwhile(void)
 static void test_overruled(void)
 {
 	struct mmu_notifier_range range;
+	struct mmun_stats stats;
 	struct part part;
 	unsigned long seq;
 
@@ -371,6 +455,9 @@ static void test_overruled(void)
 	ok(part.calls == 1 && mmu_interval_read_retry(&part.ni, seq), "S5 its readers retry");
 	is(nr_open(mm), 1, "S5 and wait");
 	end_of(&range);
+	is(nonblock_section(mm, 1, 1), -EAGAIN, "what can be refused is");
+	mmun_mm_stats(mm, &stats);
+	ok(stats.overruled == 1 && stats.refused == 1, "each is counted as what it was");
 	mmu_interval_notifier_remove(&part.ni);
 	mmput(mm);
 }
@@ -530,6 +617,8 @@ int main(void)
 {
 	test_arguments();
 	test_first_one();
+	test_statistics();
+	test_stopped_source();
 	test_interval_mode();
 	test_failures();
 	test_range();

@@ -132,6 +132,19 @@ static void no_second_pass(void *arg)
 	mmu_interval_notifier_remove(&part.ni);
 }
 
+static void synchronize_there(struct part *self)
+{
+	mmu_notifier_synchronize();
+}
+
+static void synchronize_at_exit(void *arg)
+{
+	part_insert(&part, mm, 1, 1);
+	part.hook = synchronize_there;
+	mmun_mm_exit(mm);
+	check(part.calls == 1);
+}
+
 static void in_child(void (*fn)(void *), const char *report, const char *what)
 {
 	char text[2048];
@@ -156,6 +169,8 @@ int main(void)
 	in_child(remove_unknown, "not inserted", "U7 remove without insert");
 	in_child(read_in_callback, "would wait for itself", "U8 read_begin in its own callback");
 	in_child(refuse_although_blockable, "may sleep", "B7 a blockable section is refused");
+	in_child(synchronize_at_exit, "inside a callback",
+		 "U8 synchronize in the callback of exit");
 	in_child(no_second_pass, "invalidate_finish", "a second pass that does not exist");
 	return tap_done();
 }

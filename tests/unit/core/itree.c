@@ -3,6 +3,7 @@
 #include "itree.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,12 +224,17 @@ static void test_edges(void)
 
 	begin();
 	ok(!mmun_itree_first(&root, 0, ~0ul, &cursor), "nothing in an empty tree");
+	none = (struct mmun_interval_node){ .serial = 0 };
+	ok(!mmun_itree_behind(&root, &none, 0, ~0ul, &cursor), "nor behind one that is not there");
 	mmun_itree_insert(&root, &all);
 	ok(mmun_itree_first(&root, ~0ul, ~0ul, &cursor) == &all &&
 		   mmun_itree_first(&root, 0, 0, &cursor) == &all,
 	   "the largest interval is found at both ends");
 	ok(!mmun_itree_next(&cursor), "once");
 	ok(!mmun_itree_first(&root, 5, 4, &cursor), "an empty range touches nothing");
+	ok(mmun_itree_behind(&root, &none, 5, 5, &cursor) == &all &&
+		   !mmun_itree_behind(&root, &none, 5, 4, &cursor),
+	   "nor anything behind another one");
 	mmun_itree_remove(&root, &all);
 	none = (struct mmun_interval_node){ .start = 8, .last = 15 };
 	mmun_itree_insert(&root, &none);
@@ -356,6 +362,53 @@ static void test_room(void)
 	is(mmun_alloc_live(), live, "all of it is given back");
 }
 
+/* Chunks double the memory, up to a huge page. */
+
+static unsigned long largest, too_large;
+
+static bool note_size(size_t size)
+{
+	const unsigned long there = root.nr_nodes * sizeof(struct mmun_itree_node);
+
+	if (size > largest)
+		largest = size;
+	too_large += size > 4096 && size >= 2 * there;
+	return false;
+}
+
+static unsigned long pages_mapped(void)
+{
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (!file || fscanf(file, "%lu", &pages) != 1)
+		bail_out("no /proc/self/statm");
+	fclose(file);
+	return pages;
+}
+
+static void test_chunks(void)
+{
+	enum { TIMES = 20 };
+	unsigned long before = 0, bytes = 0;
+
+	largest = too_large = 0;
+	mmun_alloc_fail = note_size;
+	for (int i = 0; i < TIMES; i++) {
+		begin();
+		make_room(MANY);
+		bytes = root.nr_nodes * sizeof(struct mmun_itree_node);
+		if (!i)
+			before = pages_mapped();
+		mmun_itree_root_destroy(&root);
+	}
+	mmun_alloc_fail = NULL;
+	is(largest, 2ul << 20, "no chunk is larger than a huge page, and some are as large");
+	is(too_large, 0, "none is twice as large as all that was there before");
+	ok(bytes > 4ul << 20 && pages_mapped() < before + bytes / 4096 * TIMES / 4,
+	   "the kernel has the memory back");
+}
+
 int main(void)
 {
 	many = calloc(MANY, sizeof(*many));
@@ -370,6 +423,7 @@ int main(void)
 	test_equal();
 	test_nested();
 	test_room();
+	test_chunks();
 	free(many);
 	return tap_done();
 }

@@ -77,11 +77,56 @@ static void between_start_and_end(void *arg)
 	mmu_notifier_invalidate_range_end(&range);
 	mmun_mm_read_unlock(mm, &reader);
 	check(watcher.releases == 1 && watcher.ends == 0);
+	check(!watcher.mn.mm && !watcher.mn.state && mm->mm_count == 1);
+}
+
+/* The same object comes again: it is no longer one that has left. */
+static void registers_again(void *arg)
+{
+	watch(&watcher, mm);
+	watcher.in_start = unregister_itself;
+	fake_section(mm);
+	check(misused() == 1);
+	watch(&watcher, mm);
+	fake_section(mm);
+	check(watcher.starts == 1 && watcher.ends == 1);
+	mmu_notifier_unregister(&watcher.mn, mm);
+}
+
+/* The two newest leave inside one section, in either order; the walk still meets the one behind them. */
+static void leave_in_section(bool older_first)
+{
+	struct mmu_notifier_range range;
+	struct watcher stays, older, newer;
+
+	watch(&stays, mm);
+	watch(&older, mm);
+	watch(&newer, mm);
+	range_init(&range, mm);
+	check(mmu_notifier_invalidate_range_start(&range) == 0);
+	mmu_notifier_unregister(older_first ? &older.mn : &newer.mn, mm);
+	mmu_notifier_unregister(older_first ? &newer.mn : &older.mn, mm);
+	mmu_notifier_invalidate_range_end(&range);
+	check(misused() == 2);
+	check(!older.ends && !newer.ends && stays.ends == 1);
+	mmu_notifier_unregister(&stays.mn, mm);
+}
+
+static void older_leaves_first(void *arg)
+{
+	leave_in_section(true);
+}
+
+static void newer_leaves_first(void *arg)
+{
+	leave_in_section(false);
 }
 
 static void release_unregisters(struct watcher *self)
 {
 	mmu_notifier_unregister(&self->mn, mm);
+	fake_section(mm);
+	check(!self->starts);
 }
 
 static void in_release_at_exit(void *arg)
@@ -99,6 +144,17 @@ static void twice(void *arg)
 	mmu_notifier_unregister(&watcher.mn, mm);
 	mmu_notifier_unregister(&watcher.mn, mm);
 	check(mm->mm_count == 1);
+}
+
+static void of_nothing(void *arg)
+{
+	mmu_notifier_unregister(NULL, mm);
+}
+
+static void from_nothing(void *arg)
+{
+	watcher_init(&watcher);
+	mmu_notifier_unregister(&watcher.mn, NULL);
 }
 
 static void never_registered(void *arg)
@@ -262,6 +318,20 @@ static void synchronize_in_free(void *arg)
 	check(mmun_load_full(&freed));
 }
 
+/* The last put was the end of it. */
+static void unregister_after_put(void *arg)
+{
+	static const struct mmu_notifier_ops ops = { .alloc_notifier = alloc_shared };
+
+	check(mmu_notifier_get(&ops, mm) == &shared);
+	mmu_notifier_put(&shared);
+	mmu_notifier_synchronize();
+	check(mm->mm_count == 1);
+	shared.mm = mm;
+	mmu_notifier_unregister(&shared, mm);
+	check(mm->mm_count == 1);
+}
+
 static void misuse(void (*fn)(void *), const char *says, const char *what)
 {
 	char text[2048];
@@ -283,12 +353,18 @@ int main(void)
 	misuse(in_callback_of_plain_section, "inside a callback",
 	       "U8 unregister inside a callback of a section of its own");
 	misuse(between_start_and_end, "inside a callback", "U8 unregister between start and end");
+	misuse(registers_again, "inside a callback", "U8 and registering the same object again");
+	misuse(older_leaves_first, "inside a callback", "U8 two that leave, the older one first");
+	misuse(newer_leaves_first, "inside a callback", "U8 or the newer one");
 	misuse(in_release_at_exit, "inside a callback", "U8 unregister inside release at exit");
 	misuse(twice, "not registered", "U7 unregister twice");
+	misuse(of_nothing, "no notifier", "unregister of NULL");
+	misuse(from_nothing, "no address space", "unregister from NULL");
 	misuse(never_registered, "not registered", "unregister of what was never registered");
 	misuse(of_another_mm, "not registered", "R6: unregister from another address space");
 	misuse(twice_at_once, "not registered", "U7: unregister beside another unregister");
 	misuse(put_without_user, "without a user", "put of a notifier that was not got");
+	misuse(unregister_after_put, "not registered", "U7 unregister after the last put");
 	misuse(put_of_nothing, "not registered", "put of what is not registered");
 	misuse(refuses_blockable, "may sleep", "a refusal where sleeping is allowed");
 	misuse(second_mm_lock, "again", "L2 a second mm_lock");

@@ -123,6 +123,39 @@ static void test_exit(void)
 	is(watcher.releases, 1, "U5 and releases nobody again");
 }
 
+/* What the primary counts itself is in the same struct. */
+
+static void own_stats(const struct mm_struct *mm, struct mmun_stats *out)
+{
+	out->unsettled += 100;
+}
+
+static void test_statistics(void)
+{
+	struct mmun_primary_ops ops = fake_ops;
+	struct fake fake = { 0 };
+	struct mmun_mm_params params = { .ops = &ops, .priv = &fake };
+	struct mmun_stats stats;
+	struct mm_struct *mm;
+
+	ops.stats = own_stats;
+	if (mmun_mm_create(&params, &mm))
+		bail_out("no memory for an mm");
+	mmun_mm_count_unsettled(mm, 2);
+	mmun_mm_count_unsettled(mm, 1);
+	mm->srcu.dropped = 5;
+	mm->srcu.fallbacks = 7;
+	memset(&stats, 0xee, sizeof(stats));
+	mmun_mm_stats(mm, &stats);
+	is(stats.unsettled, 103,
+	   "statistics: threads that did not settle, and what the primary adds");
+	is(stats.dropped, 5, "statistics: sections whose thread is gone");
+	is(stats.fallbacks, 7, "statistics: barriers without membarrier");
+	ok(!stats.registered && !stats.refused && !stats.exit_timed_out,
+	   "statistics: else nothing");
+	mmput(mm);
+}
+
 static long in_release, may_leave;
 
 static void slow_release(struct watcher *watcher)
@@ -242,6 +275,7 @@ int main(void)
 	test_counts();
 	test_revive_race();
 	test_exit();
+	test_statistics();
 	test_exit_waits_for_exit();
 	test_stale();
 	test_mmap_lock();

@@ -42,6 +42,36 @@ static void *lock_other(void *arg)
 	return NULL;
 }
 
+static bool was_clean;
+
+static int note_data(struct mm_struct *mm, struct mm_lock_data *data)
+{
+	static const struct mm_lock_data clean;
+
+	was_clean = !memcmp(data, &clean, sizeof(clean));
+	return 0;
+}
+
+static void test_clean_data(void)
+{
+	struct mmun_primary_ops ops = fake_ops;
+	struct fake fake = { 0 };
+	struct mmun_mm_params params = { .ops = &ops, .priv = &fake };
+	struct mm_lock_data data;
+	struct mm_struct *mm;
+
+	ops.lock = note_data;
+	if (mmun_mm_create(&params, &mm))
+		bail_out("no memory for an mm");
+	memset(&data, 0xee, sizeof(data));
+	mmap_write_lock(mm);
+	is(mm_lock(mm, &data), 0, "mm_lock with memory that was something else before");
+	mm_unlock(mm, &data);
+	mmap_write_unlock(mm);
+	ok(was_clean, "the primary finds it zeroed");
+	mmput(mm);
+}
+
 int main(void)
 {
 	struct mm_lock_data data;
@@ -53,6 +83,7 @@ int main(void)
 	mmap_write_lock(mms[0]);
 	is(mm_lock(mms[0], &data), 0, "mm_lock under the mmap lock held for write");
 	is(fakes[0].locks, 1, "is the primary's operation");
+	ok(!mmun_srcu_open_anywhere(), "and no section");
 	pthread_join(spawn(lock_other, NULL), NULL);
 	mm_unlock(mms[0], &data);
 	is(fakes[0].unlocks, 1, "and so is mm_unlock");
@@ -75,6 +106,7 @@ int main(void)
 	   "mm_lock without the mmap lock aborts");
 	ok(aborted(run_in_child(unlock_without_mmap_lock, NULL, text, sizeof(text))),
 	   "mm_unlock when the mmap lock was dropped before aborts");
+	test_clean_data();
 	for (int i = 0; i < 2; i++)
 		mmput(mms[i]);
 	return tap_done();

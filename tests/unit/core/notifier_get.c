@@ -115,6 +115,7 @@ static void test_errors(void)
 	begin();
 	live = mmun_alloc_live();
 	is(mmun_ptr_err(mmu_notifier_get(&no_alloc, mm)), -EINVAL, "get without alloc_notifier");
+	is(mmun_ptr_err(mmu_notifier_get(&get_ops, NULL)), -ESRCH, "get of no address space");
 	alloc_answer = -EPERM;
 	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -EPERM,
 	   "alloc_notifier's error is passed on");
@@ -145,13 +146,86 @@ static void test_errors(void)
 	mmu_notifier_put(mn);
 	mmgrab(mm);
 	mmput(mm);
+	nth = made;
 	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -ESRCH, "R5 get after the end");
+	is(made, nth, "R5 makes none");
 	mmu_notifier_synchronize();
 	mmdrop(mm);
 	is(fake.destroys, 1, "everything is gone");
 }
 
 static struct mmu_notifier *to_put;
+
+/* Inside a section even one that is there is not got: the answer does not depend on others. */
+static void test_inside_section(void)
+{
+	struct mmu_notifier_range range;
+	struct mmun_stats stats;
+	struct mmu_notifier *mn;
+
+	begin();
+	mn = mmu_notifier_get(&get_ops, mm);
+	range_init(&range, mm);
+	mmu_notifier_invalidate_range_start(&range);
+	is(mmun_ptr_err(mmu_notifier_get(&get_ops, mm)), -EDEADLK, "S7 get inside a section");
+	is(mn->users, 1, "R7 has no user more");
+	mmu_notifier_invalidate_range_end(&range);
+	mmu_notifier_put(mn);
+	mmun_mm_stats(mm, &stats);
+	ok(stats.registered == 1 && stats.unregistered == 1, "the last put counts as a departure");
+	mmu_notifier_synchronize();
+	mmput(mm);
+}
+
+/* One that exit is releasing is no longer to be got. */
+
+static long in_release, end_release;
+
+static void slow_release(struct mmu_notifier *mn, struct mm_struct *released)
+{
+	count(&in_release);
+	wait_until_set(&end_release);
+}
+
+static void *get_it(void *ops)
+{
+	struct mmu_notifier *mn = mmu_notifier_get(ops, mm);
+
+	return (void *)(long)mmun_ptr_err(mn);
+}
+
+static void *exit_it(void *arg)
+{
+	mmun_mm_exit(mm);
+	return NULL;
+}
+
+static void test_claimed_by_exit(void)
+{
+	struct mmu_notifier_ops ops = get_ops;
+	pthread_t getter, exiter;
+	struct mmu_notifier *mn;
+	void *answer;
+
+	begin();
+	ops.release = slow_release;
+	mn = mmu_notifier_get(&ops, mm);
+	mmap_write_lock(mm);
+	getter = spawn(get_it, &ops);
+	let_others_run();
+	exiter = spawn(exit_it, NULL);
+	wait_until_set(&in_release);
+	mmap_write_unlock(mm);
+	pthread_join(getter, &answer);
+	is((long)answer, -ESRCH, "U3 get does not find one that exit has claimed");
+	is(mn->users, 1, "R7 which has no user more");
+	count(&end_release);
+	pthread_join(exiter, NULL);
+	mmu_notifier_put(mn);
+	mmu_notifier_synchronize();
+	is(freed, made, "and all are freed");
+	mmput(mm);
+}
 
 static void put_in_release(struct mmu_notifier *mn, struct mm_struct *released)
 {
@@ -239,6 +313,8 @@ int main(void)
 	test_singleton();
 	test_mixed();
 	test_errors();
+	test_inside_section();
+	test_claimed_by_exit();
 	test_put_in_release();
 	test_grace_period();
 	test_threads();

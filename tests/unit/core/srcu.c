@@ -6,12 +6,28 @@
 
 #include <dirent.h>
 #include <linux/filter.h>
+#include <linux/membarrier.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 static struct srcu_slot slots[MMUN_SRCU_MAX_SLOTS];
 static struct srcu_struct domain;
 static long stop, handler_runs;
+
+/* What the kernel can do, asked here: a domain that gives up its cells is no reason to skip. */
+static bool cells_expected(void)
+{
+#if defined(__SANITIZE_THREAD__)
+	return false;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+	return false;
+#endif
+#endif
+	return !mmun_syscall3(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) &&
+	       !mmun_syscall3(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
 
 static void domain_init(bool cells)
 {
@@ -53,15 +69,17 @@ static void test_slots(void)
 	ok(nr <= MMUN_SRCU_MAX_SLOTS, "and bounded");
 	ok((long)nr >= sysconf(_SC_NPROCESSORS_CONF) || nr == MMUN_SRCU_MAX_SLOTS,
 	   "one for each configured CPU");
+	ok(nr == 1 || (long)nr / 2 < sysconf(_SC_NPROCESSORS_CONF), "and no more than that needs");
 	ok(domain.rseq_offset, "libc shares the CPU number (without it: a hash of the thread)");
 }
 
 static void test_idle(void)
 {
+	const unsigned long before = domain.grace_periods;
 	struct mmun_reader a, b;
 
 	synchronize_srcu(&domain);
-	ok(true, "a grace period without readers ends");
+	is((long)(domain.grace_periods - before), 1, "a grace period without readers ends");
 	a = srcu_read_lock(&domain);
 	b = srcu_read_lock(&domain);
 	srcu_read_unlock(&domain, &a);
@@ -216,6 +234,9 @@ static void test_gone(void)
 	pthread_join(spawn(leave_open, &left), NULL);
 	synchronize_srcu(&domain);
 	is((long)(domain.dropped - dropped), 1, "a section whose thread is gone is over");
+	synchronize_srcu(&domain);
+	synchronize_srcu(&domain);
+	is((long)(domain.dropped - dropped), 1, "once and for all");
 	srcu_read_unlock(&domain, &left);
 	synchronize_srcu(&domain);
 	ok(true, "to end it later changes nothing");
@@ -281,6 +302,7 @@ static void test_crowd(void)
 	while (counted(&opener.opened) < nr)
 		usleep(1000);
 	diag("%d threads, %u cells", nr, domain.cells->nr);
+	ok(domain.cells->nr <= MMUN_SRCU_CELLS, "no more cells than there are");
 	waiting = spawn(synchronizer, &waiter);
 	let_others_run();
 	ok(!counted(&waiter.done), "threads beyond the cells are waited for");
@@ -430,6 +452,8 @@ static void without_membarrier(void *arg)
 	synchronize_srcu(&domain);
 	if (!domain.fallbacks)
 		_exit(2);
+	/* And again: what it has done once can be done twice. */
+	synchronize_srcu(&domain);
 	mmun_srcu_init(&other, other_slots, mmun_srcu_nr_slots());
 	if (mmun_srcu_use_cells(&other))
 		_exit(3);
@@ -600,14 +624,83 @@ static void test_readers(const char *how)
 	test_signal_handler();
 }
 
+static unsigned long pages_mapped(void)
+{
+	unsigned long pages = 0;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	if (!file || fscanf(file, "%lu", &pages) != 1)
+		bail_out("no /proc/self/statm");
+	fclose(file);
+	return pages;
+}
+
+/* The cells go with the domain, unless there is a thread that may remember one. */
+static void test_cells_go(void)
+{
+	unsigned long before = pages_mapped();
+
+	for (int i = 0; i < 1000; i++) {
+		domain_init(true);
+		mmun_srcu_destroy(&domain);
+	}
+	ok(pages_mapped() < before + 1000 * sizeof(struct srcu_cells) / 4096 / 2,
+	   "the cells of a domain that nobody entered go with it");
+	domain_init(true);
+	enter_and_leave();
+	mmun_srcu_destroy(&domain);
+	ok(!mmun_srcu_open_anywhere(), "those that a thread remembers stay");
+	memset(mmun_task.cell, 0, sizeof(mmun_task.cell));
+}
+
+static void without_memory(void *arg)
+{
+	struct rlimit limit = { 4096, 4096 };
+
+	setrlimit(RLIMIT_AS, &limit);
+	mmun_srcu_init(&domain, slots, mmun_srcu_nr_slots());
+	if (mmun_srcu_use_cells(&domain) || domain.cells || domain.cells_size)
+		_exit(2);
+	enter_and_leave();
+	synchronize_srcu(&domain);
+}
+
+static void test_no_cells(void)
+{
+	char text[256];
+
+	is(run_in_child(without_memory, NULL, text, sizeof(text)), 0,
+	   "R7 without memory for cells it counts in slots");
+}
+
+/* The first cell of all, whose thread is gone. */
+static void test_first_gone(void)
+{
+	struct mmun_reader left;
+
+	domain_init(true);
+	pthread_join(spawn(leave_open, &left), NULL);
+	ok(left.slot == &domain.cells->cell[0], "a thread that has the first cell ends inside");
+	ok(mmun_srcu_synchronize_until(&domain, mmun_now() + 60 * MMUN_NSEC_PER_SEC),
+	   "nor is that one waited for");
+}
+
 static void test_cells(void)
 {
+	const bool expected = cells_expected();
+
 	domain_init(true);
-	if (!domain.cells) {
+	is(!!domain.cells, expected, "cells where the kernel has membarrier");
+	if (!expected) {
 		skip("cells", "no membarrier, or ThreadSanitizer, which does not know it");
 		return;
 	}
+	test_first_gone();
+	test_no_cells();
+	test_cells_go();
+	domain_init(true);
 	test_readers("cells");
+	is((long)domain.fallbacks, 0, "membarrier did for all of them");
 	test_gone();
 	test_takeover();
 	test_interrupted_claim();
