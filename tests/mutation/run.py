@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """Changes one place of core/ or primary/soft at a time and sees whether a test fails.
 
-    run.py [--jobs N] [--only FILE|FOLDER|FUNCTION]... [--sample N [--seed S]] [--list]
+    run.py [--jobs N] [--only FILE|FOLDER|FUNCTION]... [--tests FOLDER]
+           [--sample N [--seed S]] [--list]
 
 The operators, and where none is put, are in the head of points.py.
 
@@ -229,7 +230,9 @@ class Test:
         self.silence = 0
         self.reached = b''
 
-    def is_used(self):
+    def is_used(self, folder):
+        if folder:
+            return (self.defined + '/').startswith(folder.rstrip('/') + '/')
         return bool(set(self.suites) & set(FIRST + LATER)) or self.defined in LATER
 
     def limits(self):
@@ -279,13 +282,13 @@ class Test:
 
 
 class Tests:
-    def __init__(self, tree, jobs):
+    def __init__(self, tree, jobs, folder):
         self.tree = tree
         described = self.introspect('--tests')
         targets = {name: target for target in self.introspect('--targets')
                    for name in target['filename']}
         self.all = [test for test in (Test(one, targets, tree) for one in described)
-                    if test.is_used()]
+                    if test.is_used(folder)]
         tree.ninja(sorted({target for test in self.all for target in test.targets}), jobs)
         self.unusable = []
         self.controls = self.failed_controls = 0
@@ -505,6 +508,7 @@ def main():
     parser.add_argument('--jobs', type=int, default=os.cpu_count())
     parser.add_argument('--only', action='append', default=[],
                         help='a folder, a file (pattern), or a function')
+    parser.add_argument('--tests', metavar='FOLDER', help='only with the programs of that folder')
     parser.add_argument('--sample', type=int, default=0, help='so many, at random')
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--list', action='store_true', help='the mutants; nothing is run')
@@ -524,7 +528,7 @@ def main():
     # Mutants that write without end, or lose their way.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        tests = Tests(tree, options.jobs)
+        tests = Tests(tree, options.jobs, options.tests)
         tests.measure(pool)
         results = Results(os.path.join(tree.folder, 'results.json'), tests, options.fresh)
         its = chosen([mutant for mutant in tree.mutants if mutant.key not in tree.refused], options)

@@ -196,10 +196,12 @@ static void test_overruled(void)
 		mmu_notifier_invalidate_range_end(&range);
 		for (int i = 0; i < 4; i++)
 			wrong += watchers[i].starts != 1 || watchers[i].ends != 1;
+		mmun_mm_stats(mm, &stats);
+		wrong += (long)stats.overruled != overruled;
 	}
 	is(wrong, 0, "S8 a refusal of what happens anyway stops nothing");
 	mmun_mm_stats(mm, &stats);
-	is(stats.overruled, overruled, "each of them is counted");
+	is(stats.overruled, overruled, "each of them is counted, and no other");
 	is(stats.refused + stats.unwound, 0, "and none as a refusal");
 	for (int i = 0; i < 4; i++)
 		mmu_notifier_unregister(&watchers[i].mn, mm);
@@ -564,6 +566,42 @@ static void test_cancellation(void)
 	mmput(mm);
 }
 
+static void page_with_cancellation_point(struct mmu_notifier *mn, struct mm_struct *of,
+					 unsigned long address)
+{
+	pthread_testcancel();
+	count(&passed);
+}
+
+static void *cancelled_page(void *arg)
+{
+	pthread_cancel(pthread_self());
+	mmu_notifier_invalidate_page(mm, 4096);
+	count(&passed);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void test_cancelled_page(void)
+{
+	static const struct mmu_notifier_ops ops = {
+		.invalidate_page = page_with_cancellation_point,
+	};
+	struct mmu_notifier mns[2] = { { .ops = &ops }, { .ops = &ops } };
+	void *status;
+
+	mm = fake_mm(&fake);
+	for (int i = 0; i < 2; i++)
+		is(mmu_notifier_register(&mns[i], mm), 0, "registered");
+	passed = 0;
+	pthread_join(spawn(cancelled_page, NULL), &status);
+	is(passed, 3, "nor is a thread cancelled in the callbacks of a page");
+	ok(status == PTHREAD_CANCELED, "but afterwards it is");
+	for (int i = 0; i < 2; i++)
+		mmu_notifier_unregister(&mns[i], mm);
+	mmput(mm);
+}
+
 int main(void)
 {
 	static const unsigned int word = 1;
@@ -584,5 +622,6 @@ int main(void)
 	test_young();
 	test_concurrent_changes();
 	test_cancellation();
+	test_cancelled_page();
 	return tap_done();
 }

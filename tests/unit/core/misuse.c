@@ -96,6 +96,7 @@ static void registers_again(void *arg)
 /* The two newest leave inside one section, in either order; the walk still meets the one behind them. */
 static void leave_in_section(bool older_first)
 {
+	const unsigned long before = misused();
 	struct mmu_notifier_range range;
 	struct watcher stays, older, newer;
 
@@ -107,7 +108,7 @@ static void leave_in_section(bool older_first)
 	mmu_notifier_unregister(older_first ? &older.mn : &newer.mn, mm);
 	mmu_notifier_unregister(older_first ? &newer.mn : &older.mn, mm);
 	mmu_notifier_invalidate_range_end(&range);
-	check(misused() == 2);
+	check(misused() == before + 2);
 	check(!older.ends && !newer.ends && stays.ends == 1);
 	mmu_notifier_unregister(&stays.mn, mm);
 }
@@ -117,9 +118,15 @@ static void older_leaves_first(void *arg)
 	leave_in_section(true);
 }
 
+/* Again and again, as more of them have left than are remembered. */
 static void newer_leaves_first(void *arg)
 {
-	leave_in_section(false);
+	for (int i = 0; i < 4; i++) {
+		leave_in_section(false);
+		watch(&watcher, mm);
+		watcher.in_start = unregister_itself;
+		fake_section(mm);
+	}
 }
 
 static void release_unregisters(struct watcher *self)

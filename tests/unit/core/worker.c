@@ -271,6 +271,21 @@ static void queued_in_the_parent(void *arg)
 	check(job.done == 1 && second_job.done == 1);
 }
 
+/* What stood behind the domain when it was queued before, in memory that may be gone. */
+static void queued_again(void *arg)
+{
+	unsigned int reached = 0;
+	struct mmun_pending long_ago = { .reached = &reached };
+
+	domain.pending.next = &long_ago;
+	submit(&job);
+	check(done_soon(&job));
+	srcu_barrier();
+	submit(&job);
+	srcu_barrier();
+	check(job.done == 1 && !reached);
+}
+
 static void is_a_good_thread(void *arg)
 {
 	sigset_t before, after;
@@ -318,6 +333,7 @@ int main(void)
 	in_child(two_start_at_once, "I1 who finds it starting waits, and starts no second one");
 	in_child(first_start_fails, "and tries it if that failed");
 	in_child(queued_in_the_parent, "I3 what a parent has queued is not served in the child");
+	in_child(queued_again, "I4 what stood behind it last time is not served again");
 	in_child(is_a_good_thread, "I2 the caller's signals are as before; the thread is detached, "
 				   "small and has a name");
 	return tap_done();
