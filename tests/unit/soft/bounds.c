@@ -73,6 +73,9 @@ static void test_last_page(void)
 	is(map(&s, last, 2 * PAGE, PRIVATE), (long)(END - (128ul << 20) - 2 * PAGE),
 	   "that does not fit: elsewhere");
 	is(map(&s, END, PAGE, PRIVATE), (long)(END - (128ul << 20) - 3 * PAGE), "the end is none");
+	is(mmun_soft_madvise(s.mm, AT(0), -AT(0) + PAGE, MADV_COLD), -EINVAL,
+	   "advice for a range that wraps");
+	is(mmun_soft_madvise(s.mm, AT(0), ~0ul, MADV_COLD), -EINVAL, "or is no length");
 	is(map(&s, 0, END, FIXED), -EPERM, "all of it cannot be had: the first pages are kept");
 	is(map(&s, 0, END + PAGE, FIXED), -ENOMEM, "more of it is not there");
 	is(map(&s, MMUN_SOFT_MIN_ADDRESS - PAGE, PAGE, FIXED), -EPERM, "below the lowest address");
@@ -93,6 +96,77 @@ static void test_hints(void)
 	is(map(&s, AT(6), PAGE, PRIVATE | MAP_FIXED_NOREPLACE), (long)AT(6), "or from the end");
 	is(map(&s, AT(0), 2 * PAGE, PRIVATE | MAP_FIXED_NOREPLACE), -EEXIST, "not into one");
 	scene_end(&s, "hints");
+}
+
+/* What is large enough is aligned for huge pages if it may have them, and nothing else is. */
+static void test_large_places(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = soft_new_file(s.soft, "f", MMUN_SOFT_FILE_SHMEM, HUGE_PAGES);
+	const long top = map(&s, 0, PAGE, PRIVATE);
+
+	is((long)mmun_soft_mmap(s.mm, 0, HUGE, PROT_READ, MAP_PRIVATE, f, 0), top - (long)HUGE,
+	   "a private mapping of a file");
+	is(map(&s, 0, HUGE, MAP_SHARED | MAP_ANONYMOUS), top - 2 * (long)HUGE, "shared memory");
+	is(map(&s, 0, HUGE + PAGE, PRIVATE), top - 3 * (long)HUGE - (long)PAGE,
+	   "memory of no whole number");
+	is(map(&s, 0, HUGE, PRIVATE) % (long)HUGE, 0, "private memory");
+	map(&s, AT(0), PAGE, FIXED);
+	map(&s, AT(1), PAGE, FIXED | MAP_STACK);
+	is(remap(&s, AT(0), PAGE, HUGE, MREMAP_MAYMOVE, 0) % (long)HUGE, 0,
+	   "what grows to whole huge pages");
+	map(&s, AT(0), PAGE, FIXED);
+	ok(remap(&s, AT(0), PAGE, HUGE + PAGE, MREMAP_MAYMOVE, 0) % (long)HUGE,
+	   "not what grows to more");
+	mmun_soft_file_put(f);
+	scene_end(&s, "large");
+}
+
+/* A mapping behind the one that is replaced is not replaced, and counts. */
+static void test_limit_beside(void)
+{
+	struct scene s = scene_begin(&(struct mmun_soft_params){ .address_space = 8 * PAGE });
+
+	map(&s, AT(0), 4 * PAGE, FIXED);
+	map(&s, AT(8), 4 * PAGE, FIXED);
+	is(map(&s, AT(4), 4 * PAGE, FIXED), -ENOMEM, "between two that are all there may be");
+	is(map(&s, AT(2), 4 * PAGE, FIXED), -ENOMEM, "nor over the half of one");
+	is(map(&s, AT(8), 4 * PAGE, FIXED | MAP_STACK), (long)AT(8), "in place of one");
+	scene_end(&s, "limit");
+}
+
+/* New memory counts as written, and so does what it becomes one with. */
+static void test_new_is_dirty(void)
+{
+	struct scene s = scene_begin(NULL);
+
+	map(&s, AT(0), PAGE, FIXED);
+	is(mmun_soft_clear_soft_dirty(s.mm), 0, "what was written is forgotten");
+	ok(!soft_entry(s.mm, AT(0)).soft_dirty, "also of new memory");
+	map(&s, AT(1), PAGE, FIXED);
+	is_layout(s.mm, "0-2 rw-p", "more of it");
+	ok(soft_entry(s.mm, AT(1)).soft_dirty, "counts as written");
+	scene_end(&s, "soft-dirty");
+}
+
+static void test_protect_stack(void)
+{
+	struct scene s = scene_begin(NULL);
+
+	is(mmun_soft_mprotect(s.mm, AT(4), PAGE, PROT_READ | PROT_GROWSDOWN), -ENOMEM,
+	   "PROT_GROWSDOWN where nothing is");
+	map(&s, AT(8), 2 * PAGE, FIXED | MAP_GROWSDOWN);
+	is(mmun_soft_mprotect(s.mm, AT(4), PAGE, PROT_READ | PROT_GROWSDOWN), -ENOMEM,
+	   "below a stack");
+	is(mmun_soft_mprotect(s.mm, AT(7), PAGE, PROT_READ | PROT_GROWSDOWN), -ENOMEM,
+	   "just below it");
+	is(mmun_soft_mprotect(s.mm, AT(9), PAGE, PROT_READ | PROT_GROWSDOWN), 0, "in it");
+	is_layout(s.mm, "8-10 r--p [stack]+0", "is from its start");
+	is(mmun_soft_mprotect(s.mm, AT(9), PAGE, PROT_READ | PROT_GROWSUP), -EINVAL,
+	   "nothing grows up");
+	is(mmun_soft_mprotect(s.mm, AT(4), PAGE, PROT_READ | PROT_GROWSUP), -ENOMEM,
+	   "nor is anything there");
+	scene_end(&s, "stack");
 }
 
 /* A file has offsets below 2^63. */
@@ -124,6 +198,7 @@ static void test_file_offsets(void)
 	is(mmun_soft_punch_hole(f, 0, end), -EINVAL, "longer than all");
 	is(mmun_soft_punch_hole(f, end - 1, 1), -EFBIG, "across the end");
 	is(mmun_soft_punch_hole(f, end - 2, 1), 0, "up to it");
+	is(mmun_soft_punch_hole(f, 0, end - 1), 0, "all that there may be");
 	mmun_soft_file_put(f);
 	scene_end(&s, "file offsets");
 }
@@ -233,6 +308,53 @@ static void test_populate_holes(void)
 	scene_end(&s, "holes");
 }
 
+static int find_source(const struct mmun_soft_map *found, void *arg)
+{
+	*(int *)arg += found->start == AT(8) && !found->anon_vma;
+	return 0;
+}
+
+/* What is left is as if nobody had ever touched it. */
+static void test_dontunmap_fresh(void)
+{
+	struct scene s = scene_begin(NULL);
+	int fresh = 0;
+
+	scene_fill(&s, 8, 2, 10);
+	is(remap(&s, AT(8), 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP,
+		 AT(32)),
+	   (long)AT(32), "MREMAP_DONTUNMAP");
+	mmun_soft_maps(s.mm, find_source, &fresh);
+	is(fresh, 1, "the old mapping has had no pages");
+	is(scene_peek_from(&s, 32, 2, 10), 2, "the new one has them");
+	scene_end(&s, "fresh");
+}
+
+/* A part of a huge page: it is split, which is notified, before anything moves. */
+static void test_move_part_of_huge(void)
+{
+	struct scene s = scene_begin(&(struct mmun_soft_params){ .memory = 4 * HUGE });
+	const unsigned long at = 0x40000000;
+	struct recorder r;
+
+	soft_map(s.mm, at, HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(s.mm, at, HUGE, MADV_HUGEPAGE);
+	soft_tag(s.mm, at, HUGE_PAGES, 1);
+	record(&r, s.mm);
+	is(remap(&s, at + 4 * PAGE, 3 * PAGE, 3 * PAGE, MOVE, AT(0)), (long)AT(0), "three pages");
+	ok(r.event[0].op == MMUN_OP_HUGE_SPLIT && r.event[0].start == at &&
+		   r.event[0].end == at + HUGE,
+	   "first comes the split");
+	ok(r.nr == 3 && r.event[1].op == MMUN_OP_MREMAP && r.event[1].start == at + 4 * PAGE &&
+		   r.event[1].end == at + 7 * PAGE,
+	   "then the move");
+	is(soft_tagged(s.mm, AT(0), 3, 5), 3, "they are there");
+	is(soft_tagged(s.mm, at, 4, 1) + soft_tagged(s.mm, at + 7 * PAGE, HUGE_PAGES - 7, 8),
+	   HUGE_PAGES - 3, "and the others where they were");
+	stop_recording(&r, s.mm);
+	scene_end(&s, "part of a huge page");
+}
+
 static void test_heap(void)
 {
 	struct scene s = scene_begin(NULL);
@@ -321,15 +443,14 @@ static void test_collapse_range(void)
 
 /* A driver whose mappings get the flags that are set here. */
 static struct {
-	unsigned long flags;
-	int refused, splits;
-	unsigned long refuse_at, asked_at;
+	unsigned long flags, not_flags;
+	int splits;
+	unsigned long refuse_at;
 } driver;
 
 static int driver_may_split(struct vm_area_struct *vma, unsigned long address)
 {
 	driver.splits++;
-	driver.asked_at = address;
 	return address == driver.refuse_at ? -EBUSY : 0;
 }
 
@@ -338,7 +459,7 @@ static const struct vm_operations_struct driver_vm_ops = { .may_split = driver_m
 static int driver_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	vma->vm_ops = &driver_vm_ops;
-	vma->vm_flags |= driver.flags;
+	vma->vm_flags = (vma->vm_flags | driver.flags) & ~driver.not_flags;
 	return 0;
 }
 
@@ -367,6 +488,8 @@ static void test_driver_remap(void)
 	is(remap(&s, AT(0), 4 * PAGE, 5 * PAGE, MREMAP_MAYMOVE, 0), -EFAULT, "nor does it grow");
 	is(remap(&s, AT(0), 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0), -EINVAL,
 	   "nor leave anything where it was");
+	is(mmun_soft_remap_file_pages(s.mm, AT(0), PAGE, 0, 1, 0), -EINVAL,
+	   "nor have its pages chosen");
 	driver.refuse_at = AT(1);
 	is(remap(&s, AT(1), 2 * PAGE, 2 * PAGE, MOVE, AT(16)), -EBUSY,
 	   "the driver refuses to have it cut below");
@@ -380,6 +503,44 @@ static void test_driver_remap(void)
 	is_layout(s.mm, "16-20 rw-s /dev/test+0", "to there");
 	mmun_soft_file_put(f);
 	scene_end(&s, "driver's mremap");
+}
+
+/* A driver's pages do not become more by themselves. */
+static void test_driver_growth(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = driver_file(&s, VM_MIXEDMAP);
+
+	soft_map(s.mm, AT(0), 2, RW, MAP_SHARED, f);
+	is(remap(&s, AT(0), 2 * PAGE, 3 * PAGE, 0, 0), -ENOMEM, "it cannot grow in place");
+	is_layout(s.mm, "0-2 rw-s /dev/test+0", "and does not");
+	mmun_soft_file_put(f);
+	scene_end(&s, "driver's growth");
+}
+
+/* FOLL_FORCE helps against mprotect, not against the driver. */
+static void test_driver_force(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = driver_file(&s, VM_MIXEDMAP);
+	struct page *page = mmun_soft_alloc_page(s.soft), *got;
+
+	for (int may = 0; may < 2; may++) {
+		driver.not_flags = may ? 0 : VM_MAYREAD;
+		soft_map(s.mm, AT(0), 1, PROT_NONE, MAP_SHARED, f);
+		mmun_soft_vm_insert_page(mmun_soft_vma_lookup(s.mm, AT(0)), AT(0), page);
+		mmap_read_lock(s.mm);
+		is(mmun_soft_get_user_pages(s.mm, AT(0), 1, 0, &got), -EFAULT, "nothing to read");
+		is(mmun_soft_get_user_pages(s.mm, AT(0), 1, FOLL_FORCE, &got), may ? 1 : -EFAULT,
+		   may ? "by force, if it may be made readable" : "ever, neither by force");
+		mmap_read_unlock(s.mm);
+		if (may)
+			mmun_soft_put_page(got);
+		mmun_soft_munmap(s.mm, AT(0), PAGE);
+	}
+	mmun_soft_put_page(page);
+	mmun_soft_file_put(f);
+	scene_end(&s, "force");
 }
 
 static void test_driver_zap(void)
@@ -452,16 +613,24 @@ int main(void)
 {
 	test_last_page();
 	test_hints();
+	test_large_places();
+	test_limit_beside();
+	test_new_is_dirty();
+	test_protect_stack();
 	test_file_offsets();
 	test_remap_bounds();
 	test_remap_shrinks();
 	test_dontunmap_locked();
 	test_grow_inherited();
 	test_populate_holes();
+	test_dontunmap_fresh();
+	test_move_part_of_huge();
 	test_heap();
 	test_heap_limits();
 	test_collapse_range();
 	test_driver_remap();
+	test_driver_growth();
+	test_driver_force();
 	test_driver_zap();
 	test_nonlinear_bounds();
 	return tap_done();

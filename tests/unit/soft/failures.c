@@ -518,6 +518,24 @@ static bool nonlinear_done(void)
 	return soft_peek(s.mm, AT(0)) == 2 && soft_peek(s.mm, AT(3)) == 3;
 }
 
+#define EDGE (HUGE_PAGES - 1)
+
+static void file_over_tables(void)
+{
+	written_file();
+	soft_map(s.mm, AT(EDGE), 2, RW, MAP_SHARED, file);
+}
+
+static long do_nonlinear_over(void)
+{
+	return mmun_soft_remap_file_pages(s.mm, AT(EDGE), 2 * PAGE, 0, 1, 0);
+}
+
+static bool nonlinear_over_done(void)
+{
+	return soft_peek(s.mm, AT(EDGE)) == 1 && soft_peek(s.mm, AT(EDGE + 1)) == 2;
+}
+
 static long do_file_read(void)
 {
 	return do_read();
@@ -603,6 +621,8 @@ static const struct op {
 	{ "a hole", written_file, do_punch, punch_done, untouched_by_failure, -ENOMEM, 0, nothing },
 	{ "remap_file_pages", mapped_file, do_nonlinear, nonlinear_done, file_intact, -ENOMEM, 0,
 	  nothing },
+	{ "remap_file_pages over two tables", file_over_tables, do_nonlinear_over,
+	  nonlinear_over_done, file_intact, -ENOMEM, 0, nothing },
 	{ "a read of a file", mapped_file, do_file_read, file_read_done, file_intact, -ENOMEM, 0,
 	  nothing },
 	{ "a write to a private file", private_file, do_write, file_copy_done, file_intact, -ENOMEM,

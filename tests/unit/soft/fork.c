@@ -228,6 +228,86 @@ static void test_against_migration(void)
 	end();
 }
 
+/* A copy that a child gets at once is its own to write, as far as the mapping permits. */
+static void test_copy_rights(void)
+{
+	struct mm_struct *child;
+	struct page *pinned[2];
+	unsigned long faults;
+
+	begin(64, 0);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	mmap_read_lock(mm);
+	is(mmun_soft_get_user_pages(mm, AT, 2, FOLL_PIN | FOLL_WRITE, pinned), 2, "two pins");
+	mmap_read_unlock(mm);
+	is(mmun_soft_mprotect(mm, AT + PAGE, PAGE, PROT_READ), 0, "one is read-only by now");
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	ok(entry_of(child, AT).writable, "the child may write the one");
+	ok(!entry_of(child, AT + PAGE).writable, "and not the other");
+	ok(entry_of(child, AT).soft_dirty && entry_of(child, AT).dirty, "which is as written");
+	faults = soft_stats_of(soft).faults;
+	soft_poke(child, AT, 1);
+	is(soft_stats_of(soft).faults, faults, "no fault is needed");
+	mmun_soft_unpin_page(pinned[0]);
+	mmun_soft_unpin_page(pinned[1]);
+	mmput(child);
+	end();
+}
+
+/* A huge page is shared as one unless a part of it, and not what is behind, is pinned. */
+static void test_pinned_neighbour(void)
+{
+	struct mm_struct *child;
+	struct page *pinned;
+
+	begin(4 * MMUN_SOFT_HUGE_PAGES, 0);
+	soft_map(mm, AT, 2 * MMUN_SOFT_HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, 2 * HUGE, MADV_HUGEPAGE);
+	soft_poke(mm, AT, 1);
+	soft_poke(mm, AT + HUGE, 2);
+	is(entry_of(mm, AT + HUGE).pfn, entry_of(mm, AT).pfn + MMUN_SOFT_HUGE_PAGES,
+	   "two huge pages, one behind the other");
+	mmap_read_lock(mm);
+	is(mmun_soft_get_user_pages(mm, AT + HUGE, 1, FOLL_PIN | FOLL_WRITE, &pinned), 1,
+	   "a pin in the second");
+	mmap_read_unlock(mm);
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	ok(entry_of(mm, AT).huge && entry_of(child, AT).huge, "the first is shared as it is");
+	ok(!entry_of(mm, AT + HUGE).huge && !entry_of(child, AT + HUGE).huge,
+	   "the second in parts");
+	is(entry_of(mm, AT + HUGE).pfn, mmun_soft_page_pfn(pinned), "the pinned one stays");
+	mmun_soft_unpin_page(pinned);
+	mmput(child);
+	end();
+}
+
+/* Fork meets a page on its way to another frame: when it has arrived, it is shared. */
+static void test_page_under_way(void)
+{
+	struct mm_struct *child;
+	struct page *page;
+
+	begin(64, 0);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	page = mmun_soft_pfn_page(soft, entry_of(mm, AT).pfn);
+	mmun_soft_get_page(page);
+	mmun_soft_page_lock(page);
+	ok(mmun_soft_try_to_unmap(page, MMUN_OP_MIGRATE, true, 0), "its entry is taken away");
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	mmun_soft_remove_migration(page, page);
+	mmun_soft_page_unlock(page);
+	mmun_soft_put_page(page);
+	is(entry_of(mm, AT).mapcount, 2, "both get one back");
+	ok(!entry_of(mm, AT).writable && !entry_of(child, AT).writable, "that writes nothing");
+	soft_poke(mm, AT, 2);
+	is(soft_peek(child, AT), 1, "what the parent writes the child does not see");
+	soft_poke(child, AT, 3);
+	is(soft_peek(mm, AT), 2, "nor the other way");
+	mmput(child);
+	end();
+}
+
 int main(void)
 {
 	test_fork();
@@ -235,5 +315,8 @@ int main(void)
 	test_fork_fails();
 	test_fork_nonlinear();
 	test_against_migration();
+	test_copy_rights();
+	test_pinned_neighbour();
+	test_page_under_way();
 	return tap_done();
 }

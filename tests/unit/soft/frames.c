@@ -116,7 +116,7 @@ static void test_isolated_page(void)
 	ok(!mmun_soft_lru_isolate(page), "once");
 	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
 	is(mmun_soft_madvise(mm, AT, PAGE, MADV_COLD), 0, "and MADV_COLD");
-	ok(only_mapped(AT), "pass it by");
+	ok(only_mapped(AT) && soft_entry(mm, AT).young, "pass it by");
 	is(mmun_soft_migrate(mm, AT), -EBUSY, "migration is refused");
 	ok(only_mapped(AT), "and leaves no reference");
 	mmun_soft_lru_putback(page, true);
@@ -255,7 +255,10 @@ static void test_long_range(void)
 
 	begin(6 * HUGE_PAGES, 4 * HUGE_PAGES);
 	soft_map(mm, AT, pages, RW, PRIVATE, NULL);
-	mmun_soft_madvise(mm, AT + HUGE, HUGE, MADV_HUGEPAGE);
+	/* Where there is a small page already, no huge one comes. */
+	soft_poke(mm, AT + small * PAGE, 0);
+	soft_poke(mm, AT + 2 * HUGE, 0);
+	mmun_soft_madvise(mm, AT, pages * PAGE, MADV_HUGEPAGE);
 	soft_tag(mm, AT + small * PAGE, pages - small, small);
 	ok(soft_entry(mm, AT + HUGE).huge && !soft_entry(mm, AT + 2 * HUGE).huge,
 	   "a huge page between small ones");
@@ -275,20 +278,20 @@ static void test_long_range(void)
 }
 
 /* A huge page of which the range has a part. */
-static void test_part_of_huge(void)
+static void test_part_of_huge(unsigned long at)
 {
 	begin(4 * HUGE_PAGES, 2 * HUGE_PAGES);
-	soft_map(mm, AT, HUGE_PAGES, RW, PRIVATE, NULL);
-	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
-	soft_tag(mm, AT, HUGE_PAGES, 1);
-	is(mmun_soft_madvise(mm, AT + 8 * PAGE, 8 * PAGE, MADV_COLD), 0, "MADV_COLD");
-	ok(!soft_entry(mm, AT).young, "makes the one entry old");
+	soft_map(mm, at, HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, at, HUGE, MADV_HUGEPAGE);
+	soft_tag(mm, at, HUGE_PAGES, 1);
+	is(mmun_soft_madvise(mm, at + 8 * PAGE, 8 * PAGE, MADV_COLD), 0, "MADV_COLD");
+	ok(!soft_entry(mm, at).young, "makes the one entry old");
 	is(mmun_soft_reclaim(soft, 8), 8, "the next eight");
-	is(count_present(AT + 8 * PAGE, 8), 0, "are those of the range");
-	is(count_present(AT, HUGE_PAGES), HUGE_PAGES - 8, "and no others");
-	is(mmun_soft_madvise(mm, AT + HUGE - PAGE, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
-	is(count_present(AT, HUGE_PAGES), HUGE_PAGES - 9, "of the last one");
-	ok(soft_entry(mm, AT + HUGE - PAGE).swapped, "takes that");
+	is(count_present(at + 8 * PAGE, 8), 0, "are those of the range");
+	is(count_present(at, HUGE_PAGES), HUGE_PAGES - 8, "and no others");
+	is(mmun_soft_madvise(mm, at + HUGE - PAGE, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT");
+	is(count_present(at, HUGE_PAGES), HUGE_PAGES - 9, "of the last one");
+	ok(soft_entry(mm, at + HUGE - PAGE).swapped, "takes that");
 	end();
 }
 
@@ -405,6 +408,204 @@ static void test_behind_huge(void)
 	for (unsigned long i = HUGE_PAGES; i < 2 * HUGE_PAGES; i++)
 		if (!soft_page_test(mmun_soft_page_next(first, i), SOFT_PAGE_FREE))
 			mmun_soft_put_page(mmun_soft_page_next(first, i));
+	end();
+}
+
+/* What a hole takes of a page is zero on the disk too. */
+static void test_hole_is_stored(void)
+{
+	unsigned long word = 1;
+	struct file *file;
+
+	begin(64, 0);
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 2);
+	is(mmun_soft_pwrite(file, &word, sizeof(word), 8), sizeof(word), "a write");
+	is(mmun_soft_pwrite(file, &word, sizeof(word), PAGE + 8), sizeof(word), "and another");
+	is(mmun_soft_fsync(file), 0, "are stored");
+	is(mmun_soft_punch_hole(file, 0, 16), 0, "the first goes");
+	is(mmun_soft_ftruncate(file, PAGE + 8), 0, "the second is behind the end");
+	is(reclaim_all(), 2, "the pages go");
+	is(mmun_soft_ftruncate(file, 2 * PAGE), 0, "and the file is longer again");
+	is(mmun_soft_pread(file, &word, sizeof(word), 8), sizeof(word), "there");
+	is(word, 0, "is nothing");
+	word = 1;
+	is(mmun_soft_pread(file, &word, sizeof(word), PAGE + 8), sizeof(word), "nor there");
+	is(word, 0, "is anything");
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* On a disk the last page goes as a whole when the hole goes beyond the end of the file. */
+static void test_hole_at_end(void)
+{
+	unsigned long word = 1;
+	struct file *file;
+
+	begin(64, 0);
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 0);
+	mmun_soft_pwrite(file, &word, sizeof(word), PAGE);
+	is(mmun_soft_punch_hole(file, PAGE, sizeof(word)), 0, "a hole up to the end");
+	is(soft_stats_of(soft).truncated, 0, "leaves the page");
+	is(mmun_soft_punch_hole(file, PAGE, sizeof(word) + 1), 0, "one beyond it");
+	is(soft_stats_of(soft).truncated, 1, "takes it");
+	is(mmun_soft_file_size(file), PAGE + sizeof(word), "the size is as it was");
+	mmun_soft_file_put(file);
+	end();
+}
+
+/* A forced write where writing is permitted leaves it permitted. */
+static void test_forced_write(void)
+{
+	struct page *page;
+
+	begin(64, 0);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	is(mmun_soft_clear_soft_dirty(mm), 0, "writes are watched");
+	ok(!soft_entry(mm, AT).writable, "by the entry");
+	page = hold(AT, FOLL_WRITE | FOLL_FORCE);
+	ok(soft_entry(mm, AT).writable && soft_entry(mm, AT).soft_dirty, "one by force is seen");
+	mmun_soft_put_page(page);
+	end();
+}
+
+/* An access to a page that is on its way waits for it. */
+static void *get_moving(void *arg)
+{
+	struct page *page = NULL;
+	unsigned long *word = arg;
+
+	mmap_read_lock(mm);
+	if (mmun_soft_get_user_pages(mm, AT, 1, FOLL_WRITE, &page) == 1 && page) {
+		*word = *(unsigned long *)mmun_soft_page_address(page);
+		mmun_soft_put_page(page);
+	}
+	mmap_read_unlock(mm);
+	return NULL;
+}
+
+static void test_wait_for_migration(void)
+{
+	unsigned long word = 0;
+	pthread_t thread;
+	struct page *page;
+
+	begin(64, 0);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 7);
+	page = page_at(AT);
+	mmun_soft_get_page(page);
+	mmun_soft_page_lock(page);
+	ok(mmun_soft_try_to_unmap(page, MMUN_OP_MIGRATE, true, 0), "a page is on its way");
+	is(mmun_soft_migrate(mm, AT), -EBUSY, "nobody else moves it");
+	mmun_mutex_lock(&soft->migrate_lock);
+	thread = spawn(get_moving, &word);
+	let_others_run();
+	mmun_soft_remove_migration(page, page);
+	mmun_mutex_unlock(&soft->migrate_lock);
+	mmun_soft_page_unlock(page);
+	mmun_soft_put_page(page);
+	pthread_join(thread, NULL);
+	is(word, 7, "another thread has got it afterwards");
+	ok(only_mapped(AT), "and put it");
+	end();
+}
+
+/* While a huge page is got, another thread's fault makes small entries there. */
+static long overtaken;
+
+static void *read_there(void *arg)
+{
+	soft_peek(mm, AT + PAGE);
+	return NULL;
+}
+
+static bool overtake(size_t size)
+{
+	pthread_t thread;
+
+	if (size == HUGE && !overtaken++) {
+		thread = spawn(read_there, NULL);
+		pthread_join(thread, NULL);
+	}
+	return false;
+}
+
+/* Small entries are no place for a huge page: none is got in vain. */
+static long huge_wanted;
+
+static bool count_huge(size_t size)
+{
+	huge_wanted += size == HUGE;
+	return false;
+}
+
+static void test_no_place_for_huge(void)
+{
+	begin(4 * HUGE_PAGES, 0);
+	soft_map(mm, AT, HUGE_PAGES, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	huge_wanted = 0;
+	mmun_alloc_fail = count_huge;
+	soft_poke(mm, AT + PAGE, 1);
+	mmun_alloc_fail = NULL;
+	is(huge_wanted, 0, "beside a small page no huge one is asked for");
+	ok(soft_entry(mm, AT + PAGE).writable && !soft_entry(mm, AT + PAGE).huge,
+	   "but a small one");
+	end();
+}
+
+/* The last slot goes to another page in between. */
+static void *page_out_other(void *arg)
+{
+	mmun_soft_madvise(mm, AT + PAGE, PAGE, MADV_PAGEOUT);
+	return NULL;
+}
+
+static bool take_last_slot(size_t size)
+{
+	pthread_t thread;
+
+	if (size == PAGE && !overtaken++) {
+		thread = spawn(page_out_other, NULL);
+		pthread_join(thread, NULL);
+	}
+	return false;
+}
+
+static void test_last_slot(void)
+{
+	long live;
+
+	begin(64, 1);
+	soft_map(mm, AT, 2, RW, PRIVATE, NULL);
+	soft_tag(mm, AT, 2, 1);
+	live = mmun_alloc_live();
+	overtaken = 0;
+	mmun_alloc_fail = take_last_slot;
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_PAGEOUT), 0, "MADV_PAGEOUT of one");
+	mmun_alloc_fail = NULL;
+	ok(only_mapped(AT) && soft_entry(mm, AT + PAGE).swapped, "another got the last slot");
+	is(mmun_alloc_live(), live + 1, "which has the only memory");
+	is(soft_tagged(mm, AT, 2, 1), 2, "contents");
+	end();
+}
+
+static void test_overtaken_huge(void)
+{
+	begin(4 * HUGE_PAGES, 0);
+	soft_map(mm, AT, HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	overtaken = 0;
+	mmun_alloc_fail = overtake;
+	soft_poke(mm, AT, 1);
+	mmun_alloc_fail = NULL;
+	is(overtaken, 1, "a huge page was wanted, and another fault was faster");
+	ok(!soft_entry(mm, AT).huge && soft_entry(mm, AT).writable, "it is a small one");
+	is(soft_free_frames(soft), 4 * HUGE_PAGES - 1, "the huge one is free again");
+	is(soft_peek(mm, AT), 1, "contents");
+	is(soft_stats_of(soft).huge_filled, 0, "none is counted");
 	end();
 }
 
@@ -600,6 +801,52 @@ static void test_merge_without_memory(void)
 	end();
 }
 
+/* While a pass gets memory, another thread replaces a page that it looks at. */
+static void *replace_page(void *arg)
+{
+	mmun_soft_madvise(mm, AT, PAGE, MADV_DONTNEED);
+	soft_poke(mm, AT, 9);
+	return NULL;
+}
+
+static bool replace_at_nth(size_t size)
+{
+	pthread_t thread;
+
+	if (mmun_sub_full(&overtaken, 1) == 0) {
+		thread = spawn(replace_page, NULL);
+		pthread_join(thread, NULL);
+	}
+	return false;
+}
+
+static void test_replaced_meanwhile(void)
+{
+	long nth, wrong = 0, left = 0;
+
+	begin(64, 0);
+	map_mergeable(AT, 3);
+	for (nth = 1; nth < 20 && left <= 0; nth++) {
+		for (unsigned long i = 0; i < 3; i++)
+			soft_poke(mm, AT + i * PAGE, 5);
+		overtaken = nth;
+		mmun_alloc_fail = replace_at_nth;
+		mmun_soft_ksm_scan(soft);
+		mmun_alloc_fail = NULL;
+		left = overtaken;
+		wrong += soft_peek(mm, AT) != (left <= 0 ? 9 : 5);
+		wrong += soft_peek(mm, AT + PAGE) != 5 || soft_peek(mm, AT + 2 * PAGE) != 5;
+		soft_poke(mm, AT, 8);
+		wrong += soft_peek(mm, AT + PAGE) != 5 || soft_peek(mm, AT + 2 * PAGE) != 5;
+		for (unsigned long i = 0; i < 3; i++)
+			wrong += !only_mapped(AT + i * PAGE);
+		mmun_soft_madvise(mm, AT, 3 * PAGE, MADV_DONTNEED);
+	}
+	ok(nth > 4, "a page is replaced at %ld moments", nth - 2);
+	is(wrong, 0, "each time the new one is there, and the others are as they were");
+	end();
+}
+
 /* Migration. */
 
 static void test_migrated_entry(void)
@@ -787,10 +1034,18 @@ int main(void)
 	test_truncated_page(16);
 	test_cold();
 	test_long_range();
-	test_part_of_huge();
+	test_part_of_huge(AT);
+	test_part_of_huge(AT + HUGE);
 	test_shared_page();
 	test_copies_and_holes();
 	test_locked_nonlinear();
+	test_hole_is_stored();
+	test_hole_at_end();
+	test_forced_write();
+	test_wait_for_migration();
+	test_overtaken_huge();
+	test_no_place_for_huge();
+	test_last_slot();
 	test_behind_huge();
 	test_many_contents();
 	test_forgotten();
@@ -799,6 +1054,7 @@ int main(void)
 	test_refused_sections();
 	test_merged_rights();
 	test_merge_without_memory();
+	test_replaced_meanwhile();
 	test_migrated_entry();
 	test_migrate_part_of_huge();
 	test_compact_enough();
