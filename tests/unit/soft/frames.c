@@ -315,6 +315,50 @@ static void test_shared_page(void)
 	end();
 }
 
+/* The one bit of a huge entry stands for its 512 pages, and for none behind. */
+static void test_young_neighbour(void)
+{
+	struct page *first, *behind;
+	size_t marked = 0;
+
+	begin(4 * HUGE_PAGES, 0);
+	soft_map(mm, AT, 3 * HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	soft_poke(mm, AT, 1);
+	soft_poke(mm, AT + 2 * HUGE, 2);
+	first = page_at(AT);
+	behind = page_at(AT + 2 * HUGE);
+	ok(behind == mmun_soft_page_next(first, HUGE_PAGES), "a page behind a huge one");
+	is(mmun_soft_page_referenced(first), 1, "which was used");
+	for (unsigned long i = 1; i < HUGE_PAGES; i++)
+		marked += !!soft_page_test(mmun_soft_page_next(first, i), SOFT_PAGE_REFERENCED);
+	is(marked, HUGE_PAGES - 1, "all its other pages count as used");
+	ok(!soft_page_test(first, SOFT_PAGE_REFERENCED), "the one that was asked for has said so");
+	ok(!soft_page_test(behind, SOFT_PAGE_REFERENCED), "and what is behind was not meant");
+	is(mmun_soft_page_referenced(first), 0, "asked again, it was not used since");
+	end();
+}
+
+static void test_mkclean(void)
+{
+	struct file *file;
+	struct page *page;
+
+	begin(64, 0);
+	file = soft_new_file(soft, "f", MMUN_SOFT_FILE_REGULAR, 1);
+	soft_map(mm, AT, 1, RW, MAP_SHARED, file);
+	soft_peek(mm, AT);
+	page = page_at(AT);
+	ok(!mmun_soft_page_mkclean(page), "a page that was read has no dirty entry");
+	soft_poke(mm, AT, 1);
+	ok(soft_entry(mm, AT).writable, "one that was written");
+	ok(mmun_soft_page_mkclean(page), "has");
+	ok(!soft_entry(mm, AT).writable && !soft_entry(mm, AT).dirty, "until it is clean");
+	ok(!mmun_soft_page_mkclean(page), "and then no more");
+	mmun_soft_file_put(file);
+	end();
+}
+
 /* Private copies are no part of the file: a hole leaves them, in memory or in swap. */
 static void test_copies_and_holes(void)
 {
@@ -1037,6 +1081,8 @@ int main(void)
 	test_part_of_huge(AT);
 	test_part_of_huge(AT + HUGE);
 	test_shared_page();
+	test_young_neighbour();
+	test_mkclean();
 	test_copies_and_holes();
 	test_locked_nonlinear();
 	test_hole_is_stored();
