@@ -158,6 +158,28 @@ static void test_owner_of_before(void)
 	finish();
 }
 
+/* A thread that ended while its section walked is in nobody's way. */
+
+static void *walk_for_ever(void *number)
+{
+	*(unsigned long *)number = mmun_section_open(mm, itree_of(mm), PAGE, PAGE, 0);
+	return NULL;
+}
+
+static void test_insert_beside_gone(void)
+{
+	unsigned long number;
+	struct part two;
+
+	begin();
+	pthread_join(spawn(walk_for_ever, &number), NULL);
+	part_insert(&two, mm, 2, 1);
+	ok(in_tree(mm, &two), "I6 an insertion does not wait for a walk whose thread is gone");
+	mmun_section_close(itree_of(mm), number);
+	mmu_interval_notifier_remove(&two.ni);
+	finish();
+}
+
 /* A section that had to wait for a writer walks afterwards, as far as the next one can see. */
 
 static void *open_one(void *number)
@@ -397,6 +419,7 @@ int main(void)
 	test_one_byte();
 	test_spare_groups();
 	test_owner_of_before();
+	test_insert_beside_gone();
 	test_walks_after_writer();
 	test_writer_between_walks();
 	test_beside_writers();
