@@ -16,14 +16,16 @@
 #define MMUN_SPINS 500
 #endif
 
-/* Does @condition become true within that time?  What is true already may be said to be
+/* Does @condition become true within so many looks?  What is true already may be said to be
  * false: a caller that must not sleep then looks before. */
-#define mmun_spin_until(condition) \
+#define mmun_spin_for(looks, condition) \
 	(MMUN_SPINS && ({ \
-		 int mmun_left = MMUN_SPINS; \
+		 int mmun_left = (looks); \
 		 while (!(condition) && --mmun_left) \
 			 mmun_cpu_relax(); \
 		 mmun_left; \
 	 }))
+
+#define mmun_spin_until(condition) mmun_spin_for(MMUN_SPINS, condition)
 
 #endif

@@ -44,6 +44,10 @@ enum {
 	WRITER_AWAITED,
 };
 
+/* Looks before a waiter sleeps or a writer backs off: a few microseconds, several times what
+ * a walk or a change of the tree takes.  While a writer looks, sections are kept out. */
+#define FEW_LOOKS 100
+
 /* How long a writer stays away from a walk that does not end, and how long a waiter
  * sleeps where nobody wakes, ns. */
 #define BACK_OFF 50000
@@ -163,7 +167,7 @@ static __attribute__((noinline, cold)) bool wait_for_writer(struct mmun_itree *i
 {
 	unsigned int writer;
 
-	if (mmun_spin_until(mmun_load_full(&itree->writer) == WRITER_NONE))
+	if (mmun_spin_for(FEW_LOOKS, mmun_load_full(&itree->writer) == WRITER_NONE))
 		return true;
 	while ((writer = mmun_load_full(&itree->writer)) != WRITER_NONE) {
 		if (mmun_is_past(deadline))
@@ -340,7 +344,7 @@ static void wait_for_section(const struct mmun_itree *itree, struct place place,
 {
 	unsigned long now;
 
-	if (mmun_spin_until(!same_section(mmun_load_full(state_of(place)), state)))
+	if (mmun_spin_for(FEW_LOOKS, !same_section(mmun_load_full(state_of(place)), state)))
 		return;
 	while (same_section(now = mmun_load_full(state_of(place)), state))
 		sleep_for_section(itree, place, now);
@@ -400,7 +404,7 @@ bool mmun_itree_write_begin(struct mmun_itree *itree)
 
 	/* O: raised before walks are looked for; pairs with N and R. */
 	(void)mmun_swap_full(&itree->writer, WRITER_BUSY);
-	if (no_walks(itree, &place) || mmun_spin_until(no_walks(itree, &place)))
+	if (no_walks(itree, &place) || mmun_spin_for(FEW_LOOKS, no_walks(itree, &place)))
 		return true;
 	mmun_itree_write_end(itree);
 	return false;

@@ -36,6 +36,10 @@ extern const unsigned int __rseq_size __attribute__((weak));
 /* Nobody wakes the waiter when a thread ends: looked for this often, ns. */
 #define LOOK_PERIOD 10000000
 
+/* Looks at a counter before the waiter goes to sleep: about ten microseconds, more than a
+ * usual system call inside a section takes. */
+#define LOOKS 200
+
 unsigned int mmun_srcu_nr_slots(void)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
@@ -191,7 +195,7 @@ static bool sleep_for_slot(struct srcu_struct *ssp, struct place place, unsigned
 static bool wait_for_slot(struct srcu_struct *ssp, struct place place, unsigned int bank,
 			  uint64_t deadline)
 {
-	return mmun_spin_until(!mmun_srcu_nr_open(place.slot, bank)) ||
+	return mmun_spin_for(LOOKS, !mmun_srcu_nr_open(place.slot, bank)) ||
 	       sleep_for_slot(ssp, place, bank, deadline);
 }
 

@@ -14,7 +14,7 @@ __thread struct mmun_task mmun_task
  * before the others. */
 bool mmun_thread_is_zombie(int tid)
 {
-	char path[64] = "/proc/self/task/", stat[512];
+	char path[48] = "/proc/self/task/", stat[512];
 	size_t at = sizeof("/proc/self/task/") - 1;
 	long fd, size;
 
