@@ -76,14 +76,17 @@ static bool huge_only_ours(struct soft_mm *mm, soft_pte pte)
 	return true;
 }
 
-/* Small or huge; false: it is to be copied, or the entry says something else now. */
+/* Small or huge.  True: done, or the entry says something else now and is to be looked at
+ * again (a huge page that another thread has reused is not to be split).  False: to be copied. */
 static bool wp_page_reuse(struct soft_vm_fault *vmf)
 {
 	struct soft_mm *mm = soft_fault_mm(vmf);
 	bool reused;
 
-	if (!mmun_soft_fault_lock(vmf))
-		return false;
+	if (!mmun_soft_fault_lock(vmf)) {
+		raced(vmf);
+		return true;
+	}
 	reused = soft_pte_huge(*vmf->pte) ? huge_only_ours(mm, *vmf->pte)
 					  : only_ours(mm, *vmf->pte);
 	if (reused)

@@ -103,8 +103,8 @@ struct page *mmun_soft_anon_page(struct soft_vma *vma, unsigned long address,
 bool mmun_soft_fault_lock(struct soft_vm_fault *vmf);
 void mmun_soft_fault_unlock(struct soft_vm_fault *vmf);
 
-/* ->page becomes what the entry maps, with the bits of the fault and @bits; the caller's reference becomes the
- * entry's.  False, and the reference is dropped: the entry says something else now. */
+/* ->page becomes what the entry maps, with the bits of the fault and @bits; the caller's
+ * reference becomes the entry's.  False, and the reference is dropped: the entry says something else now. */
 bool mmun_soft_finish_fault(struct soft_vm_fault *vmf, soft_pte bits);
 
 /* page_table_lock held, the leaf entry exists: @page there, counted, on the LRU if it is a new one. */

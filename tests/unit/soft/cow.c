@@ -5,6 +5,10 @@
  */
 #include "recorder.h"
 
+#include "fault/fault.h"
+#include "table/table.h"
+#include "vma/vma.h"
+
 #define SAFE(event) ((bool)((event).flags & MMUN_RANGE_PINNED_SAFE))
 
 static struct mmun_soft *soft;
@@ -333,6 +337,36 @@ static void test_huge(void)
 	end();
 }
 
+/* Of two threads that write to a huge page which became ours, the second one has looked at
+ * the entry before the first one set it. */
+static void test_huge_raced(void)
+{
+	struct soft_vm_fault vmf = { .address = 0x40000000, .flags = SOFT_FAULT_WRITE };
+	unsigned long at = 0x40000000, pages = MMUN_SOFT_HUGE_PAGES;
+	unsigned long raced;
+
+	begin();
+	soft_map(mm, at, pages, RW, PRIVATE, NULL);
+	is(mmun_soft_madvise(mm, at, pages * PAGE, MADV_HUGEPAGE), 0, "huge pages are wanted");
+	soft_poke(mm, at, 1);
+	make_child();
+	mmput(child);
+	mmap_read_lock(mm);
+	vmf.vma = mmun_soft_vma_find(soft_mm(mm), at);
+	vmf.orig_pte = mmun_soft_pte_value(soft_mm(mm), at);
+	mmap_read_unlock(mm);
+	soft_poke(mm, at + PAGE, 2);
+	forget(&events);
+	raced = stats().faults_minor_raced;
+	mmap_read_lock(mm);
+	is(mmun_soft_do_wp_page(&vmf), 0, "the second of two writers looks again");
+	mmap_read_unlock(mm);
+	is(stats().faults_minor_raced, raced + 1, "which is counted");
+	is(forget(&events), 0, "and splits nothing");
+	ok(entry_of(mm, at).huge && entry_of(mm, at).writable, "the page is whole");
+	end();
+}
+
 /* What happens while the section of a copy opens. */
 static unsigned int meanwhile;
 static struct page *got;
@@ -476,6 +510,7 @@ int main(void)
 	test_longterm();
 	test_ksm();
 	test_huge();
+	test_huge_raced();
 	test_pinned_meanwhile();
 	test_overtaken();
 	test_shared_again();
