@@ -77,7 +77,7 @@ def main():
             row('`%s/`' % part, sources(os.path.join(ROOT, part)))
         row('all', [file for part in PARTS for file in sources(os.path.join(ROOT, part))])
         return 0
-    except FileNotFoundError as error:
+    except (FileNotFoundError, subprocess.CalledProcessError, json.JSONDecodeError) as error:
         print('sizes: %s (Debian: universal-ctags)' % error, file=sys.stderr)
         return 2
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """The tree is as the project writes it, and scripts/style would see it if it were not.
 Arguments: source tree, build tree."""
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,6 @@ import tempfile
 from tap import done, ok, skip
 
 SOURCE, BUILD = sys.argv[1:3]
-STYLE = [os.path.join(SOURCE, 'scripts/style'), '--build', BUILD, '--only']
 
 # One of each that must be found.
 LICENCE = '/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */\n'
@@ -17,11 +17,13 @@ BAD = {
     'format': LICENCE + 'int  answer( void );\n',
     'licence': LICENCE.replace('/*', '//').replace(' */', ''),
     'words': LICENCE + '/* Every notifier is to' + 'ld. */\n',
+    'tidy': LICENCE + 'int same(int x);\nint same(int x)\n{\n\treturn x == x;\n}\n',
 }
 
 
-def style(check, *files):
-    return subprocess.run([*STYLE, check, *files], capture_output=True, text=True, cwd=SOURCE)
+def style(check, *files, build=BUILD):
+    command = [os.path.join(SOURCE, 'scripts/style'), '--build', build, '--only', check, *files]
+    return subprocess.run(command, capture_output=True, text=True, cwd=SOURCE)
 
 
 def test_tree(check):
@@ -37,7 +39,9 @@ def test_finds(check, text):
         bad = os.path.join(folder, 'bad.c')
         with open(bad, 'w', encoding='utf-8') as file:
             file.write(text)
-        result = style(check, bad)
+        with open(os.path.join(folder, 'compile_commands.json'), 'w', encoding='utf-8') as file:
+            json.dump([{'directory': folder, 'file': bad, 'command': 'cc -c ' + bad}], file)
+        result = style(check, bad, build=folder)
         if result.returncode == 2:
             skip('a bad file: ' + check, result.stderr.strip())
         else:
