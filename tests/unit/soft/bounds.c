@@ -135,6 +135,40 @@ static void test_limit_beside(void)
 	scene_end(&s, "limit");
 }
 
+/* A stack grows within the limit of the address space, too. */
+static void test_stack_limit(void)
+{
+	struct scene s = scene_begin(&(struct mmun_soft_params){ .address_space = 8 * PAGE });
+	struct mmun_soft_fault why;
+	char byte = 1;
+
+	map(&s, AT(0), 4 * PAGE, FIXED);
+	map(&s, AT(4096), PAGE, FIXED | MAP_GROWSDOWN);
+	is(mmun_soft_write(s.mm, AT(4092), &byte, 1, &why), -EFAULT, "by four pages it cannot");
+	is(why.signal, SIGSEGV, "which is SIGSEGV");
+	is(mmun_soft_write(s.mm, AT(4093), &byte, 1, &why), 0, "by three it can");
+	is(mmun_soft_write(s.mm, AT(4092), &byte, 1, &why), -EFAULT, "then no more");
+	is_layout(s.mm, "0-4 rw-p, 4093-4097 rw-p [stack]+0", "layout");
+	scene_end(&s, "stack's limit");
+}
+
+/* Nor below the first page that there is an offset for: it came from a low address. */
+static void test_stack_offset(void)
+{
+	struct scene s = scene_begin(NULL);
+	const unsigned long low = 32 * PAGE;
+	struct mmun_soft_fault why;
+	char byte = 1;
+
+	map(&s, low, PAGE, FIXED | MAP_GROWSDOWN);
+	soft_poke(s.mm, low, 5);
+	is(remap(&s, low, PAGE, PAGE, MOVE, AT(4096)), (long)AT(4096), "a stack moves up");
+	is(mmun_soft_write(s.mm, AT(4096 - 33), &byte, 1, &why), -EFAULT, "33 pages are too many");
+	is(mmun_soft_write(s.mm, AT(4096 - 32), &byte, 1, &why), 0, "32 are not");
+	is(soft_peek(s.mm, AT(4096)), 5, "it has what it had");
+	scene_end(&s, "stack's offset");
+}
+
 /* New memory counts as written, and so does what it becomes one with. */
 static void test_new_is_dirty(void)
 {
@@ -444,7 +478,8 @@ static void test_collapse_range(void)
 /* A driver whose mappings get the flags that are set here. */
 static struct {
 	unsigned long flags, not_flags;
-	int splits;
+	bool wants_close;
+	int splits, closed;
 	unsigned long refuse_at;
 } driver;
 
@@ -454,11 +489,17 @@ static int driver_may_split(struct vm_area_struct *vma, unsigned long address)
 	return address == driver.refuse_at ? -EBUSY : 0;
 }
 
+static void driver_close(struct vm_area_struct *vma)
+{
+	driver.closed++;
+}
+
 static const struct vm_operations_struct driver_vm_ops = { .may_split = driver_may_split };
+static const struct vm_operations_struct closing_vm_ops = { .close = driver_close };
 
 static int driver_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	vma->vm_ops = &driver_vm_ops;
+	vma->vm_ops = driver.wants_close ? &closing_vm_ops : &driver_vm_ops;
 	vma->vm_flags = (vma->vm_flags | driver.flags) & ~driver.not_flags;
 	return 0;
 }
@@ -543,6 +584,26 @@ static void test_driver_force(void)
 	scene_end(&s, "force");
 }
 
+/* Mappings become one again unless their driver wants to hear of the end of each. */
+static void test_driver_merge(bool wants_close)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = driver_file(&s, 0);
+
+	driver.wants_close = wants_close;
+	soft_map(s.mm, AT(0), 4, RW, MAP_SHARED, f);
+	mmun_soft_mprotect(s.mm, AT(1), PAGE, PROT_READ);
+	mmun_soft_mprotect(s.mm, AT(1), PAGE, RW);
+	is_layout(s.mm,
+		  wants_close ? "0-1 rw-s /dev/test+0, 1-2 rw-s /dev/test+1, 2-4 rw-s /dev/test+2"
+			      : "0-4 rw-s /dev/test+0",
+		  wants_close ? "those with ->close stay apart" : "those without merge");
+	mmun_soft_munmap(s.mm, AT(0), 4 * PAGE);
+	is(driver.closed, wants_close ? 3 : 0, "each is closed");
+	mmun_soft_file_put(f);
+	scene_end(&s, "merge");
+}
+
 static void test_driver_zap(void)
 {
 	struct scene s = scene_begin(NULL);
@@ -615,6 +676,8 @@ int main(void)
 	test_hints();
 	test_large_places();
 	test_limit_beside();
+	test_stack_limit();
+	test_stack_offset();
 	test_new_is_dirty();
 	test_protect_stack();
 	test_file_offsets();
@@ -631,6 +694,8 @@ int main(void)
 	test_driver_remap();
 	test_driver_growth();
 	test_driver_force();
+	test_driver_merge(false);
+	test_driver_merge(true);
 	test_driver_zap();
 	test_nonlinear_bounds();
 	return tap_done();
