@@ -118,6 +118,9 @@ static void test_large_places(void)
 	map(&s, AT(0), PAGE, FIXED);
 	ok(remap(&s, AT(0), PAGE, HUGE + PAGE, MREMAP_MAYMOVE, 0) % (long)HUGE,
 	   "not what grows to more");
+	mmun_soft_mmap(s.mm, AT(0), PAGE, RW, MAP_SHARED | MAP_FIXED, f, 0);
+	map(&s, AT(1), PAGE, FIXED);
+	ok(remap(&s, AT(0), PAGE, HUGE, MREMAP_MAYMOVE, 0) % (long)HUGE, "nor a file");
 	mmun_soft_file_put(f);
 	scene_end(&s, "large");
 }
@@ -201,6 +204,26 @@ static void test_protect_stack(void)
 	is(mmun_soft_mprotect(s.mm, AT(4), PAGE, PROT_READ | PROT_GROWSUP), -ENOMEM,
 	   "nor is anything there");
 	scene_end(&s, "stack");
+}
+
+/* msync looks at what is in its range, and at nothing behind. */
+static void test_sync(void)
+{
+	struct scene s = scene_begin(NULL);
+	struct file *f = soft_new_file(s.soft, "f", MMUN_SOFT_FILE_REGULAR, 2);
+
+	soft_map(s.mm, AT(2), 2, RW, MAP_SHARED, f);
+	soft_tag(s.mm, AT(2), 2, 1);
+	is(mmun_soft_msync(s.mm, AT(0), 2 * PAGE, MS_SYNC), -ENOMEM, "a hole up to a mapping");
+	is(soft_stats_of(s.soft).cleaned, 0, "which is not written");
+	is(mmun_soft_msync(s.mm, AT(2), PAGE, MS_SYNC), 0, "its first page");
+	is(soft_stats_of(s.soft).cleaned, 1, "is written alone");
+	is(mmun_soft_msync(s.mm, AT(2), 2 * PAGE, MS_INVALIDATE), 0, "MS_INVALIDATE");
+	is(mmun_soft_mlock(s.mm, AT(3), PAGE), 0, "is refused when one is locked");
+	is(mmun_soft_msync(s.mm, AT(2), 2 * PAGE, MS_INVALIDATE), -EBUSY, "of them");
+	is(mmun_soft_msync(s.mm, AT(2), PAGE, MS_INVALIDATE), 0, "in the range");
+	mmun_soft_file_put(f);
+	scene_end(&s, "msync");
 }
 
 /* A file has offsets below 2^63. */
@@ -335,6 +358,10 @@ static void test_populate_holes(void)
 	ret = mmun_soft_populate_all(soft_mm(s.mm), AT(0), AT(7), SOFT_FAULT_ALLOW_RETRY);
 	mmap_read_unlock(s.mm);
 	is(ret, 0, "a range with holes is filled");
+	mmap_read_lock(s.mm);
+	ret = mmun_soft_populate_all(soft_mm(s.mm), AT(20), AT(22), SOFT_FAULT_ALLOW_RETRY);
+	mmap_read_unlock(s.mm);
+	is(ret, 0, "and one that has nothing but a hole");
 	ok(soft_entry(s.mm, AT(2)).present && soft_entry(s.mm, AT(3)).present &&
 		   soft_entry(s.mm, AT(6)).present,
 	   "where there is something");
@@ -402,14 +429,14 @@ static void test_heap(void)
 	is(mmun_soft_brk(s.mm, AT(8)), AT(8), "the break is at the base");
 	is(mmun_soft_brk(s.mm, AT(8) - 1), AT(8), "and not below");
 	is(mmun_soft_brk(s.mm, AT(12)), AT(12), "it grows");
-	soft_map(s.mm, AT(13), 1, PROT_READ, PRIVATE, NULL);
-	is_layout(s.mm, "6-8 r--p, 8-12 rw-p [heap]+0, 13-14 r--p",
+	soft_map(s.mm, AT(12), 2, PROT_READ, PRIVATE, NULL);
+	is_layout(s.mm, "6-8 r--p, 8-12 rw-p [heap]+0, 12-14 r--p",
 		  "only what is between base and break is called the heap");
 	is(flags_at(&s, AT(8)) & (VM_ACCOUNT | VM_MAYEXEC | VM_MAYREAD | VM_MAYWRITE),
 	   VM_ACCOUNT | VM_MAYEXEC | VM_MAYREAD | VM_MAYWRITE, "with the rights of a heap");
 	is(mmun_soft_munmap(s.mm, AT(8), 4 * PAGE), 0, "the heap is unmapped");
 	is(mmun_soft_brk(s.mm, AT(10)), AT(12), "then the break does not go down");
-	is(mmun_soft_munmap(s.mm, AT(13), PAGE), 0, "nothing is above either");
+	is(mmun_soft_munmap(s.mm, AT(12), 2 * PAGE), 0, "nothing is above either");
 	is(mmun_soft_brk(s.mm, AT(10)), AT(12), "it does not");
 	is(mmun_soft_brk(s.mm, AT(12) - 5), AT(12) - 5, "but within its page");
 	is(mmun_soft_brk(s.mm, AT(13)), AT(13), "and up");
@@ -600,6 +627,9 @@ static void test_driver_merge(bool wants_close)
 		  wants_close ? "those with ->close stay apart" : "those without merge");
 	mmun_soft_munmap(s.mm, AT(0), 4 * PAGE);
 	is(driver.closed, wants_close ? 3 : 0, "each is closed");
+	soft_map(s.mm, AT(0), 4, RW, MAP_SHARED, f);
+	is(remap(&s, AT(1), PAGE, PAGE, MOVE, AT(8)), (long)AT(8),
+	   "a part moves, whether the driver can be asked or not");
 	mmun_soft_file_put(f);
 	scene_end(&s, "merge");
 }
@@ -607,7 +637,7 @@ static void test_driver_merge(bool wants_close)
 static void test_driver_zap(void)
 {
 	struct scene s = scene_begin(NULL);
-	struct file *f = driver_file(&s, VM_MIXEDMAP);
+	struct file *f = driver_file(&s, 0);
 	struct page *page = mmun_soft_alloc_page(s.soft);
 	struct vm_area_struct *vma;
 	struct recorder r;
@@ -680,6 +710,7 @@ int main(void)
 	test_stack_offset();
 	test_new_is_dirty();
 	test_protect_stack();
+	test_sync();
 	test_file_offsets();
 	test_remap_bounds();
 	test_remap_shrinks();

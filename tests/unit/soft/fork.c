@@ -254,6 +254,30 @@ static void test_copy_rights(void)
 	end();
 }
 
+/* A pinned page of shared memory is both sides', as it was. */
+static void test_pinned_shared(void)
+{
+	struct mm_struct *child;
+	struct page *pinned;
+	struct file *file;
+
+	begin(64, 0);
+	file = soft_new_file(soft, "m", MMUN_SOFT_FILE_SHMEM, 4);
+	soft_map(mm, AT, 4, RW, MAP_SHARED, file);
+	is(mmun_soft_remap_file_pages(mm, AT, PAGE, 0, 3, 0), 0, "entries that fork must copy");
+	mmap_read_lock(mm);
+	is(mmun_soft_get_user_pages(mm, AT, 1, FOLL_PIN | FOLL_WRITE, &pinned), 1, "and a pin");
+	mmap_read_unlock(mm);
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	is(entry_of(child, AT).pfn, mmun_soft_page_pfn(pinned), "the child has the page, too");
+	soft_poke(child, AT, 7);
+	is(soft_peek(mm, AT), 7, "and what it writes there the parent sees");
+	mmun_soft_unpin_page(pinned);
+	mmun_soft_file_put(file);
+	mmput(child);
+	end();
+}
+
 /* A huge page is shared as one unless a part of it, and not what is behind, is pinned. */
 static void test_pinned_neighbour(void)
 {
@@ -316,6 +340,7 @@ int main(void)
 	test_fork_nonlinear();
 	test_against_migration();
 	test_copy_rights();
+	test_pinned_shared();
 	test_pinned_neighbour();
 	test_page_under_way();
 	return tap_done();
