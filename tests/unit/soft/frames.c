@@ -148,6 +148,21 @@ static void test_held_anonymous(void)
 	end();
 }
 
+/* Given up, and written since: it is needed like any other page again. */
+static void test_written_again(void)
+{
+	begin(64, 64);
+	soft_map(mm, AT, 1, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 7);
+	is(mmun_soft_madvise(mm, AT, PAGE, MADV_FREE), 0, "given up");
+	soft_poke(mm, AT, 8);
+	reclaim_all();
+	reclaim_all();
+	ok(soft_entry(mm, AT).swapped, "what was written since goes to swap");
+	is(soft_peek(mm, AT), 8, "and comes back");
+	end();
+}
+
 static void test_shmem_stays(void)
 {
 	struct file *file;
@@ -1072,6 +1087,7 @@ int main(void)
 	test_locked_page();
 	test_isolated_page();
 	test_held_anonymous();
+	test_written_again();
 	test_shmem_stays();
 	test_stored_page_stays();
 	test_truncated_page(0);
