@@ -49,7 +49,7 @@ static bool release_all(struct mm_struct *mm, struct mmu_notifier_mm *chain, uin
 	struct mmun_reader reader;
 	struct mmun_walk walk;
 
-	mmun_release_push(&walk, mm);
+	mmun_walk_push(&walk, mm);
 	while ((mn = claim_next(mm, chain, &reader, deadline, &locked))) {
 		if (mn->ops->release)
 			mmun_stat_inc(mm, released);

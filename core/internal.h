@@ -139,30 +139,10 @@ static inline bool mmun_mm_alive(const struct mm_struct *mm)
 	return mmun_load_full(&mm->mm_users) > 0 && !mmun_load_full(&mm->dead);
 }
 
-/* Sections in which this thread calls ->release of @mm's list. */
-static inline unsigned long mmun_task_releasing(const struct mm_struct *mm)
-{
-	unsigned long nr = 0;
-
-	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer)
-		nr += walk->mm == mm && walk->in_section;
-	return nr;
-}
-
 /* Is this thread inside a section or a callback of @mm? */
 static inline bool mmun_task_inside(struct mm_struct *mm)
 {
 	return mmun_task_walks(mm) || mmun_srcu_open_here(&mm->srcu);
-}
-
-/* The same, where a ->release of the list does not count: it is in no section. */
-static inline bool mmun_task_in_section(struct mm_struct *mm)
-{
-	for (const struct mmun_walk *walk = mmun_task.walk; walk; walk = walk->outer) {
-		if (walk->mm == mm && !walk->releasing)
-			return true;
-	}
-	return mmun_srcu_open_here(&mm->srcu) > mmun_task_releasing(mm);
 }
 
 /* Not so inside a section of @mm, nor in a signal handler that interrupted this

@@ -154,19 +154,12 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm)
 	return do_mmu_notifier_register(mn, mm, false, 0);
 }
 
-void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm)
-{
-	mmun_walk_push(walk, mm);
-	walk->releasing = true;
-}
-
 bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader)
 {
 	if (mn->state & MMUN_MN_CLAIMED)
 		return false;
 	mmun_store_relaxed(&mn->state, mn->state | MMUN_MN_CLAIMED);
 	*reader = srcu_read_lock(&mm->srcu);
-	mmun_task.walk->in_section = true;
 	return true;
 }
 
@@ -188,7 +181,6 @@ bool mmun_release_run(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_
 		mmun_list_del_init(&mn->hlist);
 		mmun_chain_unlock(chain, &saved);
 	}
-	mmun_task.walk->in_section = false;
 	srcu_read_unlock(&mm->srcu, reader);
 	return locked;
 }
@@ -250,7 +242,7 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 	if (!chain)
 		goto not_registered;
 
-	mmun_release_push(&walk, mm);
+	mmun_walk_push(&walk, mm);
 	mmun_chain_lock(chain, &saved);
 	registered = mn->mm == mm && (mn->state & MMUN_MN_REGISTERED) &&
 		     !(mn->state & MMUN_MN_LEAVING);

@@ -14,13 +14,11 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool
 			     unsigned int users);
 
 /*
- * The right to call ->release, which one has: push, then claim under the chain lock, then
- * run; pop when there is no more to claim.
+ * The right to call ->release, which one has: mmun_walk_push(), then claim under the chain
+ * lock, then run; mmun_walk_pop() when there is no more to claim.  So the thread is inside
+ * from before a claim until after its read section: a signal handler must not wait for that.
  */
 
-/* From before a claim until after its read section the thread is inside it: a signal
- * handler must not wait for that section. */
-void mmun_release_push(struct mmun_walk *walk, struct mm_struct *mm);
 /* Opens a read section; false if somebody else has the right. */
 bool mmun_release_claim(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_reader *reader);
 /* Calls it, takes @mn off the list and closes the read section.  False: not taken off the

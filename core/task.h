@@ -25,9 +25,6 @@ struct srcu_struct;
 struct mmun_walk {
 	struct mm_struct *mm;
 	struct mmun_walk *outer;
-	/* A ->release of the list, and whether the read section around it is open. */
-	bool releasing;
-	bool in_section;
 };
 
 /* A wait for the readers of a domain, on the waiter's stack. */
@@ -81,8 +78,6 @@ static inline void mmun_walk_push(struct mmun_walk *walk, struct mm_struct *mm)
 {
 	walk->mm = mm;
 	walk->outer = mmun_task.walk;
-	walk->releasing = false;
-	walk->in_section = false;
 	mmun_compiler_barrier();
 	mmun_task.walk = walk;
 }
