@@ -25,6 +25,7 @@ the sources of the program that killed it have changed, a survivor when its file
 import argparse
 import concurrent.futures
 import fnmatch
+import functools
 import hashlib
 import json
 import os
@@ -199,6 +200,15 @@ class Tree:
         return wrong
 
 
+@functools.lru_cache
+def test_headers(copy):
+    """The contents of all of them: which program includes which is not asked."""
+    paths = (os.path.join(folder, name)
+             for folder, _, names in os.walk(os.path.join(copy, 'tests'))
+             for name in names if name.endswith('.h'))
+    return tuple(open(path, 'rb').read() for path in sorted(paths))
+
+
 class Test:
     def __init__(self, described, targets, tree):
         self.name = described['name']
@@ -223,7 +233,7 @@ class Test:
         self.sources = [open(path, 'rb').read() for path in sorted(set(files))
                         if os.path.exists(path)]
         # With the headers of the tests, which say what a case does.
-        self.digest = digest(self.name, *self.sources)
+        self.digest = digest(self.name, *self.sources, *test_headers(tree.copy))
         self.later = not set(self.suites) & set(FIRST)
         # How long it takes, how long it is silent in between, and what it comes to.
         self.time = None
@@ -520,6 +530,9 @@ def main():
     options = parser.parse_args()
     tree = Tree(options.tree)
     tree.find()
+    if not chosen(tree.mutants, options):
+        print('mutation: no mutant is in %s' % ', '.join(options.only), file=sys.stderr)
+        return 2
     if options.list:
         for mutant in chosen(tree.mutants, options):
             print(mutant.key)
