@@ -273,7 +273,8 @@ static bool false_proc(void)
 	static const char line[] = "1000-2000 r--p 00000000 00:00 0\n";
 	int fd;
 
-	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	/* Not "/", which is no mount where it was changed by chroot(). */
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/proc", NULL, MS_PRIVATE, NULL) ||
 	    mount("none", "/proc", "tmpfs", 0, NULL))
 		return false;
 	mkdir("/proc/self", 0700);
