@@ -41,7 +41,7 @@ root=$(mktemp -d "${TMPDIR:-/var/tmp}/fresh.XXXXXX") || exit 2
 
 unmount() {
 	local point
-	for point in dev/shm dev/pts dev sys proc; do
+	for point in dev/shm dev/pts dev sys proc .; do
 		mountpoint -q "$root/$point" && umount -l "$root/$point"
 	done
 }
@@ -90,7 +90,9 @@ bootstrap() {
 }
 
 mount_kernel() {
-	if ! { mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
+	# A mount of its own, as a root is: tests make theirs private before they mount.
+	if ! { mount --bind "$root" "$root" && mount --make-private "$root" &&
+		mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
 		mount --bind /dev "$root/dev" && mount -t devpts devpts "$root/dev/pts" &&
 		mount -t tmpfs tmpfs "$root/dev/shm"; }; then
 		fail "cannot mount what the new system needs"
