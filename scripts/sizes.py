@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-PARTS = ['base', 'core', 'primary/self', 'primary/soft', 'compat', 'secondary', 'tool']
+PARTS = ['base', 'core', 'primary/self', 'primary/soft', 'stat', 'compat', 'secondary', 'tool']
 FUNCTION_LIMIT = 90
 FILE_LIMIT = 700
 

@@ -28,6 +28,7 @@ FLOORS = {
     'primary/soft': (['primary/soft/libsoft.a.p'], [
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
+    'stat': (['stat/libstat.a.p'], ['page', 'stat']),
     'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p'], [
         'command json report', 'launch', 'trace demo play sites', 'probe', 'main']),
 }

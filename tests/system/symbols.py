@@ -41,7 +41,7 @@ ZONE = {('frame_zone.c.o', 'mmap64'), ('frame_zone.c.o', 'mmap'), ('frame_zone.c
 
 # Run between two instructions of the program, beside those of the source self.
 HOOKS = {'dispatch.c.o', 'srcu.c.o', 'srcu_cells.c.o', 'interval_seq.c.o', 'interval_table.c.o',
-         'notifier.c.o', 'exit.c.o', 'chain.c.o', 'task.c.o'}
+         'notifier.c.o', 'exit.c.o', 'chain.c.o', 'task.c.o', 'stat.c.o'}
 
 # Linux names that are exported: the notifiers' own, and an address space's users and locks.
 # Everything else that drivers call by Linux's name is the compat library's, which is not
