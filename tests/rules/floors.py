@@ -29,6 +29,7 @@ FLOORS = {
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
     'stat': (['stat/libstat.a.p'], ['page', 'stat']),
+    'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say', 'copy', 'ucx']),
     'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p'], [
         'command json report', 'launch', 'trace demo play sites', 'probe', 'main']),
 }
