@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "descriptor.h"
 #include "number.h"
 #include "raw_syscall.h"
 
@@ -20,11 +21,11 @@ bool mmun_thread_is_zombie(int tid)
 
 	at += mmun_put_number(path + at, (unsigned long)tid, 10);
 	memcpy(path + at, "/stat", sizeof("/stat"));
-	fd = mmun_syscall3(SYS_open, (unsigned long)path, 02000000 /* O_CLOEXEC */, 0);
+	fd = mmun_descriptor_open_at(AT_FDCWD, path);
 	if (fd < 0)
 		return false;
 	size = mmun_syscall3(SYS_read, fd, (unsigned long)stat, sizeof(stat));
-	mmun_syscall3(SYS_close, fd, 0, 0);
+	mmun_descriptor_close(fd);
 	for (long i = size - 3; i > 0; i--)
 		if (stat[i] == ')')
 			return stat[i + 2] == 'Z' || stat[i + 2] == 'X';

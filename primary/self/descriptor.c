@@ -1,64 +1,55 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * File descriptors that hooks open for a moment.  They are closed on exec; a fork of
- * another thread copies them into a child that knows nothing of them.  So they are
- * counted, and a child that was forked while there were some looks through its table
- * for files with the mark: a combination of flags that means nothing for a file that is
- * only read, and that nobody else uses.
+ * File descriptors that the library has open for a moment (descriptor.h of base/), and the
+ * children of other threads' forks: one that was forked while there were some looks through
+ * its table for files with the mark.
  *
- * I1  An opening is counted before the descriptor exists, a closing after it is gone.
+ * I1  An opening is counted before the descriptor exists, a closing after it is gone: of
+ *     whatever the library opens, in a hook or not.
  * I2  The kernel copies the descriptors of a fork first and the memory later: what the
  *     child's copy of the counts says is too young.  So the parent looks before.
  * Tests: tests/contract/fork.c.
  */
+#include "descriptor.h"
+
 #include <fcntl.h>
 #include <stdint.h>
 
 #include "atomic.h"
 #include "state.h"
 
-#define MARK (O_APPEND | O_NONBLOCK | O_DSYNC)
-
 /* Where the table cannot be listed. */
 #define SEARCHED 1024
 
-static unsigned long openings, closings;
-
 long mmun_self_open_at(int dir, const char *path)
 {
-	long fd;
-
-	mmun_add_full(&openings, 1);
-	fd = mmun_syscall4(SYS_openat, dir, (long)path, O_RDONLY | O_CLOEXEC | MARK, 0);
-	if (fd < 0)
-		mmun_add_full(&closings, 1);
-	return fd;
+	return mmun_descriptor_open_at(dir, path);
 }
 
 long mmun_self_open(const char *path)
 {
-	return mmun_self_open_at(AT_FDCWD, path);
+	return mmun_descriptor_open_at(AT_FDCWD, path);
 }
 
 void mmun_self_close(int fd)
 {
-	mmun_syscall3(SYS_close, fd, 0, 0);
-	mmun_add_full(&closings, 1);
+	mmun_descriptor_close(fd);
 }
 
 unsigned long mmun_self_descriptors(void)
 {
-	unsigned long closed = mmun_load_full(&closings);
+	unsigned long closed = mmun_load_full(&mmun_descriptors.closings);
 
 	/* The other way round an opening in between would be missed. */
-	return mmun_load_full(&openings) == closed ? closed : -1UL;
+	return mmun_load_full(&mmun_descriptors.openings) == closed ? closed : -1UL;
 }
 
 static void close_marked(unsigned int fd)
 {
 	long flags = mmun_syscall3(SYS_fcntl, fd, F_GETFL, 0);
 
-	if (flags >= 0 && (flags & (O_ACCMODE | MARK)) == (O_RDONLY | MARK) &&
+	if (flags >= 0 &&
+	    (flags & (O_ACCMODE | MMUN_DESCRIPTOR_MARK)) == (O_RDONLY | MMUN_DESCRIPTOR_MARK) &&
 	    mmun_syscall3(SYS_fcntl, fd, F_GETFD, 0) == FD_CLOEXEC)
 		mmun_syscall3(SYS_close, fd, 0, 0);
 }
@@ -87,9 +78,9 @@ void mmun_self_close_inherited(unsigned long before)
 	char buffer[512] __attribute__((aligned(8)));
 	long dir, n;
 
-	if (mmun_load_full(&openings) == before)
+	if (mmun_load_full(&mmun_descriptors.openings) == before)
 		return;
-	mmun_store_relaxed(&closings, openings);
+	mmun_store_relaxed(&mmun_descriptors.closings, mmun_descriptors.openings);
 	dir = mmun_syscall4(SYS_openat, AT_FDCWD, (long)"/proc/self/fd",
 			    O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (dir < 0) {

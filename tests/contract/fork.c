@@ -175,6 +175,12 @@ static void child_without_interest(void)
 	check(watch.released == 0, "its exit releases nothing of the parent's");
 }
 
+static void *unmap_once(void *unused)
+{
+	munmap(map_pages(1), PAGE_BYTES);
+	return NULL;
+}
+
 static void *unmap_for_ever(void *stop)
 {
 	while (!__atomic_load_n((int *)stop, __ATOMIC_RELAXED))
@@ -367,22 +373,34 @@ static int open_descriptors(int first)
 	return count;
 }
 
-static void no_descriptor_leaks(void)
+/* Each new thread asks whether the first one, whose id is the process's, has ended. */
+static void *unmap_in_new_threads(void *unused)
 {
-	int fd = memfd_create("shortened", 0), next = dup(fd), opened, leaked = 0, last = 0;
+	for (;;) {
+		pthread_t thread;
+
+		if (pthread_create(&thread, NULL, unmap_once, NULL))
+			abort();
+		pthread_join(thread, NULL);
+	}
+	return NULL;
+}
+
+static void count_descriptors(void *(*other)(void *), void *arg, int first)
+{
+	int opened = open_descriptors(first), leaked = 0, last = 0;
 	pthread_t thread;
 
-	close(next);
-	opened = open_descriptors(next);
-	mmap(NULL, 2 * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
 	check(mmu_notifier_register(&newer.mn, mmun_self()) == 0, "registers");
-	pthread_create(&thread, NULL, shorten_for_ever, (void *)(long)fd);
+	/* This thread has acted before the others ask for it. */
+	munmap(map_pages(1), PAGE_BYTES);
+	pthread_create(&thread, NULL, other, arg);
 	for (int i = 0; i < 1000; i++) {
 		pid_t child = fork_way();
 		int status;
 
 		if (!child)
-			_exit(open_descriptors(next) - opened);
+			_exit(open_descriptors(first) - opened);
 		waitpid(child, &status, 0);
 		leaked += status != 0;
 		last = status ? status : last;
@@ -390,6 +408,27 @@ static void no_descriptor_leaks(void)
 	check(!leaked,
 	      "%d of 1000 children have more descriptors than the program opened (status %x)",
 	      leaked, last);
+}
+
+static int next_descriptor(void)
+{
+	int next = dup(0);
+
+	close(next);
+	return next;
+}
+
+static void no_descriptor_leaks(void)
+{
+	int fd = memfd_create("shortened", 0);
+
+	mmap(NULL, 2 * PAGE_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	count_descriptors(shorten_for_ever, (void *)(long)fd, next_descriptor());
+}
+
+static void no_descriptor_of_new_threads(void)
+{
+	count_descriptors(unmap_in_new_threads, NULL, next_descriptor());
 }
 
 /* A descriptor of the program's with every flag that ours have but one. */
@@ -565,6 +604,8 @@ static void fork_scenes(void)
 		snprintf(name, sizeof(name), "%s, descriptors", ways[i].name);
 		newer.mn.ops = &newer_ops;
 		scene(name, no_descriptor_leaks);
+		snprintf(name, sizeof(name), "%s, descriptors of new threads", ways[i].name);
+		scene(name, no_descriptor_of_new_threads);
 	}
 	fork_way = fork;
 	scene("generations", all_generations);

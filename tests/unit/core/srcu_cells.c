@@ -3,6 +3,7 @@
  * core/srcu_cells.c: what one thread remembers of several domains, what a copy gives back, and
  * the first thread of a process.
  */
+#include "descriptor.h"
 #include "fake.h"
 
 enum { DOMAINS = MMUN_TASK_HELD + 1 };
@@ -233,10 +234,13 @@ static void end_first_inside(void *arg)
 
 static void test_first_thread(void)
 {
+	unsigned long openings = mmun_descriptors.openings, closings = mmun_descriptors.closings;
 	char text[256];
 
 	ok(!mmun_thread_is_zombie(getpid()), "a thread that runs has not ended");
 	ok(!mmun_thread_is_zombie(0x3fffffff), "nor has one that there never was");
+	ok(mmun_descriptors.openings == openings + 2 && mmun_descriptors.closings == closings + 2,
+	   "what was opened to see that is counted, for a fork meanwhile");
 	is(run_in_child(end_first_inside, NULL, text, sizeof(text)), 0,
 	   "the first thread has ended: its section is over, those of others are not");
 }
