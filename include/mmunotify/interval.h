@@ -155,9 +155,10 @@ void mmu_interval_notifier_remove(struct mmu_interval_notifier *interval_sub);
 unsigned long mmu_interval_read_begin(struct mmu_interval_notifier *interval_sub);
 
 /** mmu_interval_set_seq() - in ->invalidate, under the lock that readers take: let
- *  them retry.  To be called always, whatever @range is. */
-static inline void mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub,
-					unsigned long cur_seq)
+ *  them retry.  To be called always, whatever @range is.  Inlined always: instrumented by
+ *  sanitizers only where the callback is. */
+static inline __attribute__((always_inline)) void
+mmu_interval_set_seq(struct mmu_interval_notifier *interval_sub, unsigned long cur_seq)
 {
 	__atomic_store_n(&interval_sub->invalidate_seq, cur_seq, __ATOMIC_RELEASE);
 }

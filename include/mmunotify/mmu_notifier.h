@@ -110,7 +110,9 @@ struct mmu_notifier_range {
 	} section;
 };
 
-static inline bool mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
+/* Always inlined, as whatever callbacks call: instrumented only where they are. */
+static inline __attribute__((always_inline)) bool
+mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 {
 	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
 }

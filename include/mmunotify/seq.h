@@ -38,18 +38,20 @@ struct mmun_seq {
 	unsigned long dead;
 };
 
-static inline void mmun_seq_start(struct mmun_seq *seq)
+/* What callbacks call is always inlined: a callback that sanitizers do not instrument
+ * (mmunotify(7)) calls nothing that they do. */
+static inline __attribute__((always_inline)) void mmun_seq_start(struct mmun_seq *seq)
 {
 	__atomic_fetch_add(&seq->start, 1, __ATOMIC_SEQ_CST);
 }
 
-static inline void mmun_seq_end(struct mmun_seq *seq)
+static inline __attribute__((always_inline)) void mmun_seq_end(struct mmun_seq *seq)
 {
 	__atomic_fetch_add(&seq->end, 1, __ATOMIC_SEQ_CST);
 }
 
 /* Opens a section that never ends. */
-static inline void mmun_seq_kill(struct mmun_seq *seq)
+static inline __attribute__((always_inline)) void mmun_seq_kill(struct mmun_seq *seq)
 {
 	__atomic_store_n(&seq->dead, 1, __ATOMIC_SEQ_CST);
 	__atomic_fetch_add(&seq->start, 1, __ATOMIC_SEQ_CST);

@@ -19,6 +19,7 @@
 
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/self.h>
+#include <mmunotify/seq.h>
 
 #define PAGE    4096UL
 #define THREADS 3
@@ -31,18 +32,23 @@
 #define UNSANITIZED __attribute__((no_sanitize("thread")))
 #endif
 
-static unsigned long starts, ends, hits;
+static unsigned long starts, ends, hits, unblockable;
+static struct mmun_seq seq;
 static int missed;
 
 UNSANITIZED static int count_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	__atomic_add_fetch(&starts, 1, __ATOMIC_RELAXED);
+	mmun_seq_start(&seq);
+	if (!mmu_notifier_range_blockable(range))
+		__atomic_add_fetch(&unblockable, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
 UNSANITIZED static void count_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	__atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
+	mmun_seq_end(&seq);
 }
 
 static const struct mmu_notifier_ops ops = { .invalidate_range_start = count_start,
@@ -58,19 +64,36 @@ UNSANITIZED static bool invalidate(struct mmu_interval_notifier *sub,
 
 static const struct mmu_interval_notifier_ops interval_ops = { .invalidate = invalidate };
 
+static void *change_once(void *arg)
+{
+	char *at = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	memset(at, 1, 4 * PAGE);
+	madvise(at, PAGE, MADV_DONTNEED);
+	mremap(at, 4 * PAGE, 2 * PAGE, 0);
+	munmap(at, 2 * PAGE);
+	free(malloc(1 << 20));
+	return NULL;
+}
+
 static void *change_memory(void *arg)
 {
-	for (int i = 0; i < ROUNDS; i++) {
-		char *at = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-				-1, 0);
-
-		memset(at, 1, 4 * PAGE);
-		madvise(at, PAGE, MADV_DONTNEED);
-		mremap(at, 4 * PAGE, 2 * PAGE, 0);
-		munmap(at, 2 * PAGE);
-		free(malloc(1 << 20));
-	}
+	for (int i = 0; i < ROUNDS; i++)
+		change_once(arg);
 	return NULL;
+}
+
+/* Each ends while others change memory, and gives up parts of its stack last of all. */
+static void end_threads(void)
+{
+	for (int i = 0; i < ROUNDS; i++) {
+		pthread_t threads[THREADS];
+
+		for (int t = 0; t < THREADS; t++)
+			pthread_create(&threads[t], NULL, change_once, NULL);
+		for (int t = 0; t < THREADS; t++)
+			pthread_join(threads[t], NULL);
+	}
 }
 
 static void expect(const char *what, unsigned long before)
@@ -160,6 +183,7 @@ int main(void)
 	}
 	for (int i = 0; i < THREADS; i++)
 		pthread_join(threads[i], NULL);
+	end_threads();
 	mmu_interval_notifier_remove(&interval);
 	mmu_notifier_unregister(&mn, mmun_self());
 	if (mmun_self_stop() || mmun_self_start() || mmun_self_stop()) {
