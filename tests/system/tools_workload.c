@@ -33,13 +33,13 @@
 #endif
 
 static unsigned long starts, ends, hits, unblockable;
-static struct mmun_seq seq;
+static struct mmun_seq sections;
 static int missed;
 
 UNSANITIZED static int count_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	__atomic_add_fetch(&starts, 1, __ATOMIC_RELAXED);
-	mmun_seq_start(&seq);
+	mmun_seq_start(&sections);
 	if (!mmu_notifier_range_blockable(range))
 		__atomic_add_fetch(&unblockable, 1, __ATOMIC_RELAXED);
 	return 0;
@@ -48,7 +48,7 @@ UNSANITIZED static int count_start(struct mmu_notifier *mn, const struct mmu_not
 UNSANITIZED static void count_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	__atomic_add_fetch(&ends, 1, __ATOMIC_RELAXED);
-	mmun_seq_end(&seq);
+	mmun_seq_end(&sections);
 }
 
 static const struct mmu_notifier_ops ops = { .invalidate_range_start = count_start,
