@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Starting the program of `mmunotify trace` and `mmunotify probe`.
+ * Starting the program of `mmunotify trace`, `mmunotify probe` and `mmunotify run`.
  *
  * A program that the preloaded library would not reach (static, set-user-ID,
- * another word size, another C library) is refused with the reason instead of
- * running untraced.  What is checked is the file that the kernel will load: for
- * a script its interpreter.  Tests: tests/system/trace_errors.py.
+ * another word size, another C library) is refused by the first two with the reason instead
+ * of running untraced.  What is checked is the file that the kernel will load: for
+ * a script its interpreter.  Tests: tests/system/trace_errors.py, tests/system/run.py.
  */
 #include <elf.h>
 #include <errno.h>
@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -28,9 +30,12 @@
 /* The command of mmunotify(1) that runs. */
 static const char *speaker = "trace";
 
+/* Why the program cannot be run or watched. */
+static char obstacle[2 * PATH_MAX];
+
 static int cannot(const char *path, const char *why)
 {
-	mmunotify_error(speaker, "%s: %s", path, why);
+	snprintf(obstacle, sizeof(obstacle), "%s: %s", path, why);
 	return MMUNOTIFY_EXIT_CANNOT;
 }
 
@@ -74,17 +79,22 @@ static int search_path(struct launch *launch, const char *name)
 	}
 }
 
-static int find_program(struct launch *launch, const char *name)
+int launch_find(struct launch *launch, const char *command, char **argv)
 {
+	const char *name = argv[0];
 	struct stat file;
+	bool directory;
 
+	speaker = command;
+	launch->argv = argv;
 	switch (search_path(launch, name)) {
 	case 0:
 		return 0;
 	case EACCES:
-		if (strchr(name, '/') && !stat(name, &file) && S_ISDIR(file.st_mode))
-			return cannot(name, "it is a directory");
-		return cannot(name, "it may not be executed");
+		directory = strchr(name, '/') && !stat(name, &file) && S_ISDIR(file.st_mode);
+		mmunotify_error(speaker, "%s: %s", name,
+				directory ? "it is a directory" : "it may not be executed");
+		return MMUNOTIFY_EXIT_CANNOT;
 	}
 	if (!*name)
 		mmunotify_error(speaker, "the command's name is empty");
@@ -215,14 +225,19 @@ static int check_file(const char *path, int scripts)
 	return status ? status : check_rights(path);
 }
 
+const char *launch_obstacle(const struct launch *launch)
+{
+	return check_file(launch->path, 0) ? obstacle : NULL;
+}
+
 int launch_check(struct launch *launch, const char *command, char **argv)
 {
-	int status;
+	int status = launch_find(launch, command, argv);
 
-	speaker = command;
-	status = find_program(launch, argv[0]);
-	launch->argv = argv;
-	return status ? status : check_file(launch->path, 0);
+	if (status || !launch_obstacle(launch))
+		return status;
+	mmunotify_error(speaker, "%s", obstacle);
+	return MMUNOTIFY_EXIT_CANNOT;
 }
 
 static bool take_library(struct launch *launch, const char *format, const char *directory)
@@ -274,6 +289,8 @@ static void set_environment(const struct launch *launch)
 	const char *old = getenv("LD_PRELOAD");
 	char *value = NULL;
 
+	if (!launch->variable)
+		return;
 	if (!old || !*old)
 		setenv("LD_PRELOAD", launch->library, 1);
 	else if (asprintf(&value, "%s:%s", launch->library, old) > 0)
@@ -339,4 +356,22 @@ int launch_start(const struct launch *launch, pid_t *child, void (*started)(void
 failed:
 	mmunotify_error(speaker, "the program cannot be started: %s", strerror(errno));
 	return MMUNOTIFY_EXIT_TOOL;
+}
+
+int launch_pass_on(int wait_status)
+{
+	struct rlimit no_core = { 0, 0 };
+	sigset_t mask;
+	int signal_number;
+
+	if (!WIFSIGNALED(wait_status))
+		return WEXITSTATUS(wait_status);
+	signal_number = WTERMSIG(wait_status);
+	setrlimit(RLIMIT_CORE, &no_core);
+	signal(signal_number, SIG_DFL);
+	sigemptyset(&mask);
+	sigaddset(&mask, signal_number);
+	sigprocmask(SIG_UNBLOCK, &mask, NULL);
+	raise(signal_number);
+	return 128 + signal_number;
 }

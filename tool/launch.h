@@ -10,16 +10,26 @@ struct launch {
 	/* The command's file, found through PATH. */
 	char path[PATH_MAX];
 	char **argv;
-	/* The library to preload, and the variable that says where to send what. */
+	/* The library to preload, and the variable that says where to send what; NULL: the
+	 * environment is as it shall be. */
 	char library[PATH_MAX];
 	const char *variable;
 	char value[64];
 };
 
 /*
- * launch_check() - find argv[0] and look whether it can be watched.
+ * launch_find() - find argv[0].
  * @command: the command of mmunotify(1) in whose name sentences are said from now on.
  * Return: 0, or the exit status after one sentence on stderr.
+ */
+int launch_find(struct launch *launch, const char *command, char **argv);
+
+/* launch_obstacle() - why no library can be preloaded into it, one sentence; NULL: it can. */
+const char *launch_obstacle(const struct launch *launch);
+
+/*
+ * launch_check() - find argv[0] and look whether it can be watched.
+ * Arguments and return value: as above.
  */
 int launch_check(struct launch *launch, const char *command, char **argv);
 
@@ -32,5 +42,8 @@ int launch_find_library(struct launch *launch);
  * Return: 0 with *@child, or the exit status after one sentence on stderr.
  */
 int launch_start(const struct launch *launch, pid_t *child, void (*started)(void));
+
+/* launch_pass_on() - the exit status to end with, or death by the program's signal. */
+int launch_pass_on(int wait_status);
 
 #endif

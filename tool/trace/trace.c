@@ -13,7 +13,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -296,25 +295,6 @@ static void drain_until_end(struct trace *trace)
 	collector_drain(&trace->collector);
 }
 
-/* As the program ended: the same status, or death by the same signal. */
-static int pass_on(int wait_status)
-{
-	struct rlimit no_core = { 0, 0 };
-	sigset_t mask;
-	int signal_number;
-
-	if (!WIFSIGNALED(wait_status))
-		return WEXITSTATUS(wait_status);
-	signal_number = WTERMSIG(wait_status);
-	setrlimit(RLIMIT_CORE, &no_core);
-	signal(signal_number, SIG_DFL);
-	sigemptyset(&mask);
-	sigaddset(&mask, signal_number);
-	sigprocmask(SIG_UNBLOCK, &mask, NULL);
-	raise(signal_number);
-	return 128 + signal_number;
-}
-
 static int finish(struct trace *trace)
 {
 	int error;
@@ -329,7 +309,7 @@ static int finish(struct trace *trace)
 	ring_destroy(&trace->ring);
 	filter_clear(&trace->options.filter);
 	if (!error)
-		return pass_on(trace->wait_status);
+		return launch_pass_on(trace->wait_status);
 	mmunotify_error("trace", "%s: cannot be written: %s",
 			trace->options.path ? trace->options.path : "standard error",
 			strerror(-error));
