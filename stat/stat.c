@@ -104,7 +104,7 @@ static void describe_page(struct mmun_stat_page *page)
 	page->nr_slots = MMUN_STAT_SLOTS;
 	page->pid = (int32_t)mmun_syscall3(SYS_getpid, 0, 0, 0);
 	page->made = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-	/* Who sees the magic sees the rest. */
+	/* A reader that sees the magic sees the rest. */
 	mmun_store_release((uint64_t *)(void *)page->magic, magic);
 }
 

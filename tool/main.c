@@ -21,6 +21,8 @@ struct command {
 static const struct command commands[] = {
 	{ "trace", mmunotify_cmd_trace,
 	  "run a program and print each change of its address space" },
+	{ "run", mmunotify_cmd_run, "run a program with the adapters for UCX and libfabric" },
+	{ "stat", mmunotify_cmd_stat, "show the counters of adapters in running processes" },
 	{ "replay", mmunotify_cmd_replay, "print a recording made by trace -o" },
 	{ "probe", mmunotify_cmd_probe, "list the event sources and whether they work here" },
 	{ "demo", mmunotify_cmd_demo, "show stale registrations on the real kernel, and the cure" },

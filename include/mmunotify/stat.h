@@ -10,7 +10,7 @@
  * MMUNOTIFY_STAT=off: no page.  Where there is no page, for the reasons of
  * mmun_stat_create(), the counters are in memory that only the process sees.
  *
- * Whoever reads a page trusts nothing in it: the process may write what it wants, meanwhile
+ * A reader trusts nothing that stands in a page: the process may write what it wants, meanwhile
  * too.  Numbers are in the byte order of the machine.
  */
 #ifndef MMUNOTIFY_STAT_H

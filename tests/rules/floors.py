@@ -31,7 +31,7 @@ FLOORS = {
     'stat': (['stat/libstat.a.p'], ['page', 'stat']),
     'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say', 'copy', 'ucx']),
     'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p'], [
-        'command json report', 'launch', 'trace demo play sites', 'probe', 'main']),
+        'command json report counters', 'launch', 'trace demo play sites run stat', 'probe', 'main']),
 }
 
 

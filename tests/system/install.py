@@ -97,6 +97,10 @@ def test_command(root, env):
         passes(run([tool, 'probe'], env=env), 'the command finds an event source')
         traced = run([tool, 'trace', '--summary', '--', '/bin/true'], env=env)
         passes(traced, 'the installed tracer is found')
+        if find(root, 'libmmunotify-ucx.so') or find(root, 'libmmunotify-fi.so'):
+            passes(run([tool, 'run', 'true'], env=env), 'the installed adapters are found')
+        else:
+            skip('the installed adapters', 'built without them')
 
 
 def test_man_pages(root):
@@ -105,7 +109,7 @@ def test_man_pages(root):
         skip('man pages', 'built without them')
         return
     names = {os.path.basename(p) for p in pages}
-    for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify.7',
+    for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
                  'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3'):
         ok(page in names, 'man page %s is installed' % page)
 

@@ -36,13 +36,13 @@ _mmunotify()
 	output='--output --text --json --summary --filter --time --stacks --quiet --help -o -k -q'
 
 	if [ "$cword" = 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo soft help --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'trace run stat replay probe demo soft help --help --version' -- "$cur")
 		return
 	fi
 	command=${words[1]}
 	local i
 	for ((i = 2; i < cword; i++)); do
-		if [ "${words[i]}" = -- ] && [[ $command = @(trace|probe) ]]; then
+		if [ "${words[i]}" = -- ] && [[ $command = @(trace|run|probe) ]]; then
 			_command_offset $((i + 1))
 			return
 		fi
@@ -62,6 +62,12 @@ _mmunotify()
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
+	--with)
+		mapfile -t COMPREPLY < <(compgen -W 'ucx libfabric ucx,libfabric' -- "$cur")
+		return ;;
+	-p | --pid)
+		mapfile -t COMPREPLY < <(cd /proc && compgen -W "$(printf '%s ' [0-9]*)" -- "$cur")
+		return ;;
 	--buffer)
 		mapfile -t COMPREPLY < <(compgen -W '1M 4M 16M 64M' -- "$cur")
 		return ;;
@@ -72,6 +78,13 @@ _mmunotify()
 		-*) mapfile -t COMPREPLY < <(compgen -W "$output --no-follow --strict --buffer" -- "$cur") ;;
 		*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
 		esac ;;
+	run)
+		case $cur in
+		-*) mapfile -t COMPREPLY < <(compgen -W '--strict --with= --help' -- "$cur") ;;
+		*) mapfile -t COMPREPLY < <(compgen -c -- "$cur") ;;
+		esac ;;
+	stat)
+		mapfile -t COMPREPLY < <(compgen -W '--pid= --interval= --count= --json --help -p -i -c' -- "$cur") ;;
 	replay)
 		case $cur in
 		-*) mapfile -t COMPREPLY < <(compgen -W "$output" -- "$cur") ;;
@@ -96,7 +109,7 @@ _mmunotify()
 				compgen -d -- "$cur") ;;
 		esac ;;
 	help)
-		mapfile -t COMPREPLY < <(compgen -W 'trace replay probe demo soft' -- "$cur") ;;
+		mapfile -t COMPREPLY < <(compgen -W 'trace run stat replay probe demo soft' -- "$cur") ;;
 	esac
 }
 

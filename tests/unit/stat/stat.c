@@ -449,7 +449,7 @@ static bool descriptors_closed(void)
 
 static bool streams_closed(void)
 {
-	int fd, out = dup2(1, 100);
+	int fd = -1, out = dup2(1, 100);
 	bool alone, high;
 
 	close(0);
@@ -544,7 +544,7 @@ static bool pages_of_one_file(void)
 		CHECK(!memcmp(page_at(&many, i)->magic, MMUN_STAT_MAGIC, 8));
 		CHECK(page_at(&many, i)->slots[0].values[0] == (uint64_t)page_at(&many, i)->pid);
 	}
-	/* There are no more; who asked is counted. */
+	/* There are no more, and those that asked for one are counted. */
 	CHECK(!in_child(own_after_all) && !in_child(own_after_all));
 	CHECK(many.file->claimed == MANY_PAGES + 2);
 	/* A number that is too large leads neither out of the file nor back into it. */
