@@ -9,7 +9,8 @@ NINJA ?= ninja
 FUZZ_SECONDS ?= 600
 
 tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(3)
-sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled -Ducx=disabled
+sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled -Ducx=disabled \
+	-Dlibfabric=disabled
 
 help:
 	@echo 'make demo     the problem and the cure, on this kernel, in one table'

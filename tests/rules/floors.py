@@ -21,6 +21,8 @@ from tap import done, equal, ok  # noqa: E402
 
 # {folder: (folders of its objects in the build, floors)}
 FLOORS = {
+    'adapters/libfabric': (['adapters/libfabric/libmmunotify-fi.so.p'], [
+        'history say', 'entries shared', 'reaper', 'notifier', 'monitor', 'verbs provider']),
     'core': (['core/libcore.a.p'], [
         'version op task itree', 'srcu_cells', 'srcu', 'call_srcu', 'internal', 'interval_table',
         'chain', 'mm mm_lock', 'interval_seq', 'section', 'dispatch', 'notifier', 'notifier_get',
