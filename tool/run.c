@@ -565,7 +565,9 @@ static void print_line(struct run *run)
 	} else if (run->file >= 0 && !run->uncounted) {
 		obstacle = launch_obstacle(&run->launch);
 		fprintf(out, "no adapter was connected: %s",
-			obstacle ? obstacle : "no process here used UCX or libfabric");
+			obstacle
+				? obstacle
+				: "no process here has made a registration cache of UCX or libfabric");
 	}
 	if (run->uncounted)
 		fprintf(out, "%s%llu process%s could not be counted", run->nr_tallies ? "; " : "",

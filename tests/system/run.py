@@ -68,7 +68,7 @@ def fails(status, pattern, *args, **kwargs):
        'run %s: %d, %s' % (' '.join(args)[:60], status, pattern), result.stderr)
 
 
-NONE = 'no adapter was connected: no process here used UCX or libfabric'
+NONE = 'no adapter was connected: no process here has made a registration cache of UCX or libfabric'
 
 
 def shown_environment(*options, **more):
