@@ -52,7 +52,8 @@ struct bench_child {
 	char ended[120];
 };
 
-/* @argv[0] is the worker's file name beside this program. */
+/* @argv: assignments to variables of the environment, then the worker's file name beside this
+ * program, or a path from the root, and what the worker is to do. */
 void bench_spawn(struct bench_child *child, char *const *argv);
 /* One batch; false, with ->ended, when the child died or took over @seconds. */
 bool bench_ask(struct bench_child *child, double *figures, unsigned int seconds);
@@ -63,7 +64,7 @@ const char *bench_beside(const char *name);
 /* turns.c: configurations measured in turns. */
 struct bench_subject {
 	const char *label;
-	char *argv[6];
+	char *argv[10];
 	/* One per figure of the batch. */
 	struct bench_samples figures[BENCH_FIGURES];
 	/* Empty, or why there is nothing to report. */
@@ -108,5 +109,6 @@ void bench_stall(void);
 void bench_startup(void);
 void bench_patching(void);
 void bench_mm_lock(void);
+void bench_adapters(void);
 
 #endif

@@ -31,20 +31,44 @@ const char *bench_beside(const char *name)
 	return path;
 }
 
+/* The environment and, in front of it, the leading words of @argv that are assignments. */
+static char **environment_for(char *const **argv)
+{
+	size_t count = 0, own = 0;
+	char **all;
+
+	while (environ[count])
+		count++;
+	while (strchr((*argv)[own], '='))
+		own++;
+	all = calloc(own + count + 1, sizeof(*all));
+	if (!all)
+		return NULL;
+	memcpy(all, *argv, own * sizeof(*all));
+	memcpy(all + own, environ, count * sizeof(*all));
+	*argv += own;
+	return all;
+}
+
 void bench_spawn(struct bench_child *child, char *const *argv)
 {
+	char **environment = environment_for(&argv);
 	posix_spawn_file_actions_t actions;
+	const char *program;
 	int ends[2], error;
 
 	memset(child, 0, sizeof(*child));
 	child->fd = -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+	if (!environment || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
 		snprintf(child->ended, sizeof(child->ended), "socketpair: %m");
+		free(environment);
 		return;
 	}
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, ends[1], BENCH_SOCKET);
-	error = posix_spawn(&child->pid, bench_beside(argv[0]), &actions, NULL, argv, environ);
+	program = argv[0][0] == '/' ? argv[0] : bench_beside(argv[0]);
+	error = posix_spawn(&child->pid, program, &actions, NULL, argv, environment);
+	free(environment);
 	posix_spawn_file_actions_destroy(&actions);
 	close(ends[1]);
 	if (error) {
