@@ -6,8 +6,8 @@
  *
  * An entry that was there before a change of its memory is not found afterwards, however the
  * change was made, in each hook mode of UCX; with UCX's own hooks, in the same program, those
- * ways are stale of which that is known.  Where the adapter cannot work, and where it is told
- * to be off, UCX works as without it.  Nothing is printed when all is well.
+ * ways are stale of which that is known.  Where the adapter cannot work, and where it is
+ * switched off, UCX works as without it.  Nothing is printed when all is well.
  *
  * The program under test is run anew for each question.  TEST_LINKER and TEST_LIBRARIES, if
  * set, run it by another dynamic linker, with other libraries (ucx.sh).
