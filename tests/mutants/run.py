@@ -35,7 +35,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FOLDERS = [HERE, os.path.join(HERE, 'secondary')]
-LIBRARIES = ['base', 'core', 'primary/soft', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem']
+LIBRARIES = ['base', 'core', 'primary/soft', 'stat', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem']
 FLAGS = ['-std=gnu11', '-O0', '-w', '-pthread', '-D_GNU_SOURCE', '-DMMUN_DEBUG',
          '-fno-strict-aliasing']
 CC = shlex.split(os.environ.get('CC', 'cc'))
@@ -100,7 +100,7 @@ class Patch:
 def compile_file(source, target, path, patched=()):
     """@path is where the file belongs: its neighbours' headers are found there; @patched:
     folders that come before all others."""
-    folders = ['include', 'base', 'primary/soft', 'core', 'tests', 'tests/unit',
+    folders = ['include', 'base', 'primary/soft', 'core', 'stat', 'tests', 'tests/unit',
                'tests/unit/soft', os.path.dirname(path)]
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
