@@ -26,7 +26,7 @@
 	}
 
 /* The linker, its search path and what is started: set by find_later(). */
-static char linker[4096], libraries[4096], worker[4096];
+static char linker[4096], libraries[4096], version[64], worker[4096];
 /* Why there is none. */
 static char no_later[120];
 
@@ -80,27 +80,35 @@ static void drop_newline(char *line)
 	line[strcspn(line, "\n")] = '\0';
 }
 
-/* The script says two lines, the linker and its path; or one, why not. */
+/* The script says three lines: the linker, its path, the version; or one, why not. */
 static void find_later(void)
 {
 	FILE *script = popen(BENCH_LATER_UCX, "r");
 
 	if (!script)
 		return;
-	if (!fgets(linker, sizeof(linker), script) || !fgets(libraries, sizeof(libraries), script))
+	if (!fgets(linker, sizeof(linker), script) ||
+	    !fgets(libraries, sizeof(libraries), script) ||
+	    !fgets(version, sizeof(version), script))
 		libraries[0] = '\0';
 	pclose(script);
 	drop_newline(linker);
 	drop_newline(libraries);
+	drop_newline(version);
 	snprintf(worker, sizeof(worker), "%s", bench_beside(CACHE));
 	if (!libraries[0])
 		snprintf(no_later, sizeof(no_later), "%.100s", linker[0] ? linker : "no answer");
 }
 
+static bool is_later(const struct bench_subject *subject)
+{
+	return !strncmp(subject->label, "later", 5);
+}
+
 static void leave_later_out(struct bench_subject *subjects, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (no_later[0] && !strncmp(subjects[i].label, "later", 5))
+		if (no_later[0] && is_later(&subjects[i]))
 			snprintf(subjects[i].absent, sizeof(subjects[i].absent), "%s", no_later);
 }
 
@@ -118,6 +126,7 @@ static void report_one(const struct bench_subject *subject, const struct bench_s
 		.what = subject->label,
 		.unit = unit,
 		.measured = bench_spread(&subject->figures[0]),
+		.note = is_later(subject) ? version : NULL,
 	};
 
 	bench_ratios(&subject->figures[0], &base->figures[0], &ratios);
