@@ -239,6 +239,12 @@ static void make_stat(struct ucm_copy *copy)
 		mmun_stat_create("ucx", counters, UCM_NR_COUNTERS, &copy->stat);
 }
 
+static void say_aside(const char *why)
+{
+	ucx_say_once("%s: UCX's own hooks are used; MMUNOTIFY_UCX=off does without this sentence",
+		     why);
+}
+
 static void show(struct ucm_copy *copy, bool connected, const char *text)
 {
 	make_stat(copy);
@@ -255,8 +261,16 @@ void ucm_copy_stand_aside(struct ucm_copy *copy, const char *why)
 		copy->unset_external(UCM_EVENT_VM_UNMAPPED);
 	snprintf(text, sizeof(text), "standing aside: %s", why);
 	show(copy, false, text);
-	ucx_say_once("%s: UCX's own hooks are used; MMUNOTIFY_UCX=off does without this sentence",
-		     why);
+	say_aside(why);
+}
+
+void ucm_copy_show_unseen(const char *why)
+{
+	struct mmun_stat *stat;
+
+	mmun_stat_create("ucx", counters, UCM_NR_COUNTERS, &stat);
+	mmun_stat_state(stat, false, why);
+	say_aside(why);
 }
 
 /* Neither libucm nor libucs says its version; libucp, beside them if it is there, does. */

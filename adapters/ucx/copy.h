@@ -91,6 +91,9 @@ int ucm_copy_connect(struct ucm_copy *copy, char *why, size_t size);
  *  Context: ucm_copy_lock() held; sleeps. */
 void ucm_copy_stand_aside(struct ucm_copy *copy, const char *why);
 
+/** ucm_copy_show_unseen() - the same for a copy that does not call us.  Context: sleeps. */
+void ucm_copy_show_unseen(const char *why);
+
 /** ucm_copy_explain() - why starting the event source gave @error.  Context: sleeps, allocates. */
 void ucm_copy_explain(int error, char *why, size_t size);
 

@@ -18,16 +18,20 @@
  *   withheld installation is made then.
  *
  * UCX that is linked statically, or loaded with RTLD_DEEPBIND or into another namespace,
- * calls its own functions and has its own hooks; nothing of it is to be seen here.
+ * calls its own functions and has its own hooks.  Nothing is to be seen of that here until the
+ * process ends; then it is said (unseen.c), unless the process ends by _exit() or a signal.
  * Tests: tests/contract/adapters/ucx.c.
  */
 #include <errno.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <mmunotify/self.h>
 
+#include "atomic.h"
 #include "copy.h"
 #include "say.h"
+#include "unseen.h"
 
 /* What the chain reports in place of UCX's hooks, and what has nothing to do with them. */
 #define NOT_HOOKED \
@@ -38,6 +42,14 @@
 
 /* libucm's own, in no header. */
 INTERPOSED ucs_status_t ucm_mmap_install(int events, int exclusive);
+
+static bool called;
+
+static bool is_off(void)
+{
+	mmun_store_relaxed(&called, true);
+	return ucx_is_off();
+}
 
 static bool lock(void)
 {
@@ -98,7 +110,7 @@ ucs_status_t ucm_mmap_install(int events, int exclusive)
 	ucx_install_fn install;
 	bool withheld = false;
 
-	if (!ucx_is_off() && lock()) {
+	if (!is_off() && lock()) {
 		copy = ucm_copy_find("ucm_mmap_install", caller);
 		withheld = copy && withhold(copy, events, exclusive);
 		ucm_copy_unlock();
@@ -124,7 +136,7 @@ INTERPOSED ucs_status_t ucm_set_event_handler(int events, int priority, ucm_even
 	__typeof__(&ucm_set_event_handler) set_handler;
 	struct ucm_copy *copy;
 
-	if (!ucx_is_off() && lock()) {
+	if (!is_off() && lock()) {
 		copy = ucm_copy_find("ucm_set_event_handler", caller);
 		if (copy)
 			prepare_handler(copy, events);
@@ -132,4 +144,17 @@ INTERPOSED ucs_status_t ucm_set_event_handler(int events, int priority, ucm_even
 	}
 	set_handler = (__typeof__(set_handler))ucm_next_function("ucm_set_event_handler", caller);
 	return set_handler ? set_handler(events, priority, cb, arg) : UCS_ERR_UNSUPPORTED;
+}
+
+__attribute__((destructor)) static void look_for_unseen(void)
+{
+	char path[256], why[384];
+
+	if (mmun_load_relaxed(&called) || !ucx_find_unseen(path, sizeof(path)) || ucx_is_off())
+		return;
+	snprintf(
+		why, sizeof(why),
+		"UCX in %s calls its own functions (linked statically, or loaded with RTLD_DEEPBIND)",
+		path);
+	ucm_copy_show_unseen(why);
 }

@@ -31,7 +31,7 @@ FLOORS = {
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
     'stat': (['stat/libstat.a.p'], ['page', 'stat']),
-    'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say', 'copy', 'ucx']),
+    'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say unseen', 'copy', 'ucx']),
     'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p'], [
         'command json report counters', 'launch', 'trace demo play sites run stat', 'probe', 'main']),
 }
