@@ -2,7 +2,7 @@
 /*
  * Contract: UCX's registration cache, fed by the adapter.
  *
- *     ucx WORKER [refuse=LIBRARY] [asan=WORKER] [linked=WORKER]
+ *     ucx WORKER [refuse=LIBRARY] [asan=WORKER] [linked=WORKER] [static=PROGRAM]
  *
  * An entry that was there before a change of its memory is not found afterwards, however the
  * change was made, in each hook mode of UCX; with UCX's own hooks, in the same program, those
@@ -37,7 +37,7 @@ static struct {
 	const char *worker;
 	const char *preload;
 	const char *mode;
-	/* "global" or "local". */
+	/* "global", "local" or "deep". */
 	const char *scope;
 	/* NAME=VALUE, or NULL. */
 	const char *variable;
@@ -324,19 +324,26 @@ static void test_processes(const char *mode)
 	run("ways", NULL);
 	snprintf(what, sizeof(what), "%s: loaded for everybody", mode);
 	expect(what, OURS);
+	run("alone", NULL);
+	snprintf(what, sizeof(what), "%s: libucm without libucs", mode);
+	expect(what, "alone=heard");
+	expect_quiet(what);
 }
 
 /* What the chain does not report is reported by UCX's hooks. */
 static void test_calls(const char *mode)
 {
-	static const char *const subjects[] = { "calls", "calls-no-install" };
+	static const char *const subjects[] = { "calls", "cache-then-calls", "calls-no-install" };
 	static const char *const scopes[] = { "global", "local" };
 	char before[sizeof(did.out)], what[80];
 
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		for (int j = 0; j < 2; j++) {
 			/* Behind our back: nobody asks to install anything. */
-			if (i == 1 && j == 1)
+			if (i == 2 && j == 1)
+				continue;
+			/* There is no cache without us. */
+			if (i == 1 && !strcmp(mode, "none"))
 				continue;
 			as_usual(NULL, mode);
 			how.scope = scopes[j];
@@ -378,6 +385,29 @@ static void test_standing_aside(const char *mode, const char *refuse)
 	expect_sentence(what, "UCX's own hooks are used");
 }
 
+/* UCX that does not call through symbols: seen at the end, by what it has patched. */
+static void test_unseen(const char *program)
+{
+	static const char said[] = "calls its own functions";
+
+	as_usual(ADAPTER, "bistro");
+	how.scope = "deep";
+	run("ways", NULL);
+	expect("RTLD_DEEPBIND: UCX's own hooks", OWN_BISTRO);
+	expect_sentence("RTLD_DEEPBIND", said);
+	how.variable = "MMUNOTIFY_UCX=off";
+	run("ways", NULL);
+	expect("RTLD_DEEPBIND, off", OWN_BISTRO);
+	expect_quiet("RTLD_DEEPBIND, off");
+	if (!program)
+		return;
+	as_usual(ADAPTER, "bistro");
+	how.worker = program;
+	run("calls", NULL);
+	expect("linked statically: UCX's own hooks", "calls=heard");
+	expect_sentence("linked statically", said);
+}
+
 static void test_stress(const char *mode)
 {
 	char what[80];
@@ -407,10 +437,11 @@ static void test_build(const char *name, const char *worker, const char *mode)
 
 int main(int argc, char **argv)
 {
-	const char *refuse = NULL;
+	const char *refuse = NULL, *statically = NULL;
 
 	if (argc < 2)
-		bail_out("usage: ucx WORKER [refuse=LIBRARY] [asan=WORKER] [linked=WORKER]");
+		bail_out("usage: ucx WORKER [refuse=LIBRARY] [asan=WORKER] [linked=WORKER] "
+			 "[static=PROGRAM]");
 	default_worker = argv[1];
 	as_usual(NULL, "bistro");
 	run("ways", NULL);
@@ -421,6 +452,8 @@ int main(int argc, char **argv)
 	for (int i = 2; i < argc; i++)
 		if (!strncmp(argv[i], "refuse=", 7))
 			refuse = argv[i] + 7;
+		else if (!strncmp(argv[i], "static=", 7))
+			statically = argv[i] + 7;
 	for (int i = 0; i < 3; i++) {
 		test_ways(modes[i]);
 		test_processes(modes[i]);
@@ -433,5 +466,6 @@ int main(int argc, char **argv)
 			else if (!strncmp(argv[j], "linked=", 7))
 				test_build("linked to UCX", argv[j] + 7, modes[i]);
 	}
+	test_unseen(statically);
 	return tap_done();
 }

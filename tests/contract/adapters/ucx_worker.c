@@ -3,7 +3,7 @@
  * A program that uses UCX and knows nothing of us: what its registration cache hands out
  * after the memory has changed.  ucx.c runs it, with the adapter and without, and judges.
  *
- *     ucx_worker LIBUCS global|local SUBJECT [ARG]
+ *     ucx_worker LIBUCS global|local|deep SUBJECT [ARG]
  *
  * Linked to UCX it finds LIBUCS loaded already.
  * One line for each thing that was tried: "NAME fresh", "NAME stale", or what went wrong.
@@ -211,6 +211,9 @@ static void try_race(void)
 	pthread_join(thread, NULL);
 	region = cache_get(&cache, race.page, SIZE);
 	word = region ? region->word : 0;
+	if (region)
+		cache_put(&cache, region);
+	ucx.unset_handler(UCM_VM_UNMAPPED, between, NULL);
 	puts(word == 2 ? "race fresh" : word == 1 ? "race stale" : "race refused");
 }
 
@@ -465,7 +468,22 @@ static void try_calls(int flags)
 		return;
 	}
 	munmap(map_at(NULL, 0), SIZE);
-	printf("calls %s\n", calls ? "heard" : "unheard");
+	printf("calls %s\n", __atomic_load_n(&calls, __ATOMIC_RELAXED) ? "heard" : "unheard");
+}
+
+/* libucm by itself, which starts up in its first call. */
+static void try_alone(void)
+{
+	void *ucm = dlopen("libucm.so.0", RTLD_LAZY | RTLD_GLOBAL);
+
+	ucx.set_handler = (__typeof__(ucx.set_handler))dlsym(RTLD_DEFAULT, "ucm_set_event_handler");
+	if (!ucm || !ucx.set_handler || ucx.set_handler(UCM_VM_UNMAPPED, 0, count_call, NULL)) {
+		puts("alone refused");
+		return;
+	}
+	__atomic_store_n(&calls, 0, __ATOMIC_RELAXED);
+	syscall(SYS_munmap, map_at(NULL, 0), SIZE);
+	printf("alone %s\n", __atomic_load_n(&calls, __ATOMIC_RELAXED) >= 2 ? "heard" : "unheard");
 }
 
 int main(int argc, char **argv)
@@ -474,7 +492,15 @@ int main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
-	why = ucx_load(&ucx, argv[1], !strcmp(argv[2], "global") ? RTLD_GLOBAL : RTLD_LOCAL);
+	if (!strcmp(argv[3], "alone")) {
+		try_alone();
+		fflush(stdout);
+		_exit(0);
+	}
+	why = ucx_load(&ucx, argv[1],
+		       !strcmp(argv[2], "global") ? RTLD_GLOBAL
+		       : !strcmp(argv[2], "deep") ? RTLD_LOCAL | RTLD_DEEPBIND
+						  : RTLD_LOCAL);
 	if (why) {
 		printf("missing %s\n", why);
 		return 0;
@@ -499,7 +525,11 @@ int main(int argc, char **argv)
 		try_fork(true);
 	else if (!strcmp(argv[3], "copies"))
 		try_copies();
+	else if (!strcmp(argv[3], "cache-then-calls"))
+		try_calls(0);
 	fflush(stdout);
-	/* What is still registered is the kernel's to clean up, not UCX's to complain of. */
-	_exit(0);
+	/* Of a cache that is left UCX would say so. */
+	if (cache.handle)
+		cache_destroy(&cache);
+	return 0;
 }
