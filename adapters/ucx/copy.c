@@ -111,11 +111,11 @@ void *ucm_next_function(const char *name, const void *caller)
 	return base_of(function) == base_of(&lock_owner) ? NULL : function;
 }
 
-static void *own_function(void *object, const struct ucm_copy *copy, const char *name)
+static void *own_function(void *object, const void *base, const char *name)
 {
 	void *function = dlsym(object, name);
 
-	return base_of(function) == copy->base ? function : NULL;
+	return base_of(function) == base ? function : NULL;
 }
 
 static struct ucm_copy *add_copy(const void *base, const void *function)
@@ -132,30 +132,51 @@ static struct ucm_copy *add_copy(const void *base, const void *function)
 	object = dlopen(info.dli_fname, RTLD_NOLOAD | RTLD_LAZY | RTLD_NODELETE);
 	if (!object)
 		return NULL;
-	copy->base = base;
-	copy->install = own_function(object, copy, "ucm_mmap_install");
-	copy->set_handler = own_function(object, copy, "ucm_set_event_handler");
-	copy->unset_handler = own_function(object, copy, "ucm_unset_event_handler");
-	copy->set_external = own_function(object, copy, "ucm_set_external_event");
-	copy->unset_external = own_function(object, copy, "ucm_unset_external_event");
-	copy->vm_munmap = own_function(object, copy, "ucm_vm_munmap");
-	copy->orig_mmap = own_function(object, copy, "ucm_orig_mmap");
-	copy->orig_munmap = own_function(object, copy, "ucm_orig_munmap");
+	copy->install = own_function(object, base, "ucm_mmap_install");
+	copy->set_handler = own_function(object, base, "ucm_set_event_handler");
+	copy->unset_handler = own_function(object, base, "ucm_unset_event_handler");
+	copy->set_external = own_function(object, base, "ucm_set_external_event");
+	copy->unset_external = own_function(object, base, "ucm_unset_external_event");
+	copy->vm_munmap = own_function(object, base, "ucm_vm_munmap");
+	copy->orig_mmap = own_function(object, base, "ucm_orig_mmap");
+	copy->orig_munmap = own_function(object, base, "ucm_orig_munmap");
 	dlclose(object);
+	/* For those who look without the lock. */
+	mmun_store_release(&copy->base, base);
 	return copy;
+}
+
+static struct ucm_copy *known_copy(const void *base)
+{
+	const void *at;
+
+	for (struct ucm_copy *copy = copies; copy < copies + MAX_COPIES; copy++) {
+		at = mmun_load_acquire(&copy->base);
+		if (!at || at == base)
+			return at ? copy : NULL;
+	}
+	return NULL;
 }
 
 struct ucm_copy *ucm_copy_find(const char *name, const void *caller)
 {
 	const void *function = ucm_next_function(name, caller);
 	const void *base = base_of(function);
+	struct ucm_copy *copy = base ? known_copy(base) : NULL;
 
-	if (!base)
-		return NULL;
-	for (struct ucm_copy *copy = copies; copy < copies + MAX_COPIES && copy->base; copy++)
-		if (copy->base == base)
-			return copy;
-	return add_copy(base, function);
+	return copy || !base ? copy : add_copy(base, function);
+}
+
+struct ucm_copy *ucm_copy_find_fed(const char *name, const void *caller)
+{
+	const void *base = base_of(ucm_next_function(name, caller));
+	struct ucm_copy *copy = base ? known_copy(base) : NULL;
+
+	/* In a forked child the mm is another. */
+	return copy && mmun_load_acquire(&copy->state) == UCM_COPY_CONNECTED &&
+			       mmun_load_relaxed(&copy->mm) == mmun_self()
+		       ? copy
+		       : NULL;
 }
 
 /* What is counted of each copy. */
@@ -179,10 +200,8 @@ static void hand_on(struct mmu_notifier *mn, const struct mmu_notifier_range *ra
 {
 	const struct ucm_copy *copy = (const struct ucm_copy *)mn;
 
-	if (ucx_is_silent())
-		return;
-	copy->vm_munmap((void *)range->start, range->end - range->start);
-	mmun_stat_add(copy->stat, UCM_INVALIDATIONS, 1);
+	if (!ucx_is_silent())
+		copy->vm_munmap((void *)range->start, range->end - range->start);
 }
 
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -196,8 +215,15 @@ static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 
 static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	if (!(range->flags & (MMUN_RANGE_PINNED_SAFE | MMUN_RANGE_UNCHANGED)))
+	bool changed = !(range->flags & MMUN_RANGE_UNCHANGED);
+
+	if (range->flags & MMUN_RANGE_PINNED_SAFE)
+		return;
+	if (changed)
 		hand_on(mn, range);
+	/* That of the start as well. */
+	if (!ucx_is_silent())
+		mmun_stat_add(((const struct ucm_copy *)mn)->stat, UCM_INVALIDATIONS, 1 + changed);
 }
 
 /* UCX may write to a pipe in its callback: that is a cancellation point. */
@@ -255,7 +281,7 @@ void ucm_copy_stand_aside(struct ucm_copy *copy, const char *why)
 {
 	char text[MMUN_STAT_STATE_SIZE];
 
-	copy->state = UCM_COPY_ASIDE;
+	mmun_store_relaxed(&copy->state, UCM_COPY_ASIDE);
 	/* Inherited by a forked child. */
 	if (copy->declared)
 		copy->unset_external(UCM_EVENT_VM_UNMAPPED);
@@ -309,10 +335,11 @@ static void use_original_functions(const struct ucm_copy *copy, size_t size)
 
 static int register_notifier(struct ucm_copy *copy, struct mm_struct *mm)
 {
-	if (copy->mm && copy->state == UCM_COPY_CONNECTED)
+	if (copy->registered)
 		mmu_notifier_unregister(&copy->notifier, copy->mm);
-	copy->state = UCM_COPY_NEW;
-	copy->mm = mm;
+	copy->registered = false;
+	mmun_store_relaxed(&copy->state, UCM_COPY_NEW);
+	mmun_store_relaxed(&copy->mm, mm);
 	copy->notifier = (struct mmu_notifier){ .ops = &ops };
 	return mmu_notifier_register(&copy->notifier, mm);
 }
@@ -338,11 +365,8 @@ int ucm_copy_connect(struct ucm_copy *copy, char *why, size_t size)
 	struct mm_struct *mm = mmun_self();
 	int ret;
 
-	if (copy->state == UCM_COPY_CONNECTED && copy->mm == mm) {
-		/* Another feeder may have taken that back. */
-		copy->set_external(event);
+	if (copy->state == UCM_COPY_CONNECTED && copy->mm == mm)
 		return 0;
-	}
 	if (!copy->set_handler || !copy->unset_handler || !copy->set_external ||
 	    !copy->unset_external || !copy->vm_munmap || !copy->orig_mmap || !copy->orig_munmap) {
 		snprintf(why, size, "this UCX lacks a function that is needed");
@@ -358,17 +382,19 @@ int ucm_copy_connect(struct ucm_copy *copy, char *why, size_t size)
 		copy->unset_handler(event, trial_handler, &trial);
 		return ret;
 	}
-	copy->state = UCM_COPY_CONNECTED;
+	/* So that it is unregistered, in a child that is forked meanwhile too. */
+	copy->registered = true;
 	if (!passes_trial(copy, &trial)) {
 		copy->unset_handler(event, trial_handler, &trial);
 		mmu_notifier_unregister(&copy->notifier, mm);
-		copy->state = UCM_COPY_NEW;
+		copy->registered = false;
 		snprintf(why, size, "this UCX does not report what it is handed");
 		return -ENOTSUP;
 	}
 	copy->unset_handler(event, trial_handler, &trial);
 	copy->set_external(event);
 	copy->declared = true;
+	mmun_store_release(&copy->state, UCM_COPY_CONNECTED);
 	show_connected(copy);
 	if (ucx_is_silent())
 		ucx_say("MMUNOTIFY_UCX=silent: UCX hears of no change of memory, and sends wrong data");

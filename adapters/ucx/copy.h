@@ -27,6 +27,7 @@ struct ucm_copy {
 	struct mmu_notifier notifier;
 	/* Where the notifier is registered, or was in the process that this is a child of. */
 	struct mm_struct *mm;
+	bool registered;
 	/* Where it is loaded; NULL: this entry is free. */
 	const void *base;
 	enum ucm_copy_state state;
@@ -61,6 +62,11 @@ void *ucm_next_function(const char *name, const void *caller);
  * Return: NULL if there is none, or no room for one more.
  */
 struct ucm_copy *ucm_copy_find(const char *name, const void *caller);
+
+/**
+ * ucm_copy_find_fed() - the same, if the chain feeds it already; without the lock.
+ */
+struct ucm_copy *ucm_copy_find_fed(const char *name, const void *caller);
 
 /** How long a call waits for another that decides.  That one may be waiting for the dynamic
  *  linker's lock, which the caller holds if it is a constructor. */

@@ -110,6 +110,8 @@ ucs_status_t ucm_mmap_install(int events, int exclusive)
 	ucx_install_fn install;
 	bool withheld = false;
 
+	if (!is_off() && !(events & ~NOT_HOOKED) && ucm_copy_find_fed("ucm_mmap_install", caller))
+		return UCS_OK;
 	if (!is_off() && lock()) {
 		copy = ucm_copy_find("ucm_mmap_install", caller);
 		withheld = copy && withhold(copy, events, exclusive);
@@ -136,6 +138,15 @@ INTERPOSED ucs_status_t ucm_set_event_handler(int events, int priority, ucm_even
 	__typeof__(&ucm_set_event_handler) set_handler;
 	struct ucm_copy *copy;
 
+	copy = is_off() || (events & ~NOT_HOOKED)
+		       ? NULL
+		       : ucm_copy_find_fed("ucm_set_event_handler", caller);
+	if (copy) {
+		/* Another that watches memory may have taken that back. */
+		if (events & UCM_EVENT_VM_UNMAPPED)
+			copy->set_external(UCM_EVENT_VM_UNMAPPED);
+		return copy->set_handler(events, priority, cb, arg);
+	}
 	if (!is_off() && lock()) {
 		copy = ucm_copy_find("ucm_set_event_handler", caller);
 		if (copy)
