@@ -20,7 +20,7 @@
  * The memory is wiped in a forked child: there is no history there.
  *
  * Not here: whose pages they are (entries.h).
- * Tests: tests/contract/adapters/fi.c.
+ * Tests: tests/unit/adapters/history.c, tests/torture/adapter_history.c, tests/model/history.pml.
  */
 #ifndef MMUN_ADAPTERS_LIBFABRIC_HISTORY_H
 #define MMUN_ADAPTERS_LIBFABRIC_HISTORY_H

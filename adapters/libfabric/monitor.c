@@ -142,8 +142,6 @@ static int monitor_start(struct fid_mem_monitor *fid)
 	if (!monitor->entries->alive)
 		lf_entries_start(monitor->entries, lf_history_now(&lf_shared()->history));
 	mmun_store_release(&monitor->running, 1);
-	/* Without it memory is released later. */
-	lf_reaper_start(sweep);
 	return 0;
 }
 
@@ -167,10 +165,14 @@ static int monitor_subscribe(struct fid_mem_monitor *fid, const void *addr, size
 	if (monitor->silent)
 		return 0;
 	history = &lf_shared()->history;
+	if (mmun_unlikely(lf_reaper_wanted()))
+		lf_reaper_start(sweep);
 	lf_reaper_watch(start, end);
 	now = lf_history_now(history);
 	ret = lf_entries_add(monitor->entries, history, start, end,
 			     thread_since(monitor->entries->started, start, end));
+	/* It has taken a number. */
+	lf_reaper_news(now, 0, 0);
 	if (ret) {
 		thread_refused(now);
 		lf_count(LF_REFUSED, 1);
@@ -198,6 +200,8 @@ static bool monitor_valid(struct fid_mem_monitor *fid, const void *addr, size_t 
 	if (mmun_unlikely(monitor->silent))
 		return true;
 	history = &lf_shared()->history;
+	if (mmun_unlikely(lf_reaper_wanted()))
+		lf_reaper_start(sweep);
 	now = lf_history_now(history);
 	thread_asked(now);
 	if (mmun_likely(lf_entries_valid(monitor->entries, history, (unsigned long)addr,

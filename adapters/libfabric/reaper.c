@@ -15,6 +15,8 @@
 /* lf_shared.reaper: what the thread does. */
 enum {
 	ABSENT,
+	/* To be started: there is something to do. */
+	WANTED,
 	/* It will look at every edge without being woken. */
 	AWAKE,
 	/* To be woken by an edge that matters. */
@@ -30,23 +32,20 @@ enum {
 
 static void (*sweep)(void);
 
-static void wake(struct lf_shared *shared, unsigned int state)
-{
-	if (mmun_cas_full(&shared->reaper, &state, AWAKE))
-		mmun_futex_wake(&shared->reaper, 1);
-}
-
 void lf_reaper_news(uint64_t number, unsigned long start, unsigned long end)
 {
 	struct lf_shared *shared = lf_shared();
-	const unsigned int state = mmun_load_relaxed(&shared->reaper);
+	unsigned int state = mmun_load_relaxed(&shared->reaper);
 
-	if (mmun_likely(state == AWAKE || state == ABSENT))
+	if (mmun_likely(state == AWAKE || state == WANTED))
 		return;
-	if (number - mmun_load_relaxed(&shared->swept) > BACKLOG ||
-	    (state == IDLE && start < mmun_load_relaxed(&shared->highest) &&
-	     end > mmun_load_relaxed(&shared->lowest)))
-		wake(shared, state);
+	if (number - mmun_load_relaxed(&shared->swept) <= BACKLOG &&
+	    (state == RESTING || start >= mmun_load_relaxed(&shared->highest) ||
+	     end <= mmun_load_relaxed(&shared->lowest)))
+		return;
+	if (mmun_cas_full(&shared->reaper, &state, state == ABSENT ? WANTED : AWAKE) &&
+	    state != ABSENT)
+		mmun_futex_wake(&shared->reaper, 1);
 }
 
 void lf_reaper_watch(unsigned long start, unsigned long end)
@@ -106,18 +105,23 @@ static void after_fork(void)
 		pthread_mutex_unlock(&lf_shared()->sweeping);
 }
 
-int lf_reaper_start(void (*fn)(void))
+bool lf_reaper_wanted(void)
+{
+	return mmun_load_relaxed(&lf_shared()->reaper) == WANTED;
+}
+
+void lf_reaper_start(void (*fn)(void))
 {
 	static bool at_fork;
 	struct lf_shared *shared = lf_shared();
-	unsigned int none = ABSENT;
+	unsigned int wanted = WANTED;
 	sigset_t all, saved;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int ret;
 
-	if (!mmun_cas_full(&shared->reaper, &none, AWAKE))
-		return 0;
+	if (!mmun_cas_full(&shared->reaper, &wanted, AWAKE))
+		return;
 	sweep = fn;
 	if (!at_fork)
 		pthread_atfork(before_fork, after_fork, NULL);
@@ -132,7 +136,7 @@ int lf_reaper_start(void (*fn)(void))
 	ret = pthread_create(&thread, &attr, reap, shared);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	pthread_attr_destroy(&attr);
+	/* No thread may be had: nobody asks again. */
 	if (ret)
-		mmun_store_full(&shared->reaper, (unsigned int)ABSENT);
-	return -ret;
+		mmun_store_full(&shared->reaper, (unsigned int)AWAKE);
 }

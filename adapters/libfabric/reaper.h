@@ -4,9 +4,11 @@
  *
  * libfabric takes its lock when it is notified, and callbacks of the chain may take no lock
  * that a caller may hold.  Without a notification a registration of memory that is no longer
- * mapped would keep its pages until its cache is full.  So there is one thread, as in libfabric's own
- * userfaultfd monitor, from the moment a registration cache is in use.  It blocks all signals, sleeps
- * while nothing happens to memory that was registered, and rests for a while between two sweeps.
+ * mapped would keep its pages until its cache is full.  So there is one thread, as in
+ * libfabric's own userfaultfd monitor, but only from the first question on that is asked after
+ * memory has changed that was registered: a program that keeps its buffers has none.  It blocks
+ * all signals, sleeps while nothing happens to memory that was registered, and rests for
+ * a while between two sweeps.
  *
  * Nothing depends on it but when memory is released, and how long the histories are that
  * answers are found in.
@@ -14,17 +16,21 @@
 #ifndef MMUN_ADAPTERS_LIBFABRIC_REAPER_H
 #define MMUN_ADAPTERS_LIBFABRIC_REAPER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define LF_REST_MS 20
 
+/** lf_reaper_wanted() - is it time for lf_reaper_start()?  One load.  Context: any. */
+bool lf_reaper_wanted(void);
+
 /**
- * lf_reaper_start() - begin to sweep, if that is not done already in this process.
+ * lf_reaper_start() - begin to sweep, if that is wanted and not done already.
  * @sweep: called again and again
  *
- * Context: sleeps, allocates.  Return: 0 or -errno.
+ * Context: sleeps, allocates.
  */
-int lf_reaper_start(void (*sweep)(void));
+void lf_reaper_start(void (*sweep)(void));
 
 /** lf_reaper_watch() - [start, end) has been registered.  Context: any. */
 void lf_reaper_watch(unsigned long start, unsigned long end);
