@@ -35,7 +35,8 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FOLDERS = [HERE, os.path.join(HERE, 'secondary')]
-LIBRARIES = ['base', 'core', 'primary/soft', 'stat', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem']
+LIBRARIES = ['base', 'core', 'primary/soft', 'stat', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem',
+             'adapters/libfabric/history.c', 'adapters/libfabric/entries.c']
 FLAGS = ['-std=gnu11', '-O0', '-w', '-pthread', '-D_GNU_SOURCE', '-DMMUN_DEBUG',
          '-fno-strict-aliasing']
 CC = shlex.split(os.environ.get('CC', 'cc'))
@@ -100,8 +101,8 @@ class Patch:
 def compile_file(source, target, path, patched=()):
     """@path is where the file belongs: its neighbours' headers are found there; @patched:
     folders that come before all others."""
-    folders = ['include', 'base', 'primary/soft', 'core', 'stat', 'tests', 'tests/unit',
-               'tests/unit/soft', os.path.dirname(path)]
+    folders = ['include', 'base', 'primary/soft', 'core', 'stat', 'adapters/libfabric', 'tests',
+               'tests/unit', 'tests/unit/soft', os.path.dirname(path)]
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
     if path.startswith('tests/unit/soft/'):
@@ -123,8 +124,9 @@ class Build:
         self.folder = folder
         self.archive = os.path.join(folder, 'all.a')
         sources = [os.path.relpath(path, ROOT) for library in LIBRARIES
-                   for path in sorted(glob.glob(os.path.join(ROOT, library, '**/*.c'),
-                                                recursive=True))]
+                   for path in sorted(glob.glob(os.path.join(
+                       ROOT, library, '' if library.endswith('.c') else '**/*.c').rstrip('/'),
+                       recursive=True))]
         objects = list(pool.map(self.compile, sources))
         subprocess.run(['ar', 'rcs', self.archive] + objects, check=True)
         self.programs = dict(zip(programs, pool.map(self.compile, programs)))
