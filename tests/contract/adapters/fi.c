@@ -10,6 +10,9 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,23 +21,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <rdma/fabric.h>
+#include <rdma/fi_ext.h>
+
 #include "../../tap.h"
 #include "fi_cache.h"
 
 #define SIZE (64u << 10)
 
-static unsigned long adds;
+static unsigned long adds, drops;
+/* Registrations go through libibverbs, or what stands in for it (fi_verbs.c). */
+static bool verbs;
+
+struct ibv_mr;
+struct ibv_pd;
+struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access);
 
 static int add(struct fi_cached *cached)
 {
-	adds++;
+	__atomic_add_fetch(&adds, 1, __ATOMIC_RELAXED);
+	if (verbs && !ibv_reg_mr(NULL, cached->start, cached->length, 7))
+		return -EIO;
 	cached->stamp[0] = *(volatile unsigned long *)cached->start;
 	return 0;
 }
 
 static void drop(struct fi_cached *cached)
 {
-	(void)cached;
+	__atomic_add_fetch(&drops, 1, __ATOMIC_RELAXED);
 }
 
 static const struct fi_cache_ops ops = { add, drop };
@@ -146,6 +160,321 @@ static int run_ways(void)
 	return 0;
 }
 
+static int must_have(struct fi_cache **cache)
+{
+	const char *why = "";
+
+	*cache = fi_cache_create(&ops, &why);
+	if (!*cache)
+		printf("no cache: %s\n", why);
+	return *cache ? 0 : 1;
+}
+
+static unsigned long stamp_of(struct fi_cache *cache, char *at)
+{
+	struct fi_cached *cached = fi_cache_get(cache, at, SIZE);
+	const unsigned long stamp = cached ? cached->stamp[0] : 0;
+
+	if (cached)
+		fi_cache_put(cached);
+	return stamp;
+}
+
+static void set_stamp(char *at, unsigned long stamp)
+{
+	*(volatile unsigned long *)at = stamp;
+}
+
+/* Buffers are replaced by some threads while others register them: a registration that is
+ * begun after a replacement returned is of the new memory. */
+#define NR_BUFFERS 4
+
+static struct {
+	char *at;
+	/* How often it has been replaced, to the end. */
+	unsigned long stamp;
+} buffers[NR_BUFFERS];
+static struct fi_cache *race_cache;
+static int race_over;
+static unsigned long race_old, race_checks;
+
+static void *race_replace(void *arg)
+{
+	const unsigned int i = (unsigned int)(long)arg;
+	unsigned long stamp;
+
+	for (stamp = 2; !__atomic_load_n(&race_over, __ATOMIC_ACQUIRE); stamp++) {
+		char *other = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+		set_stamp(other, stamp);
+		mremap(other, SIZE, SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, buffers[i].at);
+		__atomic_store_n(&buffers[i].stamp, stamp, __ATOMIC_SEQ_CST);
+		if (stamp % 16 == 0)
+			usleep(stamp % 7 * 100);
+	}
+	return NULL;
+}
+
+static void *race_register(void *arg)
+{
+	unsigned long n, checks = 0, old = 0;
+
+	for (n = (unsigned long)arg; !__atomic_load_n(&race_over, __ATOMIC_ACQUIRE); n++) {
+		const unsigned int i = n % NR_BUFFERS;
+		const unsigned long least = __atomic_load_n(&buffers[i].stamp, __ATOMIC_SEQ_CST);
+
+		old += stamp_of(race_cache, buffers[i].at) < least;
+		checks++;
+	}
+	__atomic_add_fetch(&race_old, old, __ATOMIC_SEQ_CST);
+	__atomic_add_fetch(&race_checks, checks, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+static int run_race(void)
+{
+	pthread_t threads[NR_BUFFERS + 2];
+	long i;
+
+	if (must_have(&race_cache))
+		return 1;
+	for (i = 0; i < NR_BUFFERS; i++) {
+		buffers[i].at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+		buffers[i].stamp = 1;
+		set_stamp(buffers[i].at, 1);
+	}
+	for (i = 0; i < NR_BUFFERS; i++)
+		pthread_create(&threads[i], NULL, race_replace, (void *)i);
+	for (; i < NR_BUFFERS + 2; i++)
+		pthread_create(&threads[i], NULL, race_register, (void *)i);
+	sleep(3);
+	__atomic_store_n(&race_over, 1, __ATOMIC_RELEASE);
+	for (i = 0; i < NR_BUFFERS + 2; i++)
+		pthread_join(threads[i], NULL);
+	printf("%lu old of %lu, %lu adds\n", race_old, race_checks, adds);
+	fi_cache_destroy(race_cache);
+	return 0;
+}
+
+/* Two caches hold registrations of one buffer; one of them registers it again first. */
+static int run_two(void)
+{
+	struct fi_cache *first, *second;
+	unsigned int old = 0, i;
+	unsigned long stamp = 1;
+	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	if (must_have(&first) || must_have(&second))
+		return 1;
+	for (i = 0; i < 100; i++) {
+		set_stamp(at, ++stamp);
+		old += stamp_of(first, at) != stamp;
+		old += stamp_of(second, at) != stamp;
+		replace_mremap(at, -1);
+		set_stamp(at, ++stamp);
+		old += stamp_of(first, at) != stamp;
+		old += stamp_of(first, at) != stamp;
+		old += stamp_of(second, at) != stamp;
+		if (i % 10 == 9)
+			usleep(5000);
+		replace_mremap(at, -1);
+	}
+	printf("%u old\n", old);
+	fi_cache_destroy(first);
+	fi_cache_destroy(second);
+	return 0;
+}
+
+/* In a child nothing of its parent's is handed out; its own cache works if it has made it. */
+static int run_fork(bool raw)
+{
+	struct fi_cache *cache;
+	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int status = 0;
+	pid_t pid;
+
+	if (must_have(&cache))
+		return 1;
+	set_stamp(at, 1);
+	stamp_of(cache, at);
+	replace_dontneed(at, -1);
+	set_stamp(at, 2);
+	stamp_of(cache, at);
+	pid = raw ? (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, 0) : fork();
+	if (!pid) {
+		const unsigned long before = adds;
+
+		/* Registered anew each time: what is cached cannot be watched here. */
+		set_stamp(at, 3);
+		if (stamp_of(cache, at) != 3)
+			_exit(1);
+		replace_mremap(at, -1);
+		set_stamp(at, 4);
+		stamp_of(cache, at);
+		if (stamp_of(cache, at) != 4)
+			_exit(2);
+		_exit(adds == before + 3 ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	printf("%x %lu\n", status, stamp_of(cache, at));
+	fi_cache_destroy(cache);
+	return 0;
+}
+
+/* The child makes the cache; libfabric was initialised before. */
+static int run_fork_first(void)
+{
+	struct fi_cache *cache;
+	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int status = 0;
+	pid_t pid;
+
+	if (must_have(&cache))
+		return 1;
+	fi_cache_destroy(cache);
+	pid = fork();
+	if (!pid) {
+		unsigned long before;
+
+		if (must_have(&cache))
+			_exit(1);
+		set_stamp(at, 1);
+		stamp_of(cache, at);
+		before = adds;
+		stamp_of(cache, at);
+		if (adds != before)
+			_exit(2);
+		replace_mremap(at, -1);
+		set_stamp(at, 2);
+		_exit(stamp_of(cache, at) == 2 ? 0 : 3);
+	}
+	waitpid(pid, &status, 0);
+	printf("%x\n", status);
+	return 0;
+}
+
+/* Memory that is unmapped is let go at the next use of the cache, whatever that is of. */
+static int run_release(void)
+{
+	struct fi_cache *cache;
+	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char *others =
+		mmap(NULL, 50 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned int i;
+
+	if (must_have(&cache))
+		return 1;
+	for (i = 0; i < 50; i++)
+		stamp_of(cache, others + i * SIZE);
+	stamp_of(cache, at);
+	munmap(others, 50 * SIZE);
+	/* The first use starts the reaper. */
+	stamp_of(cache, at);
+	for (i = 0; i < 200 && drops < 50; i++) {
+		usleep(10000);
+		stamp_of(cache, at);
+	}
+	printf("%lu of 50\n", drops);
+	fi_cache_destroy(cache);
+	return 0;
+}
+
+/* How many threads are there while nothing that was registered changes? */
+static int run_threads(void)
+{
+	struct fi_cache *cache;
+	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	char line[256];
+	int threads = 0;
+	FILE *file;
+	unsigned int i;
+
+	if (must_have(&cache))
+		return 1;
+	for (i = 0; i < 1000; i++) {
+		stamp_of(cache, at);
+		munmap(map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1), SIZE);
+	}
+	file = fopen("/proc/self/status", "r");
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "Threads: %d", &threads);
+	fclose(file);
+	printf("%d, %lu adds\n", threads, adds);
+	fi_cache_destroy(cache);
+	return 0;
+}
+
+/* How many registrations are not kept, of buffers that are new and used five times? */
+static int run_refused(void)
+{
+	struct fi_cache *cache;
+	unsigned int i, use, old = 0;
+	char *area;
+
+	if (must_have(&cache))
+		return 1;
+	verbs = true;
+	area = mmap(NULL, 50 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (i = 0; i < 50; i++) {
+		/* One that no cache has ever held, so that no question was asked about it. */
+		char *at = map(area + i * SIZE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1);
+
+		set_stamp(at, i + 1);
+		for (use = 0; use < 5; use++)
+			old += stamp_of(cache, at) != i + 1;
+	}
+	printf("%u old, %lu adds of 50\n", old, adds);
+	fi_cache_destroy(cache);
+	return 0;
+}
+
+/* Another monitor is imported first. */
+static int other_start(struct fid_mem_monitor *monitor)
+{
+	return 0;
+}
+
+static int run_busy(void)
+{
+	static struct fi_ops_mem_monitor other_ops = { .size = sizeof(other_ops),
+						       .start = other_start };
+	static struct fid_mem_monitor other = { .fid.fclass = FI_CLASS_MEM_MONITOR,
+						.export_ops = &other_ops };
+	struct fi_info *info = NULL;
+
+	if (fi_import(FI_VERSION(1, 13), "mr_cache", NULL, 0, 0, &other.fid, NULL))
+		return 1;
+	if (!fi_getinfo(FI_VERSION(1, 17), NULL, NULL, 0, NULL, &info))
+		fi_freeinfo(info);
+	printf("goes on\n");
+	return 0;
+}
+
+static int run_part(const char *what)
+{
+	if (!strcmp(what, "ways"))
+		return run_ways();
+	if (!strcmp(what, "race"))
+		return run_race();
+	if (!strcmp(what, "two"))
+		return run_two();
+	if (!strcmp(what, "fork"))
+		return run_fork(false);
+	if (!strcmp(what, "clone"))
+		return run_fork(true);
+	if (!strcmp(what, "fork-first"))
+		return run_fork_first();
+	if (!strcmp(what, "release"))
+		return run_release();
+	if (!strcmp(what, "threads"))
+		return run_threads();
+	if (!strcmp(what, "refused"))
+		return run_refused();
+	if (!strcmp(what, "busy"))
+		return run_busy();
+	return 1;
+}
+
 struct result {
 	char out[512], err[1024];
 	int status;
@@ -211,10 +540,54 @@ static void check_mode(const char *mode, const char *old, const char *said, cons
 	diag("%s: %s", mode, strtok((char *)result.out, "\n"));
 }
 
+/* A part that says @expected and nothing on stderr. */
+static void check_part(const char *name, const char *what, const char *expected,
+		       const char *const env[])
+{
+	const struct result result = run(what, env);
+
+	if (!ok(result.status == 0 && !strncmp(result.out, expected, strlen(expected)) &&
+			!*result.err,
+		"%s", name))
+		diag("status %x: %s%s", result.status, result.out, result.err);
+	else
+		diag("%s: %s", what, strtok((char *)result.out, "\n"));
+}
+
+static void check_refused(void)
+{
+	const char *const late[] = { OURS, NULL };
+	const char *const exact[] = { OURS, "LD_PRELOAD=" TEST_ADAPTER_DIR "/libmmunotify-fi.so",
+				      NULL };
+
+	check_part("preloaded, it knows when pages were taken: each buffer is registered once",
+		   "refused", "0 old, 50 adds", exact);
+	check_part(
+		"else one that has changed since the thread's last questions is kept at the third",
+		"refused", "0 old, 150 adds", late);
+}
+
+static void check_aside(void)
+{
+	const struct result result = run("busy", (const char *[]){ OURS, NULL });
+	const char *line = strchr(result.err, '\n');
+
+	ok(result.status == 0 && !strcmp(result.out, "goes on\n"),
+	   "where another monitor is imported before, the program goes on");
+	if (!ok(!strncmp(result.err, "mmunotify: libfabric: libfabric ", 32) && line && !line[1] &&
+			strstr(result.err, "libfabric's own monitor is used"),
+		"and that is said in one sentence"))
+		diag("%s", result.err);
+}
+
 int main(int argc, char **argv)
 {
-	if (argc > 1 && !strcmp(argv[1], "ways"))
-		return run_ways();
+	const char *const ours[] = { OURS, NULL };
+	const char *const silent[] = { OURS, "MMUNOTIFY_FI=silent", NULL };
+	struct result result;
+
+	if (argc > 1)
+		return run_part(argv[1]);
 	unsetenv("FI_PROVIDER_PATH");
 	unsetenv("FI_MR_CACHE_MONITOR");
 	/*                                mFDosip */
@@ -228,5 +601,22 @@ int main(int argc, char **argv)
 		   (const char *[]){ OURS, "MMUNOTIFY_STRICT=1", NULL });
 	check_mode("adapter, another monitor named", ".....?.", "",
 		   (const char *[]){ OURS, "FI_MR_CACHE_MONITOR=memhooks", NULL });
+	check_part("a race of replacement and registration: nothing old", "race", "0 old of", ours);
+	result = run("race", silent);
+	ok(result.status == 0 && strncmp(result.out, "0 old", 5) != 0,
+	   "without events the race hands out old memory");
+	check_part("two caches of one buffer: nothing old", "two", "0 old", ours);
+	result = run("two", silent);
+	ok(result.status == 0 && strncmp(result.out, "0 old", 5) != 0,
+	   "without events two caches hand out old memory");
+	check_part("a forked child is handed nothing of its parent's", "fork", "0 2", ours);
+	check_part("nor is one of a clone that libc does not know of", "clone", "0 2", ours);
+	check_part("the first cache of a forked child keeps registrations and is fed", "fork-first",
+		   "0", ours);
+	check_part("memory that is unmapped is let go", "release", "50 of 50", ours);
+	check_part("a program that keeps its buffers has no thread more", "threads", "1, 1 adds",
+		   ours);
+	check_refused();
+	check_aside();
 	return tap_done();
 }
