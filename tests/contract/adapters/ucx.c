@@ -86,6 +86,8 @@ static void become_worker(const char *subject, const char *arg, int out, int err
 	const char *argv[16];
 	int n = 0;
 
+	setpgid(0, 0);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(out, STDOUT_FILENO);
 	dup2(err, STDERR_FILENO);
 	unsetenv("LD_PRELOAD");
@@ -145,7 +147,6 @@ static void run(const char *subject, const char *arg)
 
 		if (poll(ends, 2, 90000) == 0) {
 			did.hangs = true;
-			kill(pid, SIGKILL);
 			break;
 		}
 		if (ends[0].revents)
@@ -160,6 +161,9 @@ static void run(const char *subject, const char *arg)
 	}
 	close(out[0]);
 	close(err[0]);
+	/* And its children, which may hang as well. */
+	if (did.hangs)
+		kill(-pid, SIGKILL);
 	waitpid(pid, &did.status, 0);
 }
 
