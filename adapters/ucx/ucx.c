@@ -151,6 +151,10 @@ INTERPOSED ucs_status_t ucm_set_event_handler(int events, int priority, ucm_even
 		copy = ucm_copy_find("ucm_set_event_handler", caller);
 		if (copy)
 			prepare_handler(copy, events);
+		else if (events & UCM_EVENT_VM_UNMAPPED)
+			ucx_say_once(
+				"a copy of UCX more than there is room for, or one that cannot be "
+				"found: UCX's own hooks are used in it; have fewer");
 		ucm_copy_unlock();
 	}
 	set_handler = (__typeof__(set_handler))ucm_next_function("ucm_set_event_handler", caller);
