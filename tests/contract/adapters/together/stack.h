@@ -33,7 +33,7 @@ extern const struct stack stack_libfabric;
 
 /* Open MPI's hooks, with which it feeds UCX as its component pml/ucx does. */
 const char *openmpi_start(void);
-/* How often it was heard of [at,at+1). */
+/* How often it has heard of the byte that was asked for before; from now on: of that at @at. */
 unsigned long openmpi_heard(const void *at);
 
 #endif

@@ -166,7 +166,11 @@ static unsigned int stale_after(const struct change *change)
 		      caches[i]->name);
 	__atomic_store_n(&heard_at, (unsigned long)at, __ATOMIC_RELAXED);
 	nr_starts = nr_ends = 0;
+	if (patched_by_others)
+		openmpi_heard(at);
 	now = change->make(at);
+	if (patched_by_others && change->make == by_munmap)
+		check(openmpi_heard(NULL) > 0, "Open MPI still hears of %s", change->name);
 	if (noting)
 		check(nr_starts && nr_starts == nr_ends, "our notifier hears of %s", change->name);
 	__atomic_store_n(&heard_at, 0, __ATOMIC_RELAXED);
