@@ -12,11 +12,9 @@
 #include "bench.h"
 
 #define CACHE "bench-cache-ucx"
-#define OURS  "LD_PRELOAD=" BENCH_ADAPTER_UCX
 
 #define FI_CACHE    "bench-cache-libfabric"
 #define FI_MEMHOOKS "FI_MR_CACHE_MONITOR=memhooks"
-#define FI_OURS     "FI_PROVIDER_PATH=" BENCH_ADAPTER_FI
 
 #define FIRST_ROUNDS 15
 
@@ -37,42 +35,42 @@ static struct bench_subject ucx_cycle[] = {
 	SUBJECT("plain libc", "bench-plain", "cycle", "plain"),
 	SUBJECT("UCX, own hooks, another process", CACHE, "cycle", "cached"),
 	SUBJECT("UCX, own hooks", CACHE, "cycle", "cached"),
-	SUBJECT("UCX, fed by the chain", OURS, CACHE, "cycle", "cached"),
+	SUBJECT("UCX, fed by the chain", BENCH_WITH_UCX, CACHE, "cycle", "cached"),
 	SUBJECT("later UCX, own hooks", LATER, "cycle", "cached"),
-	SUBJECT("later UCX, fed by the chain", OURS, LATER, "cycle", "cached"),
+	SUBJECT("later UCX, fed by the chain", BENCH_WITH_UCX, LATER, "cycle", "cached"),
 };
 
 static struct bench_subject ucx_hit[] = {
 	SUBJECT("UCX, own hooks, another process", CACHE, "hit"),
 	SUBJECT("UCX, own hooks", CACHE, "hit"),
-	SUBJECT("UCX, fed by the chain", OURS, CACHE, "hit"),
+	SUBJECT("UCX, fed by the chain", BENCH_WITH_UCX, CACHE, "hit"),
 	SUBJECT("later UCX, own hooks", LATER, "hit"),
-	SUBJECT("later UCX, fed by the chain", OURS, LATER, "hit"),
+	SUBJECT("later UCX, fed by the chain", BENCH_WITH_UCX, LATER, "hit"),
 };
 
 static struct bench_subject ucx_first[] = {
 	SUBJECT("UCX, own hooks", CACHE, "first"),
-	SUBJECT("UCX, fed by the chain", OURS, CACHE, "first"),
+	SUBJECT("UCX, fed by the chain", BENCH_WITH_UCX, CACHE, "first"),
 	SUBJECT("later UCX, own hooks", LATER, "first"),
-	SUBJECT("later UCX, fed by the chain", OURS, LATER, "first"),
+	SUBJECT("later UCX, fed by the chain", BENCH_WITH_UCX, LATER, "first"),
 };
 
 static struct bench_subject fi_cycle[] = {
 	SUBJECT("plain libc", "bench-plain", "cycle", "plain"),
 	SUBJECT("libfabric, memhooks, another process", FI_MEMHOOKS, FI_CACHE, "cycle", "cached"),
 	SUBJECT("libfabric, memhooks", FI_MEMHOOKS, FI_CACHE, "cycle", "cached"),
-	SUBJECT("libfabric, fed by the chain", FI_OURS, FI_CACHE, "cycle", "cached"),
+	SUBJECT("libfabric, fed by the chain", BENCH_WITH_FI, FI_CACHE, "cycle", "cached"),
 };
 
 static struct bench_subject fi_hit[] = {
 	SUBJECT("libfabric, memhooks, another process", FI_MEMHOOKS, FI_CACHE, "hit"),
 	SUBJECT("libfabric, memhooks", FI_MEMHOOKS, FI_CACHE, "hit"),
-	SUBJECT("libfabric, fed by the chain", FI_OURS, FI_CACHE, "hit"),
+	SUBJECT("libfabric, fed by the chain", BENCH_WITH_FI, FI_CACHE, "hit"),
 };
 
 static struct bench_subject fi_first[] = {
 	SUBJECT("libfabric, memhooks", FI_MEMHOOKS, FI_CACHE, "first"),
-	SUBJECT("libfabric, fed by the chain", FI_OURS, FI_CACHE, "first"),
+	SUBJECT("libfabric, fed by the chain", BENCH_WITH_FI, FI_CACHE, "first"),
 };
 
 static void drop_newline(char *line)
@@ -216,12 +214,17 @@ static void measure_libfabric(void)
 
 void bench_adapters(void)
 {
-	if (BENCH_ADAPTER_UCX[0])
+	bool ucx = BENCH_WITH_UCX[0], libfabric = BENCH_WITH_FI[0];
+
+	if (ucx)
 		measure_ucx();
-	if (BENCH_ADAPTER_FI[0])
+	if (libfabric)
 		measure_libfabric();
-	if (BENCH_ADAPTER_UCX[0] && BENCH_ADAPTER_FI[0])
+	if (ucx && libfabric)
 		return;
 	bench_title("registration caches");
-	bench_report_absent("UCX or libfabric", "the adapter for it is not built");
+	bench_report_absent(ucx         ? "libfabric"
+			    : libfabric ? "UCX"
+					: "UCX and libfabric",
+			    "the adapter is not built");
 }
