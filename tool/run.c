@@ -58,6 +58,8 @@ static const struct adapter {
 struct tally {
 	char name[MMUN_STAT_NAME_SIZE];
 	unsigned int connected, aside;
+	/* The page that was counted last: a process may have several copies of a library. */
+	uint64_t connected_page, aside_page;
 	/* Of the first that stood aside. */
 	char why[MMUN_STAT_STATE_SIZE];
 };
@@ -466,7 +468,8 @@ static struct tally *find_tally(struct run *run, const char *name)
 	return &run->tallies[run->nr_tallies++];
 }
 
-static void count_user(struct run *run, const struct counters_user *user)
+/* @page: its number, from 1. */
+static void count_user(struct run *run, const struct counters_user *user, uint64_t page)
 {
 	static const char aside[] = "standing aside: ";
 	struct tally *tally = find_tally(run, user->name);
@@ -483,8 +486,14 @@ static void count_user(struct run *run, const struct counters_user *user)
 	}
 	if (!tally)
 		return;
-	tally->connected += user->connected;
-	if (!user->connected && !tally->aside++)
+	if (user->connected) {
+		tally->connected += tally->connected_page != page;
+		tally->connected_page = page;
+		return;
+	}
+	tally->aside += tally->aside_page != page;
+	tally->aside_page = page;
+	if (!*tally->why)
 		strcpy(tally->why, !strncmp(user->state, aside, sizeof(aside) - 1)
 					   ? user->state + sizeof(aside) - 1
 					   : user->state);
@@ -511,7 +520,7 @@ static void count_processes(struct run *run)
 			continue;
 		}
 		for (unsigned int j = 0; j < counters.nr; j++)
-			count_user(run, &counters.users[j]);
+			count_user(run, &counters.users[j], i + 1);
 	}
 }
 
