@@ -28,7 +28,7 @@
  * The memory is wiped in a forked child: there are no entries, every answer is "not valid",
  * and every subscription is refused.
  *
- * Tests: tests/unit/adapters/entries.c, tests/torture/adapter_history.c.
+ * Tests: tests/unit/adapters/entries.c, tests/torture/adapter_history.c, tests/model/entries.pml.
  */
 #ifndef MMUN_ADAPTERS_LIBFABRIC_ENTRIES_H
 #define MMUN_ADAPTERS_LIBFABRIC_ENTRIES_H

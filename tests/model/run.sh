@@ -48,7 +48,7 @@ check()		# model [mutant]
 	fi
 }
 
-[ $# -gt 0 ] || set -- srcu join exit release mm_lock percpu_rwsem interval history
+[ $# -gt 0 ] || set -- srcu join exit release mm_lock percpu_rwsem interval history entries
 for model; do
 	check "$model"
 	if [ "$verdict" = holds ]; then
