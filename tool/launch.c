@@ -299,11 +299,13 @@ static void set_environment(const struct launch *launch)
 	setenv(launch->variable, launch->value, 1);
 }
 
-static void run_program(const struct launch *launch, const sigset_t *mask, int report)
+static void run_program(const struct launch *launch, const struct sigaction *on_child,
+			const sigset_t *mask, int report)
 {
 	int error;
 
 	set_environment(launch);
+	sigaction(SIGCHLD, on_child, NULL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execv(launch->path, launch->argv);
 	error = errno;
@@ -327,6 +329,7 @@ static int exec_error(int report)
 
 int launch_start(const struct launch *launch, pid_t *child, void (*started)(void))
 {
+	struct sigaction on_child, as_usual = { .sa_handler = SIG_DFL };
 	int report[2], error;
 	sigset_t all, mask;
 
@@ -335,9 +338,11 @@ int launch_start(const struct launch *launch, pid_t *child, void (*started)(void
 	/* No handler of ours may run in the child before exec. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &mask);
+	/* While it is ignored nobody can wait for a child, and its status is lost. */
+	sigaction(SIGCHLD, &as_usual, &on_child);
 	*child = fork();
 	if (!*child)
-		run_program(launch, &mask, report[1]);
+		run_program(launch, &on_child, &mask, report[1]);
 	error = errno;
 	close(report[1]);
 	started();

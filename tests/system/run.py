@@ -294,6 +294,38 @@ def test_signals():
     equal(end(process)[2], 0, 'SIGCHLD may be blocked')
 
 
+def test_ignored_child():
+    """SIGCHLD may be ignored: the command ignores it, too, and its status is not lost, also if
+    it has ended before the tool goes on."""
+    slow = compile_c('slow.so', """#define _GNU_SOURCE
+        #include <dlfcn.h>
+        #include <unistd.h>
+        pid_t fork(void)
+        {
+            pid_t (*next)(void) = (pid_t (*)(void))dlsym(RTLD_NEXT, "fork"), pid = next();
+
+            if (pid > 0)
+                usleep(300000);
+            return pid;
+        }
+        """, '-shared', '-fPIC')
+    # Ends with 2: one of the files is not there.
+    command = ('grep', '-hs', 'SigIgn', '/proc/self/status', '/nowhere')
+    for what, preload in (('', ''), (', and the command is faster', slow)):
+        process = subprocess.Popen(
+            [TOOL, 'run', '--', *command], env=environment(LD_PRELOAD=preload),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        try:
+            out = process.communicate(timeout=20)[0]
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out = process.communicate()[0]
+        equal(process.returncode, 2, 'SIGCHLD is ignored%s: its status' % what)
+        ok(re.fullmatch(r'SigIgn:\s[0-9a-f]{11}[13579bdf][0-9a-f]{4}\n', out),
+           'SIGCHLD is ignored%s: by the command as well' % what, out)
+
+
 def states(pid):
     text = []
     for one in (pid, child_of(pid)):
@@ -408,6 +440,7 @@ def main():
     test_statuses()
     test_nested()
     test_signals()
+    test_ignored_child()
     test_terminal()
     test_daemon()
     test_pages()
