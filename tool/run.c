@@ -296,8 +296,8 @@ static void set_providers(const char *provider)
 	const char *old = getenv("FI_PROVIDER_PATH"), *at = old ? old : "", *slash;
 	bool order = *at == '@', folders = !old;
 	struct list list = { NULL };
+	size_t length, ours;
 	char *value;
-	size_t length;
 
 	at += order;
 	for (const char *item = at; *item; item += length + (item[length] == ':')) {
@@ -313,9 +313,10 @@ static void set_providers(const char *provider)
 		append(&list, need(value), strlen(value));
 		free(value);
 	}
+	ours = strlen(list.text);
 	for (; *at; at += length + (at[length] == ':')) {
 		length = strcspn(at, ":");
-		if (length && strncmp(at, list.text, length))
+		if (length && (length != ours || memcmp(at, list.text, length)))
 			append(&list, at, length);
 	}
 	if (asprintf(&value, "%s%s", order ? "@" : "", list.text) < 0)

@@ -156,7 +156,8 @@ def test_providers():
                      ('@', '@+' + FI), ('+/a/libx-fi.so', '+' + FI + ':+/a/libx-fi.so'),
                      ('+/a/libx-fi.so:/b', folder + ':+/a/libx-fi.so:/b'),
                      (folder + ':/a', folder + ':/a'), ('/a:' + folder, folder + ':/a'),
-                     (folder + '2:/a', folder + ':' + folder + '2:/a'), (':/a::', folder + ':/a')):
+                     (folder + '2:/a', folder + ':' + folder + '2:/a'), (':/a::', folder + ':/a'),
+                     ('/tmp:/a', folder + ':/tmp:/a'), ('/:' + folder, folder + ':/')):
         env = shown_environment(FI_PROVIDER_PATH=old)
         equal(env['FI_PROVIDER_PATH'], new, 'FI_PROVIDER_PATH=%s' % old)
 
