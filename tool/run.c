@@ -74,6 +74,8 @@ struct run {
 	char paths[NR_ADAPTERS][PATH_MAX];
 	char **command;
 	struct launch launch;
+	/* The user wants no pages. */
+	bool uncounted_by_wish;
 	/* -1: the processes cannot be counted. */
 	int file;
 	unsigned long nr_pages;
@@ -369,9 +371,11 @@ static int create_file(void)
 static void open_file(struct run *run)
 {
 	struct mmun_stat_file head = { 0 };
+	const char *wish = getenv(MMUN_STAT_ENV);
 	char self[32] = "", value[96];
 
-	run->nr_pages = allowed_pages();
+	run->uncounted_by_wish = wish && !strcmp(wish, "off");
+	run->nr_pages = run->uncounted_by_wish ? 0 : allowed_pages();
 	run->file = run->nr_pages ? create_file() : -1;
 	if (run->file >= 0 && fill_file(run, &head)) {
 		close(run->file);
@@ -567,7 +571,9 @@ static void print_line(struct run *run)
 		return;
 	fputs("mmunotify run: ", out);
 	if (run->file < 0)
-		fputs("the processes are not counted: a file in memory cannot be had", out);
+		fprintf(out, "the processes are not counted: %s",
+			run->uncounted_by_wish ? "MMUNOTIFY_STAT=off"
+					       : "a file in memory cannot be had");
 	else
 		count_processes(run);
 	if (run->nr_tallies) {

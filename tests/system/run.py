@@ -218,6 +218,10 @@ def test_out_of_reach():
     result = with_adapters('true', preexec_fn=lambda: resource_limit())
     ok(result.returncode == 0 and 'the processes are not counted' in line(result),
        'a limit of file sizes: it runs uncounted', result.stderr)
+    result = with_adapters('env', env=environment(MMUNOTIFY_STAT='off'))
+    ok('MMUNOTIFY_STAT=off' in result.stdout.splitlines() and
+       line(result) == 'the processes are not counted: MMUNOTIFY_STAT=off',
+       'MMUNOTIFY_STAT=off stays', result.stdout + result.stderr)
 
 
 def resource_limit():
