@@ -34,61 +34,44 @@ static uintptr_t jump_target(const unsigned char *code)
 	return 0;
 }
 
-struct question {
-	uintptr_t target;
-	bool is_ucx;
-	char *path;
-	size_t size;
-};
-
-static bool has_words(const struct dl_phdr_info *info)
+/* Of an object that is loaded @bias beyond what its file says, and begins with @header. */
+static bool has_words(uintptr_t bias, const ElfW(Ehdr) * header)
 {
 	/* In UCX's tables of variables; and the name of a function of libucm. */
 	static const char *const words[] = { "MMAP_HOOK_MODE", "ucm_mmap_install" };
-	const ElfW(Phdr) * segment;
+	const ElfW(Phdr) *segments = (const void *)((const char *)header + header->e_phoff);
 
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		segment = &info->dlpi_phdr[i];
+	/* In the page that is there for certain. */
+	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
+	    header->e_phoff + header->e_phnum * sizeof(*segments) > 4096)
+		return false;
+	for (const ElfW(Phdr) *segment = segments; segment < segments + header->e_phnum;
+	     segment++) {
 		/* What is only read: no thread changes or unmaps it. */
 		if (segment->p_type != PT_LOAD || (segment->p_flags & (PF_R | PF_W)) != PF_R)
 			continue;
 		for (size_t w = 0; w < sizeof(words) / sizeof(words[0]); w++)
-			if (memmem((const void *)(info->dlpi_addr + segment->p_vaddr),
-				   segment->p_filesz, words[w], strlen(words[w]) + 1))
+			if (memmem((const void *)(bias + segment->p_vaddr), segment->p_filesz,
+				   words[w], strlen(words[w]) + 1))
 				return true;
 	}
 	return false;
 }
 
-static bool contains(const struct dl_phdr_info *info, uintptr_t address)
-{
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD &&
-		    address - info->dlpi_addr - info->dlpi_phdr[i].p_vaddr <
-			    info->dlpi_phdr[i].p_memsz)
-			return true;
-	return false;
-}
-
-static int ask(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	struct question *question = arg;
-
-	if (!contains(info, question->target))
-		return 0;
-	question->is_ucx = has_words(info);
-	snprintf(question->path, question->size, "%s",
-		 *info->dlpi_name ? info->dlpi_name : "the program itself");
-	return 1;
-}
-
+/*
+ * Without dl_iterate_phdr(): its lock may be held by a thread of the process that this one was
+ * forked from, for ever.  The one of dladdr1() is free, as exit() takes it as well.
+ */
 bool ucx_find_unseen(char *path, size_t size)
 {
-	struct question question = { .path = path, .size = size };
 	const void *function = dlsym(RTLD_NEXT, "munmap");
+	uintptr_t target = function ? jump_target(function) : 0;
+	struct link_map *map;
+	Dl_info info;
 
-	question.target = function ? jump_target(function) : 0;
-	if (question.target)
-		dl_iterate_phdr(ask, &question);
-	return question.is_ucx;
+	if (!target || !dladdr1((const void *)target, &info, (void **)&map, RTLD_DL_LINKMAP) ||
+	    !has_words(map->l_addr, info.dli_fbase))
+		return false;
+	snprintf(path, size, "%s", *map->l_name ? map->l_name : "the program itself");
+	return true;
 }

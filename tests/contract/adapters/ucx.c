@@ -403,6 +403,13 @@ static void test_unseen(const char *program)
 	run("ways", NULL);
 	expect("RTLD_DEEPBIND, off", OWN_BISTRO);
 	expect_quiet("RTLD_DEEPBIND, off");
+	how.variable = NULL;
+	how.preload = NULL;
+	run("exits", NULL);
+	expect("RTLD_DEEPBIND, without us: forked children end", "exits=end");
+	how.preload = ADAPTER;
+	run("exits", NULL);
+	expect("RTLD_DEEPBIND: forked children end", "exits=end");
 	if (!program)
 		return;
 	as_usual(ADAPTER, "bistro");

@@ -10,6 +10,7 @@
  */
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <link.h>
 #include <linux/falloc.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -369,6 +370,40 @@ static void try_fork(bool raw)
 	try_ways(&cache, "");
 }
 
+static int look_at_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	return 0;
+}
+
+static void *look_at_objects(void *arg)
+{
+	for (;;)
+		dl_iterate_phdr(look_at_object, arg);
+	return NULL;
+}
+
+/* A child that was forked while a thread of its parent held a lock of the dynamic linker. */
+static void try_exits(void)
+{
+	bool end = true;
+	pthread_t thread;
+	int status;
+	pid_t pid;
+
+	pthread_create(&thread, NULL, look_at_objects, NULL);
+	fflush(stdout);
+	for (int i = 0; end && i < 100; i++) {
+		pid = fork();
+		if (!pid) {
+			dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
+			alarm(20);
+			exit(0);
+		}
+		end = waitpid(pid, &status, 0) == pid && !status;
+	}
+	printf("exits %s\n", end ? "end" : "hang");
+}
+
 /* All at once, each the first. */
 static void *make_and_try(void *arg)
 {
@@ -531,6 +566,8 @@ int main(int argc, char **argv)
 		try_fork(false);
 	else if (!strcmp(argv[3], "raw-fork"))
 		try_fork(true);
+	else if (!strcmp(argv[3], "exits"))
+		try_exits();
 	else if (!strcmp(argv[3], "copies"))
 		try_copies();
 	else if (!strcmp(argv[3], "cache-then-calls"))
