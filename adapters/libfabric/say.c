@@ -2,14 +2,14 @@
 /* Tests: tests/contract/adapters/fi.c. */
 #include "say.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <mmunotify/stat.h>
+
+#include "../line.h"
 
 static struct mmun_stat *stat;
 
@@ -33,7 +33,7 @@ void lf_say(const char *format, ...)
 	static const char who[] = "mmunotify: libfabric: ";
 	char text[1024];
 	size_t length = sizeof(who) - 1;
-	int added, error = errno;
+	int added;
 	va_list args;
 
 	memcpy(text, who, length);
@@ -44,10 +44,7 @@ void lf_say(const char *format, ...)
 		length += (size_t)added < sizeof(text) - length - 1 ? (size_t)added
 								    : sizeof(text) - length - 2;
 	text[length++] = '\n';
-	/* In one piece: other processes of the job write to the same place. */
-	if (write(STDERR_FILENO, text, length) < 0)
-		errno = error;
-	errno = error;
+	mmun_adapter_write_line(text, length);
 }
 
 static void create_stat(void)

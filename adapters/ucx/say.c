@@ -5,13 +5,12 @@
  */
 #include "say.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "../line.h"
 #include "atomic.h"
 
 __attribute__((format(printf, 1, 0))) static void say(const char *format, va_list args)
@@ -19,7 +18,7 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
 	static const char who[] = "mmunotify: ucx: ";
 	char text[768];
 	size_t length = sizeof(who) - 1;
-	int error = errno, added;
+	int added;
 
 	memcpy(text, who, length);
 	added = vsnprintf(text + length, sizeof(text) - length - 1, format, args);
@@ -27,10 +26,7 @@ __attribute__((format(printf, 1, 0))) static void say(const char *format, va_lis
 		length += (size_t)added < sizeof(text) - length - 1 ? (size_t)added
 								    : sizeof(text) - length - 2;
 	text[length++] = '\n';
-	/* In one piece: other processes of the job write to the same place. */
-	if (write(STDERR_FILENO, text, length) < 0)
-		errno = error;
-	errno = error;
+	mmun_adapter_write_line(text, length);
 }
 
 void ucx_say(const char *format, ...)

@@ -43,6 +43,8 @@ static struct {
 	const char *variable;
 	/* No mapping may be moved to a given place: the event source cannot start. */
 	bool forbid_moves;
+	/* Of stderr. */
+	bool nobody_reads;
 } how;
 
 static struct {
@@ -79,6 +81,17 @@ static void forbid_moves(void)
 		_exit(120);
 }
 
+/* A pipe that nobody reads from. */
+static int end_of_nobody(void)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC))
+		_exit(122);
+	close(ends[0]);
+	return ends[1];
+}
+
 static void become_worker(const char *subject, const char *arg, int out, int err)
 {
 	const char *worker = how.worker ? how.worker : default_worker;
@@ -89,7 +102,7 @@ static void become_worker(const char *subject, const char *arg, int out, int err
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	dup2(out, STDOUT_FILENO);
-	dup2(err, STDERR_FILENO);
+	dup2(how.nobody_reads ? end_of_nobody() : err, STDERR_FILENO);
 	unsetenv("LD_PRELOAD");
 	unsetenv("MMUNOTIFY_UCX");
 	setenv("UCX_MEM_MMAP_HOOK_MODE", how.mode, 1);
@@ -378,6 +391,10 @@ static void test_standing_aside(const char *mode, const char *refuse)
 			     ? "munmap=fresh dontneed=fresh syscall=stale"
 			     : "munmap=fresh fixed=fresh dontneed=fresh syscall=stale");
 	expect_sentence(what, "UCX's own hooks are used");
+	how.nobody_reads = true;
+	run("ways", NULL);
+	snprintf(what, sizeof(what), "%s, not watched, and nobody reads it", mode);
+	expect(what, !strcmp(mode, "none") ? "cache=refused" : "munmap=fresh syscall=stale");
 	if (!refuse)
 		return;
 	/* It does, and then there is no registering. */
