@@ -5,10 +5,10 @@
  * are those (monitor.h, M2).
  *
  * The inline functions of its headers end in these four.  The function that a call is passed on
- * to is the one that its caller would have had without us: of the caller's own dependencies,
- * whatever they are called, or the next one in the program.
+ * to is the one that its caller would have had without us: the next one in the program, which
+ * may be another wrapper, or of the caller's own dependencies, whatever they are called.
  *
- * Tests: tests/contract/adapters/fi.c.
+ * Tests: tests/contract/adapters/fi.c, tests/contract/adapters/fi_loaded.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -31,29 +31,43 @@ struct passed_on {
 	} known[8];
 };
 
-static void *look_up(const char *name, void *caller, void *mine)
+/* What is remembered here must not be unloaded. */
+static void keep_loaded(void *function)
 {
 	struct link_map *map;
-	void *handle, *function;
 	Dl_info info;
 
-	/* First among what the caller itself has loaded. */
-	if (dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) && *map->l_name) {
-		handle = dlopen(map->l_name, RTLD_NOLOAD | RTLD_LAZY);
-		function = handle ? dlsym(handle, name) : NULL;
-		if (handle)
-			dlclose(handle);
-		if (function && function != mine)
-			return function;
-	}
-	function = dlsym(RTLD_NEXT, name);
-	if (function && function != mine)
-		return function;
-	handle = dlopen("libibverbs.so.1", RTLD_NOLOAD | RTLD_LAZY);
-	function = handle ? dlsym(handle, name) : NULL;
+	if (dladdr1(function, &info, (void **)&map, RTLD_DL_LINKMAP) && *map->l_name)
+		dlopen(map->l_name, RTLD_NOLOAD | RTLD_NODELETE | RTLD_LAZY);
+}
+
+static void *of_object(const char *file, const char *name)
+{
+	void *handle = dlopen(file, RTLD_NOLOAD | RTLD_LAZY);
+	void *function = handle ? dlsym(handle, name) : NULL;
+
 	if (handle)
 		dlclose(handle);
-	return function != mine ? function : NULL;
+	return function;
+}
+
+static void *look_up(const char *name, void *caller, void *mine)
+{
+	void *function = dlsym(RTLD_NEXT, name);
+	struct link_map *map;
+	Dl_info info;
+
+	/* In the order of the dynamic linker: what the program has comes before what the caller
+	 * has loaded. */
+	if ((!function || function == mine) &&
+	    dladdr1(caller, &info, (void **)&map, RTLD_DL_LINKMAP) && *map->l_name)
+		function = of_object(map->l_name, name);
+	if (!function || function == mine)
+		function = of_object("libibverbs.so.1", name);
+	if (!function || function == mine)
+		return NULL;
+	keep_loaded(function);
+	return function;
 }
 
 static void *find(struct passed_on *passed, void *caller, void *mine)

@@ -5,6 +5,10 @@
 struct ibv_mr;
 struct ibv_pd;
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access);
+extern int contract_fi_verbs;
+
+/* By which it is found. */
+int contract_fi_verbs;
 
 struct ibv_mr *ibv_reg_mr(struct ibv_pd *pd, void *addr, size_t length, int access)
 {
