@@ -84,9 +84,10 @@ static void *reap(void *arg)
 
 /*
  * A fork shall not find libfabric's lock taken by a thread that the child does not have.
- * Not for long: the caller may be a signal handler of a thread that the sweep waits for.
+ * Not for long: the caller may be a signal handler of a thread that the sweep waits for, or
+ * another thread's fork may take its time.
  */
-static bool held_for_fork;
+static __thread __attribute__((tls_model("initial-exec"))) bool held_for_fork;
 
 static void before_fork(void)
 {

@@ -353,8 +353,9 @@ static int run_fork_first(void)
 	return 0;
 }
 
-/* Memory that is unmapped is let go at the next use of the cache, whatever that is of. */
-static int run_release(void)
+/* Memory that is unmapped is let go at the next use of the cache, whatever that is of; @between:
+ * what happens after the thread that does it was started. */
+static int run_release(void (*between)(void))
 {
 	struct fi_cache *cache;
 	char *at = map(NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -367,9 +368,12 @@ static int run_release(void)
 	for (i = 0; i < 50; i++)
 		stamp_of(cache, others + i * SIZE);
 	stamp_of(cache, at);
-	munmap(others, 50 * SIZE);
+	munmap(others, 25 * SIZE);
 	/* The first use starts the reaper. */
 	stamp_of(cache, at);
+	if (between)
+		between();
+	munmap(others + 25 * SIZE, 25 * SIZE);
 	for (i = 0; i < 200 && drops < 50; i++) {
 		usleep(10000);
 		stamp_of(cache, at);
@@ -377,6 +381,40 @@ static int run_release(void)
 	printf("%lu of 50\n", drops);
 	fi_cache_destroy(cache);
 	return 0;
+}
+
+static void slow(void)
+{
+	usleep(200000);
+}
+
+static void *fork_once(void *arg)
+{
+	const pid_t pid = fork();
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return NULL;
+}
+
+/* Two at once, one of which waits for the other. */
+static void fork_twice(void)
+{
+	pthread_t threads[2];
+	int i;
+
+	for (i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, fork_once, NULL);
+	for (i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+}
+
+static int run_slow_forks(void)
+{
+	/* Before the adapter's handlers, so that it runs after them. */
+	pthread_atfork(slow, NULL, NULL);
+	return run_release(fork_twice);
 }
 
 /* How many threads are there while nothing that was registered changes? */
@@ -465,7 +503,9 @@ static int run_part(const char *what)
 	if (!strcmp(what, "fork-first"))
 		return run_fork_first();
 	if (!strcmp(what, "release"))
-		return run_release();
+		return run_release(NULL);
+	if (!strcmp(what, "slow-forks"))
+		return run_slow_forks();
 	if (!strcmp(what, "threads"))
 		return run_threads();
 	if (!strcmp(what, "refused"))
@@ -614,6 +654,7 @@ int main(int argc, char **argv)
 	check_part("the first cache of a forked child keeps registrations and is fed", "fork-first",
 		   "0", ours);
 	check_part("memory that is unmapped is let go", "release", "50 of 50", ours);
+	check_part("also after two slow forks at once", "slow-forks", "50 of 50", ours);
 	check_part("a program that keeps its buffers has no thread more", "threads", "1, 1 adds",
 		   ours);
 	check_refused();
