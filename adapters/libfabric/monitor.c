@@ -19,10 +19,17 @@
 
 #define MONITORS 4
 
+enum {
+	IDLE,
+	RUNNING,
+	RETIRED,
+};
+
 struct monitor {
 	struct fid_mem_monitor fid;
 	struct lf_entries *entries;
-	int running;
+	/* IDLE and so on. */
+	int state;
 	bool silent;
 };
 
@@ -119,14 +126,10 @@ static void sweep(void)
 	}
 }
 
-static int monitor_start(struct fid_mem_monitor *fid)
+static int start_watching(struct monitor *monitor)
 {
-	struct monitor *monitor = monitor_of(fid);
-	int ret;
+	int ret = lf_notifier_start();
 
-	if (monitor->silent)
-		return 0;
-	ret = lf_notifier_start();
 	if (ret) {
 		char reason[256], remedy[256];
 
@@ -141,8 +144,20 @@ static int monitor_start(struct fid_mem_monitor *fid)
 	}
 	if (!monitor->entries->alive)
 		lf_entries_start(monitor->entries, lf_history_now(&lf_shared()->history));
-	mmun_store_release(&monitor->running, 1);
 	return 0;
+}
+
+static int monitor_start(struct fid_mem_monitor *fid)
+{
+	struct monitor *monitor = monitor_of(fid);
+	int state = IDLE, ret = 0;
+
+	if (!monitor->silent)
+		ret = start_watching(monitor);
+	if (ret)
+		return ret;
+	/* In another thread the process may be at its end. */
+	return mmun_cas_full(&monitor->state, &state, RUNNING) || state == RUNNING ? 0 : -FI_ENOSYS;
 }
 
 /*
@@ -151,7 +166,7 @@ static int monitor_start(struct fid_mem_monitor *fid)
  */
 static void monitor_stop(struct fid_mem_monitor *fid)
 {
-	mmun_store_release(&monitor_of(fid)->running, 0);
+	mmun_store_release(&monitor_of(fid)->state, IDLE);
 }
 
 static int monitor_subscribe(struct fid_mem_monitor *fid, const void *addr, size_t len)
@@ -242,7 +257,9 @@ void lf_monitor_discard(struct fid_mem_monitor *fid)
 	mmun_store_release(&nr_monitors, nr_monitors - 1);
 }
 
-bool lf_monitor_in_use(struct fid_mem_monitor *fid)
+bool lf_monitor_retire(struct fid_mem_monitor *fid)
 {
-	return mmun_load_acquire(&monitor_of(fid)->running);
+	int state = IDLE;
+
+	return mmun_cas_full(&monitor_of(fid)->state, &state, RETIRED);
 }

@@ -31,8 +31,8 @@ struct fid_mem_monitor *lf_monitor_create(bool silent);
 /** lf_monitor_discard() - the one that was created last was not imported. */
 void lf_monitor_discard(struct fid_mem_monitor *monitor);
 
-/** lf_monitor_in_use() - is a cache running on it? */
-bool lf_monitor_in_use(struct fid_mem_monitor *monitor);
+/** lf_monitor_retire() - no cache starts on it from now on; false: one is running. */
+bool lf_monitor_retire(struct fid_mem_monitor *monitor);
 
 /** lf_pages_taken() - this thread is about to take the pages of a registration. */
 void lf_pages_taken(const void *start, size_t length);

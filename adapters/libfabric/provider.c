@@ -8,7 +8,7 @@
  *     are, what they are called, nor what FI_MR_CACHE_MONITOR says.
  * P2  The libfabric stays loaded, as we do: its monitor points here and our thread calls it.
  * P3  At exit the import is taken back, unless a cache is running: libfabric built with
- *     assertions ends with one otherwise.
+ *     assertions ends with one otherwise.  No cache starts after that.
  * P4  What does not fit is said once, and libfabric works as without us.
  *
  * Tests: tests/contract/adapters/fi.c.
@@ -87,7 +87,7 @@ static void take_back(void)
 	int i;
 
 	for (i = 0; i < mmun_load_acquire(&nr_libfabrics); i++) {
-		if (!lf_monitor_in_use(libfabrics[i].monitor))
+		if (lf_monitor_retire(libfabrics[i].monitor))
 			fi_close(&libfabrics[i].monitor->fid);
 	}
 }
