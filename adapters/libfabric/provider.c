@@ -132,11 +132,13 @@ static const char *import_error(int error)
 	}
 }
 
-/* 1.19 and earlier: the caches of this provider hand out what they have without a
- * question. */
-static bool has_unasked_cache(uint32_t version)
+/*
+ * The cache that this provider has for receives hands out what it has without a question: up
+ * to 2.1 always, in the sources of 2.7 while it is in use.
+ */
+static bool has_unasked_cache(void)
 {
-	return version < FI_VERSION(1, 20) && !access("/dev/hfi1_0", F_OK);
+	return !access("/dev/hfi1_0", F_OK);
 }
 
 static void connect_caller(void *caller, enum lf_setting setting)
@@ -166,7 +168,7 @@ static void connect_caller(void *caller, enum lf_setting setting)
 			    FI_MAJOR(version), FI_MINOR(version));
 		return;
 	}
-	if (has_unasked_cache(version)) {
+	if (has_unasked_cache()) {
 		stand_aside("libfabric %u.%u on Omni-Path uses what it has cached without asking",
 			    FI_MAJOR(version), FI_MINOR(version));
 		return;
