@@ -5,7 +5,7 @@
  * P1  libfabric loads every lib*-fi.so of that folder when it is initialised, after its own monitors,
  *     and calls fi_prov_ini(), which imports our monitor into the libfabric that called and
  *     answers that it has no provider.  So it does not matter how libfabric was loaded, how many there
- *     are, what they are called, nor what FI_MR_CACHE_MONITOR says.
+ *     are, what they are called, nor which monitor FI_MR_CACHE_MONITOR names.
  * P2  The libfabric stays loaded, as we do: its monitor points here and our thread calls it.
  * P3  At exit the import is taken back, unless a cache is running: libfabric built with
  *     assertions ends with one otherwise.  No cache starts after that.
@@ -141,6 +141,14 @@ static bool has_unasked_cache(void)
 	return !access("/dev/hfi1_0", F_OK);
 }
 
+/* No caches, says the user; with a monitor that is imported there would be some. */
+static bool caches_disabled(void)
+{
+	const char *monitor = getenv("FI_MR_CACHE_MONITOR");
+
+	return monitor && !strcmp(monitor, "disabled");
+}
+
 static void connect_caller(void *caller, enum lf_setting setting)
 {
 	void *handle = open_caller(caller);
@@ -160,6 +168,10 @@ static void connect_caller(void *caller, enum lf_setting setting)
 	for (i = 0; i < nr_libfabrics; i++) {
 		if (libfabrics[i].open == open)
 			return;
+	}
+	if (caches_disabled()) {
+		lf_state(false, "FI_MR_CACHE_MONITOR=disabled: there are no caches");
+		return;
 	}
 	version = version_fn();
 	if (version < FI_VERSION(1, 14) || nr_libfabrics == LIBFABRICS) {

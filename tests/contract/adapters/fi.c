@@ -620,6 +620,16 @@ static void check_aside(void)
 		diag("%s", result.err);
 }
 
+static void check_disabled(void)
+{
+	const struct result result =
+		run("ways", (const char *[]){ OURS, "FI_MR_CACHE_MONITOR=disabled", NULL });
+
+	if (!ok(!strncmp(result.out, "no cache", 8) && !*result.err,
+		"where caches are disabled there are none"))
+		diag("status %x: %s%s", result.status, result.out, result.err);
+}
+
 int main(int argc, char **argv)
 {
 	const char *const ours[] = { OURS, NULL };
@@ -659,5 +669,6 @@ int main(int argc, char **argv)
 		   ours);
 	check_refused();
 	check_aside();
+	check_disabled();
 	return tap_done();
 }
