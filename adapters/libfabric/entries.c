@@ -224,8 +224,13 @@ unsigned int lf_entries_sweep(struct lf_entries *entries, const struct lf_histor
 {
 	const uint32_t used = mmun_load_acquire(&entries->used);
 	const bool all = mmun_swap_full(&entries->full, 0u);
+	const uint64_t before = entries->swept, begun = lf_history_now(history);
+	struct lf_hull hull;
+	const bool known = lf_history_hull(history, before, begun, &hull) && !all;
 	unsigned int notified = 0;
 	uint32_t at;
+
+	entries->swept = begun;
 
 	for (at = 1; at < used; at++) {
 		struct lf_entry *entry = &entries->entries[at];
@@ -237,6 +242,12 @@ unsigned int lf_entries_sweep(struct lf_entries *entries, const struct lf_histor
 
 		if (state_of(word) != LF_ENTRY_LIVE || (number_of(word) >= now && !all))
 			continue;
+		/* Most entries are older than this sweep and not older than the one before. */
+		if (known && number_of(word) >= before && number_of(word) < begun &&
+		    !lf_hull_overlaps(&hull, start, end)) {
+			mmun_cas_full(&entry->word, &word, word_of(begun, LF_ENTRY_LIVE));
+			continue;
+		}
 		if (!all && !lf_history_changed(history, start, end, number_of(word), now)) {
 			mmun_cas_full(&entry->word, &word, word_of(now, LF_ENTRY_LIVE));
 			continue;

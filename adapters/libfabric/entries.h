@@ -74,6 +74,8 @@ struct lf_entries {
 	unsigned long refused_start, refused_end;
 	/* No registration of these caches is older. */
 	uint64_t started;
+	/* Of the sweeps alone: the number at which the last one began. */
+	uint64_t swept;
 	uint32_t heads[LF_HASH_HEADS];
 	struct lf_entry entries[LF_ENTRIES];
 };

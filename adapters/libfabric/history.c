@@ -144,3 +144,56 @@ bool lf_history_open(const struct lf_history *history, unsigned long start, unsi
 	}
 	return false;
 }
+
+/* The first range that it meets grows, or a new one is begun; the last one if there is no room. */
+static void widen(struct lf_hull *hull, unsigned long start, unsigned long end)
+{
+	unsigned int i;
+
+	for (i = 0; i < hull->nr; i++) {
+		if (start <= hull->end[i] && end >= hull->start[i])
+			break;
+	}
+	if (i == LF_HULL)
+		i--;
+	if (i == hull->nr) {
+		hull->start[i] = start;
+		hull->end[i] = end;
+		hull->nr++;
+		return;
+	}
+	if (start < hull->start[i])
+		hull->start[i] = start;
+	if (end > hull->end[i])
+		hull->end[i] = end;
+}
+
+bool lf_history_hull(const struct lf_history *history, uint64_t since, uint64_t now,
+		     struct lf_hull *hull)
+{
+	unsigned long start, end;
+	uint64_t number;
+
+	hull->nr = 0;
+	if (since > now || since + LF_EDGES < now)
+		return false;
+	for (number = since + 1; number <= now; number++) {
+		if (!read_edge(history, number, &start, &end))
+			return false;
+		/* Not those of nothing. */
+		if (end)
+			widen(hull, start, end);
+	}
+	return true;
+}
+
+bool lf_hull_overlaps(const struct lf_hull *hull, unsigned long start, unsigned long end)
+{
+	unsigned int i;
+
+	for (i = 0; i < hull->nr; i++) {
+		if (hull->start[i] < end && hull->end[i] > start)
+			return true;
+	}
+	return false;
+}

@@ -85,6 +85,26 @@ uint64_t lf_history_take(struct lf_history *history);
 bool lf_history_changed(const struct lf_history *history, unsigned long start, unsigned long end,
 			uint64_t since, uint64_t now);
 
+#define LF_HULL 16u
+
+/** struct lf_hull - ranges that cover others, and maybe more. */
+struct lf_hull {
+	unsigned int nr;
+	unsigned long start[LF_HULL], end[LF_HULL];
+};
+
+/**
+ * lf_history_hull() - ranges that cover all edges in (since, now].
+ *
+ * Many ranges are found unchanged by one walk over the edges.
+ * Return: false: they cannot be known (H2).
+ */
+bool lf_history_hull(const struct lf_history *history, uint64_t since, uint64_t now,
+		     struct lf_hull *hull);
+
+/** lf_hull_overlaps() - if not, no edge of the hull overlaps [start, end). */
+bool lf_hull_overlaps(const struct lf_hull *hull, unsigned long start, unsigned long end);
+
 /** lf_history_open() - is a section open that overlaps [start, end) (H3, H4)? */
 bool lf_history_open(const struct lf_history *history, unsigned long start, unsigned long end);
 

@@ -189,6 +189,43 @@ static void test_place_taken(void)
 	ok(entries->entries[1].word != word, "E4 no word comes back, with no edge in between");
 }
 
+#define RANGES 64ul
+
+/* Sweeps of many ranges find exactly those that have changed. */
+static void test_many(void)
+{
+	unsigned int round, wrong = 0, seed = 1;
+	unsigned long i, start;
+
+	begin();
+	for (round = 0; round < 300; round++) {
+		bool changed[RANGES] = { false };
+		unsigned int nr = 0, changes = (unsigned int)rand_r(&seed) % 40;
+
+		for (i = 0; i < RANGES; i++) {
+			start = START + (i << 20);
+			if (!lf_entries_valid(entries, history, start, start + 4096))
+				wrong += lf_entries_add(entries, history, start, start + 4096,
+							lf_history_now(history)) != 0;
+		}
+		while (changes--) {
+			/* Every other one beside the range. */
+			i = (unsigned long)rand_r(&seed) % RANGES;
+			start = START + (i << 20) + (changes % 2) * 4096;
+			change(start, start + 4096);
+			nr += changes % 2 == 0 && !changed[i];
+			changed[i] |= changes % 2 == 0;
+		}
+		wrong += sweep(NULL) != nr;
+		for (i = 0; i < RANGES; i++) {
+			start = START + (i << 20);
+			wrong += lf_entries_valid(entries, history, start, start + 4096) ==
+				 changed[i];
+		}
+	}
+	is(wrong, 0, "E1 many ranges, and many changes: what is notified is what has changed");
+}
+
 static void test_full(void)
 {
 	unsigned long i;
@@ -229,6 +266,7 @@ int main(void)
 	test_sweep(&notified);
 	test_renewed();
 	test_place_taken();
+	test_many();
 	test_full();
 	test_child();
 	return tap_done();
