@@ -196,12 +196,17 @@ static const char *const counters[UCM_NR_COUNTERS] = {
 	[UCM_REFUSED] = "refused",
 };
 
+/* Beyond all memory of a process.  A range that ends with the address space, as where it is not
+ * known what changes, is never searched to its end: UCX's address wraps around. */
+#define BEYOND_MEMORY (1ul << 62)
+
 static void hand_on(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
+	unsigned long end = range->end < BEYOND_MEMORY ? range->end : BEYOND_MEMORY;
 	const struct ucm_copy *copy = (const struct ucm_copy *)mn;
 
-	if (!ucx_is_silent())
-		copy->vm_munmap((void *)range->start, range->end - range->start);
+	if (range->start < end && !ucx_is_silent())
+		copy->vm_munmap((void *)range->start, end - range->start);
 }
 
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)

@@ -252,7 +252,7 @@ static void expect_sentence(const char *what, const char *part)
 /* Fed by us; what fails and what is elsewhere changes nothing. */
 #define OURS \
 	"munmap=fresh fixed=fresh dontneed=fresh mremap=fresh syscall=fresh punch=fresh " \
-	"failing=stale other=stale"
+	"blind=fresh failing=stale other=stale"
 #define OURS_STRICT OURS " inline=fresh"
 /* A number that nobody can know before it is used. */
 #define OURS_PLAIN OURS " inline=stale"
