@@ -60,6 +60,6 @@ for package in "$dir"/cache/archives/*.deb; do
 done
 rm -rf "$dir/lists"
 echo "$*" > "$dir/packages"
-for package in "$dir"/cache/archives/libc6_*.deb; do
-	dpkg-deb -f "$package" Version > "$dir/version"
-done
+for package in "$dir"/cache/archives/*.deb; do
+	dpkg-deb -f "$package" Version
+done > "$dir/version"
