@@ -15,6 +15,7 @@ sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=
 help:
 	@echo 'make demo     the problem and the cure, on this kernel, in one table'
 	@echo 'make check    build and run every test'
+	@echo 'make check-vm Open MPI over soft-RoCE in a virtual machine (minutes; needs no KVM)'
 	@echo 'make bench    measure, beside UCX and libfabric (BENCH_ARGS=--quick, --json ...)'
 	@echo 'make asan     the tests under AddressSanitizer and UBSan (gcc)'
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
@@ -40,6 +41,12 @@ check:
 	$(call tree,build)
 	@$(NINJA) -C build
 	@scripts/tap-summary --run build
+
+check-vm:
+	@scripts/setup.sh check-vm
+	$(call tree,build)
+	@$(NINJA) -C build vm-programs
+	@scripts/tap-summary --run build:vm --suites vm
 
 bench:
 	@scripts/setup.sh bench
@@ -96,4 +103,4 @@ clean:
 
 comma := ,
 
-.PHONY: help demo check bench asan tsan fuzz coverage mutation hooks install clean
+.PHONY: help demo check check-vm bench asan tsan fuzz coverage mutation hooks install clean

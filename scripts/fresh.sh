@@ -139,7 +139,7 @@ apt_state() {
 	stat -c '%n %Y' "$root/var/lib/dpkg/status" "$root/var/lib/apt/lists"
 }
 for target in "${targets[@]}"; do
-	case "$target" in demo | bench) set=$target ;; *) set=check ;; esac
+	case "$target" in demo | bench | check-vm) set=$target ;; *) set=check ;; esac
 	before=$(apt_state)
 	start=$(date +%s%N)
 	inside "scripts/setup.sh $set" || failures=$((failures + 1))

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Makes the machine ready for one target: setup.sh demo|check|bench
+# Makes the machine ready for one target: setup.sh demo|check|bench|check-vm
 #
 # Installs with apt what scripts/packages lists and the machine lacks, when it
 # may (root, or sudo without a password); otherwise prints the command.  Nothing
@@ -28,7 +28,8 @@ case "${1:-}" in
 demo) sets=' demo ' ;;
 check) sets=' demo check ' ;;
 bench) sets=' demo bench ' ;;
-*) give_up 'usage: scripts/setup.sh demo|check|bench' ;;
+check-vm) sets=' demo vm ' ;;
+*) give_up 'usage: scripts/setup.sh demo|check|bench|check-vm' ;;
 esac
 
 [ "${MMUNOTIFY_SETUP:-}" = skip ] && exit 0
