@@ -46,7 +46,7 @@ check-vm:
 	@scripts/setup.sh check-vm
 	$(call tree,build)
 	@$(NINJA) -C build vm-programs
-	@scripts/tap-summary --run build:vm --suites vm
+	@scripts/tap-summary --run --comments build:vm --suites vm
 
 bench:
 	@scripts/setup.sh bench

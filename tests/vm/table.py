@@ -137,7 +137,9 @@ def main():
         for column in COLUMNS:
             result = found.get(job_name(stack, column))
             table[stack, column] = series(result)
-            outputs[stack, column] = result.output if result else ''
+            outputs[stack, column] = '\n'.join(
+                line for line in (result.output if result else 'no result').splitlines()
+                if not line.startswith('replaced '))
             if result:
                 diag('%s, %s: status %d, %d s' % (stack, column, result.status, result.seconds))
     show(table)
