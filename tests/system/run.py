@@ -273,8 +273,12 @@ def child_of(pid):
 
 
 def test_signals():
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1,
-                   signal.SIGUSR2):
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1,
+               signal.SIGUSR2)
+    # What a background job or nohup ignores would stay ignored.
+    for number in numbers:
+        signal.signal(number, signal.SIG_DFL)
+    for number in numbers:
         process = start(WORKLOAD, 'on=%d' % number, 'create=ucx', 'connected=x', 'say=ready',
                         'until=%d' % number, 'status=9')
         process.stdout.readline()
