@@ -5,7 +5,7 @@
 # DIR/root, without installing anything.
 #
 # The package source is this machine's own, with SUITE in place of its suites; lists
-# and archives stay in DIR.  What has been unpacked is kept: DIR/version says what it
+# and archives stay in DIR.  What has been unpacked is kept: DIR/version says which C library it
 # is.  Exit status 77, and one line why, where there is no package source.
 
 suite=$1 dir=$2
@@ -60,6 +60,7 @@ for package in "$dir"/cache/archives/*.deb; do
 done
 rm -rf "$dir/lists"
 echo "$*" > "$dir/packages"
-for package in "$dir"/cache/archives/*.deb; do
-	dpkg-deb -f "$package" Version
+# Empty where it is not among them.
+for package in "$dir"/cache/archives/libc6_*.deb; do
+	[ ! -f "$package" ] || dpkg-deb -f "$package" Version
 done > "$dir/version"
