@@ -29,6 +29,8 @@ ENVIRONMENT = {
     'UCX_RC_TIMEOUT': '1s',
     'UCX_RNDV_THRESH': '2k',
     'UCX_ZCOPY_THRESH': '2k',
+    # Newer releases would estimate that copying is faster on this device.
+    'UCX_RNDV_SCHEME': 'get_zcopy',
     'FI_UNIVERSE_SIZE': '16',
     'FI_OFI_RXM_BUFFER_SIZE': '2048',
     'FI_OFI_RXM_SAR_LIMIT': '0',
@@ -39,7 +41,7 @@ ENVIRONMENT = {
     'OMPI_MCA_plm': 'isolated',
     'OMPI_MCA_btl': 'self',
     'OMPI_MCA_coll': 'basic,libnbc',
-    'OMPI_MCA_osc': 'pt2pt',
+    'OMPI_MCA_osc': 'rdma',
 }
 
 
