@@ -186,7 +186,7 @@ class Machine:
             for job in jobs:
                 file.write('job %s %d %s\n' % (job.name, job.seconds, shlex.quote(job.command)))
         command = [
-            QEMU, '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '1536',
+            QEMU, '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2,sockets=1,cores=2', '-m', '1536',
             '-display', 'none', '-no-reboot', '-nodefaults',
             '-kernel', self.kernel, '-initrd', self.initrd,
             '-append', 'console=ttyS0 quiet panic=-1 mitigations=off random.trust_cpu=on '

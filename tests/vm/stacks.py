@@ -36,7 +36,8 @@ ENVIRONMENT = {
     'FI_OFI_RXM_SAR_LIMIT': '0',
     'OMPI_ALLOW_RUN_AS_ROOT': '1',
     'OMPI_ALLOW_RUN_AS_ROOT_CONFIRM': '1',
-    'OMPI_MCA_rmaps_base_oversubscribe': '1',
+    # One rank on each processor.
+    'OMPI_MCA_hwloc_base_binding_policy': 'core',
     # One machine; nothing but what is sent through is loaded.
     'OMPI_MCA_plm': 'isolated',
     'OMPI_MCA_btl': 'self',
