@@ -64,7 +64,7 @@ const char *bench_beside(const char *name);
 /* turns.c: configurations measured in turns. */
 struct bench_subject {
 	const char *label;
-	char *argv[10];
+	char *argv[12];
 	/* One per figure of the batch. */
 	struct bench_samples figures[BENCH_FIGURES];
 	/* Empty, or why there is nothing to report. */
@@ -110,5 +110,6 @@ void bench_startup(void);
 void bench_patching(void);
 void bench_mm_lock(void);
 void bench_adapters(void);
+void bench_rcache(void);
 
 #endif

@@ -30,7 +30,7 @@ static const struct question {
 	{ "interval", bench_interval }, { "registration", bench_registration },
 	{ "stall", bench_stall },       { "startup", bench_startup },
 	{ "patching", bench_patching }, { "mm_lock", bench_mm_lock },
-	{ "adapters", bench_adapters },
+	{ "adapters", bench_adapters }, { "rcache", bench_rcache },
 };
 
 static void usage(FILE *out)
