@@ -48,7 +48,8 @@ check()		# model [mutant]
 	fi
 }
 
-[ $# -gt 0 ] || set -- srcu join exit release mm_lock percpu_rwsem interval history entries
+[ $# -gt 0 ] || set -- srcu join exit release mm_lock percpu_rwsem interval history entries \
+	rcache_use rcache_miss rcache_dead rcache_table rcache_destroy
 for model; do
 	check "$model"
 	if [ "$verdict" = holds ]; then
