@@ -13,6 +13,7 @@
 #define MMUN_LOCK_RANKS(X) \
 	X(WORKER, "callback queue") \
 	X(CHAIN, "notifier chain") \
+	X(RCACHE, "registration cache") \
 	X(SOFT_LIST, "list of address spaces or files") \
 	X(SOFT_SWAP, "swap store") \
 	X(SOFT_KSM, "merged pages") \
@@ -29,7 +30,9 @@
 	X(SOFT_IO, "file size") \
 	X(SOURCE, "event source") \
 	X(MMAP, "mmap lock") \
-	X(SOFT_SCAN, "scan of all address spaces")
+	X(SOFT_SCAN, "scan of all address spaces") \
+	X(RCACHE_RECLAIM, "deregistration") \
+	X(RCACHE_LIST, "list of registration caches")
 
 enum mmun_lock_rank {
 #define MMUN_LOCK_RANK_ENUM(name, text) MMUN_RANK_##name,

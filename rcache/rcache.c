@@ -1,63 +1,508 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Gets and puts, and what is called seldom.
+ *
+ * Tests: tests/contract/rcache/, tests/unit/rcache/, tests/torture/rcache.c,
+ * tests/model/rcache_use.pml.
+ */
 #include "mmunotify/rcache.h"
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
-int mmun_rcache_create(struct mm_struct *mm, const struct mmun_rcache_ops *ops, void *arg,
-		       const struct mmun_rcache_options *options, struct mmun_rcache **cache)
+#include <mmunotify/self.h>
+
+#include "bug.h"
+#include "cache.h"
+#include "number.h"
+
+/*
+ * The use of what a look-up has found, which makes it stay.  It may have died meanwhile: its
+ * state is looked at behind the count (I2), and if it is another one the count is taken back.
+ */
+static inline __attribute__((always_inline)) struct mmun_registration *
+use(const struct rc_hot *hot, uint32_t *cells, uint64_t w1, bool fenced)
 {
-	return -ENOSYS;
+	const uint32_t id = mmun_rc_id(w1);
+
+	mmun_rc_count(&cells[id], MMUN_RC_USE, fenced);
+	if (mmun_likely(mmun_load_full(&hot->state[id]) == (uint32_t)w1))
+		return (void *)(hot->regions + id * hot->stride);
+	mmun_rc_count(&cells[id], -MMUN_RC_USE, fenced);
+	return NULL;
 }
 
-int mmun_rcache_destroy(struct mmun_rcache *cache)
+/* All buckets where it may stand. */
+static struct mmun_registration *find(const struct rc_hot *hot, const struct rc_table *table,
+				      uint32_t *cells, unsigned long first, unsigned long last,
+				      unsigned int access)
 {
-	return -ENOSYS;
+	const bool fenced = mmun_load_relaxed(&hot->flags) & MMUN_RC_FENCED;
+
+	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
+		const unsigned int level = (unsigned int)__builtin_ctz(shifts);
+		size_t i = mmun_rc_home(table, first >> (2 * level));
+		uint64_t w1;
+
+		for (; (w1 = mmun_load_acquire(&table->bucket[i].w1)); i = mmun_rc_next(table, i)) {
+			const uint64_t w0 = mmun_load_relaxed(&table->bucket[i].w0);
+			const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
+			struct mmun_registration *reg;
+
+			if (first - start >= pages || last - start >= pages ||
+			    (w1 & access) != access)
+				continue;
+			reg = use(hot, cells, w1, fenced);
+			if (reg)
+				return reg;
+		}
+	}
+	return NULL;
 }
 
+static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsigned long first,
+						unsigned long last, unsigned int access)
+{
+	const struct rc_state *state = mmun_rc_state(cache);
+	const struct rc_hot *hot = &state->hot;
+	const struct rc_table *table = mmun_load_acquire(&hot->table);
+	struct rc_thread *thread = mmun_rc_task.thread;
+	struct mmun_registration *reg;
+	uint32_t *cells;
+
+	if (!table || !thread->owner || !(cells = thread->cells[cache->slot]))
+		return NULL;
+	reg = find(hot, table, cells, first, last, access);
+	if (!reg)
+		return NULL;
+	if (hot->flags & MMUN_RC_CHECKED)
+		(void)mmun_add_full(&reg->reserved[MMUN_RC_EXACT], 1);
+	mmun_rc_add(&thread->hits[cache->slot], 1);
+	return reg;
+}
+
+/* Everything is there that the calling thread needs.  0 or -errno. */
+static int prepare(struct mmun_rcache *cache)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	int ret = mmun_rc_ready(cache);
+
+	if (ret)
+		return ret;
+	return mmun_rc_cells(state->process, cache->slot, cache->limits.regions) ? 0 : -ENOMEM;
+}
+
+static void drain_late(struct mmun_rcache *cache)
+{
+	int cancel;
+
+	if (!(mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_LATE) ||
+	    !mmun_rc_may_reclaim(cache) || mmun_rc_enter(&cancel))
+		return;
+	mmun_rc_reclaim(cache, false);
+	mmun_rc_leave(cancel);
+}
+
+static struct mmun_registration *get_inside(struct mmun_rcache *cache, unsigned long first,
+					    unsigned long last, unsigned int access)
+{
+	struct mmun_registration *reg;
+	int ret = prepare(cache);
+
+	if (ret)
+		return mmun_err_ptr(ret);
+	reg = access & MMUN_RCACHE_UNCACHED
+		      ? NULL
+		      : find_carefully(cache, first, last, access & MMUN_RCACHE_ACCESS);
+	if (reg)
+		return reg;
+	if (!mmun_rc_may_reclaim(cache))
+		return mmun_err_ptr(-EPERM);
+	return mmun_rc_miss(cache, first, last, access);
+}
+
+static __attribute__((noinline)) struct mmun_registration *
+get_slowly(struct mmun_rcache *cache, unsigned long address, size_t length, unsigned int access)
+{
+	const unsigned int once = MMUN_RCACHE_CACHED | MMUN_RCACHE_UNCACHED;
+	const unsigned long first = address >> MMUN_RC_PAGE_SHIFT;
+	const unsigned long last = (address + length - 1) >> MMUN_RC_PAGE_SHIFT;
+	struct mmun_registration *reg;
+	int cancel;
+
+	if (access & ~(MMUN_RCACHE_ACCESS | once) || (access & once) == once || !length ||
+	    address + length - 1 < address)
+		return mmun_err_ptr(-EINVAL);
+	if (!(access & MMUN_RCACHE_UNCACHED)) {
+		reg = find_carefully(cache, first, last, access & MMUN_RCACHE_ACCESS);
+		if (reg && !(access & MMUN_RCACHE_CACHED))
+			drain_late(cache);
+		if (reg)
+			return reg;
+		if (access & MMUN_RCACHE_CACHED)
+			return mmun_err_ptr(-ENOENT);
+	}
+	if (mmun_rc_enter(&cancel))
+		return mmun_err_ptr(-EDEADLK);
+	reg = get_inside(cache, first, last, access);
+	mmun_rc_show(cache, false);
+	if (mmun_is_err(reg))
+		(void)mmun_add_relaxed(&mmun_rc_state(cache)->count[MMUN_RC_refused], 1);
+	mmun_rc_leave(cancel);
+	return reg;
+}
+
+/*
+ * The first few buckets of the smallest size that occurs there; whatever is unusual is for
+ * get_slowly().  An empty bucket has no pages, and of a giant only some of them are looked at.
+ */
 struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned long address,
 					  size_t length, unsigned int access)
 {
-	return mmun_err_ptr(-ENOSYS);
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
+	const struct rc_table *table = mmun_load_acquire(&hot->plain_table);
+	struct rc_thread *thread = mmun_rc_task.thread;
+	uint32_t *cells = thread->cells[hot->slot];
+	const unsigned long end = address + length - 1;
+	const unsigned long first = address >> MMUN_RC_PAGE_SHIFT, last = end >> MMUN_RC_PAGE_SHIFT;
+	const struct rc_bucket *bucket;
+	uint32_t shifts;
+
+	if (mmun_unlikely(!table || !cells || end < address || access > MMUN_RCACHE_ACCESS))
+		return get_slowly(cache, address, length, access);
+	shifts = mmun_rc_shifts(table, first);
+	if (mmun_unlikely(!shifts))
+		return get_slowly(cache, address, length, access);
+	bucket = &table->bucket[mmun_rc_home(table, first >> (2 * __builtin_ctz(shifts)))];
+#pragma GCC unroll 3
+	for (unsigned int i = 0; i < MMUN_RC_PROBES; i++, bucket++) {
+		const uint64_t w1 = mmun_load_acquire(&bucket->w1);
+		const uint64_t w0 = mmun_load_relaxed(&bucket->w0);
+		struct mmun_registration *reg;
+
+		if (first < w0 >> 28 || last - (w0 >> 28) >= (w0 & 0xffffffful) ||
+		    (w1 & access) != access)
+			continue;
+		reg = use(hot, cells, w1, false);
+		if (mmun_unlikely(!reg))
+			break;
+		thread->hits[hot->slot]++;
+		return reg;
+	}
+	return get_slowly(cache, address, length, access);
+}
+
+/* True: it is one of this process's. */
+static bool check_put(struct mmun_rcache *cache, struct mmun_registration *reg)
+{
+	const struct rc_state *state = mmun_rc_state(cache);
+	const size_t offset = (size_t)((const char *)reg - state->hot.regions);
+	unsigned int *exact = &reg->reserved[MMUN_RC_EXACT], uses;
+
+	if (!state->hot.bytes || offset >= state->hot.bytes || offset % cache->stride) {
+		/* A child's copy of its parent's is none, and there is nothing to do. */
+		if (cache->pid == (int)mmun_syscall3(SYS_getpid, 0, 0, 0))
+			mmun_misuse("mmun_rcache_put() of what is no registration of the cache");
+		return false;
+	}
+	if (!(state->hot.flags & MMUN_RC_CHECKED))
+		return true;
+	uses = mmun_load_full(exact);
+	do {
+		if (!uses) {
+			mmun_misuse("mmun_rcache_put() of a registration that is not in use");
+			return false;
+		}
+	} while (!mmun_cas_full(exact, &uses, uses - 1));
+	return true;
+}
+
+static __attribute__((noinline)) void put_slowly(struct mmun_rcache *cache,
+						 struct mmun_registration *reg)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	uint32_t *cells, id;
+
+	if (!check_put(cache, reg))
+		return;
+	id = mmun_rc_id_of(&state->hot, reg);
+	cells = mmun_rc_cells(state->process, cache->slot, cache->limits.regions);
+	if (cells)
+		mmun_rc_count(&cells[id], -1u, state->hot.flags & MMUN_RC_FENCED);
+	else
+		(void)mmun_sub_full(&state->spare[id], 1);
+	if (!mmun_load_full(&state->hot.state[id]))
+		mmun_rc_wake(cache);
+	drain_late(cache);
 }
 
 void mmun_rcache_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 {
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
+	const size_t offset = (size_t)((char *)reg - hot->regions);
+	uint32_t *cells = mmun_rc_task.thread->cells[hot->slot], id;
+
+	if (mmun_unlikely(offset >= hot->plain_bytes || !cells)) {
+		put_slowly(cache, reg);
+		return;
+	}
+	id = (uint32_t)((offset >> hot->shift) * hot->inverse);
+	mmun_rc_count(&cells[id], -1u, false);
+	/* Dead: who deregisters may have seen the use. */
+	if (mmun_unlikely(!mmun_load_full(&hot->state[id])))
+		mmun_rc_wake(cache);
 }
 
 bool mmun_rcache_is_current(struct mmun_rcache *cache, const struct mmun_registration *reg)
 {
-	return false;
-}
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 
-void mmun_rcache_invalidate(struct mmun_rcache *cache, unsigned long start, unsigned long end)
-{
-}
-
-long mmun_rcache_flush(struct mmun_rcache *cache)
-{
-	return -ENOSYS;
-}
-
-long mmun_rcache_progress(struct mmun_rcache *cache)
-{
-	return -ENOSYS;
+	if ((size_t)((const char *)reg - hot->regions) >= hot->bytes)
+		return false;
+	return mmun_load_full(&hot->state[mmun_rc_id_of(hot, reg)]);
 }
 
 void mmun_rcache_own(struct mmun_rcache *cache)
 {
+	mmun_store_full(&mmun_rc_state(cache)->owner,
+			(unsigned int)mmun_syscall3(SYS_gettid, 0, 0, 0));
 }
 
-void mmun_rcache_limit_process(unsigned long regions, unsigned long bytes)
+/* Enters a part that calls the backend. */
+static long enter_backend(struct mmun_rcache *cache, int *cancel)
 {
+	if (!mmun_rc_may_reclaim(cache))
+		return -EPERM;
+	return mmun_rc_enter(cancel) ? -EDEADLK : 0;
 }
 
-void mmun_rcache_stats(struct mmun_rcache *cache, struct mmun_rcache_stats *out)
+long mmun_rcache_progress(struct mmun_rcache *cache)
 {
-	*out = (struct mmun_rcache_stats){ 0 };
+	const struct rc_state *state = mmun_rc_state(cache);
+	int cancel;
+	long done;
+
+	if (!mmun_load_full(&state->dead) && !mmun_load_relaxed(&state->dying))
+		return 0;
+	done = enter_backend(cache, &cancel);
+	if (done)
+		return done;
+	done = mmun_rc_reclaim(cache, true);
+	mmun_rc_show(cache, true);
+	mmun_rc_leave(cancel);
+	return done;
+}
+
+/* Return: how many are in use. */
+static long flush(struct mmun_rcache *cache)
+{
+	mmun_rc_kill_all(cache);
+	mmun_rc_reclaim(cache, true);
+	mmun_rc_show(cache, true);
+	return (long)mmun_rc_state(cache)->in_use;
+}
+
+long mmun_rcache_flush(struct mmun_rcache *cache)
+{
+	long ret;
+	int cancel;
+
+	ret = enter_backend(cache, &cancel);
+	if (ret)
+		return ret;
+	/* A child that has not used it has nothing to drop. */
+	if (mmun_load_full(&mmun_rc_state(cache)->hot.bytes))
+		ret = flush(cache);
+	mmun_rc_leave(cancel);
+	return ret;
 }
 
 int mmun_rcache_for_each(struct mmun_rcache *cache,
 			 int (*visit)(struct mmun_registration *reg, void *arg), void *arg)
 {
-	return -ENOSYS;
+	struct rc_state *state = mmun_rc_state(cache);
+	int cancel, ret;
+
+	if (mmun_rc_enter(&cancel))
+		return -EDEADLK;
+	ret = prepare(cache);
+	for (uint32_t id = 0; !ret && id < mmun_load_full(&state->nr); id++) {
+		struct mmun_registration *reg = mmun_rc_region(&state->hot, id);
+
+		if (!mmun_load_full(&state->hot.state[id]))
+			continue;
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], 1,
+			      state->hot.flags & MMUN_RC_FENCED);
+		if (mmun_load_full(&state->hot.state[id]))
+			ret = visit(reg, arg);
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], -1u,
+			      state->hot.flags & MMUN_RC_FENCED);
+		if (!mmun_load_full(&state->hot.state[id]))
+			mmun_rc_wake(cache);
+	}
+	mmun_rc_leave(cancel);
+	return ret;
+}
+
+/* Slots of caches, in a bitmap. */
+static unsigned long slots[MMUN_RCACHE_MAX_CACHES / 64];
+
+static int claim_slot(void)
+{
+	for (unsigned int i = 0; i < MMUN_RCACHE_MAX_CACHES; i++) {
+		const unsigned long bit = 1ul << (i % 64);
+
+		if (!(mmun_load_relaxed(&slots[i / 64]) & bit) &&
+		    !(__atomic_fetch_or(&slots[i / 64], bit, __ATOMIC_SEQ_CST) & bit))
+			return (int)i;
+	}
+	return -1;
+}
+
+static void free_slot(unsigned int slot)
+{
+	(void)__atomic_fetch_and(&slots[slot / 64], ~(1ul << (slot % 64)), __ATOMIC_SEQ_CST);
+}
+
+static size_t cache_size(void)
+{
+	return mmun_rc_size(MMUN_RC_HEAD + sizeof(struct rc_state));
+}
+
+#define ALL_FLAGS \
+	(MMUN_RCACHE_NO_REAPER | MMUN_RCACHE_OWNED | MMUN_RCACHE_NOT_PINNED | MMUN_RCACHE_DEBUG | \
+	 MMUN_RCACHE_POISON)
+
+/* What the environment says of all caches. */
+static unsigned int environment(void)
+{
+	static unsigned int seen;
+	const char *mode = getenv("MMUNOTIFY_RCACHE");
+	const char *regions = getenv("MMUNOTIFY_RCACHE_REGIONS");
+	const char *bytes = getenv("MMUNOTIFY_RCACHE_BYTES");
+	unsigned int flags = 0;
+
+	if (!mmun_swap_full(&seen, 1) && (regions || bytes))
+		mmun_rcache_limit_process(regions ? mmun_decimal(regions) : 0,
+					  bytes ? mmun_decimal(bytes) : 0);
+	if (mode && !strcmp(mode, "debug"))
+		flags = MMUN_RCACHE_DEBUG;
+	else if (mode && !strcmp(mode, "poison"))
+		flags = MMUN_RCACHE_DEBUG | MMUN_RCACHE_POISON;
+	else if (mode && *mode)
+		mmun_report("MMUNOTIFY_RCACHE is neither \"debug\" nor \"poison\": ignored");
+#ifdef MMUN_DEBUG
+	flags |= MMUN_RCACHE_DEBUG;
+#endif
+	return flags;
+}
+
+static void lower(unsigned long *limit, unsigned long to)
+{
+	if (to && (!*limit || to < *limit))
+		*limit = to;
+}
+
+static int configure(struct mmun_rcache *cache, const struct mmun_rcache_options *options)
+{
+	struct mmun_rcache_limits device = { 0, 0, 0 };
+	size_t stride = options->registration_size;
+
+	if (stride && stride < sizeof(struct mmun_registration))
+		return -EINVAL;
+	if (!stride)
+		stride = sizeof(struct mmun_registration);
+	cache->stride = (stride + 15) & ~15ul;
+	cache->flags = options->flags | environment();
+	if (cache->flags & MMUN_RCACHE_POISON)
+		cache->flags |= MMUN_RCACHE_DEBUG;
+	cache->alignment = options->alignment > MMUN_RC_PAGE ? options->alignment : MMUN_RC_PAGE;
+	cache->merge = options->merge;
+	cache->late_bytes = options->late_bytes ? options->late_bytes : MMUN_RCACHE_LATE_BYTES;
+	cache->limits = options->limits;
+	if (!cache->limits.regions)
+		cache->limits.regions = MMUN_RCACHE_REGIONS;
+	if (cache->ops->limits)
+		cache->ops->limits(cache->arg, &device);
+	lower(&cache->limits.regions, device.regions);
+	lower(&cache->limits.bytes, device.bytes);
+	lower(&cache->limits.length, device.length);
+	strncpy(cache->name, options->name ? options->name : "rcache", sizeof(cache->name) - 1);
+	return 0;
+}
+
+static bool is_valid(const struct mmun_rcache_ops *ops, const struct mmun_rcache_options *options)
+{
+	return ops && ops->register_memory && ops->deregister_memory &&
+	       !(options->flags & ~ALL_FLAGS) && !(options->alignment & (options->alignment - 1)) &&
+	       options->limits.regions <= MMUN_RCACHE_MAX_REGIONS;
+}
+
+int mmun_rcache_create(struct mm_struct *mm, const struct mmun_rcache_ops *ops, void *arg,
+		       const struct mmun_rcache_options *options, struct mmun_rcache **out)
+{
+	static const struct mmun_rcache_options defaults;
+	struct mmun_rcache *cache;
+	int ret, slot;
+
+	if (!options)
+		options = &defaults;
+	if (!mm || !is_valid(ops, options))
+		return -EINVAL;
+	cache = mmun_rc_map(cache_size(), MMUN_RC_HEAD);
+	if (!cache)
+		return -ENOMEM;
+	cache->mm = mm;
+	cache->ops = ops;
+	cache->arg = arg;
+	cache->pid = (int)mmun_syscall3(SYS_getpid, 0, 0, 0);
+	ret = configure(cache, options);
+	if (ret)
+		goto free_cache;
+	slot = claim_slot();
+	ret = -ENOSPC;
+	if (slot < 0)
+		goto free_cache;
+	cache->slot = (unsigned int)slot;
+	mmun_rc_stat_create(cache);
+	ret = mmun_rc_ready(cache);
+	if (ret)
+		goto free_parts;
+	*out = cache;
+	return 0;
+
+free_parts:
+	mmun_rc_free(cache);
+	mmun_rc_stat_destroy(cache);
+	free_slot(cache->slot);
+free_cache:
+	mmun_free_pages(cache, cache_size());
+	return ret;
+}
+
+int mmun_rcache_destroy(struct mmun_rcache *cache)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	int cancel;
+	long ret = enter_backend(cache, &cancel);
+
+	if (ret)
+		return (int)ret;
+	mmun_store_full(&state->ended, 1);
+	/* Its ->release kills what there is. */
+	if (cache->registered)
+		mmu_notifier_unregister(&cache->mn, cache->mm);
+	cache->registered = false;
+	mmun_rc_reaper_stop(cache);
+	if (state->hot.bytes && flush(cache)) {
+		mmun_rc_leave(cancel);
+		return -EBUSY;
+	}
+	mmun_rc_free(cache);
+	mmun_rc_stat_destroy(cache);
+	free_slot(cache->slot);
+	mmun_free_pages(cache, cache_size());
+	mmun_rc_leave(cancel);
+	return 0;
 }

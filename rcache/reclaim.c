@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Deregistration of what is dead, and the choice of what is to die for others.
+ *
+ * One barrier serves a batch.  After it no get can succeed for what was dead before, so the sum
+ * of the cells only falls: it is never 0 too early, although it is read cell by cell.
+ * Tests: tests/unit/rcache/policy.c, tests/torture/rcache.c, tests/model/rcache_use.pml.
+ */
+#include <string.h>
+
+#include "cache.h"
+
+/* Registrations that one eviction drops at most. */
+#define BATCH 32u
+
+static uint32_t uses(struct rc_state *state, uint32_t id)
+{
+	return mmun_rc_sum(state->process, state->hot.slot, id, state->spare) & MMUN_RC_USES;
+}
+
+static void barrier(struct rc_state *state)
+{
+	mmun_rc_add(&state->count[MMUN_RC_batches], 1);
+	if (mmun_load_relaxed(&state->hot.flags) & MMUN_RC_FENCED)
+		(void)mmun_add_full(&state->count[MMUN_RC_batches], 0);
+	else
+		mmun_rc_barrier(state->page);
+}
+
+void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	unsigned long bytes = 0;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		struct mmun_registration *reg = mmun_rc_region(&state->hot, ids[i]);
+
+		bytes += mmun_rc_length(reg);
+		cache->ops->deregister_memory(cache->arg, reg);
+		if (cache->flags & MMUN_RCACHE_POISON)
+			memset((char *)reg + sizeof(*reg), 0xdb, cache->stride - sizeof(*reg));
+	}
+	(void)mmun_sub_full(&state->process->regions, nr);
+	(void)mmun_sub_full(&state->process->bytes, bytes);
+	(void)mmun_add_relaxed(&state->calls, nr);
+	mmun_mutex_lock(&state->lock);
+	for (unsigned int i = 0; i < nr; i++)
+		mmun_rc_id_free(cache, ids[i]);
+	state->reserved -= nr;
+	state->reserved_bytes -= bytes;
+	mmun_rc_add(&state->deregistered, nr);
+	mmun_store_release(&state->deregistered_bytes, state->deregistered_bytes + bytes);
+	mmun_mutex_unlock(&state->lock);
+}
+
+/* The stack of the dead, on top of those that were in use when they were last looked at. */
+static bool take_dead(struct rc_state *state)
+{
+	uint32_t dead = mmun_swap_full(&state->dead, MMUN_RC_NONE), last = dead;
+
+	if (!dead)
+		return false;
+	while (state->link[last - 1])
+		last = state->link[last - 1];
+	mmun_store_relaxed(&state->link[last - 1], state->dying);
+	state->dying = dead;
+	return true;
+}
+
+/* With the reclaim lock held. */
+static long reclaim(struct mmun_rcache *cache, struct rc_state *state)
+{
+	uint32_t *link = &state->dying, ids[BATCH];
+	unsigned int nr = 0;
+	long done = 0;
+
+	mmun_store_full(&state->urgent, 0);
+	if (take_dead(state))
+		barrier(state);
+	state->in_use = 0;
+	while (*link) {
+		const uint32_t id = *link - 1;
+
+		if (uses(state, id)) {
+			link = &state->link[id];
+			state->in_use++;
+			continue;
+		}
+		*link = state->link[id];
+		ids[nr++] = id;
+		if (nr == BATCH) {
+			mmun_rc_deregister(cache, ids, nr);
+			done += nr;
+			nr = 0;
+		}
+	}
+	if (nr)
+		mmun_rc_deregister(cache, ids, nr);
+	return done + nr;
+}
+
+long mmun_rc_reclaim(struct mmun_rcache *cache, bool wait)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	long done;
+
+	if (!mmun_load_full(&state->dead) && !mmun_load_relaxed(&state->dying))
+		return 0;
+	if (wait)
+		mmun_mutex_lock(&state->reclaim_lock);
+	else if (!mmun_mutex_trylock(&state->reclaim_lock))
+		return 0;
+	done = reclaim(cache, state);
+	if (mmun_load_relaxed(&state->hot.flags) & MMUN_RC_LATE) {
+		(void)__atomic_fetch_and(&state->hot.flags, ~(unsigned int)MMUN_RC_LATE,
+					 __ATOMIC_SEQ_CST);
+		mmun_mutex_lock(&state->lock);
+		mmun_rc_set_plain(cache);
+		mmun_mutex_unlock(&state->lock);
+	}
+	mmun_mutex_unlock(&state->reclaim_lock);
+	return done;
+}
+
+/* Has it been got since the hand was there last? */
+static bool is_young(struct rc_state *state, uint32_t id, uint32_t sum)
+{
+	const uint8_t sample = (uint8_t)(sum >> 24);
+	const bool young = state->sample[id] != sample;
+
+	state->sample[id] = sample;
+	return young;
+}
+
+/*
+ * Kills up to @most live ones, at least one and @bytes, whose cells say that nobody uses them;
+ * the barrier has yet to show that.  Young ones get another round.  With the lock held.
+ */
+static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, unsigned long bytes,
+			   unsigned int most, uint32_t *ids)
+{
+	unsigned long freed = 0, looks = 2ul * state->nr;
+	unsigned int nr = 0;
+
+	while (looks-- && nr < BATCH && (nr < most || freed < bytes)) {
+		const uint32_t id = state->hand++ % state->nr;
+		const uint32_t word = mmun_load_full(&state->hot.state[id]);
+		uint32_t sum;
+
+		if (!word)
+			continue;
+		sum = mmun_rc_sum(state->process, state->hot.slot, id, state->spare);
+		if (sum & MMUN_RC_USES || is_young(state, id, sum))
+			continue;
+		if (!mmun_rc_kill(cache, id, word, mmun_rc_length(mmun_rc_region(&state->hot, id))))
+			continue;
+		freed += mmun_rc_length(mmun_rc_region(&state->hot, id));
+		ids[nr++] = id;
+	}
+	mmun_rc_add(&state->count[MMUN_RC_evictions], nr);
+	return nr;
+}
+
+long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	uint32_t ids[BATCH];
+	unsigned int nr, unused = 0, most;
+
+	mmun_mutex_lock(&state->lock);
+	/* One barrier for many, but not much of what a small cache has. */
+	most = (unsigned int)(state->reserved / 16);
+	nr = choose(cache, state, bytes, most < 1 ? 1 : most < BATCH ? most : BATCH, ids);
+	mmun_mutex_unlock(&state->lock);
+	if (!nr)
+		return 0;
+	barrier(state);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (uses(state, ids[i]))
+			mmun_rc_bury(cache, ids[i]);
+		else
+			ids[unused++] = ids[i];
+	}
+	mmun_rc_deregister(cache, ids, unused);
+	return unused;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a cache counts: for its program, and for the statistics page of the process.
+ * Tests: tests/contract/rcache/, tests/unit/rcache/, tests/system/.
+ */
+#include <string.h>
+
+#include "cache.h"
+
+/* Cycles of the time stamp counter between two looks by the way. */
+#define SHOW_CYCLES (1ul << 28)
+
+static const char *const labels[] = {
+#define LABEL(name, text) #name,
+	MMUN_RCACHE_STATS(LABEL)
+#undef LABEL
+		"regions",
+	"bytes",
+	"late_regions",
+	"late_bytes",
+	"late_in_use",
+	"memory",
+};
+#define NR_LABELS (sizeof(labels) / sizeof(labels[0]))
+
+_Static_assert(NR_LABELS <= MMUN_STAT_COUNTERS, "they fit in the page");
+
+/* Users of the page are for ever, caches are not: those that nobody has are used again. */
+static struct {
+	struct mmun_mutex lock;
+	struct {
+		struct mmun_stat *stat;
+		char name[32];
+		bool used;
+	} entry[MMUN_STAT_SLOTS];
+} users;
+
+static void reset(struct mmun_stat *stat)
+{
+	for (unsigned int i = 0; i < NR_LABELS; i++)
+		mmun_stat_set(stat, i, 0);
+}
+
+int mmun_rc_stat_create(struct mmun_rcache *cache)
+{
+	int ret = 0;
+
+	mmun_mutex_lock(&users.lock);
+	for (unsigned int i = 0; i < MMUN_STAT_SLOTS && !cache->stat; i++) {
+		if (users.entry[i].stat &&
+		    (users.entry[i].used || strcmp(users.entry[i].name, cache->name)))
+			continue;
+		if (!users.entry[i].stat) {
+			ret = mmun_stat_create(cache->name, labels, NR_LABELS,
+					       &users.entry[i].stat);
+			if (ret)
+				break;
+			memcpy(users.entry[i].name, cache->name, sizeof(cache->name));
+		}
+		reset(users.entry[i].stat);
+		users.entry[i].used = true;
+		cache->stat = users.entry[i].stat;
+	}
+	mmun_mutex_unlock(&users.lock);
+	return ret;
+}
+
+void mmun_rc_stat_destroy(struct mmun_rcache *cache)
+{
+	if (!cache->stat)
+		return;
+	reset(cache->stat);
+	mmun_stat_state(cache->stat, false, "destroyed");
+	mmun_mutex_lock(&users.lock);
+	for (unsigned int i = 0; i < MMUN_STAT_SLOTS; i++) {
+		if (users.entry[i].stat == cache->stat)
+			users.entry[i].used = false;
+	}
+	mmun_mutex_unlock(&users.lock);
+	cache->stat = NULL;
+}
+
+static unsigned long difference(unsigned long more, unsigned long less)
+{
+	return more > less ? more - less : 0;
+}
+
+static unsigned long memory(struct mmun_rcache *cache, unsigned int threads)
+{
+	const struct rc_state *state = mmun_rc_state(cache);
+	const struct rc_table *table = mmun_load_acquire(&state->hot.table);
+	const unsigned long nr = mmun_load_relaxed(&state->nr);
+
+	return MMUN_RC_HEAD + sizeof(*state) + (table ? mmun_rc_table_size(table->bits) : 0) +
+	       nr * (cache->stride + 2 * sizeof(uint32_t) + 1) +
+	       threads * (sizeof(struct rc_thread) + nr * sizeof(uint32_t));
+}
+
+void mmun_rcache_stats(struct mmun_rcache *cache, struct mmun_rcache_stats *out)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	unsigned int threads = 0;
+	unsigned long gone, gone_bytes, killed, killed_bytes;
+
+	*out = (struct mmun_rcache_stats){ 0 };
+#define COPY(name, text) out->name = mmun_load_relaxed(&state->count[MMUN_RC_##name]);
+	MMUN_RCACHE_STATS(COPY)
+#undef COPY
+	/* Each is behind the next: differences are not below zero but for a moment. */
+	gone = mmun_load_acquire(&state->deregistered);
+	gone_bytes = mmun_load_acquire(&state->deregistered_bytes);
+	killed = mmun_load_acquire(&state->killed);
+	killed_bytes = mmun_load_acquire(&state->killed_bytes);
+	out->regions = difference(mmun_load_relaxed(&state->published), killed);
+	out->bytes = difference(mmun_load_relaxed(&state->published_bytes), killed_bytes);
+	out->late_regions = difference(killed, gone);
+	out->late_bytes = difference(killed_bytes, gone_bytes);
+	out->late_in_use = mmun_load_relaxed(&state->in_use);
+	out->sections = mmun_rc_sections(&state->sections);
+	out->invalidations = mmun_load_relaxed(&state->invalidations);
+	out->deregistered = mmun_load_relaxed(&state->calls);
+	if (state->process)
+		out->hits = mmun_rc_hits(state->process, cache->slot, &threads);
+	out->memory = memory(cache, threads);
+	out->reaper = mmun_load_relaxed(&state->reaper);
+}
+
+void mmun_rc_show(struct mmun_rcache *cache, bool now)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	const uint64_t time = __builtin_ia32_rdtsc();
+	struct mmun_rcache_stats stats;
+	unsigned int i = 0;
+
+	if (!cache->stat || (!now && time - mmun_load_relaxed(&state->shown) < SHOW_CYCLES))
+		return;
+	mmun_store_relaxed(&state->shown, time);
+	mmun_rcache_stats(cache, &stats);
+#define SHOW(name, text) mmun_stat_set(cache->stat, i++, stats.name);
+	MMUN_RCACHE_STATS(SHOW)
+#undef SHOW
+	mmun_stat_set(cache->stat, i++, stats.regions);
+	mmun_stat_set(cache->stat, i++, stats.bytes);
+	mmun_stat_set(cache->stat, i++, stats.late_regions);
+	mmun_stat_set(cache->stat, i++, stats.late_bytes);
+	mmun_stat_set(cache->stat, i++, stats.late_in_use);
+	mmun_stat_set(cache->stat, i, stats.memory);
+}

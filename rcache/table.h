@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which registrations lie where: a hash table of granules.
+ *
+ * A registration stands under one size of granule, the least of 1, 4, 16, ... pages that is as
+ * large as it is, so in one granule or in two.  A filter says which sizes occur in which 2 MiB
+ * of addresses (modulo 8 GiB), so that most look-ups try one size, and none where nothing is.
+ *
+ * A bucket is two words:
+ *
+ *     w0   first page (36 bits) | low 28 bits of the number of pages
+ *     w1   high 8 bits of that  | id (24 bits) | generation (24 bits) | access (8 bits)
+ *
+ * I1  The table proposes, the state of the id decides: state[id] is the low half of w1 as long as
+ *     the registration may be had, and something else afterwards.  Entries of dead
+ *     registrations are rubbish that is overwritten some time.
+ * I2  One writer at a time.  A bucket is written in the order w1 = MMUN_RC_RUBBISH, w0, w1: a
+ *     reader that meets w0 and w1 of different entries has a w1 whose id is dead.
+ * I3  Linear probing; at least half of all buckets are empty.  Behind the last bucket are some that
+ *     stay empty, for who looks at the next few without wrapping round.
+ * I4  A table that is no longer in use reads as empty.  Its head stays, and so does its
+ *     memory until the cache ends: readers may be in it.
+ *
+ * Not here: when a table is built anew, and what a walk is for (cache.h).
+ * Tests: tests/unit/rcache/table.c.
+ */
+#ifndef MMUN_RCACHE_TABLE_H
+#define MMUN_RCACHE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "atomic.h"
+
+#define MMUN_RC_PAGE_SHIFT 12
+/* Addresses, in pages; what lies above is not kept. */
+#define MMUN_RC_PAGES   (1ul << 36)
+#define MMUN_RC_RUBBISH 1ul
+
+#define MMUN_RC_FILTER       4096u
+#define MMUN_RC_FILTER_SHIFT 9
+/* At least so many buckets. */
+#define MMUN_RC_MIN_BITS 8u
+/* Buckets that a look-up looks at before it does so at leisure. */
+#define MMUN_RC_PROBES 3u
+
+struct rc_bucket {
+	uint64_t w1, w0;
+};
+
+struct rc_table {
+	/* 64 less the bits of a bucket's number. */
+	unsigned int shift;
+	unsigned int bits;
+	/* Buckets that are not empty. */
+	unsigned long used;
+	/* Those that are not in use any more. */
+	struct rc_table *older;
+	/* Bit i: granules of 4^i pages. */
+	uint32_t filter[MMUN_RC_FILTER] __attribute__((aligned(64)));
+	struct rc_bucket bucket[];
+};
+
+/* A registration as the table has it. */
+struct rc_entry {
+	unsigned long first, pages;
+	uint32_t id;
+	/* What its state is. */
+	uint32_t state;
+};
+
+static inline unsigned long mmun_rc_pages(uint64_t w0, uint64_t w1)
+{
+	return (w0 & 0xffffffful) | w1 >> 56 << 28;
+}
+
+static inline uint32_t mmun_rc_id(uint64_t w1)
+{
+	return (uint32_t)(w1 >> 32) & 0xffffffu;
+}
+
+/* Where the registrations of a granule begin to be looked for, whatever its size. */
+static inline size_t mmun_rc_home(const struct rc_table *table, unsigned long granule)
+{
+	return granule * 0x9e3779b97f4a7c15ul >> table->shift;
+}
+
+static inline size_t mmun_rc_next(const struct rc_table *table, size_t bucket)
+{
+	return (bucket + 1) & ((1ul << table->bits) - 1);
+}
+
+static inline uint32_t mmun_rc_shifts(const struct rc_table *table, unsigned long page)
+{
+	return mmun_load_relaxed(&table->filter[(page >> MMUN_RC_FILTER_SHIFT) % MMUN_RC_FILTER]);
+}
+
+/* The size of granule that @pages stand under, as a bit of the filter. */
+static inline unsigned int mmun_rc_level(unsigned long pages)
+{
+	return pages <= 1 ? 0 : (64 - (unsigned int)__builtin_clzl(pages - 1) + 1) / 2;
+}
+
+size_t mmun_rc_table_size(unsigned int bits);
+
+/* An empty table with 2^@bits buckets; NULL: no memory. */
+struct rc_table *mmun_rc_table_create(unsigned int bits);
+void mmun_rc_table_free(struct rc_table *table);
+/* Its readers find nothing from now on. */
+void mmun_rc_table_empty(struct rc_table *table);
+
+/* Is there room for a registration, for certain? */
+bool mmun_rc_table_has_room(const struct rc_table *table);
+/* Adds it; there is room. */
+void mmun_rc_table_add(struct rc_table *table, const uint32_t *state, const struct rc_entry *entry);
+
+/*
+ * mmun_rc_table_walk() - each entry that overlaps pages [@first, @last].
+ * @visit: may be called twice for one, and for dead ones
+ * @most: how many granules to look at
+ *
+ * Return: false, and nothing was done, if there are more of them.
+ */
+bool mmun_rc_table_walk(const struct rc_table *table, unsigned long first, unsigned long last,
+			unsigned long most, void (*visit)(const struct rc_entry *entry, void *arg),
+			void *arg);
+
+#endif
