@@ -235,7 +235,9 @@ void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned
 /* Drops registrations that nobody uses, those first that nobody has used for long.  At least
  * @bytes, if there are.  Return: how many. */
 long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes);
-static inline bool mmun_rc_may_reclaim(struct mmun_rcache *cache);
+/* Drops what lies in [@start, @end), and deregisters it.  Return: how many of all kinds were
+ * deregistered; -EADDRINUSE: one of them is in use, and none was dropped. */
+long mmun_rc_evict_range(struct mmun_rcache *cache, unsigned long start, unsigned long end);
 
 /* reaper.c */
 void mmun_rc_reaper_start(struct mmun_rcache *cache);

@@ -95,13 +95,42 @@ static void undo(struct mmun_rcache *cache, uint32_t id)
 	unreserve(cache, id, bytes);
 }
 
+/*
+ * Asks the backend until it agrees or nothing is left that might change its mind.  Where it
+ * allows no overlap another thread may just be deregistering what lies there.
+ */
+static int ask(struct mmun_rcache *cache, struct mmun_registration *reg)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	unsigned long room = mmun_rc_length(reg);
+	unsigned int overlaps = 0;
+	long dropped;
+	int ret;
+
+	while ((ret = cache->ops->register_memory(cache->arg, reg))) {
+		(void)mmun_add_relaxed(&state->count[MMUN_RC_failed], 1);
+		if (ret == -EADDRINUSE) {
+			dropped = mmun_rc_evict_range(cache, reg->start, reg->end);
+			if (dropped < 0 || ++overlaps > MMUN_RCACHE_ROUNDS)
+				break;
+			if (!dropped)
+				mmun_nap(FIRST_NAP << overlaps);
+			continue;
+		}
+		if (!is_pressure(ret) ||
+		    (!make_room(cache, room) && !mmun_rc_evict_others(cache, room)))
+			break;
+		room *= 2;
+	}
+	return ret;
+}
+
 /* An id whose memory the backend has registered, or -errno. */
 static long make(struct mmun_rcache *cache, const struct request *request)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	const unsigned long bytes = request->end - request->start;
 	struct mmun_registration *reg;
-	unsigned long room = bytes;
 	long id = reserve(cache, bytes);
 	int ret;
 
@@ -111,13 +140,7 @@ static long make(struct mmun_rcache *cache, const struct request *request)
 	mmun_store_relaxed(&reg->start, request->start);
 	mmun_store_relaxed(&reg->end, request->end);
 	reg->access = request->access;
-	while ((ret = cache->ops->register_memory(cache->arg, reg))) {
-		(void)mmun_add_relaxed(&state->count[MMUN_RC_failed], 1);
-		if (!is_pressure(ret) ||
-		    (!make_room(cache, room) && !mmun_rc_evict_others(cache, room)))
-			break;
-		room *= 2;
-	}
+	ret = ask(cache, reg);
 	if (ret) {
 		unreserve(cache, (uint32_t)id, bytes);
 		return ret;

@@ -6,6 +6,7 @@
  * of the cells only falls: it is never 0 too early, although it is read cell by cell.
  * Tests: tests/unit/rcache/policy.c, tests/torture/rcache.c, tests/model/rcache_use.pml.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "cache.h"
@@ -183,4 +184,44 @@ long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes)
 	}
 	mmun_rc_deregister(cache, ids, unused);
 	return unused;
+}
+
+struct eviction {
+	struct mmun_rcache *cache;
+	unsigned long in_use, killed;
+};
+
+static void count_in_use(const struct rc_entry *entry, void *arg)
+{
+	struct eviction *eviction = arg;
+	struct rc_state *state = mmun_rc_state(eviction->cache);
+
+	if (mmun_load_full(&state->hot.state[entry->id]) == entry->state && uses(state, entry->id))
+		eviction->in_use++;
+}
+
+static void evict_one(const struct rc_entry *entry, void *arg)
+{
+	struct eviction *eviction = arg;
+
+	if (!mmun_rc_kill(eviction->cache, entry->id, entry->state,
+			  entry->pages << MMUN_RC_PAGE_SHIFT))
+		return;
+	mmun_rc_bury(eviction->cache, entry->id);
+	eviction->killed++;
+}
+
+long mmun_rc_evict_range(struct mmun_rcache *cache, unsigned long start, unsigned long end)
+{
+	struct eviction eviction = { .cache = cache };
+	struct rc_state *state = mmun_rc_state(cache);
+	const unsigned long first = start >> MMUN_RC_PAGE_SHIFT;
+	const unsigned long last = (end - 1) >> MMUN_RC_PAGE_SHIFT;
+
+	mmun_rc_walk(cache, first, last, count_in_use, &eviction);
+	if (eviction.in_use)
+		return -EADDRINUSE;
+	mmun_rc_walk(cache, first, last, evict_one, &eviction);
+	(void)mmun_add_relaxed(&state->count[MMUN_RC_evictions], eviction.killed);
+	return mmun_rc_reclaim(cache, true);
 }

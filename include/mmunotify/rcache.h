@@ -83,7 +83,9 @@ struct mmun_rcache_ops {
 	 * rest of the backend's struct is zero.
 	 * Return: 0 or -errno.  After an error that idle registrations may be the cause of
 	 * (-ENOMEM, -EAGAIN, -ENOSPC, -EDQUOT, -ENFILE) some of them are dropped and it is
-	 * asked again; others are what the get returns.
+	 * asked again; others are what the get returns.  -EADDRINUSE: the device allows no
+	 * overlap, and something is registered there; what the cache has there and nobody uses is
+	 * deregistered, and it is asked again.
 	 */
 	int (*register_memory)(void *arg, struct mmun_registration *reg);
 	/** Nobody uses @reg any more.  Called once, also for memory that is gone. */
