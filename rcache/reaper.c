@@ -40,7 +40,7 @@ static void wait_for_work(struct mmun_rcache *cache, struct rc_state *state)
 	unsigned long before = 0, now;
 	unsigned int threads, quiet = 0;
 
-	while (!mmun_load_full(&state->work)) {
+	while (!mmun_load_full(&state->work) && !mmun_load_full(&state->reaper_stop)) {
 		mmun_rc_show(cache, true);
 		now = mmun_rc_hits(state->process, state->hot.slot, &threads) + state->published;
 		quiet = now == before ? quiet + 1 : 0;
