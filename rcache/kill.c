@@ -7,6 +7,7 @@
 #include "cache.h"
 #include "futex.h"
 #include "list.h"
+#include "probes.h"
 
 unsigned long mmun_rc_late_bytes(const struct rc_state *state)
 {
@@ -76,6 +77,8 @@ static void invalidate(const struct rc_entry *entry, void *arg)
 
 	if (!mmun_rc_kill(cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
 		return;
+	mmun_rc_probe4(invalidate, cache, mmun_rc_region(&mmun_rc_state(cache)->hot, entry->id),
+		       entry->first << MMUN_RC_PAGE_SHIFT, entry->pages << MMUN_RC_PAGE_SHIFT);
 	(void)mmun_add_relaxed(&mmun_rc_state(cache)->invalidations, 1);
 	mmun_rc_bury(cache, entry->id);
 }
@@ -87,9 +90,17 @@ void mmun_rc_kill_range(struct mmun_rcache *cache, unsigned long start, unsigned
 			     invalidate, cache);
 }
 
+static void drop(const struct rc_entry *entry, void *arg)
+{
+	struct mmun_rcache *cache = arg;
+
+	if (mmun_rc_kill(cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
+		mmun_rc_bury(cache, entry->id);
+}
+
 void mmun_rc_kill_all(struct mmun_rcache *cache)
 {
-	mmun_rc_kill_range(cache, 0, ~0ul);
+	mmun_rc_walk(cache, 0, ~0ul >> MMUN_RC_PAGE_SHIFT, drop, cache);
 }
 
 static bool matters(const struct mmun_rcache *cache, const struct mmu_notifier_range *range)

@@ -7,6 +7,7 @@
 
 #include "cache.h"
 #include "clock.h"
+#include "probes.h"
 
 /* Looks at a section that is open where memory is to be registered, before it is registered
  * for one use: the first ones in turn, later ones after longer and longer sleeps, 20 ms in all. */
@@ -91,6 +92,7 @@ static void undo(struct mmun_rcache *cache, uint32_t id)
 	const unsigned long bytes = mmun_rc_length(reg);
 
 	(void)mmun_add_relaxed(&state->calls, 1);
+	mmun_rc_probe4(deregister, cache, reg, reg->start, reg->end);
 	cache->ops->deregister_memory(cache->arg, reg);
 	unreserve(cache, id, bytes);
 }
@@ -109,6 +111,7 @@ static int ask(struct mmun_rcache *cache, struct mmun_registration *reg)
 
 	while ((ret = cache->ops->register_memory(cache->arg, reg))) {
 		(void)mmun_add_relaxed(&state->count[MMUN_RC_failed], 1);
+		mmun_rc_probe4(fail, cache, reg->start, reg->end, ret);
 		if (ret == -EADDRINUSE) {
 			dropped = mmun_rc_evict_range(cache, reg->start, reg->end);
 			if (dropped < 0 || ++overlaps > MMUN_RCACHE_ROUNDS)
@@ -145,6 +148,7 @@ static long make(struct mmun_rcache *cache, const struct request *request)
 		unreserve(cache, (uint32_t)id, bytes);
 		return ret;
 	}
+	mmun_rc_probe4(register, cache, reg, reg->start, reg->end);
 	(void)mmun_add_relaxed(&state->count[MMUN_RC_registered], 1);
 	/* The backend may raise it. */
 	reg->access &= MMUN_RCACHE_ACCESS;
@@ -177,6 +181,7 @@ static struct mmun_registration *born_dead(struct mmun_rcache *cache, uint32_t i
 	struct mmun_registration *reg = mmun_rc_region(&state->hot, id);
 
 	use(state, id);
+	mmun_rc_probe4(uncached, cache, reg, reg->start, reg->end);
 	mmun_mutex_lock(&state->lock);
 	mmun_rc_add(&state->published, 1);
 	mmun_rc_add(&state->published_bytes, mmun_rc_length(reg));
@@ -376,6 +381,7 @@ static struct mmun_registration *attempt(struct mmun_rcache *cache, const struct
 	case UNKEPT:
 		return born_dead(cache, (uint32_t)id);
 	case COLLIDED:
+		mmun_rc_probe3(retry, cache, wanted->start, wanted->end);
 		/* Others may have got it: it dies as any other. */
 		if (killed)
 			mmun_rc_wake(cache);
@@ -442,6 +448,7 @@ struct mmun_registration *mmun_rc_miss(struct mmun_rcache *cache, unsigned long 
 	    (cache->limits.bytes && bytes > cache->limits.bytes))
 		return mmun_err_ptr(-EMSGSIZE);
 	mmun_rc_reaper_start(cache);
+	mmun_rc_probe4(miss, cache, request.start, request.end, access);
 	if (access & MMUN_RCACHE_UNCACHED || last >= MMUN_RC_PAGES)
 		reg = attempt(cache, &request, NULL, &again);
 	else

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "cache.h"
+#include "probes.h"
 
 /* Registrations that one eviction drops at most. */
 #define BATCH 32u
@@ -37,6 +38,7 @@ void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned
 		struct mmun_registration *reg = mmun_rc_region(&state->hot, ids[i]);
 
 		bytes += mmun_rc_length(reg);
+		mmun_rc_probe4(deregister, cache, reg, reg->start, reg->end);
 		cache->ops->deregister_memory(cache->arg, reg);
 		if (cache->flags & MMUN_RCACHE_POISON)
 			memset((char *)reg + sizeof(*reg), 0xdb, cache->stride - sizeof(*reg));
@@ -158,7 +160,7 @@ static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, un
 		freed += mmun_rc_length(mmun_rc_region(&state->hot, id));
 		ids[nr++] = id;
 	}
-	mmun_rc_add(&state->count[MMUN_RC_evictions], nr);
+	(void)mmun_add_relaxed(&state->count[MMUN_RC_evictions], nr);
 	return nr;
 }
 
@@ -175,6 +177,7 @@ long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes)
 	mmun_mutex_unlock(&state->lock);
 	if (!nr)
 		return 0;
+	mmun_rc_probe2(evict, cache, nr);
 	barrier(state);
 	for (unsigned int i = 0; i < nr; i++) {
 		if (uses(state, ids[i]))
