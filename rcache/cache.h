@@ -76,6 +76,12 @@ struct rc_hot {
 #define MMUN_RC_NONE     0u
 #define MMUN_RC_LINK(id) ((id) + 1)
 
+/* rc_state.ended: gets fail. */
+enum {
+	MMUN_RC_MM_ENDED = 1,
+	MMUN_RC_CACHE_ENDED = 2,
+};
+
 /* Zero in a forked child. */
 struct rc_state {
 	struct rc_hot hot;
@@ -92,7 +98,7 @@ struct rc_state {
 
 	/* Of the child's copy: 0, being made ready, ready; a futex word. */
 	unsigned int ready __attribute__((aligned(2 * MMUN_CACHE_LINE)));
-	/* The address space, or the cache, has ended. */
+	/* MMUN_RC_*_ENDED, or 0. */
 	unsigned int ended;
 	unsigned int owner;
 	struct rc_process *process;

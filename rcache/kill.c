@@ -132,7 +132,7 @@ static void release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
 	struct mmun_rcache *cache = mmun_container_of(mn, struct mmun_rcache, mn);
 
-	mmun_store_full(&mmun_rc_state(cache)->ended, 1);
+	(void)__atomic_fetch_or(&mmun_rc_state(cache)->ended, MMUN_RC_MM_ENDED, __ATOMIC_SEQ_CST);
 	/* A section that does not end, for who registers meanwhile. */
 	mmun_rc_section_open(&mmun_rc_state(cache)->sections, (unsigned long)cache, 0, ~0ul);
 	mmun_rc_kill_all(cache);

@@ -454,6 +454,7 @@ int mmun_rcache_create(struct mm_struct *mm, const struct mmun_rcache_ops *ops, 
 	if (!cache)
 		return -ENOMEM;
 	cache->mm = mm;
+	cache->is_self = mm == mmun_self();
 	cache->ops = ops;
 	cache->arg = arg;
 	cache->pid = (int)mmun_syscall3(SYS_getpid, 0, 0, 0);
@@ -489,7 +490,7 @@ int mmun_rcache_destroy(struct mmun_rcache *cache)
 
 	if (ret)
 		return (int)ret;
-	mmun_store_full(&state->ended, 1);
+	(void)__atomic_fetch_or(&state->ended, MMUN_RC_CACHE_ENDED, __ATOMIC_SEQ_CST);
 	/* Its ->release kills what there is. */
 	if (cache->registered)
 		mmu_notifier_unregister(&cache->mn, cache->mm);

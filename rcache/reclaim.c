@@ -137,12 +137,13 @@ static bool is_young(struct rc_state *state, uint32_t id, uint32_t sum)
 
 /*
  * Kills up to @most live ones, at least one and @bytes, whose cells say that nobody uses them;
- * the barrier has yet to show that.  Young ones get another round.  With the lock held.
+ * the barrier has yet to show that.  Young ones get
+ * another round, and where all are young they go too.  With the lock held.
  */
 static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, unsigned long bytes,
 			   unsigned int most, uint32_t *ids)
 {
-	unsigned long freed = 0, looks = 2ul * state->nr;
+	unsigned long freed = 0, looks = 3ul * state->nr;
 	unsigned int nr = 0;
 
 	while (looks-- && nr < BATCH && (nr < most || freed < bytes)) {
@@ -153,7 +154,7 @@ static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, un
 		if (!word)
 			continue;
 		sum = mmun_rc_sum(state->process, state->hot.slot, id, state->spare);
-		if (sum & MMUN_RC_USES || is_young(state, id, sum))
+		if (sum & MMUN_RC_USES || (is_young(state, id, sum) && looks >= state->nr))
 			continue;
 		if (!mmun_rc_kill(cache, id, word, mmun_rc_length(mmun_rc_region(&state->hot, id))))
 			continue;

@@ -128,6 +128,30 @@ static int make_ready(struct mmun_rcache *cache, struct rc_state *state)
 	return 0;
 }
 
+/* The process has another address space, after an execve() that failed late. */
+static bool may_revive(struct mmun_rcache *cache, const struct rc_state *state)
+{
+	return mmun_load_full(&state->ended) == MMUN_RC_MM_ENDED && cache->is_self && mmun_self() &&
+	       mmun_self() != cache->mm;
+}
+
+static int revive(struct mmun_rcache *cache, struct rc_state *state)
+{
+	int ret;
+
+	if (cache->registered)
+		mmu_notifier_unregister(&cache->mn, cache->mm);
+	cache->registered = false;
+	cache->mm = mmun_self();
+	ret = subscribe(cache);
+	if (ret)
+		return ret;
+	/* What the release has opened. */
+	mmun_rc_section_close(&state->sections, (unsigned long)cache);
+	mmun_store_full(&state->ended, 0);
+	return 0;
+}
+
 int mmun_rc_ready(struct mmun_rcache *cache)
 {
 	struct rc_state *state = mmun_rc_state(cache);
@@ -136,8 +160,20 @@ int mmun_rc_ready(struct mmun_rcache *cache)
 
 	for (;;) {
 		ready = mmun_load_full(&state->ready);
-		if (mmun_likely(ready == READY))
-			return mmun_load_relaxed(&state->ended) ? -ESRCH : 0;
+		if (mmun_likely(ready == READY)) {
+			if (mmun_likely(!mmun_load_full(&state->ended)))
+				return 0;
+			if (!may_revive(cache, state))
+				return -ESRCH;
+			if (!mmun_cas_full(&state->ready, &ready, BEING_MADE_READY))
+				continue;
+			ret = may_revive(cache, state) ? revive(cache, state) : 0;
+			mmun_store_full(&state->ready, READY);
+			mmun_futex_wake_all(&state->ready);
+			if (ret)
+				return ret;
+			continue;
+		}
 		if (ready == BEING_MADE_READY)
 			mmun_futex_wait(&state->ready, BEING_MADE_READY);
 		else if (mmun_cas_full(&state->ready, &ready, BEING_MADE_READY))

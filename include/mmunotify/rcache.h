@@ -181,7 +181,7 @@ int mmun_rcache_destroy(struct mmun_rcache *cache);
  * Return: the registration, or an error pointer: -EINVAL (@length is 0, or wraps; bits
  * unknown); -EMSGSIZE (longer than the limits say); -ENOENT (_CACHED, and not there); -EAGAIN
  * (the limits are reached, and all is in use); -ENOMEM; -EDEADLK (from a signal
- * handler that interrupted the cache, a callback or the backend); -EPERM (not the owner); -ESRCH
+ * handler that interrupted the cache, or from the backend); -EPERM (not the owner); -ESRCH
  * (the address space has ended, or the cache); or what register_memory() returned.
  */
 struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned long address,
