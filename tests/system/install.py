@@ -54,11 +54,64 @@ def test_examples(env, work):
         command = first_line_command(source)
         if not ok(command, 'example %s: its first line is a command' % name):
             continue
+        if name == 'uring-copy':
+            test_uring_copy(source, command, env, work)
+            continue
         shutil.copy(source, work)
         if passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
                   'example %s: compiles by its first line' % name):
             passes(run([os.path.join(work, name)], cwd=work, env=env, timeout=60),
                    'example %s: runs' % name)
+
+
+def same(path, data):
+    with open(path, 'rb') as file:
+        return file.read() == data
+
+
+def test_uring_copy(source, command, env, work):
+    """A cp: what is copied is the same, what is wrong is said as cp says it."""
+    if run(['pkg-config', '--exists', 'mmunotify-uring'], env=env).returncode:
+        skip('example uring-copy', 'built without liburing')
+        return
+    shutil.copy(source, work)
+    if not passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
+                  'example uring-copy: compiles by its first line'):
+        return
+
+    def copy(*args):
+        return run([os.path.join(work, 'uring-copy'), *args], cwd=work, env=env, timeout=60)
+
+    data = os.urandom(1 << 20) * 9 + b'the end'
+    for name, contents in (('data', data), ('empty', b'')):
+        with open(os.path.join(work, name), 'wb') as file:
+            file.write(contents)
+    first = copy('-v', 'data', 'copy')
+    if 'io_uring_queue_init: ' in first.stderr:
+        skip('example uring-copy: runs', 'io_uring is not permitted here')
+        return
+    passes(first, 'example uring-copy: runs')
+    ok(same(os.path.join(work, 'copy'), data), 'example uring-copy: the bytes are the same')
+    found = re.search(r'(\d+) buffers registered, (\d+) found again', first.stdout)
+    ok(found and int(found.group(1)) < int(found.group(2)),
+       'example uring-copy: most buffers are found again', first.stdout)
+    passes(copy('empty', 'copy'), 'example uring-copy: an empty file')
+    ok(same(os.path.join(work, 'copy'), b''), 'example uring-copy: is empty')
+    with open(os.path.join(work, 'holes'), 'wb') as file:
+        file.truncate(64 << 20)
+        file.seek(20000000)
+        file.write(b'island')
+    passes(copy('holes', 'copy'), 'example uring-copy: a file with holes')
+    with open(os.path.join(work, 'holes'), 'rb') as file:
+        ok(same(os.path.join(work, 'copy'), file.read()), 'example uring-copy: the same bytes')
+    ok(os.stat(os.path.join(work, 'copy')).st_blocks < 4096, 'example uring-copy: and holes')
+    passes(copy('/proc/cpuinfo', 'copy'), 'example uring-copy: a file of /proc')
+    ok(os.stat(os.path.join(work, 'copy')).st_size > 100, 'example uring-copy: has its bytes')
+    for args in (('data', 'data'), ('missing', 'copy'), ('/proc', 'copy'), ('data/x', 'copy'),
+                 ('data', 'missing/copy'), ('data', '/dev/full')):
+        ours, theirs = copy(*args), run(['cp', *args], cwd=work, env=dict(env, LC_ALL='C'))
+        ok(ours.returncode == 1 and ours.stderr == theirs.stderr.replace('cp:', 'uring-copy:'),
+           'example uring-copy %s %s: refused as cp does' % args, ours.stderr + theirs.stderr)
 
 
 def test_static(env, work):
@@ -110,7 +163,8 @@ def test_man_pages(root):
         return
     names = {os.path.basename(p) for p in pages}
     for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
-                 'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3'):
+                 'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3',
+                 'mmun_uring_create.3'):
         ok(page in names, 'man page %s is installed' % page)
 
 
