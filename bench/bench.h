@@ -110,6 +110,7 @@ void bench_startup(void);
 void bench_patching(void);
 void bench_mm_lock(void);
 void bench_adapters(void);
+void bench_uring(void);
 void bench_rcache(void);
 
 #endif

@@ -31,6 +31,7 @@ static const struct question {
 	{ "stall", bench_stall },       { "startup", bench_startup },
 	{ "patching", bench_patching }, { "mm_lock", bench_mm_lock },
 	{ "adapters", bench_adapters }, { "rcache", bench_rcache },
+	{ "uring", bench_uring },
 };
 
 static void usage(FILE *out)
