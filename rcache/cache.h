@@ -131,7 +131,6 @@ struct rc_state {
 	/* Of the reaper (reaper.c). */
 	unsigned int reaper, reaper_stop;
 	pthread_t reaper_thread;
-	uint64_t shown;
 };
 
 struct mmun_rcache {

@@ -57,8 +57,6 @@ struct rc_process {
 	/* Where to look for a thread that is gone. */
 	struct rc_thread *hand;
 	unsigned int pid;
-	/* Registrations that the backends have, of all caches. */
-	unsigned long regions, bytes;
 	/* Of process.c. */
 	struct mmun_mutex list_lock;
 	struct mmun_rcache *caches;

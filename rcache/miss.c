@@ -56,8 +56,8 @@ static long reserve(struct mmun_rcache *cache, unsigned long bytes)
 		if (!process_full && fits(cache, state, bytes))
 			id = mmun_rc_id_get(cache);
 		if (id >= 0) {
-			state->reserved++;
-			state->reserved_bytes += bytes;
+			mmun_rc_add(&state->reserved, 1);
+			mmun_rc_add(&state->reserved_bytes, bytes);
 		}
 		mmun_mutex_unlock(&state->lock);
 		if (id >= 0)
@@ -66,8 +66,6 @@ static long reserve(struct mmun_rcache *cache, unsigned long bytes)
 		    !(process_full && mmun_rc_evict_others(cache, bytes)))
 			return -EAGAIN;
 	}
-	(void)mmun_add_full(&state->process->regions, 1);
-	(void)mmun_add_full(&state->process->bytes, bytes);
 	return id;
 }
 
@@ -75,12 +73,10 @@ static void unreserve(struct mmun_rcache *cache, uint32_t id, unsigned long byte
 {
 	struct rc_state *state = mmun_rc_state(cache);
 
-	(void)mmun_sub_full(&state->process->regions, 1);
-	(void)mmun_sub_full(&state->process->bytes, bytes);
 	mmun_mutex_lock(&state->lock);
 	mmun_rc_id_free(cache, id);
-	state->reserved--;
-	state->reserved_bytes -= bytes;
+	mmun_rc_add(&state->reserved, -1ul);
+	mmun_rc_add(&state->reserved_bytes, -bytes);
 	mmun_mutex_unlock(&state->lock);
 }
 

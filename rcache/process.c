@@ -77,12 +77,20 @@ void mmun_rcache_limit_process(unsigned long regions, unsigned long bytes)
 
 bool mmun_rc_process_full(struct mmun_rcache *cache, unsigned long more)
 {
-	const struct rc_process *process = mmun_rc_state(cache)->process;
+	struct rc_process *process = mmun_rc_state(cache)->process;
 	const unsigned long regions = mmun_load_relaxed(&all.regions);
 	const unsigned long bytes = mmun_load_relaxed(&all.bytes);
+	unsigned long all_regions = 1, all_bytes = more;
 
-	return (regions && mmun_load_relaxed(&process->regions) + 1 > regions) ||
-	       (bytes && mmun_load_relaxed(&process->bytes) + more > bytes);
+	if (mmun_likely(!regions && !bytes))
+		return false;
+	lock_list(process);
+	for (cache = process->caches; cache; cache = cache->next) {
+		all_regions += mmun_load_relaxed(&mmun_rc_state(cache)->reserved);
+		all_bytes += mmun_load_relaxed(&mmun_rc_state(cache)->reserved_bytes);
+	}
+	mmun_mutex_unlock(&process->list_lock);
+	return (regions && all_regions > regions) || (bytes && all_bytes > bytes);
 }
 
 long mmun_rc_evict_others(struct mmun_rcache *cache, unsigned long bytes)

@@ -43,14 +43,12 @@ void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned
 		if (cache->flags & MMUN_RCACHE_POISON)
 			memset((char *)reg + sizeof(*reg), 0xdb, cache->stride - sizeof(*reg));
 	}
-	(void)mmun_sub_full(&state->process->regions, nr);
-	(void)mmun_sub_full(&state->process->bytes, bytes);
 	(void)mmun_add_relaxed(&state->calls, nr);
 	mmun_mutex_lock(&state->lock);
 	for (unsigned int i = 0; i < nr; i++)
 		mmun_rc_id_free(cache, ids[i]);
-	state->reserved -= nr;
-	state->reserved_bytes -= bytes;
+	mmun_rc_add(&state->reserved, -(unsigned long)nr);
+	mmun_rc_add(&state->reserved_bytes, -bytes);
 	mmun_rc_add(&state->deregistered, nr);
 	mmun_store_release(&state->deregistered_bytes, state->deregistered_bytes + bytes);
 	mmun_mutex_unlock(&state->lock);

@@ -7,8 +7,8 @@
 
 #include "cache.h"
 
-/* Cycles of the time stamp counter between two looks by the way. */
-#define SHOW_CYCLES (1ul << 28)
+/* By the way, after so many misses; a power of two. */
+#define SHOW_MISSES 256
 
 static const char *const labels[] = {
 #define LABEL(name, text) #name,
@@ -128,13 +128,12 @@ void mmun_rcache_stats(struct mmun_rcache *cache, struct mmun_rcache_stats *out)
 void mmun_rc_show(struct mmun_rcache *cache, bool now)
 {
 	struct rc_state *state = mmun_rc_state(cache);
-	const uint64_t time = __builtin_ia32_rdtsc();
 	struct mmun_rcache_stats stats;
 	unsigned int i = 0;
 
-	if (!cache->stat || (!now && time - mmun_load_relaxed(&state->shown) < SHOW_CYCLES))
+	if (!cache->stat ||
+	    (!now && mmun_load_relaxed(&state->count[MMUN_RC_misses]) % SHOW_MISSES))
 		return;
-	mmun_store_relaxed(&state->shown, time);
 	mmun_rcache_stats(cache, &stats);
 #define SHOW(name, text) mmun_stat_set(cache->stat, i++, stats.name);
 	MMUN_RCACHE_STATS(SHOW)

@@ -34,12 +34,21 @@ void mmun_rc_table_free(struct rc_table *table)
 	mmun_free_pages(table, mmun_rc_table_size(table->bits));
 }
 
+/* Larger ones give their pages back. */
+#define SMALL_BITS 14
+
 void mmun_rc_table_empty(struct rc_table *table)
 {
-	(void)mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
-			    mmun_rc_table_size(table->bits) - MMUN_RC_PAGE, MADV_DONTNEED);
-	for (size_t i = 0; i < (MMUN_RC_PAGE - offsetof(struct rc_table, filter)) / 4; i++)
-		mmun_store_relaxed(&table->filter[i], 0);
+	const size_t size = mmun_rc_table_size(table->bits);
+	const bool small = table->bits <= SMALL_BITS;
+	const size_t first = offsetof(struct rc_table, filter) / sizeof(uint64_t);
+	const size_t end = (small ? size : MMUN_RC_PAGE) / sizeof(uint64_t);
+
+	if (!small)
+		(void)mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
+				    size - MMUN_RC_PAGE, MADV_DONTNEED);
+	for (size_t i = first; i < end; i++)
+		mmun_store_relaxed((uint64_t *)(void *)table + i, 0);
 	table->used = 0;
 }
 
