@@ -14,6 +14,12 @@
 #define SPINS     32
 #define LOOKS     (SPINS + 10)
 #define FIRST_NAP (20 * 1000ul)
+/* Where no overlap is allowed: sleeps while what lies there is being deregistered; rounds after
+ * them; and sleeps while another get registers there: seconds, for that may be large. */
+#define NAPS     3
+#define OVERLAPS 3
+#define WAITS    2000
+#define WAIT_NAP MMUN_NSEC_PER_MSEC
 /* Rounds of growth by what lies beside. */
 #define GROWTHS 16
 
@@ -93,15 +99,28 @@ static void undo(struct mmun_rcache *cache, uint32_t id)
 	unreserve(cache, id, bytes);
 }
 
+static bool is_there(struct mmun_rcache *cache, const struct request *request)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	bool found;
+
+	mmun_mutex_lock(&state->lock);
+	found = mmun_rc_lookup(cache, request->first, request->last, request->access) >= 0;
+	mmun_mutex_unlock(&state->lock);
+	return found;
+}
+
 /*
  * Asks the backend until it agrees or nothing is left that might change its mind.  Where it
- * allows no overlap another thread may just be deregistering what lies there.
+ * allows no overlap another thread may just be deregistering what lies there, or have registered
+ * what is wanted.
  */
-static int ask(struct mmun_rcache *cache, struct mmun_registration *reg)
+static int ask(struct mmun_rcache *cache, const struct request *request,
+	       struct mmun_registration *reg)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	unsigned long room = mmun_rc_length(reg);
-	unsigned int overlaps = 0;
+	unsigned int overlaps = 0, naps = 0;
 	long dropped;
 	int ret;
 
@@ -109,11 +128,15 @@ static int ask(struct mmun_rcache *cache, struct mmun_registration *reg)
 		(void)mmun_add_relaxed(&state->count[MMUN_RC_failed], 1);
 		mmun_rc_probe4(fail, cache, reg->start, reg->end, ret);
 		if (ret == -EADDRINUSE) {
+			if (is_there(cache, request))
+				break;
 			dropped = mmun_rc_evict_range(cache, reg->start, reg->end);
 			if (dropped < 0 || ++overlaps > MMUN_RCACHE_ROUNDS)
 				break;
+			if (!dropped && ++naps > NAPS)
+				break;
 			if (!dropped)
-				mmun_nap(FIRST_NAP << overlaps);
+				mmun_nap(FIRST_NAP << naps);
 			continue;
 		}
 		if (!is_pressure(ret) ||
@@ -139,7 +162,7 @@ static long make(struct mmun_rcache *cache, const struct request *request)
 	mmun_store_relaxed(&reg->start, request->start);
 	mmun_store_relaxed(&reg->end, request->end);
 	reg->access = request->access;
-	ret = ask(cache, reg);
+	ret = ask(cache, request, reg);
 	if (ret) {
 		unreserve(cache, (uint32_t)id, bytes);
 		return ret;
@@ -360,6 +383,13 @@ static struct mmun_registration *attempt(struct mmun_rcache *cache, const struct
 	long id = make(cache, wanted);
 
 	*again = false;
+	if (id == -EADDRINUSE && place) {
+		mmun_mutex_lock(&state->lock);
+		reg = find(cache, wanted);
+		mmun_mutex_unlock(&state->lock);
+		if (reg)
+			return reg;
+	}
 	if (id < 0)
 		return mmun_err_ptr(id);
 	if (!place)
@@ -397,6 +427,7 @@ static struct mmun_registration *rounds(struct mmun_rcache *cache, const struct 
 	struct rc_state *state = mmun_rc_state(cache);
 	struct mmun_registration *reg;
 	bool again, merged, may_merge = true;
+	unsigned int waits = 0;
 
 	for (int i = 0; i < MMUN_RCACHE_ROUNDS; i++) {
 		struct request request = *asked;
@@ -411,6 +442,17 @@ static struct mmun_registration *rounds(struct mmun_rcache *cache, const struct 
 		if (merged && !again && mmun_is_err(reg)) {
 			/* Not all of it can be registered together. */
 			may_merge = false;
+			continue;
+		}
+		/* The device allows no overlap, and other gets register and drop what is there. */
+		if (!again && mmun_ptr_err(reg) == -EADDRINUSE) {
+			if (!mmun_rc_is_pending(&state->sections, request.start, request.end))
+				waits += WAITS / OVERLAPS;
+			else
+				mmun_nap(WAIT_NAP);
+			if (++waits >= WAITS)
+				return reg;
+			i--;
 			continue;
 		}
 		if (merged && !again)

@@ -116,6 +116,18 @@ void mmun_rc_pending_done(struct rc_sections *sections, struct rc_place *place)
 	give_back(sections->pending, (unsigned int)(place - sections->registration));
 }
 
+bool mmun_rc_is_pending(const struct rc_sections *sections, unsigned long start, unsigned long end)
+{
+	unsigned int i;
+
+	for_each_place(sections->pending, i)
+	{
+		if (overlaps(&sections->registration[i], start, end))
+			return true;
+	}
+	return false;
+}
+
 bool mmun_rc_collided(const struct rc_sections *sections, const struct rc_place *place)
 {
 	unsigned int i;

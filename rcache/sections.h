@@ -61,6 +61,9 @@ struct rc_place *mmun_rc_pending(struct rc_sections *sections, unsigned long sta
 				 unsigned long end);
 void mmun_rc_pending_done(struct rc_sections *sections, struct rc_place *place);
 
+/* Is one listed that overlaps? */
+bool mmun_rc_is_pending(const struct rc_sections *sections, unsigned long start, unsigned long end);
+
 /* Is a section open that overlaps @place, or has one begun since it was listed? */
 bool mmun_rc_collided(const struct rc_sections *sections, const struct rc_place *place);
 
