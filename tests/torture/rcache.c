@@ -45,7 +45,9 @@
 #define MAIL    8u
 /* Pages of one registration at most. */
 #define MOST 32u
-#define RW   (PROT_READ | PROT_WRITE)
+/* Of registrations, in pages, where it is more than one. */
+#define ALIGNMENT 2u
+#define RW        (PROT_READ | PROT_WRITE)
 
 #define ALIVE 0x5ca1ab1e5ca1ab1eull
 
@@ -559,7 +561,7 @@ static void *send_signals(void *arg)
 /* Of its own pages: what it gets is new, and not what the parent has. */
 static int child(struct mmun_registration *of_parent)
 {
-	struct use use = { .first = 0, .nr = 2 };
+	struct use use = { .first = 0, .nr = ALIGNMENT };
 	const unsigned long before = registered - deregistered;
 
 	alarm(20);
@@ -574,7 +576,7 @@ static int child(struct mmun_registration *of_parent)
 		died(use.first, use.nr);
 		write_pages(use.first, use.nr);
 		if (!get(&use, MMUN_RCACHE_READ))
-			return 2;
+			return 100 - (int)mmun_ptr_err(use.reg);
 		if (of_parent == use.reg)
 			return 3;
 		if (of_parent && i == 1)
@@ -743,7 +745,7 @@ int main(int argc, char **argv)
 		{ .name = "merging, few regions",
 		  .options = { .merge = MOST * PAGE,
 			       .limits.regions = 24,
-			       .alignment = 2 * PAGE } },
+			       .alignment = ALIGNMENT * PAGE } },
 		{ .name = "no reaper, few bytes",
 		  .options = { .flags = MMUN_RCACHE_NO_REAPER,
 			       .limits.bytes = 40 * PAGE,
@@ -758,7 +760,8 @@ int main(int argc, char **argv)
 
 	options = parse_options(argc, argv);
 	sigaction(SIGUSR1, &action, NULL);
-	arena = oracle_room(PAGES * PAGE);
+	arena = oracle_room((PAGES + ALIGNMENT) * PAGE);
+	arena += -(uintptr_t)arena % (ALIGNMENT * PAGE);
 	if (!arena || !make_code())
 		bail_out("no memory");
 	if (THREAD_SANITIZED)
