@@ -4,12 +4,14 @@
  *
  * Life of an id, the index of a registration:
  *
- *     free --reserve--> reserved --publish--> live --kill--> dead --deregister--> free
- *                           |                                 ^
- *                           +--------- (uncached) ------------+
+ *     free --reserve--> reserved --publish--> unborn --> live --kill--> dead --deregister--> free
+ *                           |                   |                        ^
+ *                           |                   +--------- kill ---------+
+ *                           +---------------- (uncached) ----------------+
  *
- * I1  state[id] is generation << 8 | access while the id is live, else 0.  Who changes it to 0
- *     has killed it, alone, and puts it on the stack of the dead.
+ * I1  state[id] is generation << 8 | access while the id is live, with MMUN_RC_UNBORN when it is
+ *     in the table and may not be had yet, else 0.  Who changes it to 0 has killed it, alone,
+ *     and puts it on the stack of the dead.
  * I2  A get counts its use in its cell, then looks at the state; whoever deregisters looks at the
  *     cells a barrier after the state became 0.  So one sees the other.
  * I3  A put uncounts, then looks at the state: a use that the one who deregisters has still
@@ -198,8 +200,10 @@ enum {
 /* A free id whose registration is zero but for its generation; -1: none. */
 long mmun_rc_id_get(struct mmun_rcache *cache);
 void mmun_rc_id_free(struct mmun_rcache *cache, uint32_t id);
-/* Into the table; then it is live.  A full barrier.  -ENOMEM: neither. */
+/* Into the table, unborn: sections find it, gets do not.  A full barrier.  -ENOMEM: it is not there. */
 int mmun_rc_publish(struct mmun_rcache *cache, uint32_t id);
+/* Gets find it from now on.  False: a section was faster, and it is dead. */
+bool mmun_rc_let_live(struct mmun_rcache *cache, uint32_t id);
 /* A live one that covers pages [@first, @last] with @access; -1: none.  No use is counted. */
 long mmun_rc_lookup(struct mmun_rcache *cache, unsigned long first, unsigned long last,
 		    unsigned int access);

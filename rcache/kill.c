@@ -62,10 +62,12 @@ void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id)
 bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned long bytes)
 {
 	struct rc_state *state = mmun_rc_state(cache);
+	uint32_t now = mmun_load_relaxed(&state->hot.state[id]);
 
-	if (!was || mmun_load_relaxed(&state->hot.state[id]) != was ||
-	    !mmun_cas_full(&state->hot.state[id], &was, 0))
-		return false;
+	do {
+		if (!was || (now & ~MMUN_RC_UNBORN) != was)
+			return false;
+	} while (!mmun_cas_full(&state->hot.state[id], &now, 0));
 	(void)mmun_add_relaxed(&state->killed, 1);
 	(void)mmun_add_relaxed(&state->killed_bytes, bytes);
 	return true;

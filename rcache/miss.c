@@ -239,13 +239,13 @@ enum outcome {
 	KEPT,
 	/* Another thread's is *reg. */
 	DUPLICATE,
-	/* Memory has changed, or may have. */
+	/* Memory has changed, or may have, before anybody could get it. */
 	COLLIDED,
 	/* No memory for the table. */
 	UNKEPT,
 };
 
-/* With the lock held.  COLLIDED with *@killed: it was live, and is dead. */
+/* With the lock held.  COLLIDED with *@killed: it is in the table, and dead. */
 static enum outcome keep(struct mmun_rcache *cache, const struct request *request,
 			 const struct rc_place *place, uint32_t id, struct mmun_registration **reg,
 			 bool *killed)
@@ -267,7 +267,7 @@ static enum outcome keep(struct mmun_rcache *cache, const struct request *reques
 	}
 	take_sample(state, id);
 	*reg = mmun_rc_region(&state->hot, id);
-	if (!mmun_rc_collided(&state->sections, place)) {
+	if (!mmun_rc_collided(&state->sections, place) && mmun_rc_let_live(cache, id)) {
 		mmun_rc_stat_inc(state, misses);
 		return KEPT;
 	}
@@ -408,7 +408,7 @@ static struct mmun_registration *attempt(struct mmun_rcache *cache, const struct
 		return born_dead(cache, (uint32_t)id);
 	case COLLIDED:
 		mmun_rc_probe3(retry, cache, wanted->start, wanted->end);
-		/* Others may have got it: it dies as any other. */
+		/* As the dead do; a section may have put it there. */
 		if (killed)
 			mmun_rc_wake(cache);
 		else

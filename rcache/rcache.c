@@ -318,6 +318,13 @@ long mmun_rcache_flush(struct mmun_rcache *cache)
 	return ret;
 }
 
+static bool is_live(const struct rc_state *state, uint32_t id)
+{
+	const uint32_t word = mmun_load_full(&state->hot.state[id]);
+
+	return word && !(word & MMUN_RC_UNBORN);
+}
+
 int mmun_rcache_for_each(struct mmun_rcache *cache,
 			 int (*visit)(struct mmun_registration *reg, void *arg), void *arg)
 {
@@ -330,11 +337,11 @@ int mmun_rcache_for_each(struct mmun_rcache *cache,
 	for (uint32_t id = 0; !ret && id < mmun_load_full(&state->nr); id++) {
 		struct mmun_registration *reg = mmun_rc_region(&state->hot, id);
 
-		if (!mmun_load_full(&state->hot.state[id]))
+		if (!is_live(state, id))
 			continue;
 		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], 1,
 			      state->hot.flags & MMUN_RC_FENCED);
-		if (mmun_load_full(&state->hot.state[id]))
+		if (is_live(state, id))
 			ret = visit(reg, arg);
 		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], -1u,
 			      state->hot.flags & MMUN_RC_FENCED);

@@ -40,7 +40,7 @@ long mmun_rc_id_get(struct mmun_rcache *cache)
 	if (!take_free(cache, state, &id))
 		return -1;
 	reg = mmun_rc_region(&state->hot, id);
-	generation = (reg->reserved[MMUN_RC_GENERATION] + 1) & 0xffffffu;
+	generation = (reg->reserved[MMUN_RC_GENERATION] + 1) & 0x7fffffu;
 	/* Its range is what walks may read meanwhile. */
 	mmun_store_relaxed(&reg->start, 0);
 	mmun_store_relaxed(&reg->end, 0);
@@ -163,11 +163,21 @@ int mmun_rc_publish(struct mmun_rcache *cache, uint32_t id)
 			return ret;
 	}
 	describe(state, id, word, &entry);
-	mmun_rc_table_add(state->hot.table, state->hot.state, &entry);
 	mmun_rc_add(&state->published, 1);
 	mmun_rc_add(&state->published_bytes, mmun_rc_length(reg));
-	(void)mmun_swap_full(&state->hot.state[id], word);
+	mmun_store_release(&state->hot.state[id], word | MMUN_RC_UNBORN);
+	mmun_rc_table_add(state->hot.table, state->hot.state, &entry);
+	(void)mmun_add_full(&state->table_seq, 0); /* E */
 	return 0;
+}
+
+bool mmun_rc_let_live(struct mmun_rcache *cache, uint32_t id)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	uint32_t word = mmun_load_relaxed(&state->hot.state[id]);
+
+	return word & MMUN_RC_UNBORN &&
+	       mmun_cas_full(&state->hot.state[id], &word, word & ~MMUN_RC_UNBORN);
 }
 
 long mmun_rc_lookup(struct mmun_rcache *cache, unsigned long first, unsigned long last,

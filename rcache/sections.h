@@ -10,13 +10,16 @@
  *       registrations listed that it         sections listed that overlap it?   (D)
  *         overlaps are marked     (B)          then again
  *       what is in the table is              memory is registered
- *         invalidated                        the table gets it
+ *         invalidated                        the table gets it, unborn          (E)
  *     memory changes                         marked, or sections listed that overlap it?
  *     the section is unlisted                  then it is invalidated, and again
+ *                                            it lives, if it has not been invalidated
  *                                            it is unlisted
  *
  * A and C are full barriers: B sees what is listed, or D sees the section.  A registration is
- * in the table before it is unlisted, and sections look for listed ones first.
+ * in the table before it is unlisted, and sections look for listed ones first.  B and E are full
+ * barriers too: a section that does not find it in the table is seen by the last look.  Until
+ * after that nobody gets it: between the two looks all of a section may pass.
  *
  * I1  A place is claimed by its bit.  Its range is valid while ->end is not 0; before that
  *     it counts as overlapping everything.

@@ -82,7 +82,8 @@ static struct rc_bucket *find_room(struct rc_table *table, const uint32_t *state
 			table->used++;
 			return bucket;
 		}
-		if (mmun_load_relaxed(&state[mmun_rc_id(bucket->w1)]) != (uint32_t)bucket->w1)
+		if ((mmun_load_relaxed(&state[mmun_rc_id(bucket->w1)]) & ~MMUN_RC_UNBORN) !=
+		    (uint32_t)bucket->w1)
 			return bucket;
 	}
 }

@@ -9,11 +9,11 @@
  * A bucket is two words:
  *
  *     w0   first page (36 bits) | low 28 bits of the number of pages
- *     w1   high 8 bits of that  | id (24 bits) | generation (24 bits) | access (8 bits)
+ *     w1   high 8 bits of that  | id (24 bits) | generation (23 bits) | access (8 bits)
  *
  * I1  The table proposes, the state of the id decides: state[id] is the low half of w1 as long as
- *     the registration may be had, and something else afterwards.  Entries of dead
- *     registrations are rubbish that is overwritten some time.
+ *     the registration may be had, and something else before and afterwards.  Entries of
+ *     dead registrations are rubbish that is overwritten some time.
  * I2  One writer at a time.  A bucket is written in the order w1 = MMUN_RC_RUBBISH, w0, w1: a
  *     reader that meets w0 and w1 of different entries has a w1 whose id is dead.
  * I3  Linear probing; at least half of all buckets are empty.  Behind the last bucket are some that
@@ -37,6 +37,8 @@
 /* Addresses, in pages; what lies above is not kept. */
 #define MMUN_RC_PAGES   (1ul << 36)
 #define MMUN_RC_RUBBISH 1ul
+/* In the state of an id: entered, but not to be had yet. */
+#define MMUN_RC_UNBORN (1u << 31)
 
 #define MMUN_RC_FILTER       4096u
 #define MMUN_RC_FILTER_SHIFT 9

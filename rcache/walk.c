@@ -12,7 +12,7 @@ static void walk_ids(struct rc_state *state, unsigned long first, unsigned long 
 		const struct mmun_registration *reg;
 		struct rc_entry entry;
 
-		entry.state = mmun_load_full(&state->hot.state[id]);
+		entry.state = mmun_load_full(&state->hot.state[id]) & ~MMUN_RC_UNBORN;
 		if (!entry.state)
 			continue;
 		/* Should it die and be another one now, its state is not this one. */
