@@ -14,8 +14,9 @@
  *     and puts it on the stack of the dead.
  * I2  A get counts its use in its cell, then looks at the state; whoever deregisters looks at the
  *     cells a barrier after the state became 0.  So one sees the other.
- * I3  A put uncounts, then looks at the state: a use that the one who deregisters has still
- *     seen is followed by a look at the dead by whoever it is that does that.
+ * I3  A put uncounts, then looks at the state, and so does a get that found another state: a
+ *     use that the one who deregisters has still seen is followed by a look at the dead by
+ *     whoever it is that does that (mmun_rc_unused()).
  * I4  What changes is in memory that a forked child finds zero: there the cache has no
  *     table and no cells, and a get begins anew (mmun_rc_ready()).  Only the
  *     registrations themselves are not zero, since the child may still look at those it holds.
@@ -227,8 +228,11 @@ void mmun_rc_walk(struct mmun_rcache *cache, unsigned long first, unsigned long 
 bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned long bytes);
 /* Onto the stack of the dead; ->killed counts it already. */
 void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id);
-/* Something dead may be unused: whoever deregisters is to look. */
+/* Something is dead: whoever deregisters is to look. */
 void mmun_rc_wake(struct mmun_rcache *cache);
+/* The calling thread has taken a use of @id back, of whatever generation: if it is dead, its use
+ * may have been seen, and is to be looked at again. */
+void mmun_rc_unused(struct mmun_rcache *cache, uint32_t id);
 void mmun_rc_kill_range(struct mmun_rcache *cache, unsigned long start, unsigned long end);
 void mmun_rc_kill_all(struct mmun_rcache *cache);
 /* Bytes that are dead and registered. */

@@ -49,6 +49,17 @@ void mmun_rc_wake(struct mmun_rcache *cache)
 		mmun_futex_wake(&state->work, 1);
 }
 
+void mmun_rc_unused(struct mmun_rcache *cache, uint32_t id)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+
+	if (mmun_load_full(&state->hot.state[id]))
+		return;
+	/* The count was a plain addition: whoever deregisters has to see it, or we that it will look. */
+	(void)mmun_add_full(&state->work, 0);
+	mmun_rc_wake(cache);
+}
+
 void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id)
 {
 	struct rc_state *state = mmun_rc_state(cache);

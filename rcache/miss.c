@@ -186,11 +186,14 @@ static void use(struct rc_state *state, uint32_t id)
 		(void)mmun_add_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
 }
 
-static void unuse(struct rc_state *state, uint32_t id)
+static void unuse(struct mmun_rcache *cache, uint32_t id)
 {
+	struct rc_state *state = mmun_rc_state(cache);
+
 	if (state->hot.flags & MMUN_RC_CHECKED)
 		(void)mmun_sub_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
 	mmun_rc_count(own_cell(state, id), -1u, state->hot.flags & MMUN_RC_FENCED);
+	mmun_rc_unused(cache, id);
 }
 
 /* It is in no table and dead already; its user's put is what ends it. */
@@ -222,8 +225,7 @@ static struct mmun_registration *find(struct mmun_rcache *cache, const struct re
 		use(state, (uint32_t)id);
 		if (mmun_load_full(&state->hot.state[id]))
 			return mmun_rc_region(&state->hot, (uint32_t)id);
-		unuse(state, (uint32_t)id);
-		mmun_rc_wake(cache);
+		unuse(cache, (uint32_t)id);
 	}
 	return NULL;
 }
@@ -262,7 +264,7 @@ static enum outcome keep(struct mmun_rcache *cache, const struct request *reques
 		return COLLIDED;
 	use(state, id);
 	if (mmun_rc_publish(cache, id)) {
-		unuse(state, id);
+		unuse(cache, id);
 		return UNKEPT;
 	}
 	take_sample(state, id);
@@ -274,7 +276,7 @@ static enum outcome keep(struct mmun_rcache *cache, const struct request *reques
 	*killed = true;
 	if (mmun_rc_kill(cache, id, word, mmun_rc_length(own)))
 		mmun_rc_bury(cache, id);
-	unuse(state, id);
+	unuse(cache, id);
 	return COLLIDED;
 }
 
@@ -408,10 +410,7 @@ static struct mmun_registration *attempt(struct mmun_rcache *cache, const struct
 		return born_dead(cache, (uint32_t)id);
 	case COLLIDED:
 		mmun_rc_probe3(retry, cache, wanted->start, wanted->end);
-		/* As the dead do; a section may have put it there. */
-		if (killed)
-			mmun_rc_wake(cache);
-		else
+		if (!killed)
 			undo(cache, (uint32_t)id);
 		*again = true;
 		return NULL;

@@ -22,23 +22,25 @@
  * state is looked at behind the count (I2), and if it is another one the count is taken back.
  */
 static inline __attribute__((always_inline)) struct mmun_registration *
-use(const struct rc_hot *hot, uint32_t *cells, uint64_t w1, bool fenced)
+use(struct mmun_rcache *cache, uint32_t *cells, uint64_t w1, bool fenced)
 {
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const uint32_t id = mmun_rc_id(w1);
 
 	mmun_rc_count(&cells[id], MMUN_RC_USE, fenced);
 	if (mmun_likely(mmun_load_full(&hot->state[id]) == (uint32_t)w1))
 		return (void *)(hot->regions + id * hot->stride);
 	mmun_rc_count(&cells[id], -MMUN_RC_USE, fenced);
+	mmun_rc_unused(cache, id);
 	return NULL;
 }
 
 /* All buckets where it may stand. */
-static struct mmun_registration *find(const struct rc_hot *hot, const struct rc_table *table,
+static struct mmun_registration *find(struct mmun_rcache *cache, const struct rc_table *table,
 				      uint32_t *cells, unsigned long first, unsigned long last,
 				      unsigned int access)
 {
-	const bool fenced = mmun_load_relaxed(&hot->flags) & MMUN_RC_FENCED;
+	const bool fenced = mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_FENCED;
 
 	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
 		const unsigned int level = (unsigned int)__builtin_ctz(shifts);
@@ -53,7 +55,7 @@ static struct mmun_registration *find(const struct rc_hot *hot, const struct rc_
 			if (first - start >= pages || last - start >= pages ||
 			    (w1 & access) != access)
 				continue;
-			reg = use(hot, cells, w1, fenced);
+			reg = use(cache, cells, w1, fenced);
 			if (reg)
 				return reg;
 		}
@@ -73,7 +75,7 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 
 	if (!table || !thread->owner || !(cells = thread->cells[cache->slot]))
 		return NULL;
-	reg = find(hot, table, cells, first, last, access);
+	reg = find(cache, table, cells, first, last, access);
 	if (!reg)
 		return NULL;
 	if (hot->flags & MMUN_RC_CHECKED)
@@ -184,7 +186,7 @@ struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned lo
 		if (first < w0 >> 28 || last - (w0 >> 28) >= (w0 & 0xffffffful) ||
 		    (w1 & access) != access)
 			continue;
-		reg = use(hot, cells, w1, false);
+		reg = use(cache, cells, w1, false);
 		if (mmun_unlikely(!reg))
 			break;
 		thread->hits[hot->slot]++;
@@ -232,8 +234,7 @@ static __attribute__((noinline)) void put_slowly(struct mmun_rcache *cache,
 		mmun_rc_count(&cells[id], -1u, state->hot.flags & MMUN_RC_FENCED);
 	else
 		(void)mmun_sub_full(&state->spare[id], 1);
-	if (!mmun_load_full(&state->hot.state[id]))
-		mmun_rc_wake(cache);
+	mmun_rc_unused(cache, id);
 	drain_late(cache);
 }
 
@@ -251,7 +252,7 @@ void mmun_rcache_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 	mmun_rc_count(&cells[id], -1u, false);
 	/* Dead: who deregisters may have seen the use. */
 	if (mmun_unlikely(!mmun_load_full(&hot->state[id])))
-		mmun_rc_wake(cache);
+		mmun_rc_unused(cache, id);
 }
 
 bool mmun_rcache_is_current(struct mmun_rcache *cache, const struct mmun_registration *reg)
@@ -345,8 +346,7 @@ int mmun_rcache_for_each(struct mmun_rcache *cache,
 			ret = visit(reg, arg);
 		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], -1u,
 			      state->hot.flags & MMUN_RC_FENCED);
-		if (!mmun_load_full(&state->hot.state[id]))
-			mmun_rc_wake(cache);
+		mmun_rc_unused(cache, id);
 	}
 	mmun_rc_leave(cancel);
 	return ret;
