@@ -264,6 +264,8 @@ void mmun_rc_reaper_wait(struct mmun_rcache *cache, uint64_t deadline);
 /* stats.c */
 void mmun_rc_show(struct mmun_rcache *cache, bool now);
 int mmun_rc_stat_create(struct mmun_rcache *cache);
+/* It hears of changes, in this process. */
+void mmun_rc_stat_ready(struct mmun_rcache *cache);
 void mmun_rc_stat_destroy(struct mmun_rcache *cache);
 
 /* process.c: all caches. */

@@ -183,7 +183,7 @@ int mmun_rc_ready(struct mmun_rcache *cache)
 	mmun_store_full(&state->ready, ret ? NOT_READY : READY);
 	mmun_futex_wake_all(&state->ready);
 	if (!ret)
-		mmun_rc_show(cache, true);
+		mmun_rc_stat_ready(cache);
 	return ret;
 }
 

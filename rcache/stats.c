@@ -65,6 +65,12 @@ int mmun_rc_stat_create(struct mmun_rcache *cache)
 	return ret;
 }
 
+void mmun_rc_stat_ready(struct mmun_rcache *cache)
+{
+	mmun_stat_state(cache->stat, true, NULL);
+	mmun_rc_show(cache, true);
+}
+
 void mmun_rc_stat_destroy(struct mmun_rcache *cache)
 {
 	if (!cache->stat)
