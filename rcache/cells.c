@@ -26,7 +26,7 @@ __thread struct rc_task mmun_rc_task = { .thread = &nobody };
 
 static struct rc_process *the_process;
 
-struct rc_process *mmun_rc_process(void)
+static struct rc_process *get_process(void)
 {
 	struct rc_process *process = mmun_load_acquire(&the_process), *none = NULL;
 
@@ -37,6 +37,16 @@ struct rc_process *mmun_rc_process(void)
 		return process;
 	mmun_free_pages(process, mmun_rc_size(sizeof(*process)));
 	return none;
+}
+
+struct rc_process *mmun_rc_process(void)
+{
+	struct rc_process *process = get_process();
+
+	/* Not yet known, also in the child of a fork. */
+	if (process && !mmun_load_relaxed(&process->pid))
+		mmun_store_full(&process->pid, (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0));
+	return process;
 }
 
 static bool is_gone(struct rc_process *process, unsigned int tid)
@@ -74,10 +84,12 @@ static struct rc_thread *get_thread(struct rc_process *process)
 	const unsigned int tid = (unsigned int)mmun_syscall3(SYS_gettid, 0, 0, 0);
 	struct rc_thread *thread = mmun_rc_task.thread;
 
-	if (!process->pid)
-		process->pid = (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0);
 	if (thread->owner == tid)
 		return thread;
+	/* A child of vfork() would leave what it gets here to its parent's thread, and end: then
+	 * another thread would take that over. */
+	if (mmun_syscall3(SYS_getpid, 0, 0, 0) != (long)process->pid)
+		return NULL;
 	if (thread != &nobody && !thread->owner) {
 		/* The one that forked, in the child: its own memory, and zero. */
 		add_thread(process, thread);

@@ -56,19 +56,20 @@ struct rc_process {
 	struct rc_thread *threads;
 	/* Where to look for a thread that is gone. */
 	struct rc_thread *hand;
+	/* Its threads have cells; those of processes that share the memory have none. */
 	unsigned int pid;
 	/* Of process.c. */
 	struct mmun_mutex list_lock;
 	struct mmun_rcache *caches;
 };
 
-/* NULL: no memory. */
+/* Of the calling process, not of a child of vfork().  NULL: no memory. */
 struct rc_process *mmun_rc_process(void);
 
 /*
  * mmun_rc_cells() - the calling thread's cells of the cache in @slot, made now if there are none.
  * @nr: how many
- * Context: any.  Return: NULL: no memory.
+ * Context: any.  Return: NULL: no memory, or a child of vfork(), which only shares ours.
  */
 uint32_t *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr);
 

@@ -447,12 +447,33 @@ static void *use_all(void *arg)
 	return park_thread();
 }
 
+/* A child that shares the memory, and the thread-local storage of the caller, and ends. */
+static __attribute__((noinline)) void use_in_vfork(struct rng *rng)
+{
+	struct use use;
+	pid_t pid;
+
+	choose(rng, &use);
+	pid = vfork();
+	if (!pid) {
+		use.reg = mmun_rcache_get(cache, (unsigned long)at(use.first), PAGE,
+					  MMUN_RCACHE_READ);
+		if (!mmun_is_err(use.reg))
+			mmun_rcache_put(cache, use.reg);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
 /* Leaves what it holds to others. */
 static void *come_and_go(void *arg)
 {
 	struct rng *rng = arg;
 	struct use held[HELD] = { 0 };
 
+	if (one_in(rng, 50))
+		use_in_vfork(rng);
 	for (unsigned int i = 0; i < 100; i++)
 		use_once(rng, held);
 	for (unsigned int i = 0; i < HELD; i++)
