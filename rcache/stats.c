@@ -33,7 +33,7 @@ static struct {
 		char name[32];
 		bool used;
 	} entry[MMUN_STAT_SLOTS];
-} users;
+} users = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_RCACHE_LIST) };
 
 static void reset(struct mmun_stat *stat)
 {
