@@ -42,7 +42,8 @@ static void wait_for_work(struct mmun_rcache *cache, struct rc_state *state)
 
 	while (!mmun_load_full(&state->work) && !mmun_load_full(&state->reaper_stop)) {
 		mmun_rc_show(cache, true);
-		now = mmun_rc_hits(state->process, state->hot.slot, &threads) + state->published;
+		now = mmun_rc_hits(state->process, state->hot.slot, &threads) +
+		      mmun_load_relaxed(&state->published);
 		quiet = now == before ? quiet + 1 : 0;
 		before = now;
 		if (quiet < QUIET)
