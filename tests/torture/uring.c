@@ -82,6 +82,13 @@ static struct worker {
 	unsigned long fixed, plain, raced, by_target[3][2];
 } workers[WORKERS];
 
+static struct changer {
+	pthread_t thread;
+	uint64_t seed;
+	/* Room to move to. */
+	char *spare;
+} changers[CHANGERS];
+
 static struct mm_struct *heard_of;
 static unsigned long wanted, checked, wrong, changes;
 static bool stopping;
@@ -173,8 +180,9 @@ static void change(struct area *area, struct rng *rng, char *spare)
 
 static void *changer(void *arg)
 {
-	struct rng rng = rng_of((uint64_t)(uintptr_t)arg, 100);
-	char *spare = oracle_room(AREA);
+	struct changer *me = arg;
+	struct rng rng = rng_of(me->seed, 100);
+	char *spare = me->spare;
 
 	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED)) {
 		struct area *area = &areas[below(&rng, AREAS)];
@@ -447,7 +455,6 @@ static bool nothing_stays(struct mmun_uring *of)
 static void phase(const char *name, struct mm_struct *mm, unsigned long count, uint64_t seed)
 {
 	struct io_uring *set[2] = { &workers[0].ring, &workers[1].ring }, *third;
-	pthread_t changers[CHANGERS];
 	struct mmun_rcache_stats stats;
 
 	heard_of = mm;
@@ -466,15 +473,17 @@ static void phase(const char *name, struct mm_struct *mm, unsigned long count, u
 	third = &workers[2].ring;
 	workers[0].cache = workers[1].cache = cache(set, 2);
 	workers[2].cache = cache(&third, 1);
-	for (unsigned long i = 0; i < CHANGERS; i++)
-		pthread_create(&changers[i], NULL, changer, (void *)(uintptr_t)(seed + i));
+	for (unsigned long i = 0; i < CHANGERS; i++) {
+		changers[i].seed = seed + i;
+		pthread_create(&changers[i].thread, NULL, changer, &changers[i]);
+	}
 	for (unsigned int i = 0; i < WORKERS; i++)
 		pthread_create(&workers[i].thread, NULL, i < 3 ? worker : own_ring, &workers[i]);
 	for (unsigned int i = 0; i < WORKERS; i++)
 		pthread_join(workers[i].thread, NULL);
 	__atomic_store_n(&stopping, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < CHANGERS; i++)
-		pthread_join(changers[i], NULL);
+		pthread_join(changers[i].thread, NULL);
 
 	report(name);
 	mmun_rcache_stats(mmun_uring_rcache(workers[0].cache), &stats);
@@ -531,6 +540,8 @@ static void prepare(uint64_t seed)
 				bail_out("pipe");
 	}
 	munmap(aligned, TRUTH);
+	for (int i = 0; i < CHANGERS; i++)
+		changers[i].spare = oracle_room(AREA);
 	for (int i = 0; i < AREAS; i++) {
 		areas[i].base = oracle_room(AREA);
 		areas[i].fd = memfd_create("area", MFD_CLOEXEC);

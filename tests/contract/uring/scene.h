@@ -87,11 +87,13 @@ static UNUSED int scene_file(size_t size, uint64_t salt)
 /* Are these the words of the file from @offset on? */
 static UNUSED bool scene_right(const void *memory, size_t size, uint64_t salt, size_t offset)
 {
-	const uint64_t *words = memory;
+	for (size_t i = 0; i < size / 8; i++) {
+		uint64_t word;
 
-	for (size_t i = 0; i < size / 8; i++)
-		if (words[i] != salt + offset / 8 + i)
+		memcpy(&word, (const char *)memory + 8 * i, 8);
+		if (word != salt + offset / 8 + i)
 			return false;
+	}
 	return true;
 }
 
