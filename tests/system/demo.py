@@ -71,7 +71,7 @@ def io_uring_works():
 def check_columns(report, delivers, label):
     equal([o['name'] for o in report['operations']], OPERATIONS, label + ': the five operations')
     for operation in report['operations']:
-        without, cured = operation['without'], operation['with']
+        without, cured, cached = (operation[way] for way in ('without', 'with', 'cached'))
         views = ['device_reads'] + (['device_writes'] if delivers else [])
         ok(all(without[v] == 'stale' for v in views),
            '%s: %s is stale without a notifier' % (label, operation['name']), without)
@@ -79,8 +79,12 @@ def check_columns(report, delivers, label):
            '%s: %s is not with one' % (label, operation['name']), cured)
         ok(cured['invalidations'] >= 1 and cured['registrations'] >= 2,
            '%s: %s was seen and registered again' % (label, operation['name']), cured)
+        ok(all(cached[v] == 'fresh' for v in views),
+           '%s: %s is not through the cache' % (label, operation['name']), cached)
+        ok(cached['invalidations'] == 1 and cached['registrations'] == 2,
+           '%s: %s ended one registration, and another was made' % (label, operation['name']), cached)
         if not delivers:
-            equal((without['device_writes'], cured['device_writes']), (None, None),
+            equal((without['device_writes'], cured['device_writes'], cached['device_writes']), (None,) * 3,
                   '%s: %s claims nothing about the other direction' % (label, operation['name']))
 
 
@@ -89,15 +93,17 @@ def test_backend(name, delivers):
     if not ok(report is not None, name + ': JSON'):
         return
     check_columns(report, delivers, name)
-    equal((status, report['pass'], report['stale_without'], report['stale_with']),
-          (0, True, 5, 0), name + ': verdict and exit status')
-    equal((report['note'], report['error_with'], report['error_without']), (None, None, None),
+    equal((status, report['pass'], report['stale_without'], report['stale_with'], report['stale_cached']),
+          (0, True, 5, 0, 0), name + ': verdict and exit status')
+    equal([report[key] for key in ('note', 'error_without', 'error_with', 'error_cached')], [None] * 4,
           name + ': nothing to excuse')
     table = run('--backend=' + name)
     equal(table.returncode, 0, name + ': the table has the same verdict')
     equal(table.stdout.count('STALE'), 5 * (2 if delivers else 1) + 1,
           name + ': every stale cell is in the table')
     ok('\033' not in table.stdout, name + ': no colour off a terminal')
+    ok(max(len(line) for line in table.stdout.splitlines() if '|' in line) < 80,
+       name + ': it is narrow', table.stdout)
 
 
 def test_fallback():
@@ -125,12 +131,12 @@ def test_refusal():
         return
     if not ok(report is not None, 'no notifiers: JSON'):
         return
-    equal((status, report['pass'], report['stale_with']), (1, False, 0),
+    equal((status, report['pass'], report['stale_with'], report['stale_cached']), (1, False, 0, 0),
           'no notifiers: no cure is claimed')
-    ok(report['error_with'], 'no notifiers: says so once')
-    equal([o['with']['device_reads'] for o in report['operations']], [None] * 5,
-          'no notifiers: no cell of the second column is filled')
-    ok('with mmunotify: ' in run('--backend=vmsplice', preexec=forbid_mremap).stdout,
+    ok(report['error_with'] and report['error_cached'] == report['error_with'], 'no notifiers: says so once')
+    equal([o[way]['device_reads'] for o in report['operations'] for way in ('with', 'cached')], [None] * 10,
+          'no notifiers: no cell of the other columns is filled')
+    ok('with a notifier: ' in run('--backend=vmsplice', preexec=forbid_mremap).stdout,
        'no notifiers: the table says so')
 
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One column of the demo: every operation on a buffer that a device has
- * registered, without or with a notifier.
+ * registered, without a notifier, with one, or through the registration cache.
  *
- * With one, the smallest correct registration cache (struct cache) stands
+ * With one, the smallest thing that is correct (struct cache) stands
  * between the program and the device: the notifier counts sections that touch
  * the buffer, and a use re-registers when one has opened since.  The device is
  * never called from a callback.  What is judged is only what the file and the
@@ -112,8 +112,7 @@ static const struct mmu_notifier_ops cache_ops = {
 	.invalidate_range_end = cache_end,
 };
 
-/* Why registration failed, in the words of the source that refused. */
-static int say_why_not(int result, struct demo_error *error)
+int demo_why_no_notifier(int result, struct demo_error *error)
 {
 	const struct mmun_primary_ops *source;
 	struct mmun_probe probe;
@@ -146,7 +145,7 @@ static int cache_create(struct cache **out, const struct demo_buffer *buffer,
 	result = mmu_notifier_register(&cache->mn, mm);
 	if (result) {
 		free(cache);
-		return say_why_not(result, error);
+		return demo_why_no_notifier(result, error);
 	}
 	*out = cache;
 	return 0;
@@ -182,12 +181,42 @@ static int cache_use(struct cache *cache, struct demo_device *dev)
 	return 0;
 }
 
-/* Without a cache the first translation is used for ever. */
-static int translate(struct cache *cache, struct demo_device *dev)
+/* The program's side of one cell. */
+struct user {
+	enum demo_way way;
+	struct demo_buffer buffer;
+	/* What the two ways without the registration cache have: one device. */
+	struct demo_device dev;
+	struct cache *cache;
+	struct demo_cached *cached;
+};
+
+/* A device that the buffer is registered with: a use of it begins. */
+static int begin_use(struct user *user, struct demo_device **dev)
 {
-	if (cache)
-		return cache_use(cache, dev);
-	return dev->attached ? 0 : demo_device_attach(dev);
+	if (user->way == DEMO_CACHE)
+		return demo_cached_get(user->cached, &user->buffer, dev);
+	*dev = &user->dev;
+	if (user->way == DEMO_NOTIFIER)
+		return cache_use(user->cache, &user->dev);
+	/* The first translation is used for ever. */
+	return user->dev.attached ? 0 : demo_device_attach(&user->dev);
+}
+
+static void end_use(struct user *user, struct demo_device *dev)
+{
+	if (user->way == DEMO_CACHE)
+		demo_cached_put(user->cached, dev);
+}
+
+static void count(const struct user *user, struct demo_cell *cell)
+{
+	if (user->way == DEMO_CACHE) {
+		demo_cached_count(user->cached, cell);
+	} else if (user->way == DEMO_NOTIFIER) {
+		cell->sections = __atomic_load_n(&user->cache->sections, __ATOMIC_RELAXED);
+		cell->registrations = user->cache->registrations;
+	}
 }
 
 static bool holds(const unsigned char *bytes, size_t size, unsigned char value)
@@ -242,58 +271,94 @@ static int see_delivered(struct demo_device *dev, unsigned char *scratch, struct
 		     &cell->delivered);
 }
 
-static int run_cell(const struct demo_operation *op, struct demo_buffer *buffer,
-		    struct demo_device *dev, struct cache *cache, struct demo_cell *cell)
+static int use_before(struct user *user, unsigned char *scratch)
 {
-	unsigned char *scratch = malloc(dev->size);
-	int result;
+	struct demo_device *dev;
+	int result = begin_use(user, &dev);
 
-	if (!scratch)
-		return demo_fail(dev->error, ENOMEM, "no memory for the device's answer");
-	/* Untouched memory has no page of its own yet that could be pinned. */
-	memset(dev->buffer, OLD, dev->size);
-	result = translate(cache, dev);
-	if (!result)
-		result = check_control(dev, scratch);
-	if (!result)
-		result = op->change(buffer, dev->error);
-	/* The use that follows is where a cache looks whether it is current. */
-	if (!result) {
-		memset(dev->buffer, NEW, dev->size);
-		result = translate(cache, dev);
-	}
-	if (!result)
-		result = see_fetched(dev, scratch, cell);
-	if (!result)
-		result = see_delivered(dev, scratch, cell);
-	if (cache) {
-		cell->sections = __atomic_load_n(&cache->sections, __ATOMIC_RELAXED);
-		cell->registrations = cache->registrations;
-	}
-	free(scratch);
+	if (result)
+		return result;
+	result = check_control(dev, scratch);
+	end_use(user, dev);
 	return result;
 }
 
-static void open_and_run_cell(const struct demo_operation *op, const struct demo_device_ops *ops,
-			      bool with_notifier, struct demo_cell *cell)
+/* Where a cache looks whether it is current. */
+static int use_after(struct user *user, unsigned char *scratch, struct demo_cell *cell)
 {
-	struct cache *cache = NULL;
-	struct demo_buffer buffer;
-	struct demo_device dev;
+	struct demo_device *dev;
+	int result = begin_use(user, &dev);
 
-	if (demo_buffer_map(&buffer, op->of_file, &cell->error))
+	if (result)
+		return result;
+	result = see_fetched(dev, scratch, cell);
+	if (!result)
+		result = see_delivered(dev, scratch, cell);
+	end_use(user, dev);
+	return result;
+}
+
+static void run_cell(const struct demo_operation *op, struct user *user, struct demo_cell *cell)
+{
+	unsigned char *scratch = malloc(user->buffer.size);
+	int result;
+
+	if (!scratch) {
+		demo_fail(&cell->error, ENOMEM, "no memory for the device's answer");
 		return;
-	if (demo_device_open(&dev, ops, buffer.start, buffer.size, &cell->error))
-		goto unmap;
-	if (with_notifier && cache_create(&cache, &buffer, &cell->error))
-		goto close_device;
-	run_cell(op, &buffer, &dev, cache, cell);
-	if (cache)
-		cache_destroy(cache);
-close_device:
-	demo_device_close(&dev);
-unmap:
-	demo_buffer_unmap(&buffer);
+	}
+	/* Untouched memory has no page of its own yet that could be pinned. */
+	memset(user->buffer.start, OLD, user->buffer.size);
+	result = use_before(user, scratch);
+	if (!result)
+		result = op->change(&user->buffer, &cell->error);
+	if (!result) {
+		memset(user->buffer.start, NEW, user->buffer.size);
+		use_after(user, scratch, cell);
+	}
+	count(user, cell);
+	free(scratch);
+}
+
+/* The device, and what hears of changes. */
+static int set_up(struct user *user, const struct demo_device_ops *ops, struct demo_error *error)
+{
+	int result;
+
+	if (user->way == DEMO_CACHE)
+		return demo_cached_create(&user->cached, ops, error);
+	result = demo_device_open(&user->dev, ops, user->buffer.start, user->buffer.size, error);
+	if (result || user->way == DEMO_WITHOUT)
+		return result;
+	result = cache_create(&user->cache, &user->buffer, error);
+	if (result)
+		demo_device_close(&user->dev);
+	return result;
+}
+
+static void take_down(struct user *user)
+{
+	if (user->cached) {
+		demo_cached_destroy(user->cached);
+		return;
+	}
+	if (user->cache)
+		cache_destroy(user->cache);
+	demo_device_close(&user->dev);
+}
+
+static void set_up_and_run_cell(const struct demo_operation *op, const struct demo_device_ops *ops,
+				enum demo_way way, struct demo_cell *cell)
+{
+	struct user user = { .way = way };
+
+	if (demo_buffer_map(&user.buffer, op->of_file, &cell->error))
+		return;
+	if (!set_up(&user, ops, &cell->error)) {
+		run_cell(op, &user, cell);
+		take_down(&user);
+	}
+	demo_buffer_unmap(&user.buffer);
 }
 
 /* Say once, not five times, that there are no notifiers here. */
@@ -309,12 +374,12 @@ static bool can_register(struct demo_error *error)
 }
 
 void demo_column_run(struct demo_column *column, const struct demo_device_ops *ops,
-		     bool with_notifier)
+		     enum demo_way way)
 {
-	if (with_notifier && !can_register(&column->error))
+	if (way != DEMO_WITHOUT && !can_register(&column->error))
 		return;
 	for (int i = 0; i < DEMO_NR_OPERATIONS; i++)
-		open_and_run_cell(&demo_operations[i], ops, with_notifier, &column->cells[i]);
+		set_up_and_run_cell(&demo_operations[i], ops, way, &column->cells[i]);
 }
 
 /* Register a buffer and let the device read it once. */

@@ -22,7 +22,8 @@ static const char help_text[] =
 	"Usage: mmunotify demo [--backend=io_uring|vmsplice|auto] [--json]\n"
 	"\n"
 	"Register a buffer with a device, change the memory behind it in five ways, and\n"
-	"show what the device sees: without a notifier, and with one that re-registers.\n"
+	"show what the device sees: without a notifier, with one that re-registers, and\n"
+	"through the registration cache.\n"
 	"\n"
 	"  --backend=NAME  io_uring, vmsplice, or auto (default): io_uring where it is\n"
 	"                  permitted, otherwise vmsplice\n"
@@ -30,7 +31,7 @@ static const char help_text[] =
 	"  --help          this text\n"
 	"\n"
 	"Exit status: 0 if every operation went stale without a notifier and none with\n"
-	"one, 1 if not or if the demo cannot run here, 2 for wrong usage.\n";
+	"one or the cache, 1 if not or if the demo cannot run here, 2 for wrong usage.\n";
 
 struct options {
 	bool json;
@@ -128,7 +129,7 @@ static int wait_for(pid_t child, struct demo_error *error)
 }
 
 static void run_in_child(struct demo_column *column, const struct demo_device_ops *device,
-			 bool with_notifier)
+			 enum demo_way way)
 {
 	pid_t child;
 
@@ -137,7 +138,7 @@ static void run_in_child(struct demo_column *column, const struct demo_device_op
 	if (child < 0) {
 		demo_fail(&column->error, errno, "cannot start the column's process");
 	} else if (!child) {
-		demo_column_run(column, device, with_notifier);
+		demo_column_run(column, device, way);
 		_exit(EXIT_SUCCESS);
 	} else {
 		wait_for(child, &column->error);
@@ -155,14 +156,14 @@ int mmunotify_cmd_demo(int argc, char **argv)
 		return status;
 	if (pick_device(&options, &report))
 		return MMUNOTIFY_EXIT_FAILED;
-	columns = mmap(NULL, 2 * sizeof(*columns), PROT_READ | PROT_WRITE,
+	columns = mmap(NULL, DEMO_NR_WAYS * sizeof(*columns), PROT_READ | PROT_WRITE,
 		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (columns == MAP_FAILED) {
 		mmunotify_error("demo", "no memory for the result: %s", strerror(errno));
 		return MMUNOTIFY_EXIT_FAILED;
 	}
-	for (int i = 0; i < 2; i++) {
-		run_in_child(&columns[i], report.device, i == 1);
+	for (int i = 0; i < DEMO_NR_WAYS; i++) {
+		run_in_child(&columns[i], report.device, (enum demo_way)i);
 		report.columns[i] = &columns[i];
 	}
 	if (options.json)
@@ -170,6 +171,6 @@ int mmunotify_cmd_demo(int argc, char **argv)
 	else
 		demo_print_table(&report, stdout);
 	status = demo_passed(&report) ? EXIT_SUCCESS : MMUNOTIFY_EXIT_FAILED;
-	munmap(columns, 2 * sizeof(*columns));
+	munmap(columns, DEMO_NR_WAYS * sizeof(*columns));
 	return status;
 }

@@ -3,7 +3,7 @@
  * `mmunotify demo`, its parts: a device that keeps its own translation of a
  * buffer (uring.c, vmsplice.c), the five operations that pull the
  * memory from under it (ops.c), one column of the table (column.c),
- * the table itself (print.c).
+ * the registration cache of the last one (cached.c), the table itself (print.c).
  */
 #ifndef MMUN_TOOL_DEMO_DEMO_H
 #define MMUN_TOOL_DEMO_DEMO_H
@@ -90,7 +90,7 @@ void demo_buffer_unmap(struct demo_buffer *buffer);
 struct demo_cell {
 	enum demo_view fetched, delivered;
 	struct demo_error error;
-	/* Of the column with a notifier. */
+	/* Of the columns with a notifier: changes that touched the buffer, registrations. */
 	unsigned long sections, registrations;
 };
 
@@ -102,22 +102,39 @@ struct demo_column {
 
 /* Can @ops be used here at all? */
 int demo_device_probe(const struct demo_device_ops *ops, struct demo_error *error);
+
+/* How a program that has registered a buffer learns of changes of its memory. */
+enum demo_way { DEMO_WITHOUT, DEMO_NOTIFIER, DEMO_CACHE, DEMO_NR_WAYS };
+
 /* Fill @column; runs in a process of its own, which it may leave changed. */
 void demo_column_run(struct demo_column *column, const struct demo_device_ops *ops,
-		     bool with_notifier);
+		     enum demo_way way);
+
+/* Why registration failed, in the words of the source that refused.  Return: -errno. */
+int demo_why_no_notifier(int result, struct demo_error *error);
+
+struct demo_cached;
+
+int demo_cached_create(struct demo_cached **cached, const struct demo_device_ops *ops,
+		       struct demo_error *error);
+void demo_cached_destroy(struct demo_cached *cached);
+/* A device that has the buffer attached as it is now; until the put. */
+int demo_cached_get(struct demo_cached *cached, const struct demo_buffer *buffer,
+		    struct demo_device **dev);
+void demo_cached_put(struct demo_cached *cached, struct demo_device *dev);
+void demo_cached_count(const struct demo_cached *cached, struct demo_cell *cell);
 
 struct demo_report {
 	const struct demo_device_ops *device;
 	/* Why not the first choice of device; empty: it is. */
 	struct demo_error note;
-	/* [0]: without a notifier, [1]: with one. */
-	const struct demo_column *columns[2];
+	const struct demo_column *columns[DEMO_NR_WAYS];
 };
 
 /* Operations whose cell shows (or, @all_directions, shows throughout) @view. */
-unsigned int demo_count(const struct demo_report *report, int column, enum demo_view view,
+unsigned int demo_count(const struct demo_report *report, enum demo_way way, enum demo_view view,
 			bool all_directions);
-/* Column one stale in every tested direction of all five, column two fresh. */
+/* The first column stale in every tested direction of all five, the others fresh. */
 bool demo_passed(const struct demo_report *report);
 void demo_print_table(const struct demo_report *report, FILE *out);
 void demo_print_json(const struct demo_report *report, FILE *out);

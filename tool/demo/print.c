@@ -25,21 +25,21 @@ static bool cell_shows(const struct demo_report *report, const struct demo_cell 
 	return all_directions ? fetched && delivered : fetched || delivered;
 }
 
-unsigned int demo_count(const struct demo_report *report, int column, enum demo_view view,
+unsigned int demo_count(const struct demo_report *report, enum demo_way way, enum demo_view view,
 			bool all_directions)
 {
 	unsigned int count = 0;
 
 	for (int i = 0; i < DEMO_NR_OPERATIONS; i++)
-		count += cell_shows(report, &report->columns[column]->cells[i], view,
-				    all_directions);
+		count += cell_shows(report, &report->columns[way]->cells[i], view, all_directions);
 	return count;
 }
 
 bool demo_passed(const struct demo_report *report)
 {
-	return demo_count(report, 0, DEMO_STALE, true) == DEMO_NR_OPERATIONS &&
-	       demo_count(report, 1, DEMO_FRESH, true) == DEMO_NR_OPERATIONS;
+	return demo_count(report, DEMO_WITHOUT, DEMO_STALE, true) == DEMO_NR_OPERATIONS &&
+	       demo_count(report, DEMO_NOTIFIER, DEMO_FRESH, true) == DEMO_NR_OPERATIONS &&
+	       demo_count(report, DEMO_CACHE, DEMO_FRESH, true) == DEMO_NR_OPERATIONS;
 }
 
 static bool colourful(FILE *out)
@@ -62,7 +62,7 @@ static void print_view(FILE *out, enum demo_view view, bool failed, bool colour)
 		on = "\033[32m";
 	}
 	fprintf(out, "%s%s%s%*s", colour ? on : "", word, colour && *on ? "\033[0m" : "",
-		11 - (int)strlen(word), "");
+		7 - (int)strlen(word), "");
 }
 
 static void print_cell(FILE *out, const struct demo_report *report, int column, int row,
@@ -76,24 +76,25 @@ static void print_cell(FILE *out, const struct demo_report *report, int column, 
 	if (report->device->delivers)
 		print_view(out, cell->delivered, failed, colour);
 	else
-		fprintf(out, "%11s", "");
+		fprintf(out, "%7s", "");
 }
 
 static void print_headings(FILE *out, bool delivers)
 {
-	const char *sub = delivers ? "to file    to memory" : "to pipe";
+	const char *sub = delivers ? "file   memory" : "pipe";
 
-	fprintf(out, "%-33s| %-22s| %s\n", "", "without a notifier", "with mmunotify");
-	fprintf(out, "%-33s| %-22s| %s\n", "what the program does", sub, sub);
-	fputs("---------------------------------+-----------------------+----------------------\n",
+	fprintf(out, "%-31s| %-14s| %-14s| %s\n", "", "no notifier", "a notifier", "the cache");
+	fprintf(out, "%-31s| %-14s| %-14s| %s\n", "what the program does", sub, sub, sub);
+	fputs("-------------------------------+---------------+---------------+--------------\n",
 	      out);
 }
 
 static void print_failures(FILE *out, const struct demo_report *report)
 {
-	static const char *const names[2] = { "without a notifier", "with mmunotify" };
+	static const char *const names[DEMO_NR_WAYS] = { "without a notifier", "with a notifier",
+							 "through the cache" };
 
-	for (int c = 0; c < 2; c++) {
+	for (int c = 0; c < DEMO_NR_WAYS; c++) {
 		if (report->columns[c]->error.text[0])
 			fprintf(out, "%s: %s.\n", names[c], report->columns[c]->error.text);
 		for (int i = 0; i < DEMO_NR_OPERATIONS; i++)
@@ -103,12 +104,12 @@ static void print_failures(FILE *out, const struct demo_report *report)
 	}
 }
 
-static unsigned int count_tried(const struct demo_report *report, int column)
+static unsigned int count_tried(const struct demo_report *report, enum demo_way way)
 {
 	unsigned int count = 0;
 
 	for (int i = 0; i < DEMO_NR_OPERATIONS; i++)
-		count += report->columns[column]->cells[i].fetched != DEMO_UNTESTED;
+		count += report->columns[way]->cells[i].fetched != DEMO_UNTESTED;
 	return count;
 }
 
@@ -116,12 +117,15 @@ static void print_verdict(FILE *out, const struct demo_report *report)
 {
 	fprintf(out,
 		"Without a notifier %u of %u operations corrupted data silently; "
-		"with one, %u of %u.\n",
-		demo_count(report, 0, DEMO_STALE, false), count_tried(report, 0),
-		demo_count(report, 1, DEMO_STALE, false), count_tried(report, 1));
+		"with one, %u of %u;\nthrough the registration cache, %u of %u.\n",
+		demo_count(report, DEMO_WITHOUT, DEMO_STALE, false),
+		count_tried(report, DEMO_WITHOUT),
+		demo_count(report, DEMO_NOTIFIER, DEMO_STALE, false),
+		count_tried(report, DEMO_NOTIFIER),
+		demo_count(report, DEMO_CACHE, DEMO_STALE, false), count_tried(report, DEMO_CACHE));
 	if (!demo_passed(report))
 		fprintf(out, "This is not the expected result (every cell STALE without, "
-			     "every cell ok with).\n");
+			     "every cell ok otherwise).\n");
 }
 
 void demo_print_table(const struct demo_report *report, FILE *out)
@@ -134,12 +138,12 @@ void demo_print_table(const struct demo_report *report, FILE *out)
 	fprintf(out, "One buffer is registered once with %s\n\n", report->device->story);
 	print_headings(out, delivers);
 	for (int i = 0; i < DEMO_NR_OPERATIONS; i++) {
-		fprintf(out, "%-33s", demo_operations[i].title);
-		print_cell(out, report, 0, i, colour);
-		print_cell(out, report, 1, i, colour);
+		fprintf(out, "%-31s", demo_operations[i].title);
+		for (int c = 0; c < DEMO_NR_WAYS; c++)
+			print_cell(out, report, c, i, colour);
 		fputc('\n', out);
 	}
-	fprintf(out, "\nSTALE: the device used the old, orphaned pages, so %s.\n",
+	fprintf(out, "\nSTALE: the device used the old, orphaned pages, so\n%s.\n",
 		delivers ? "replaced bytes went out or data read never arrived"
 			 : "it read bytes that the program had replaced");
 	print_failures(out, report);
@@ -190,22 +194,28 @@ static void json_cell(FILE *out, const struct demo_cell *cell, bool with_notifie
 
 void demo_print_json(const struct demo_report *report, FILE *out)
 {
+	static const char *const names[DEMO_NR_WAYS] = { "without", "with", "cached" };
+	char key[16];
+
 	fprintf(out, "{\"backend\":\"%s\",", report->device->name);
 	json_error(out, "note", &report->note);
 	fputs(",\"operations\":[", out);
 	for (int i = 0; i < DEMO_NR_OPERATIONS; i++) {
-		fprintf(out, "%s{\"name\":\"%s\",\"without\":", i ? "," : "",
-			demo_operations[i].name);
-		json_cell(out, &report->columns[0]->cells[i], false);
-		fputs(",\"with\":", out);
-		json_cell(out, &report->columns[1]->cells[i], true);
+		fprintf(out, "%s{\"name\":\"%s\"", i ? "," : "", demo_operations[i].name);
+		for (int c = 0; c < DEMO_NR_WAYS; c++) {
+			fprintf(out, ",\"%s\":", names[c]);
+			json_cell(out, &report->columns[c]->cells[i], c != DEMO_WITHOUT);
+		}
 		fputc('}', out);
 	}
-	fputs("],", out);
-	json_error(out, "error_without", &report->columns[0]->error);
-	fputc(',', out);
-	json_error(out, "error_with", &report->columns[1]->error);
-	fprintf(out, ",\"stale_without\":%u,\"stale_with\":%u,\"pass\":%s}\n",
-		demo_count(report, 0, DEMO_STALE, false), demo_count(report, 1, DEMO_STALE, false),
-		demo_passed(report) ? "true" : "false");
+	fputc(']', out);
+	for (int c = 0; c < DEMO_NR_WAYS; c++) {
+		snprintf(key, sizeof(key), "error_%s", names[c]);
+		fputc(',', out);
+		json_error(out, key, &report->columns[c]->error);
+	}
+	for (int c = 0; c < DEMO_NR_WAYS; c++)
+		fprintf(out, ",\"stale_%s\":%u", names[c],
+			demo_count(report, (enum demo_way)c, DEMO_STALE, false));
+	fprintf(out, ",\"pass\":%s}\n", demo_passed(report) ? "true" : "false");
 }
