@@ -40,7 +40,7 @@ static const char help_text[] =
 	"  -h, --help              print this text\n"
 	"\n"
 	"Exit status: 0 if something was shown; 1 if there is no such process, it may not be\n"
-	"looked into, or it has no adapters connected; 2 wrong usage.\n";
+	"looked into, or it has no adapters connected and no cache; 2 wrong usage.\n";
 
 struct options {
 	pid_t pid;
@@ -233,6 +233,28 @@ static enum result read_place(const struct process *process, const struct place 
 	return found && counters->pid == process->inner ? SHOWN : NOTHING;
 }
 
+static bool is_bytes(const char *label)
+{
+	const char *last = strrchr(label, '_');
+
+	return !strcmp(last ? last + 1 : label, "bytes") || !strcmp(label, "memory");
+}
+
+static void print_counter(const char *label, uint64_t value)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double scaled = (double)value / 1024;
+	size_t unit = 0;
+
+	printf("    %-*s %llu", MMUN_STAT_LABEL_SIZE - 1, label, (unsigned long long)value);
+	if (is_bytes(label) && value >= 1024) {
+		for (; scaled >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0]); unit++)
+			scaled /= 1024;
+		printf(" (%.1f %s)", scaled, units[unit]);
+	}
+	putchar('\n');
+}
+
 static void print_text(const struct process *process, const struct counters *counters)
 {
 	printf("%d %s\n", process->pid, process->command);
@@ -243,8 +265,7 @@ static void print_text(const struct process *process, const struct counters *cou
 		       user->connected || !*user->state ? "" : ", ",
 		       *user->state || !user->connected ? user->state : "connected");
 		for (unsigned int j = 0; j < user->nr; j++)
-			printf("    %-*s %llu\n", MMUN_STAT_LABEL_SIZE - 1, user->counters[j].label,
-			       (unsigned long long)user->counters[j].value);
+			print_counter(user->counters[j].label, user->counters[j].value);
 	}
 }
 
@@ -301,9 +322,13 @@ static int say(pid_t pid, enum result result)
 		return 0;
 	case NOTHING:
 		if (pid)
-			mmunotify_error("stat", "process %d has no adapters connected", pid);
+			mmunotify_error("stat",
+					"process %d has no adapters connected and no registration "
+					"cache",
+					pid);
 		else
-			mmunotify_error("stat", "no process of this user has adapters connected");
+			mmunotify_error("stat", "no process of this user has adapters connected or "
+						"a registration cache");
 		break;
 	case NO_PROCESS:
 		mmunotify_error("stat", "there is no process %d", pid);

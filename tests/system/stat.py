@@ -107,6 +107,39 @@ def test_one():
         ok('  ucx: not connected\n' in text and '  x: connected\n' in text, 'states without a text', text)
 
 
+def counters_of(pid, name, value):
+    """The first user, once that counter is so: a cache shows what it counts now and then."""
+    for _ in range(200):
+        user = shown(pid)['users'][0]
+        if user['counters'][name] == value:
+            break
+        time.sleep(0.05)
+    return user, user['counters']
+
+
+def test_cache():
+    """A registration cache shows itself, what it counts, and what is pinned."""
+    with Process('cache=of buffers', 'get=1000') as one:
+        user, counters = counters_of(one.pid, 'hits', 999)
+        equal((user['name'], user['connected']), ('of buffers', True), 'a registration cache')
+        equal([counters[name] for name in ('hits', 'misses', 'regions', 'bytes', 'late_bytes', 'refused')],
+              [999, 1, 1, 1 << 20, 0, 0], '... its counters')
+        ok(counters['memory'] > 4096, '... and the memory that it has', counters)
+        text = stat('-p', str(one.pid)).stdout
+        ok(re.search(r'^    bytes +1048576 \(1\.0 MiB\)$', text, re.M) and
+           re.search(r'^    memory +\d+ \(\d+\.\d [KM]iB\)$', text, re.M), '... bytes as a person reads them', text)
+    with Process('cache=of buffers', 'get=10', 'unmap=1') as one:
+        _, counters = counters_of(one.pid, 'deregistered', 1)
+        equal([counters[name] for name in ('invalidations', 'deregistered', 'regions', 'bytes', 'late_bytes')],
+              [1, 1, 0, 0, 0], 'an idle process: what was unmapped is deregistered, and it shows')
+    with Process('cache=a', 'get=1', 'fork', 'get=5') as one:
+        child = int(open('/proc/%d/task/%d/children' % (one.pid, one.pid), encoding='utf-8').read())
+        equal(counters_of(child, 'hits', 4)[1]['misses'], 1, 'a forked child has a cache of its own')
+        counters = counters_of(one.pid, 'misses', 1)[1]
+        equal((counters['misses'], counters['hits']), (1, 0), '... and so has its parent')
+        os.kill(child, signal.SIGKILL)
+
+
 def test_all():
     with Process(*UCX) as one, Process(*UCX, 'add=0:1') as other, Process() as none:
         lines = {line['pid']: line for line in objects(stat('--json').stdout)}
@@ -120,7 +153,7 @@ def test_all():
         return
     result = stat(preexec_fn=lambda: os.setuid(54321))
     equal((result.returncode, result.stdout, result.stderr),
-          (1, '', 'mmunotify stat: no process of this user has adapters connected\n'),
+          (1, '', 'mmunotify stat: no process of this user has adapters connected or a registration cache\n'),
           'of a user who has none')
 
 
@@ -385,6 +418,7 @@ while True:
 def main():
     test_usage()
     test_one()
+    test_cache()
     test_all()
     test_interval()
     test_children()

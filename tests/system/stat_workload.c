@@ -7,6 +7,9 @@
  *   connected=TEXT    its state
  *   aside=TEXT
  *   add=COUNTER:N
+ *   cache=NAME        a registration cache, of a device that does nothing
+ *   get=N             N gets of 1 MiB, and their puts
+ *   unmap=1           that memory is unmapped
  *   children=N        N children at once do the rest; then the process ends
  *   fork              a child does the rest; the process waits for it and ends as it did
  *   ready             prints "ready" and waits for a line
@@ -24,9 +27,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <mmunotify/rcache.h>
+#include <mmunotify/self.h>
 #include <mmunotify/stat.h>
 
 static const char *const labels[] = { "sections", "invalidations", "refused", "level" };
@@ -120,6 +126,43 @@ static void create(const char *name)
 		exit(99);
 }
 
+static struct mmun_rcache *cache;
+static char *memory;
+
+static int register_nothing(void *arg, struct mmun_registration *reg)
+{
+	return 0;
+}
+
+static void deregister_nothing(void *arg, struct mmun_registration *reg)
+{
+}
+
+static void create_cache(const char *name)
+{
+	static const struct mmun_rcache_ops ops = {
+		.register_memory = register_nothing,
+		.deregister_memory = deregister_nothing,
+	};
+	const struct mmun_rcache_options options = { .name = name };
+
+	memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED || mmun_rcache_create(mmun_self(), &ops, NULL, &options, &cache))
+		exit(99);
+}
+
+static void get_and_put(long count)
+{
+	struct mmun_registration *reg;
+
+	for (; count > 0; count--) {
+		reg = mmun_rcache_get(cache, (unsigned long)memory, 1 << 20, MMUN_RCACHE_READ);
+		if (mmun_is_err(reg))
+			exit(99);
+		mmun_rcache_put(cache, reg);
+	}
+}
+
 static void step(const char *name, const char *value)
 {
 	long number = strtol(value, NULL, 10);
@@ -132,6 +175,12 @@ static void step(const char *name, const char *value)
 		mmun_stat_state(stat, false, value);
 	else if (!strcmp(name, "add"))
 		add(value);
+	else if (!strcmp(name, "cache"))
+		create_cache(value);
+	else if (!strcmp(name, "get"))
+		get_and_put(number);
+	else if (!strcmp(name, "unmap"))
+		munmap(memory, 1 << 20);
 	else if (!strcmp(name, "children"))
 		fork_many(number);
 	else if (!strcmp(name, "fork"))
