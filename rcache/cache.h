@@ -62,11 +62,10 @@ struct rc_hot {
 	struct rc_table *plain_table;
 	size_t plain_bytes;
 	uint32_t *state;
-	/* nr registrations of stride bytes: (pointer - regions >> shift) * inverse is the id. */
+	/* nr registrations of stride bytes; (pointer - regions) * reciprocal >> 64 is the id. */
 	char *regions;
 	size_t stride;
-	unsigned long inverse;
-	unsigned int shift;
+	unsigned long reciprocal;
 	unsigned int slot;
 
 	/* NULL: not ready in this process. */
@@ -108,7 +107,7 @@ struct rc_state {
 	/* Raised before a walker can miss what is in the table. */
 	unsigned long table_seq;
 	/* For threads without memory for cells. */
-	uint32_t *spare;
+	struct rc_cell *spare;
 	uint32_t *link;
 	uint8_t *sample;
 	char *page;
@@ -176,7 +175,7 @@ static inline uint32_t mmun_rc_id_of(const struct rc_hot *hot, const void *reg)
 {
 	const size_t offset = (size_t)((const char *)reg - hot->regions);
 
-	return (uint32_t)((offset >> hot->shift) * hot->inverse);
+	return (uint32_t)((unsigned __int128)offset * hot->reciprocal >> 64);
 }
 
 static inline unsigned long mmun_rc_length(const struct mmun_registration *reg)

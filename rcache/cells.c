@@ -107,10 +107,10 @@ static struct rc_thread *get_thread(struct rc_process *process)
 	return thread;
 }
 
-uint32_t *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr)
+struct rc_cells *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr)
 {
 	struct rc_thread *thread = mmun_rc_task.thread;
-	uint32_t *cells = NULL;
+	struct rc_cells *cells = NULL;
 	mmun_sigmask saved;
 
 	if (thread->cells[slot])
@@ -121,7 +121,7 @@ uint32_t *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr
 	if (thread) {
 		cells = thread->cells[slot];
 		if (!cells) {
-			cells = mmun_rc_map(mmun_rc_size(nr * sizeof(*cells)), 0);
+			cells = mmun_rc_map(mmun_rc_cells_size(nr), 0);
 			mmun_store_full(&thread->cells[slot], cells);
 		}
 	}
@@ -137,9 +137,8 @@ void mmun_rc_free_cells(struct rc_process *process, unsigned int slot, size_t nr
 	mmun_signals_block(&saved);
 	mmun_mutex_lock(&process->lock);
 	for (struct rc_thread *thread = process->threads; thread; thread = thread->next) {
-		mmun_free_pages(thread->cells[slot], mmun_rc_size(nr * sizeof(uint32_t)));
+		mmun_free_pages(thread->cells[slot], mmun_rc_cells_size(nr));
 		mmun_store_full(&thread->cells[slot], NULL);
-		thread->hits[slot] = 0;
 	}
 	mmun_mutex_unlock(&process->lock);
 	mmun_signals_restore(&saved);
@@ -152,8 +151,10 @@ unsigned long mmun_rc_hits(struct rc_process *process, unsigned int slot, unsign
 	*threads = 0;
 	for (struct rc_thread *thread = mmun_load_acquire(&process->threads); thread;
 	     thread = thread->next) {
-		hits += mmun_load_relaxed(&thread->hits[slot]);
-		*threads += mmun_load_relaxed(&thread->cells[slot]) != NULL;
+		const struct rc_cells *cells = mmun_load_acquire(&thread->cells[slot]);
+
+		hits += cells ? mmun_load_relaxed(&cells->hits) : 0;
+		*threads += cells != NULL;
 	}
 	return hits;
 }

@@ -3,8 +3,9 @@
  * Who uses which registration: one counter for each thread and registration, a cell, that only
  * its thread changes.
  *
- * I1  The uses of a registration are the sum of its cells over all threads.  A use may begin
- *     in one thread and end in another: a single cell may be below zero.
+ * I1  The uses of a registration are those that have begun less those that have ended, over all
+ *     threads.  A use may begin in one thread and end in another.  Ends are summed up first: what
+ *     has ended by then had begun, so that the difference is never too small.
  * I2  Cells change by one instruction without a lock, so that a signal handler of the thread
  *     comes before or after.  Whoever needs the sum makes a barrier in all threads first
  *     (mmun_rc_barrier()).  With ->fenced they change by locked instructions, and nobody needs one.
@@ -24,16 +25,29 @@
 
 #include "atomic.h"
 #include "lock.h"
+#include "memory.h"
 
-/* A cell: uses now in the low bits; how many have begun, modulo 256, above them. */
-#define MMUN_RC_USE  ((1u << 24) + 1)
-#define MMUN_RC_USES ((1u << 24) - 1)
+/* Two counts and not one, so that a get does not wait for the put before it. */
+struct rc_cell {
+	uint32_t begun, ended;
+};
+
+/* Those of a thread for a cache. */
+struct rc_cells {
+	/* Gets that found something. */
+	unsigned long hits;
+	unsigned long reserved;
+	struct rc_cell cell[];
+};
+
+static inline size_t mmun_rc_cells_size(size_t nr)
+{
+	return mmun_rc_size(sizeof(struct rc_cells) + nr * sizeof(struct rc_cell));
+}
 
 struct rc_thread {
 	/* By mmun_rc_shared.slot of the cache; NULL: none yet. */
-	uint32_t *cells[MMUN_RCACHE_MAX_CACHES];
-	/* Of the same cache: gets that found something. */
-	unsigned long hits[MMUN_RCACHE_MAX_CACHES];
+	struct rc_cells *cells[MMUN_RCACHE_MAX_CACHES];
 	struct rc_thread *next;
 	/* The thread's id. */
 	unsigned int owner;
@@ -71,23 +85,29 @@ struct rc_process *mmun_rc_process(void);
  * @nr: how many
  * Context: any.  Return: NULL: no memory, or a child of vfork(), which only shares ours.
  */
-uint32_t *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr);
+struct rc_cells *mmun_rc_cells(struct rc_process *process, unsigned int slot, size_t nr);
 
 /* Of all threads, when nobody uses the cache any more. */
 void mmun_rc_free_cells(struct rc_process *process, unsigned int slot, size_t nr);
 
-/* The sum of cell @id, with @spare, that of nobody. */
-static inline uint32_t mmun_rc_sum(struct rc_process *process, unsigned int slot, uint32_t id,
-				   const uint32_t *spare)
+/* The sums of cell @id, with @spare, that of nobody. */
+static inline struct rc_cell mmun_rc_sum(struct rc_process *process, unsigned int slot, uint32_t id,
+					 const struct rc_cell *spare)
 {
-	uint32_t sum = mmun_load_full(&spare[id]);
+	struct rc_cell sum = { 0, mmun_load_full(&spare[id].ended) };
+	struct rc_thread *thread;
 
-	for (struct rc_thread *thread = mmun_load_acquire(&process->threads); thread;
-	     thread = thread->next) {
-		uint32_t *cells = mmun_load_acquire(&thread->cells[slot]);
+	for (thread = mmun_load_acquire(&process->threads); thread; thread = thread->next) {
+		struct rc_cells *cells = mmun_load_acquire(&thread->cells[slot]);
 
 		if (cells)
-			sum += mmun_load_full(&cells[id]);
+			sum.ended += mmun_load_full(&cells->cell[id].ended);
+	}
+	for (thread = mmun_load_acquire(&process->threads); thread; thread = thread->next) {
+		struct rc_cells *cells = mmun_load_acquire(&thread->cells[slot]);
+
+		if (cells)
+			sum.begun += mmun_load_full(&cells->cell[id].begun);
 	}
 	return sum;
 }
@@ -102,12 +122,18 @@ bool mmun_rc_barrier_works(void);
  * is seen.  @page: one that is written, for kernels that refuse membarrier all of a sudden. */
 void mmun_rc_barrier(char *page);
 
-static inline void mmun_rc_count(uint32_t *cell, uint32_t n, bool fenced)
+/* One instruction, as a handler may do the same. */
+static inline void mmun_rc_count_hit(struct rc_cells *cells)
+{
+	__asm__ volatile("addq $1, %0" : "+m"(cells->hits) : : "cc");
+}
+
+static inline void mmun_rc_count(uint32_t *count, bool fenced)
 {
 	if (fenced)
-		(void)mmun_add_full(cell, n);
+		(void)mmun_add_full(count, 1);
 	else
-		__asm__ volatile("addl %1, %0" : "+m"(*cell) : "er"(n) : "memory", "cc");
+		__asm__ volatile("addl $1, %0" : "+m"(*count) : : "memory", "cc");
 }
 
 #endif

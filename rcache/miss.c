@@ -174,14 +174,14 @@ static long make(struct mmun_rcache *cache, const struct request *request)
 	return id;
 }
 
-static uint32_t *own_cell(struct rc_state *state, uint32_t id)
+static struct rc_cell *own_cell(struct rc_state *state, uint32_t id)
 {
-	return &mmun_rc_task.thread->cells[state->hot.slot][id];
+	return &mmun_rc_task.thread->cells[state->hot.slot]->cell[id];
 }
 
 static void use(struct rc_state *state, uint32_t id)
 {
-	mmun_rc_count(own_cell(state, id), MMUN_RC_USE, state->hot.flags & MMUN_RC_FENCED);
+	mmun_rc_count(&own_cell(state, id)->begun, state->hot.flags & MMUN_RC_FENCED);
 	if (state->hot.flags & MMUN_RC_CHECKED)
 		(void)mmun_add_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
 }
@@ -192,7 +192,7 @@ static void unuse(struct mmun_rcache *cache, uint32_t id)
 
 	if (state->hot.flags & MMUN_RC_CHECKED)
 		(void)mmun_sub_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
-	mmun_rc_count(own_cell(state, id), -1u, state->hot.flags & MMUN_RC_FENCED);
+	mmun_rc_count(&own_cell(state, id)->ended, state->hot.flags & MMUN_RC_FENCED);
 	mmun_rc_unused(cache, id);
 }
 
@@ -234,7 +234,7 @@ static struct mmun_registration *find(struct mmun_rcache *cache, const struct re
 static void take_sample(struct rc_state *state, uint32_t id)
 {
 	state->sample[id] =
-		(uint8_t)(mmun_rc_sum(state->process, state->hot.slot, id, state->spare) >> 24);
+		(uint8_t)mmun_rc_sum(state->process, state->hot.slot, id, state->spare).begun;
 }
 
 enum outcome {

@@ -22,33 +22,33 @@
  * state is looked at behind the count (I2), and if it is another one the count is taken back.
  */
 static inline __attribute__((always_inline)) struct mmun_registration *
-use(struct mmun_rcache *cache, uint32_t *cells, uint64_t w1, bool fenced)
+use(struct mmun_rcache *cache, struct rc_cells *cells, uint64_t w1, bool fenced)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const uint32_t id = mmun_rc_id(w1);
 
-	mmun_rc_count(&cells[id], MMUN_RC_USE, fenced);
+	mmun_rc_count(&cells->cell[id].begun, fenced);
 	if (mmun_likely(mmun_load_full(&hot->state[id]) == (uint32_t)w1))
 		return (void *)(hot->regions + id * hot->stride);
-	mmun_rc_count(&cells[id], -MMUN_RC_USE, fenced);
+	mmun_rc_count(&cells->cell[id].ended, fenced);
 	mmun_rc_unused(cache, id);
 	return NULL;
 }
 
 /* All buckets where it may stand. */
 static struct mmun_registration *find(struct mmun_rcache *cache, const struct rc_table *table,
-				      uint32_t *cells, unsigned long first, unsigned long last,
-				      unsigned int access)
+				      struct rc_cells *cells, unsigned long first,
+				      unsigned long last, unsigned int access)
 {
 	const bool fenced = mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_FENCED;
 
 	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
-		const unsigned int level = (unsigned int)__builtin_ctz(shifts);
-		size_t i = mmun_rc_home(table, first >> (2 * level));
+		size_t at = mmun_rc_home(table, first, 2 * (unsigned int)__builtin_ctz(shifts));
 		uint64_t w1;
 
-		for (; (w1 = mmun_load_acquire(&table->bucket[i].w1)); i = mmun_rc_next(table, i)) {
-			const uint64_t w0 = mmun_load_relaxed(&table->bucket[i].w0);
+		for (; (w1 = mmun_load_acquire(&mmun_rc_bucket(table, at)->w1));
+		     at = mmun_rc_next(table, at)) {
+			const uint64_t w0 = mmun_load_relaxed(&mmun_rc_bucket(table, at)->w0);
 			const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
 			struct mmun_registration *reg;
 
@@ -71,7 +71,7 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 	const struct rc_table *table = mmun_load_acquire(&hot->table);
 	struct rc_thread *thread = mmun_rc_task.thread;
 	struct mmun_registration *reg;
-	uint32_t *cells;
+	struct rc_cells *cells;
 
 	if (!table || !thread->owner || !(cells = thread->cells[cache->slot]))
 		return NULL;
@@ -80,7 +80,7 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 		return NULL;
 	if (hot->flags & MMUN_RC_CHECKED)
 		(void)mmun_add_full(&reg->reserved[MMUN_RC_EXACT], 1);
-	mmun_rc_add(&thread->hits[cache->slot], 1);
+	mmun_rc_add(&cells->hits, 1);
 	return reg;
 }
 
@@ -124,20 +124,23 @@ static struct mmun_registration *get_inside(struct mmun_rcache *cache, unsigned 
 	return mmun_rc_miss(cache, first, last, access);
 }
 
-static __attribute__((noinline)) struct mmun_registration *
-get_slowly(struct mmun_rcache *cache, unsigned long address, size_t length, unsigned int access)
+/* What is unusual: nothing is found where most are, or the thread is new, or the cache is. */
+static __attribute__((noinline)) struct mmun_registration *get_slowly(struct mmun_rcache *cache,
+								      unsigned long address,
+								      unsigned long last,
+								      unsigned int access)
 {
 	const unsigned int once = MMUN_RCACHE_CACHED | MMUN_RCACHE_UNCACHED;
-	const unsigned long first = address >> MMUN_RC_PAGE_SHIFT;
-	const unsigned long last = (address + length - 1) >> MMUN_RC_PAGE_SHIFT;
+	const unsigned long first_page = address >> MMUN_RC_PAGE_SHIFT;
+	const unsigned long last_page = last >> MMUN_RC_PAGE_SHIFT;
 	struct mmun_registration *reg;
 	int cancel;
 
-	if (access & ~(MMUN_RCACHE_ACCESS | once) || (access & once) == once || !length ||
-	    address + length - 1 < address)
+	/* Also of no bytes. */
+	if (access & ~(MMUN_RCACHE_ACCESS | once) || (access & once) == once || last < address)
 		return mmun_err_ptr(-EINVAL);
 	if (!(access & MMUN_RCACHE_UNCACHED)) {
-		reg = find_carefully(cache, first, last, access & MMUN_RCACHE_ACCESS);
+		reg = find_carefully(cache, first_page, last_page, access & MMUN_RCACHE_ACCESS);
 		if (reg && !(access & MMUN_RCACHE_CACHED))
 			drain_late(cache);
 		if (reg)
@@ -147,7 +150,7 @@ get_slowly(struct mmun_rcache *cache, unsigned long address, size_t length, unsi
 	}
 	if (mmun_rc_enter(&cancel))
 		return mmun_err_ptr(-EDEADLK);
-	reg = get_inside(cache, first, last, access);
+	reg = get_inside(cache, first_page, last_page, access);
 	mmun_rc_show(cache, false);
 	if (mmun_is_err(reg))
 		(void)mmun_add_relaxed(&mmun_rc_state(cache)->count[MMUN_RC_refused], 1);
@@ -155,44 +158,81 @@ get_slowly(struct mmun_rcache *cache, unsigned long address, size_t length, unsi
 	return reg;
 }
 
+/* @id, whose use was counted, is dead. */
+static __attribute__((noinline)) struct mmun_registration *
+get_instead(struct mmun_rcache *cache, unsigned long address, unsigned long last,
+	    unsigned int access, uint32_t id)
+{
+	mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].ended, false);
+	mmun_rc_unused(cache, id);
+	return get_slowly(cache, address, last, access);
+}
+
+/* Does the registration of a bucket cover [@address, @last]?  Of a giant only some pages count. */
+static inline __attribute__((always_inline)) bool covers(uint64_t w0, unsigned long address,
+							 unsigned long last)
+{
+	/* In bytes, so that the caller's values need not be shifted. */
+	const unsigned long start = w0 >> 16 & ~(MMUN_RC_PAGE - 1);
+
+	return address >= start && (last - start) >> MMUN_RC_PAGE_SHIFT < (w0 & 0xffffffful);
+}
+
+/* It is not in @bucket: the next one has it where the ends of two lie in one granule. */
+static __attribute__((noinline)) struct mmun_registration *
+get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
+	   unsigned int access, const struct rc_bucket *bucket)
+{
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
+	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
+	const uint64_t w1 = mmun_load_acquire(&bucket[1].w1);
+	struct mmun_registration *reg;
+
+	if (!covers(mmun_load_relaxed(&bucket[1].w0), address, last) || access & ~w1)
+		return get_slowly(cache, address, last, access);
+	reg = use(cache, cells, w1, false);
+	if (!reg)
+		return get_slowly(cache, address, last, access);
+	mmun_rc_count_hit(cells);
+	return reg;
+}
+
 /*
- * The first few buckets of the smallest size that occurs there; whatever is unusual is for
- * get_slowly().  An empty bucket has no pages, and of a giant only some of them are looked at.
+ * The first bucket, of the smallest size that occurs there; whatever is unusual is for
+ * others.  An empty bucket covers nothing.
  */
 struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned long address,
 					  size_t length, unsigned int access)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const struct rc_table *table = mmun_load_acquire(&hot->plain_table);
-	struct rc_thread *thread = mmun_rc_task.thread;
-	uint32_t *cells = thread->cells[hot->slot];
-	const unsigned long end = address + length - 1;
-	const unsigned long first = address >> MMUN_RC_PAGE_SHIFT, last = end >> MMUN_RC_PAGE_SHIFT;
+	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
+	const unsigned long last = address + length - 1;
 	const struct rc_bucket *bucket;
-	uint32_t shifts;
+	uint64_t w1;
+	uint32_t id;
 
-	if (mmun_unlikely(!table || !cells || end < address || access > MMUN_RCACHE_ACCESS))
-		return get_slowly(cache, address, length, access);
-	shifts = mmun_rc_shifts(table, first);
-	if (mmun_unlikely(!shifts))
-		return get_slowly(cache, address, length, access);
-	bucket = &table->bucket[mmun_rc_home(table, first >> (2 * __builtin_ctz(shifts)))];
-#pragma GCC unroll 3
-	for (unsigned int i = 0; i < MMUN_RC_PROBES; i++, bucket++) {
-		const uint64_t w1 = mmun_load_acquire(&bucket->w1);
-		const uint64_t w0 = mmun_load_relaxed(&bucket->w0);
-		struct mmun_registration *reg;
-
-		if (first < w0 >> 28 || last - (w0 >> 28) >= (w0 & 0xffffffful) ||
-		    (w1 & access) != access)
-			continue;
-		reg = use(cache, cells, w1, false);
-		if (mmun_unlikely(!reg))
-			break;
-		thread->hits[hot->slot]++;
-		return reg;
-	}
-	return get_slowly(cache, address, length, access);
+	/* One test each, so that the compiler makes a jump of it and nothing else. */
+	if (mmun_unlikely(last < address))
+		return get_slowly(cache, address, last, access);
+	if (mmun_unlikely(!table))
+		return get_slowly(cache, address, last, access);
+	if (mmun_unlikely(!cells))
+		return get_slowly(cache, address, last, access);
+	if (mmun_unlikely(access > MMUN_RCACHE_ACCESS))
+		return get_slowly(cache, address, last, access);
+	bucket = mmun_rc_first_bucket(table, address >> MMUN_RC_PAGE_SHIFT);
+	w1 = mmun_load_acquire(&bucket->w1);
+	if (mmun_unlikely(!covers(mmun_load_relaxed(&bucket->w0), address, last)))
+		return get_beside(cache, address, last, access, bucket);
+	if (mmun_unlikely(access & ~w1))
+		return get_beside(cache, address, last, access, bucket);
+	id = mmun_rc_id(w1);
+	mmun_rc_count(&cells->cell[id].begun, false);
+	if (mmun_unlikely(mmun_load_full(&hot->state[id]) != (uint32_t)w1))
+		return get_instead(cache, address, last, access, id);
+	mmun_rc_count_hit(cells);
+	return (void *)(hot->regions + id * hot->stride);
 }
 
 /* True: it is one of this process's. */
@@ -224,16 +264,17 @@ static __attribute__((noinline)) void put_slowly(struct mmun_rcache *cache,
 						 struct mmun_registration *reg)
 {
 	struct rc_state *state = mmun_rc_state(cache);
-	uint32_t *cells, id;
+	struct rc_cells *cells;
+	uint32_t id;
 
 	if (!check_put(cache, reg))
 		return;
 	id = mmun_rc_id_of(&state->hot, reg);
 	cells = mmun_rc_cells(state->process, cache->slot, cache->limits.regions);
 	if (cells)
-		mmun_rc_count(&cells[id], -1u, state->hot.flags & MMUN_RC_FENCED);
+		mmun_rc_count(&cells->cell[id].ended, state->hot.flags & MMUN_RC_FENCED);
 	else
-		(void)mmun_sub_full(&state->spare[id], 1);
+		(void)mmun_add_full(&state->spare[id].ended, 1);
 	mmun_rc_unused(cache, id);
 	drain_late(cache);
 }
@@ -242,14 +283,15 @@ void mmun_rcache_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const size_t offset = (size_t)((char *)reg - hot->regions);
-	uint32_t *cells = mmun_rc_task.thread->cells[hot->slot], id;
+	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
+	uint32_t id;
 
 	if (mmun_unlikely(offset >= hot->plain_bytes || !cells)) {
 		put_slowly(cache, reg);
 		return;
 	}
-	id = (uint32_t)((offset >> hot->shift) * hot->inverse);
-	mmun_rc_count(&cells[id], -1u, false);
+	id = (uint32_t)((unsigned __int128)offset * hot->reciprocal >> 64);
+	mmun_rc_count(&cells->cell[id].ended, false);
 	/* Dead: who deregisters may have seen the use. */
 	if (mmun_unlikely(!mmun_load_full(&hot->state[id])))
 		mmun_rc_unused(cache, id);
@@ -340,11 +382,11 @@ int mmun_rcache_for_each(struct mmun_rcache *cache,
 
 		if (!is_live(state, id))
 			continue;
-		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], 1,
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].begun,
 			      state->hot.flags & MMUN_RC_FENCED);
 		if (is_live(state, id))
 			ret = visit(reg, arg);
-		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot][id], -1u,
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].ended,
 			      state->hot.flags & MMUN_RC_FENCED);
 		mmun_rc_unused(cache, id);
 	}

@@ -2,8 +2,8 @@
 /*
  * Deregistration of what is dead, and the choice of what is to die for others.
  *
- * One barrier serves a batch.  After it no get can succeed for what was dead before, so the sum
- * of the cells only falls: it is never 0 too early, although it is read cell by cell.
+ * One barrier serves a batch.  After it no get can succeed for what was dead before, so the uses
+ * only become fewer: they are never 0 too early, although they are read cell by cell.
  * Tests: tests/unit/rcache/policy.c, tests/torture/rcache.c, tests/model/rcache_use.pml.
  */
 #include <errno.h>
@@ -17,7 +17,9 @@
 
 static uint32_t uses(struct rc_state *state, uint32_t id)
 {
-	return mmun_rc_sum(state->process, state->hot.slot, id, state->spare) & MMUN_RC_USES;
+	const struct rc_cell sum = mmun_rc_sum(state->process, state->hot.slot, id, state->spare);
+
+	return sum.begun - sum.ended;
 }
 
 static void barrier(struct rc_state *state)
@@ -124,9 +126,9 @@ long mmun_rc_reclaim(struct mmun_rcache *cache, bool wait)
 }
 
 /* Has it been got since the hand was there last? */
-static bool is_young(struct rc_state *state, uint32_t id, uint32_t sum)
+static bool is_young(struct rc_state *state, uint32_t id, uint32_t begun)
 {
-	const uint8_t sample = (uint8_t)(sum >> 24);
+	const uint8_t sample = (uint8_t)begun;
 	const bool young = state->sample[id] != sample;
 
 	state->sample[id] = sample;
@@ -147,12 +149,13 @@ static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, un
 	while (looks-- && nr < BATCH && (nr < most || freed < bytes)) {
 		const uint32_t id = state->hand++ % state->nr;
 		const uint32_t word = mmun_load_full(&state->hot.state[id]);
-		uint32_t sum;
+		struct rc_cell sum;
 
 		if (!word)
 			continue;
 		sum = mmun_rc_sum(state->process, state->hot.slot, id, state->spare);
-		if (sum & MMUN_RC_USES || (is_young(state, id, sum) && looks >= state->nr))
+		if (sum.begun != sum.ended ||
+		    (is_young(state, id, sum.begun) && looks >= state->nr))
 			continue;
 		if (!mmun_rc_kill(cache, id, word, mmun_rc_length(mmun_rc_region(&state->hot, id))))
 			continue;

@@ -187,11 +187,11 @@ long mmun_rc_lookup(struct mmun_rcache *cache, unsigned long first, unsigned lon
 	const struct rc_table *table = hot->table;
 
 	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
-		const unsigned int level = (unsigned int)__builtin_ctz(shifts);
-		size_t i = mmun_rc_home(table, first >> (2 * level));
+		size_t at = mmun_rc_home(table, first, 2 * (unsigned int)__builtin_ctz(shifts));
 
-		for (; table->bucket[i].w1; i = mmun_rc_next(table, i)) {
-			const uint64_t w1 = table->bucket[i].w1, w0 = table->bucket[i].w0;
+		for (; mmun_rc_bucket(table, at)->w1; at = mmun_rc_next(table, at)) {
+			const uint64_t w1 = mmun_rc_bucket(table, at)->w1;
+			const uint64_t w0 = mmun_rc_bucket(table, at)->w0;
 			const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
 			const uint32_t id = mmun_rc_id(w1);
 

@@ -18,10 +18,11 @@ enum {
 	READY,
 };
 
-/* state[], link[], spare[], sample[] and a page, in one piece. */
+/* A page, spare[], state[], link[] and sample[], in one piece. */
 static size_t arrays_size(const struct mmun_rcache *cache)
 {
-	return mmun_rc_size(MMUN_RC_PAGE + cache->limits.regions * (3 * sizeof(uint32_t) + 1));
+	return mmun_rc_size(MMUN_RC_PAGE + cache->limits.regions * (sizeof(struct rc_cell) +
+								    2 * sizeof(uint32_t) + 1));
 }
 
 static size_t regions_size(const struct mmun_rcache *cache)
@@ -38,10 +39,10 @@ static int map_arrays(struct mmun_rcache *cache, struct rc_state *state)
 	if (!cache->arrays)
 		return -ENOMEM;
 	state->page = cache->arrays;
-	state->hot.state = (uint32_t *)(state->page + MMUN_RC_PAGE);
+	state->spare = (struct rc_cell *)(state->page + MMUN_RC_PAGE);
+	state->hot.state = (uint32_t *)(state->spare + nr);
 	state->link = state->hot.state + nr;
-	state->spare = state->link + nr;
-	state->sample = (uint8_t *)(state->spare + nr);
+	state->sample = (uint8_t *)(state->link + nr);
 	return 0;
 }
 
@@ -53,16 +54,6 @@ static int map_table(struct mmun_rcache *cache)
 	else
 		cache->table = mmun_rc_table_create(MMUN_RC_MIN_BITS);
 	return cache->table ? 0 : -ENOMEM;
-}
-
-/* x * inverse == 1, modulo 2^64, for odd x: each step doubles the bits that are right. */
-static unsigned long invert(unsigned long x)
-{
-	unsigned long inverse = x;
-
-	for (int i = 0; i < 6; i++)
-		inverse *= 2 - x * inverse;
-	return inverse;
 }
 
 /* The child's address space is another one, and the copy of the notifier is of no use. */
@@ -90,8 +81,8 @@ static int subscribe(struct mmun_rcache *cache)
 static void fill_hot(struct mmun_rcache *cache, struct rc_hot *hot)
 {
 	hot->stride = cache->stride;
-	hot->shift = (unsigned int)__builtin_ctzl(cache->stride);
-	hot->inverse = invert(cache->stride >> hot->shift);
+	/* Rounded up: right for each multiple of the stride below 2^32 of them. */
+	hot->reciprocal = ~0ul / cache->stride + 1;
 	hot->slot = cache->slot;
 	hot->flags = mmun_rc_barrier_works() ? 0 : MMUN_RC_FENCED;
 	if (cache->flags & MMUN_RCACHE_DEBUG)

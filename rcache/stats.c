@@ -99,7 +99,8 @@ static unsigned long memory(struct mmun_rcache *cache, unsigned int threads)
 
 	return MMUN_RC_HEAD + sizeof(*state) + (table ? mmun_rc_table_size(table->bits) : 0) +
 	       nr * (cache->stride + 2 * sizeof(uint32_t) + 1) +
-	       threads * (sizeof(struct rc_thread) + nr * sizeof(uint32_t));
+	       threads * (sizeof(struct rc_thread) + sizeof(struct rc_cells) +
+			  nr * sizeof(struct rc_cell));
 }
 
 void mmun_rcache_stats(struct mmun_rcache *cache, struct mmun_rcache_stats *out)

@@ -8,8 +8,8 @@
 
 size_t mmun_rc_table_size(unsigned int bits)
 {
-	const size_t size = offsetof(struct rc_table, bucket) +
-			    sizeof(struct rc_bucket) * ((1ul << bits) + MMUN_RC_PROBES);
+	const size_t size = offsetof(struct rc_table, bucket) + (sizeof(struct rc_bucket) << bits) +
+			    sizeof(struct rc_bucket);
 
 	return (size + MMUN_RC_PAGE - 1) & ~(MMUN_RC_PAGE - 1);
 }
@@ -25,7 +25,7 @@ struct rc_table *mmun_rc_table_create(unsigned int bits)
 	if (size >= 2ul << 20)
 		(void)mmun_syscall3(SYS_madvise, (unsigned long)table, size, MADV_HUGEPAGE);
 	table->bits = bits;
-	table->shift = 64 - bits;
+	table->size = sizeof(struct rc_bucket) << bits;
 	return table;
 }
 
@@ -41,7 +41,7 @@ void mmun_rc_table_empty(struct rc_table *table)
 {
 	const size_t size = mmun_rc_table_size(table->bits);
 	const bool small = table->bits <= SMALL_BITS;
-	const size_t first = offsetof(struct rc_table, filter) / sizeof(uint64_t);
+	const size_t first = offsetof(struct rc_table, smallest) / sizeof(uint64_t);
 	const size_t end = (small ? size : MMUN_RC_PAGE) / sizeof(uint64_t);
 
 	if (!small)
@@ -67,16 +67,19 @@ static void set_filter(struct rc_table *table, const struct rc_entry *entry, uns
 	for (; block <= last; block++) {
 		uint32_t *word = &table->filter[block % MMUN_RC_FILTER];
 
-		if (!(*word & 1u << level))
-			mmun_store_relaxed(word, *word | 1u << level);
+		if (*word & 1u << level)
+			continue;
+		mmun_store_relaxed(word, *word | 1u << level);
+		mmun_store_relaxed(&table->smallest[block % MMUN_RC_FILTER],
+				   (uint8_t)(2 * __builtin_ctz(*word)));
 	}
 }
 
 /* The first bucket on the way that is empty or rubbish. */
-static struct rc_bucket *find_room(struct rc_table *table, const uint32_t *state, size_t i)
+static struct rc_bucket *find_room(struct rc_table *table, const uint32_t *state, size_t at)
 {
-	for (;; i = mmun_rc_next(table, i)) {
-		struct rc_bucket *bucket = &table->bucket[i];
+	for (;; at = mmun_rc_next(table, at)) {
+		struct rc_bucket *bucket = mmun_rc_bucket(table, at);
 
 		if (!bucket->w1) {
 			table->used++;
@@ -94,11 +97,12 @@ void mmun_rc_table_add(struct rc_table *table, const uint32_t *state, const stru
 	unsigned long granule = entry->first >> (2 * level);
 	const unsigned long last = (entry->first + entry->pages - 1) >> (2 * level);
 	const uint64_t w0 = entry->first << 28 | (entry->pages & 0xffffffful);
-	const uint64_t w1 = entry->pages >> 28 << 56 | (uint64_t)entry->id << 32 | entry->state;
+	const uint64_t w1 = (uint64_t)entry->id << 40 | entry->pages >> 28 << 32 | entry->state;
 
 	set_filter(table, entry, level);
 	for (; granule <= last; granule++) {
-		struct rc_bucket *bucket = find_room(table, state, mmun_rc_home(table, granule));
+		struct rc_bucket *bucket = find_room(
+			table, state, mmun_rc_home(table, granule << (2 * level), 2 * level));
 
 		mmun_store_release(&bucket->w1, MMUN_RC_RUBBISH);
 		mmun_store_release(&bucket->w0, w0);
@@ -126,13 +130,13 @@ static unsigned long count_granules(const struct rc_table *table, unsigned long 
 	return granules;
 }
 
-/* What stands where @granule is looked for. */
-static void walk_granule(const struct rc_table *table, unsigned long granule, unsigned long first,
+/* What stands from @at on. */
+static void walk_granule(const struct rc_table *table, size_t at, unsigned long first,
 			 unsigned long last, void (*visit)(const struct rc_entry *entry, void *arg),
 			 void *arg)
 {
-	for (size_t i = mmun_rc_home(table, granule);; i = mmun_rc_next(table, i)) {
-		const struct rc_bucket *bucket = &table->bucket[i];
+	for (;; at = mmun_rc_next(table, at)) {
+		const struct rc_bucket *bucket = mmun_rc_bucket(table, at);
 		const uint64_t w1 = mmun_load_acquire(&bucket->w1);
 		const uint64_t w0 = mmun_load_acquire(&bucket->w0);
 		struct rc_entry entry;
@@ -166,7 +170,8 @@ bool mmun_rc_table_walk(const struct rc_table *table, unsigned long first, unsig
 			    !(mmun_rc_shifts(table, granule << shift) & 1u << level))
 				granule |= (1ul << (MMUN_RC_FILTER_SHIFT - shift)) - 1;
 			else
-				walk_granule(table, granule, first, last, visit, arg);
+				walk_granule(table, mmun_rc_home(table, granule << shift, shift),
+					     first, last, visit, arg);
 		}
 	}
 	return true;

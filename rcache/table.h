@@ -9,15 +9,15 @@
  * A bucket is two words:
  *
  *     w0   first page (36 bits) | low 28 bits of the number of pages
- *     w1   high 8 bits of that  | id (24 bits) | generation (23 bits) | access (8 bits)
+ *     w1   id (24 bits) | high 8 bits of that | 0 | generation (23 bits) | access (8 bits)
  *
  * I1  The table proposes, the state of the id decides: state[id] is the low half of w1 as long as
  *     the registration may be had, and something else before and afterwards.  Entries of
  *     dead registrations are rubbish that is overwritten some time.
  * I2  One writer at a time.  A bucket is written in the order w1 = MMUN_RC_RUBBISH, w0, w1: a
  *     reader that meets w0 and w1 of different entries has a w1 whose id is dead.
- * I3  Linear probing; at least half of all buckets are empty.  Behind the last bucket are some that
- *     stay empty, for who looks at the next few without wrapping round.
+ * I3  Linear probing; at least half of all buckets are empty.  Behind the last one is one that
+ *     stays empty, for who looks at the next without wrapping round.
  * I4  A table that is no longer in use reads as empty.  Its head stays, and so does its
  *     memory until the cache ends: readers may be in it.
  *
@@ -44,23 +44,22 @@
 #define MMUN_RC_FILTER_SHIFT 9
 /* At least so many buckets. */
 #define MMUN_RC_MIN_BITS 8u
-/* Buckets that a look-up looks at before it does so at leisure. */
-#define MMUN_RC_PROBES 3u
 
 struct rc_bucket {
 	uint64_t w1, w0;
 };
 
 struct rc_table {
-	/* 64 less the bits of a bucket's number. */
-	unsigned int shift;
+	/* Of the buckets, in bytes. */
+	unsigned long size;
 	unsigned int bits;
 	/* Buckets that are not empty. */
 	unsigned long used;
 	/* Those that are not in use any more. */
 	struct rc_table *older;
-	/* Bit i: granules of 4^i pages. */
-	uint32_t filter[MMUN_RC_FILTER] __attribute__((aligned(64)));
+	/* By 2 MiB, the smallest size that occurs, 2^n pages; then all of them, bit i for 4^i. */
+	uint8_t smallest[MMUN_RC_FILTER] __attribute__((aligned(64)));
+	uint32_t filter[MMUN_RC_FILTER];
 	struct rc_bucket bucket[];
 };
 
@@ -74,23 +73,44 @@ struct rc_entry {
 
 static inline unsigned long mmun_rc_pages(uint64_t w0, uint64_t w1)
 {
-	return (w0 & 0xffffffful) | w1 >> 56 << 28;
+	return (w0 & 0xffffffful) | (w1 >> 4 & 0xfful << 28);
 }
 
 static inline uint32_t mmun_rc_id(uint64_t w1)
 {
-	return (uint32_t)(w1 >> 32) & 0xffffffu;
+	return (uint32_t)(w1 >> 40);
 }
 
-/* Where the registrations of a granule begin to be looked for, whatever its size. */
-static inline size_t mmun_rc_home(const struct rc_table *table, unsigned long granule)
+/*
+ * Where the registrations of the granule that @page lies in begin to be looked for, in bytes from
+ * the first bucket: by the top bits of the product, which spread neighbours evenly (Knuth, The
+ * Art of Computer Programming, volume 3, 6.4, Fibonacci hashing).
+ */
+static inline size_t mmun_rc_home(const struct rc_table *table, unsigned long page,
+				  unsigned int shift)
 {
-	return granule * 0x9e3779b97f4a7c15ul >> table->shift;
+	const unsigned long hash = (page >> shift) * 0x9e3779b97f4a7c15ul;
+
+	return (size_t)((unsigned __int128)hash * table->size >> 64) & -sizeof(struct rc_bucket);
 }
 
-static inline size_t mmun_rc_next(const struct rc_table *table, size_t bucket)
+static inline size_t mmun_rc_next(const struct rc_table *table, size_t offset)
 {
-	return (bucket + 1) & ((1ul << table->bits) - 1);
+	return (offset + sizeof(struct rc_bucket)) & (table->size - 1);
+}
+
+static inline struct rc_bucket *mmun_rc_bucket(const struct rc_table *table, size_t offset)
+{
+	return (struct rc_bucket *)((char *)(uintptr_t)table->bucket + offset);
+}
+
+/* Of the smallest size that occurs where @page is. */
+static inline const struct rc_bucket *mmun_rc_first_bucket(const struct rc_table *table,
+							   unsigned long page)
+{
+	const uint8_t *smallest = &table->smallest[(page >> MMUN_RC_FILTER_SHIFT) % MMUN_RC_FILTER];
+
+	return mmun_rc_bucket(table, mmun_rc_home(table, page, mmun_load_relaxed(smallest)));
 }
 
 static inline uint32_t mmun_rc_shifts(const struct rc_table *table, unsigned long page)
