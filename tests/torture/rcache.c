@@ -624,8 +624,9 @@ static void *fork_children(void *arg)
 {
 	struct rng rng = rng_of(options.seed, 500);
 
-	/* ThreadSanitizer holds locks across fork() that sections of others need. */
-	while (running() && !THREAD_SANITIZED) {
+	/* ThreadSanitizer holds locks across fork() that sections of others need, and
+	 * AddressSanitizer's allocator does not know that others have held its own. */
+	while (running() && !THREAD_SANITIZED && !ADDRESS_SANITIZED) {
 		struct use use = { 0 };
 		int status = 0;
 		pid_t pid;
