@@ -4,7 +4,7 @@
  *
  * Two threads get and put; the first may hand its reference over, and then the second puts
  * it.  The third invalidates, makes every processor's barrier, adds up the cells, sleeps while
- * the sum is not 0, deregisters, and lets the id live again for other memory.
+ * more has begun than ended, deregisters, and lets the id live again for other memory.
  * Without membarrier(2) every addition is a full one.
  *
  * Checked: nobody uses what was deregistered, nor another range than the one found; the
@@ -15,35 +15,36 @@
  * there), PUT_BLIND (a put does not look at the state), UNDO_BLIND (nor does a get that gives
  * its reference back), LOOK_FIRST (a put looks before its reference is gone), WAKE_LOOKS (a
  * wake that seems to have been made already is left out), LATE_ARM (the reaper adds up before it can
- * be woken), SUM_FIRST (it adds up, and then invalidates what nobody uses), PLAIN_FENCED (the additions are plain although there is no membarrier).
+ * be woken), BEGUN_FIRST (it adds up what has ended after what has begun), SUM_FIRST (it adds up, and then invalidates what nobody uses), PLAIN_FENCED (the additions are plain although there is no membarrier).
  */
 #define THREADS 3
 #define STATE  0
 #define BUCKET 1
 #define WOKEN  2
 #define MAIL   3
-#define CELL(thread) (4 + (thread))
-#define CELLS  6
+#define BEGUN(thread) (4 + (thread))
+#define ENDED(thread) (6 + (thread))
+#define CELLS  8
 #define REAPER 2
 
 #include "tso.pml"
 
 #define GENERATIONS 2
-#define MINUS_ONE 255
+#define NOTHING 255
 
 bool fenced;
 bool gone[GENERATIONS + 1];
 byte finished;
 
-inline count(me, by)
+inline count(me, cell)
 {
 	if
-	:: !fenced -> buffer[me]!CELL(me),by,true
+	:: !fenced -> PLAIN_ADD(me, cell)
 	:: fenced ->
 #ifdef MUTANT_PLAIN_FENCED
-		buffer[me]!CELL(me),by,true
+		PLAIN_ADD(me, cell)
 #else
-		atomic { len(buffer[me]) == 0; mem[CELL(me)] = mem[CELL(me)] + by }
+		FULL_ADD(me, cell)
 #endif
 	fi
 }
@@ -73,9 +74,9 @@ inline get(me)
 	wanted = LOAD(BUCKET);
 #ifdef MUTANT_CHECK_FIRST
 	seen = LOAD(STATE);
-	count(me, 1);
+	count(me, BEGUN(me));
 #else
-	count(me, 1);
+	count(me, BEGUN(me));
 	seen = LOAD(STATE);
 #endif
 #ifdef MUTANT_NO_CHECK
@@ -90,7 +91,7 @@ inline get(me)
 	if
 	:: held
 	:: !held ->
-		count(me, MINUS_ONE);
+		count(me, ENDED(me));
 #ifndef MUTANT_UNDO_BLIND
 		look(me)
 #endif
@@ -102,9 +103,9 @@ inline put(me)
 {
 #ifdef MUTANT_LOOK_FIRST
 	look(me);
-	count(me, MINUS_ONE)
+	count(me, ENDED(me))
 #else
-	count(me, MINUS_ONE);
+	count(me, ENDED(me));
 #ifndef MUTANT_PUT_BLIND
 	look(me)
 #endif
@@ -117,11 +118,11 @@ proctype first()
 
 	get(0);
 	if
-	:: !held -> PLAIN_STORE(0, MAIL, MINUS_ONE)
+	:: !held -> PLAIN_STORE(0, MAIL, NOTHING)
 	:: held ->
 		assert(!gone[held]);
 		if
-		:: put(0); PLAIN_STORE(0, MAIL, MINUS_ONE)
+		:: put(0); PLAIN_STORE(0, MAIL, NOTHING)
 		:: PLAIN_STORE(0, MAIL, held)
 		fi
 	fi;
@@ -145,7 +146,7 @@ proctype second()
 	LOAD(MAIL) != 0;
 	held = LOAD(MAIL);
 	if
-	:: held == MINUS_ONE
+	:: held == NOTHING
 	:: else -> assert(!gone[held]); put(1)
 	fi;
 	finished++
@@ -162,10 +163,20 @@ inline barrier()
 #endif
 }
 
+/* mmun_rc_sum() */
 inline add_up()
 {
-	sum = LOAD(CELL(0));
-	sum = sum + LOAD(CELL(1))
+#ifdef MUTANT_BEGUN_FIRST
+	sum = LOAD(BEGUN(0));
+	sum = sum + LOAD(BEGUN(1));
+	sum = sum - LOAD(ENDED(0));
+	sum = sum - LOAD(ENDED(1))
+#else
+	sum = 0 - LOAD(ENDED(0));
+	sum = sum - LOAD(ENDED(1));
+	sum = sum + LOAD(BEGUN(0));
+	sum = sum + LOAD(BEGUN(1))
+#endif
 }
 
 proctype reaper()
