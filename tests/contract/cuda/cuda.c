@@ -19,6 +19,7 @@
 #include "driver.h"
 #include "stub.h"
 #include "../../tap.h"
+#include "../../torture/park.h"
 
 #define PAGE 4096ul
 
@@ -69,6 +70,12 @@ static struct mmun_cuda_stats stats_of(struct mmun_cuda *cuda)
 	return stats;
 }
 
+/* What the reaper may be changing. */
+static long now(const long *count)
+{
+	return __atomic_load_n(count, __ATOMIC_SEQ_CST);
+}
+
 /* A get and its put.  Return: 0 or -errno. */
 static int use(struct mmun_cuda *cuda, const void *start, size_t pages, unsigned int access)
 {
@@ -83,7 +90,7 @@ static int use(struct mmun_cuda *cuda, const void *start, size_t pages, unsigned
 static void end(struct mmun_cuda *cuda, const char *what)
 {
 	is(mmun_cuda_destroy(cuda), 0, "%s: destroyed", what);
-	is(stub->registered, 0, "%s: nothing is registered", what);
+	is(now(&stub->registered), 0, "%s: nothing is registered", what);
 	is(stub->retained, 0, "%s: the context is released", what);
 	is(stub_pushed(), 0, "%s: no context is left current", what);
 	ok(!stub->mistakes, "%s: the driver was used as it says", what);
@@ -142,7 +149,7 @@ static void test_hits(void)
 	reg = mmun_cuda_get(cuda, memory + 100, PAGE, MMUN_RCACHE_READ);
 	if (mmun_is_err(reg))
 		bail_out(strerror(-mmun_ptr_err(reg)));
-	is(stub->registered, 1, "hits: registered");
+	is(now(&stub->registered), 1, "hits: registered");
 	is(reg->registration.start, (long)memory, "hits: from the page on");
 	is(reg->registration.end, (long)memory + 2 * (long)PAGE,
 	   "hits: to the end of the last one");
@@ -153,10 +160,10 @@ static void test_hits(void)
 	ok(again == reg, "hits: for other access too, it is one registration");
 	mmun_cuda_put(cuda, again);
 	mmun_cuda_put(cuda, reg);
-	is(stub->registers_done, 1, "hits: once");
+	is(now(&stub->registers_done), 1, "hits: once");
 	is(stub_pushed(), 0, "hits: the thread has no context now");
 	end(cuda, "hits");
-	is(stub->unregisters_done, 1, "hits: unregistered once");
+	is(now(&stub->unregisters_done), 1, "hits: unregistered once");
 	munmap(memory, 4 * PAGE);
 }
 
@@ -190,12 +197,12 @@ static void test_remapped(void)
 		munmap(memory, 4 * PAGE);
 		map_at(memory, 4);
 	}
-	is(stub->registers_done - stub->unregisters_done, stub->registered,
+	is(now(&stub->registers_done) - now(&stub->unregisters_done), now(&stub->registered),
 	   "remapped: all accounted for");
-	is(stub->registered, 1, "remapped: one is left");
+	is(now(&stub->registered), 1, "remapped: one is left");
 	is(stats_of(cuda).gone, 0, "remapped: the driver unregisters memory that is gone");
 	mmun_rcache_flush(mmun_cuda_cache(cuda));
-	is(stub->registered, 0, "remapped: none after a flush");
+	is(now(&stub->registered), 0, "remapped: none after a flush");
 
 	old = mmun_cuda_get(cuda, memory, 4 * PAGE, MMUN_RCACHE_WRITE);
 	munmap(memory, 4 * PAGE);
@@ -222,8 +229,8 @@ static void test_overlaps(void)
 	for (size_t i = 0; i < sizeof(ranges) / sizeof(ranges[0]); i++)
 		is(use(cuda, memory + ranges[i].from * PAGE, ranges[i].pages, MMUN_RCACHE_WRITE), 0,
 		   "overlaps: %zu pages from %zu on", ranges[i].pages, ranges[i].from);
-	is(stub->registered, 1, "overlaps: the last one has taken the others' place");
-	is(stub->bytes, 16 * (long)PAGE, "overlaps: with all pages");
+	is(now(&stub->registered), 1, "overlaps: the last one has taken the others' place");
+	is(now(&stub->bytes), 16 * (long)PAGE, "overlaps: with all pages");
 	mmun_rcache_flush(mmun_cuda_cache(cuda));
 
 	reg = mmun_cuda_get(cuda, memory, 2 * PAGE, MMUN_RCACHE_WRITE);
@@ -342,13 +349,13 @@ static void test_errors(void)
 	}
 	for (size_t i = 0; i < 8; i++)
 		is(use(cuda, memory + i * PAGE, 1, MMUN_RCACHE_READ), 0, "errors: page %zu", i);
-	before = stub->registered;
+	before = now(&stub->registered);
 	mmun_rcache_invalidate(mmun_cuda_cache(cuda), (unsigned long)memory,
 			       (unsigned long)memory + PAGE);
 	stub->register_result = CU_OUT_OF_MEMORY;
 	stub->nr_register_results = 2;
 	is(use(cuda, memory, 1, MMUN_RCACHE_READ), 0, "errors: no memory, so others go");
-	ok(stub->registered < before, "errors: some have gone");
+	ok(now(&stub->registered) < before, "errors: some have gone");
 	stub->nr_register_results = 1000000;
 	mmun_rcache_flush(mmun_cuda_cache(cuda));
 	is(use(cuda, memory, 1, MMUN_RCACHE_READ), -ENOMEM,
@@ -374,7 +381,7 @@ static void test_contexts(void)
 	is(mmun_cuda_create(&options, &cuda), 0, "contexts: again");
 	use(cuda, memory, 2, MMUN_RCACHE_WRITE);
 	context_destroy(options.context);
-	is(stub->registered, 0, "contexts: destroyed, with what was registered");
+	is(now(&stub->registered), 0, "contexts: destroyed, with what was registered");
 	is(use(cuda, map(1), 1, MMUN_RCACHE_WRITE), -ENXIO, "contexts: a get without a context");
 	mmun_rcache_flush(mmun_cuda_cache(cuda));
 	is(stats_of(cuda).gone, 1, "contexts: counted as gone");
@@ -399,7 +406,7 @@ static void test_stuck(void)
 	is(mmun_cuda_destroy(cuda), 0, "stuck: destroyed");
 	((int (*)(void *))dlsym(dlopen(TEST_DRIVER, RTLD_NOW | RTLD_NOLOAD),
 				"cuMemHostUnregister"))(memory);
-	is(stub->registered, 0, "stuck: put in order by the test");
+	is(now(&stub->registered), 0, "stuck: put in order by the test");
 	munmap(memory, PAGE);
 }
 
@@ -413,11 +420,11 @@ static void test_reaper(void)
 
 	for (size_t i = 0; i < 64; i++)
 		use(cuda, memory + i * PAGE, 1, MMUN_RCACHE_WRITE);
-	is(stub->registered, 64, "reaper: 64 are registered");
+	is(now(&stub->registered), 64, "reaper: 64 are registered");
 	munmap(memory, 64 * PAGE);
-	while (__atomic_load_n(&stub->registered, __ATOMIC_SEQ_CST) && waited++ < 2000)
+	while (now(&stub->registered) && waited++ < 2000)
 		nanosleep(&nap, NULL);
-	is(stub->registered, 0, "reaper: none is, of an idle process");
+	is(now(&stub->registered), 0, "reaper: none is, of an idle process");
 	diag("after about %d ms", waited * 5);
 	end(cuda, "reaper");
 }
@@ -442,7 +449,7 @@ static void test_changed_meanwhile(void)
 	is(use(cuda, moving, 2, MMUN_RCACHE_WRITE), 0, "meanwhile: registered in the end");
 	mmun_rcache_stats(mmun_cuda_cache(cuda), &stats);
 	is(stats.retries, 1, "meanwhile: at the second attempt");
-	is(stub->registered, 1, "meanwhile: the first one is not left");
+	is(now(&stub->registered), 1, "meanwhile: the first one is not left");
 	end(cuda, "meanwhile");
 	munmap(moving, 2 * PAGE);
 }
@@ -450,38 +457,44 @@ static void test_changed_meanwhile(void)
 #define THREADS 3
 
 static struct mmun_cuda *shared;
+static long failures;
+
+static void count_failure(bool failed)
+{
+	__atomic_add_fetch(&failures, failed, __ATOMIC_SEQ_CST);
+}
 
 static void *get_and_remap(void *arg)
 {
 	char *memory = map(8);
-	long failed = 0;
 
 	for (int i = 0; i < 200; i++) {
-		failed += use(shared, memory + (size_t)(i % 4) * PAGE, 1 + (size_t)i % 4,
-			      MMUN_RCACHE_WRITE) != 0;
+		count_failure(use(shared, memory + (size_t)(i % 4) * PAGE, 1 + (size_t)i % 4,
+				  MMUN_RCACHE_WRITE));
 		/* In one step: the other threads map memory too. */
-		if (i % 3 == 0 && mmap(memory, 8 * PAGE, PROT_READ | PROT_WRITE,
-				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != memory)
-			failed++;
+		if (i % 3 == 0)
+			count_failure(mmap(memory, 8 * PAGE, PROT_READ | PROT_WRITE,
+					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+					   0) != memory);
 	}
 	munmap(memory, 8 * PAGE);
-	return (void *)failed;
+	return park_thread();
 }
 
+/* Return: how much has failed. */
 static long in_threads(void *(*body)(void *arg), void *arg)
 {
+	static unsigned int all;
 	pthread_t threads[THREADS];
-	long failed = 0;
-	void *one;
 
+	failures = 0;
+	all += THREADS;
 	for (int i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, body, arg))
 			bail_out("no thread");
-	for (int i = 0; i < THREADS; i++) {
-		pthread_join(threads[i], &one);
-		failed += (long)one;
-	}
-	return failed;
+	for (int i = 0; i < THREADS; i++)
+		park_wait(threads[i], all);
+	return __atomic_load_n(&failures, __ATOMIC_SEQ_CST);
 }
 
 static void test_threads(void)
@@ -498,7 +511,6 @@ static pthread_barrier_t together;
 /* Nobody uses it when it is invalidated. */
 static void *get_the_same(void *memory)
 {
-	long failed = 0;
 	int one;
 
 	for (int i = 0; i < 200; i++) {
@@ -507,9 +519,9 @@ static void *get_the_same(void *memory)
 			mmun_rcache_invalidate(mmun_cuda_cache(shared), (unsigned long)memory,
 					       (unsigned long)memory + 1);
 		pthread_barrier_wait(&together);
-		failed += use(shared, memory, 8, MMUN_RCACHE_WRITE) != 0;
+		count_failure(use(shared, memory, 8, MMUN_RCACHE_WRITE));
 	}
-	return (void *)failed;
+	return park_thread();
 }
 
 /* The driver takes its time, and so the others come while one of them registers. */
@@ -537,7 +549,7 @@ static char *known;
 
 static void child_of_fork(struct mmun_cuda *cuda)
 {
-	long calls = stub->registers_done;
+	long calls = now(&stub->registers_done);
 	int result = use(cuda, known, 1, MMUN_RCACHE_READ);
 
 	if (result != -EPERM)
@@ -546,7 +558,9 @@ static void child_of_fork(struct mmun_cuda *cuda)
 	if (mmun_cuda_destroy(cuda))
 		_exit(2);
 	/* The driver has seen nothing of it. */
-	_exit(stub->registers_done == calls && stub->registered == 1 && !stub->mistakes ? 0 : 3);
+	_exit(now(&stub->registers_done) == calls && now(&stub->registered) == 1 && !stub->mistakes
+		      ? 0
+		      : 3);
 }
 
 static void test_fork(void)
@@ -563,7 +577,7 @@ static void test_fork(void)
 	waitpid(pid, &status, 0);
 	is(status, 0, "fork: in a child gets are refused, and the driver is left alone");
 	is(use(cuda, known, 1, MMUN_RCACHE_READ), 0, "fork: the parent's stays");
-	is(stub->registered, 1, "fork: it is the same one");
+	is(now(&stub->registered), 1, "fork: it is the same one");
 	end(cuda, "fork");
 	munmap(known, PAGE);
 }
