@@ -286,7 +286,7 @@ void mmun_rcache_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
 	uint32_t id;
 
-	if (mmun_unlikely(offset >= hot->plain_bytes || !cells)) {
+	if (mmun_unlikely(offset >= mmun_load_relaxed(&hot->plain_bytes) || !cells)) {
 		put_slowly(cache, reg);
 		return;
 	}

@@ -66,7 +66,7 @@ static bool take_dead(struct rc_state *state)
 	while (state->link[last - 1])
 		last = state->link[last - 1];
 	mmun_store_relaxed(&state->link[last - 1], state->dying);
-	state->dying = dead;
+	mmun_store_relaxed(&state->dying, dead);
 	return true;
 }
 
@@ -80,16 +80,16 @@ static long reclaim(struct mmun_rcache *cache, struct rc_state *state)
 	mmun_store_full(&state->urgent, 0);
 	if (take_dead(state))
 		barrier(state);
-	state->in_use = 0;
+	mmun_store_relaxed(&state->in_use, 0);
 	while (*link) {
 		const uint32_t id = *link - 1;
 
 		if (uses(state, id)) {
 			link = &state->link[id];
-			state->in_use++;
+			mmun_rc_add(&state->in_use, 1);
 			continue;
 		}
-		*link = state->link[id];
+		mmun_store_relaxed(link, state->link[id]);
 		ids[nr++] = id;
 		if (nr == BATCH) {
 			mmun_rc_deregister(cache, ids, nr);
