@@ -14,29 +14,26 @@ struct errand {
 	int result;
 };
 
-static void *create_elsewhere(void *arg)
+static void create_elsewhere(void *arg)
 {
 	struct errand *errand = arg;
 
 	errand->result = mmun_uring_create(errand->ring, NULL, &errand->cache);
-	return NULL;
 }
 
-static void *get_elsewhere(void *arg)
+static void get_elsewhere(void *arg)
 {
 	struct errand *errand = arg;
 
 	errand->buffer = mmun_uring_get(errand->cache, errand->memory, SIZE, 0);
 	errand->result = mmun_is_err(errand->buffer) ? mmun_ptr_err(errand->buffer) : 0;
-	return NULL;
 }
 
-static void *put_elsewhere(void *arg)
+static void put_elsewhere(void *arg)
 {
 	struct errand *errand = arg;
 
 	mmun_uring_put(errand->cache, errand->buffer);
-	return NULL;
 }
 
 /* Which slots are empty: a fixed read of an empty one is -EFAULT. */
@@ -176,7 +173,7 @@ static void one_thread(void)
 }
 
 /* liburing then says to the kernel: ring 0 of this thread. */
-static void *other_ring_zero(void *arg)
+static void other_ring_zero(void *arg)
 {
 	struct errand *errand = arg;
 	struct io_uring own;
@@ -188,7 +185,6 @@ static void *other_ring_zero(void *arg)
 		is(read_slot(&own, errand->memory, 0), -EFAULT, "nothing came into another ring");
 	}
 	io_uring_queue_exit(&own);
-	return NULL;
 }
 
 static void registered_ring(void)

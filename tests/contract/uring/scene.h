@@ -17,6 +17,7 @@
 #include <mmunotify/uring.h>
 
 #include "../../tap.h"
+#include "../../torture/park.h"
 
 #define PAGE   4096ul
 #define UNUSED __attribute__((unused))
@@ -173,13 +174,29 @@ static UNUSED int scene_child(int (*body)(void *arg), void *arg)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static UNUSED void scene_thread(void *(*body)(void *arg), void *arg)
+struct scene_errand {
+	void (*body)(void *arg);
+	void *arg;
+};
+
+static UNUSED void *scene_run(void *arg)
 {
+	struct scene_errand *errand = arg;
+
+	errand->body(errand->arg);
+	return park_thread();
+}
+
+/* In a thread, which has ended on return. */
+static UNUSED void scene_thread(void (*body)(void *arg), void *arg)
+{
+	static unsigned int threads;
+	struct scene_errand errand = { body, arg };
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, body, arg))
+	if (pthread_create(&thread, NULL, scene_run, &errand))
 		bail_out("pthread_create");
-	pthread_join(thread, NULL);
+	park_wait(thread, ++threads);
 }
 
 #endif
