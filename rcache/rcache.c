@@ -244,8 +244,11 @@ static bool check_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 
 	if (!state->hot.bytes || offset >= state->hot.bytes || offset % cache->stride) {
 		/* A child's copy of its parent's is none, and there is nothing to do. */
-		if (cache->pid == (int)mmun_syscall3(SYS_getpid, 0, 0, 0))
-			mmun_misuse("mmun_rcache_put() of what is no registration of the cache");
+		if (cache->pid != (int)mmun_syscall3(SYS_getpid, 0, 0, 0))
+			return false;
+		mmun_misuse(cache->flags & MMUN_RCACHE_DEBUG && !state->hot.bytes
+				    ? "mmun_rcache_put() after mmun_rcache_destroy()"
+				    : "mmun_rcache_put() of what is no registration of the cache");
 		return false;
 	}
 	if (!(state->hot.flags & MMUN_RC_CHECKED))
@@ -535,8 +538,14 @@ int mmun_rcache_destroy(struct mmun_rcache *cache)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	int cancel;
-	long ret = enter_backend(cache, &cancel);
+	long ret;
 
+	if (cache->flags & MMUN_RCACHE_DEBUG && !state->hot.bytes &&
+	    mmun_load_full(&state->ended) & MMUN_RC_CACHE_ENDED) {
+		mmun_misuse("mmun_rcache_destroy() of what has been destroyed");
+		return -ESRCH;
+	}
+	ret = enter_backend(cache, &cancel);
 	if (ret)
 		return (int)ret;
 	(void)__atomic_fetch_or(&state->ended, MMUN_RC_CACHE_ENDED, __ATOMIC_SEQ_CST);
@@ -552,7 +561,11 @@ int mmun_rcache_destroy(struct mmun_rcache *cache)
 	mmun_rc_free(cache);
 	mmun_rc_stat_destroy(cache);
 	free_slot(cache->slot);
-	mmun_free_pages(cache, cache_size());
+	/* Gets and puts that come afterwards meet a cache that has ended, and nothing else. */
+	if (cache->flags & MMUN_RCACHE_DEBUG)
+		memset(&state->hot, 0, sizeof(state->hot));
+	else
+		mmun_free_pages(cache, cache_size());
 	mmun_rc_leave(cancel);
 	return 0;
 }
