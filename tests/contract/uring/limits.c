@@ -15,6 +15,8 @@
 /* What the kernel is to be. */
 static bool without_sparse, without_tables;
 static unsigned int failing_clears, clears_failed;
+/* The fill that is to fail, counted down. */
+static unsigned int failing_fill;
 
 static long answer(unsigned int what, const void *argument)
 {
@@ -23,6 +25,9 @@ static long answer(unsigned int what, const void *argument)
 
 	if (what == IORING_REGISTER_BUFFERS2 && (table->flags ? without_sparse : without_tables))
 		return -EINVAL;
+	if (what == IORING_REGISTER_BUFFERS_UPDATE && failing_fill &&
+	    ((const struct iovec *)update->data)->iov_base && !--failing_fill)
+		return -EFAULT;
 	if (what == IORING_REGISTER_BUFFERS_UPDATE && failing_clears && update->nr == 1 &&
 	    !((const struct iovec *)update->data)->iov_base) {
 		failing_clears--;
@@ -192,6 +197,32 @@ static void slot_stays_full(void)
 	munmap(memory, 8 * SIZE);
 }
 
+static void all_of_a_set_or_none(void)
+{
+	struct io_uring ring[3], *rings[] = { &ring[0], &ring[1], &ring[2] };
+	char *memory = scene_map(SIZE);
+	struct mmun_uring *cache;
+	struct io_uring_sqe *sqe;
+
+	for (int i = 0; i < 3; i++)
+		scene_ring(&ring[i], 0);
+	is(mmun_uring_create_set(rings, 3, NULL, &cache), 0, "a set");
+	failing_fill = 3;
+	is(scene_error(cache, memory, SIZE, 0), -EFAULT, "of which one ring refuses memory");
+	for (int i = 0; i < 3; i++) {
+		sqe = io_uring_get_sqe(&ring[i]);
+		io_uring_prep_read_fixed(sqe, words, memory, PAGE, 0, 0);
+		io_uring_submit(&ring[i]);
+		is(scene_completion(&ring[i]), -EFAULT, "ring %d has it not", i);
+	}
+	is(scene_read(&ring[1], cache, words, memory, SIZE, 0), SIZE, "the next time all have it");
+	is(scene_stats(cache).registered, 1, "in a fixed buffer");
+	is(mmun_uring_destroy(cache), 0, "the end");
+	for (int i = 0; i < 3; i++)
+		io_uring_queue_exit(&ring[i]);
+	munmap(memory, SIZE);
+}
+
 int main(void)
 {
 	int status;
@@ -206,5 +237,6 @@ int main(void)
 	slots();
 	older_kernels();
 	slot_stays_full();
+	all_of_a_set_or_none();
 	return tap_done();
 }
