@@ -20,19 +20,6 @@
 /* Times in turn that nothing had changed, before it is not looked any more. */
 #define QUIET 16
 
-/* ThreadSanitizer forgets a thread before the C library gives its stack back, which is a change
- * of memory, with callbacks.  There it does not end. */
-#if defined(__SANITIZE_THREAD__)
-#define STAYS 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define STAYS 1
-#endif
-#endif
-#ifndef STAYS
-#define STAYS 0
-#endif
-
 enum {
 	REAPER_NONE,
 	REAPER_STARTING,
@@ -84,8 +71,6 @@ static void *reap(void *arg)
 	}
 	mmun_store_full(&state->reaper, REAPER_ENDED);
 	mmun_futex_wake_all(&state->reaper);
-	while (STAYS)
-		mmun_syscall3(SYS_pause, 0, 0, 0);
 	return NULL;
 }
 
@@ -103,6 +88,9 @@ static int create_thread(struct mmun_rcache *cache, pthread_t *thread)
 	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_SETMASK, &all, &saved);
 	ret = -pthread_create(thread, &attr, reap, cache);
+	/* The program's thread-local variables do not fit into it. */
+	if (ret == -EINVAL)
+		ret = -pthread_create(thread, NULL, reap, cache);
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	pthread_attr_destroy(&attr);
 	return ret;
@@ -111,7 +99,7 @@ static int create_thread(struct mmun_rcache *cache, pthread_t *thread)
 void mmun_rc_reaper_start(struct mmun_rcache *cache)
 {
 	struct rc_state *state = mmun_rc_state(cache);
-	unsigned int none = REAPER_NONE, starting = REAPER_STARTING;
+	unsigned int none = REAPER_NONE;
 
 	if (mmun_likely(mmun_load_relaxed(&state->reaper) != REAPER_NONE) ||
 	    cache->flags & (MMUN_RCACHE_NO_REAPER | MMUN_RCACHE_OWNED) ||
@@ -119,10 +107,8 @@ void mmun_rc_reaper_start(struct mmun_rcache *cache)
 	    !mmun_cas_full(&state->reaper, &none, REAPER_STARTING))
 		return;
 	/* Not to be had: gets and puts do its work, and the next miss tries again. */
-	if (create_thread(cache, &state->reaper_thread))
-		mmun_store_full(&state->reaper, REAPER_NONE);
-	else
-		(void)mmun_cas_full(&state->reaper, &starting, REAPER_RUNNING);
+	mmun_store_full(&state->reaper,
+			create_thread(cache, &state->reaper_thread) ? REAPER_NONE : REAPER_RUNNING);
 }
 
 void mmun_rc_reaper_end(struct mmun_rcache *cache)
@@ -154,12 +140,7 @@ void mmun_rc_reaper_stop(struct mmun_rcache *cache)
 	if (mmun_load_full(&state->reaper) == REAPER_NONE)
 		return;
 	mmun_rc_reaper_end(cache);
-	if (STAYS) {
-		mmun_rc_reaper_wait(cache, 0);
-		pthread_detach(state->reaper_thread);
-	} else {
-		pthread_join(state->reaper_thread, NULL);
-	}
+	pthread_join(state->reaper_thread, NULL);
 	mmun_store_full(&state->reaper, REAPER_NONE);
 	mmun_store_full(&state->reaper_stop, 0);
 }
