@@ -76,6 +76,11 @@ bool mmun_mm_is_stale(const struct mm_struct *mm)
 	return mmun_mm_copied(mm);
 }
 
+bool mmun_mm_is_inside(struct mm_struct *mm)
+{
+	return !mmun_mm_copied(mm) && mmun_task_inside(mm);
+}
+
 void mmget(struct mm_struct *mm)
 {
 	long users = mmun_add_full(&mm->mm_users, 1);

@@ -31,6 +31,7 @@
 
 #include <pthread.h>
 
+#include <mmunotify/primary.h>
 #include <mmunotify/rcache.h>
 #include <mmunotify/stat.h>
 
@@ -103,6 +104,8 @@ struct rc_state {
 	/* MMUN_RC_*_ENDED, or 0. */
 	unsigned int ended;
 	unsigned int owner;
+	/* As long as the cache is subscribed to it. */
+	struct mm_struct *mm;
 	struct rc_process *process;
 	/* Raised before a walker can miss what is in the table. */
 	unsigned long table_seq;
@@ -288,15 +291,22 @@ struct mmun_registration *mmun_rc_miss(struct mmun_rcache *cache, unsigned long 
 /* Only the owner calls the backend, if the cache has one. */
 static inline bool mmun_rc_may_reclaim(struct mmun_rcache *cache)
 {
-	return !(cache->flags & MMUN_RCACHE_OWNED) ||
-	       mmun_load_relaxed(&mmun_rc_state(cache)->owner) ==
-		       (unsigned int)mmun_syscall3(SYS_gettid, 0, 0, 0);
+	unsigned int owner;
+
+	if (!(cache->flags & MMUN_RCACHE_OWNED))
+		return true;
+	/* 0: of a child that has not used it yet. */
+	owner = mmun_load_relaxed(&mmun_rc_state(cache)->owner);
+	return !owner || owner == (unsigned int)mmun_syscall3(SYS_gettid, 0, 0, 0);
 }
 
-/* What cannot be entered by a signal handler that interrupts it: -EDEADLK then. */
-static inline int mmun_rc_enter(int *cancel)
+/* What may not be entered by the backend, nor by a callback or a signal handler that interrupts
+ * it or a change of memory, with whatever locks the program holds there: -EDEADLK then. */
+static inline int mmun_rc_enter(struct mmun_rcache *cache, int *cancel)
 {
-	if (mmun_rc_task.inside)
+	struct mm_struct *mm = mmun_load_acquire(&mmun_rc_state(cache)->mm);
+
+	if (mmun_rc_task.inside || (mm && mmun_mm_is_inside(mm)))
 		return -1;
 	mmun_rc_task.inside = 1;
 	__asm__ volatile("" ::: "memory");

@@ -100,7 +100,7 @@ static void drain_late(struct mmun_rcache *cache)
 	int cancel;
 
 	if (!(mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_LATE) ||
-	    !mmun_rc_may_reclaim(cache) || mmun_rc_enter(&cancel))
+	    !mmun_rc_may_reclaim(cache) || mmun_rc_enter(cache, &cancel))
 		return;
 	mmun_rc_reclaim(cache, false);
 	mmun_rc_leave(cancel);
@@ -148,7 +148,7 @@ static __attribute__((noinline)) struct mmun_registration *get_slowly(struct mmu
 		if (access & MMUN_RCACHE_CACHED)
 			return mmun_err_ptr(-ENOENT);
 	}
-	if (mmun_rc_enter(&cancel))
+	if (mmun_rc_enter(cache, &cancel))
 		return mmun_err_ptr(-EDEADLK);
 	reg = get_inside(cache, first_page, last_page, access);
 	mmun_rc_show(cache, false);
@@ -320,7 +320,7 @@ static long enter_backend(struct mmun_rcache *cache, int *cancel)
 {
 	if (!mmun_rc_may_reclaim(cache))
 		return -EPERM;
-	return mmun_rc_enter(cancel) ? -EDEADLK : 0;
+	return mmun_rc_enter(cache, cancel) ? -EDEADLK : 0;
 }
 
 long mmun_rcache_progress(struct mmun_rcache *cache)
@@ -377,7 +377,7 @@ int mmun_rcache_for_each(struct mmun_rcache *cache,
 	struct rc_state *state = mmun_rc_state(cache);
 	int cancel, ret;
 
-	if (mmun_rc_enter(&cancel))
+	if (mmun_rc_enter(cache, &cancel))
 		return -EDEADLK;
 	ret = prepare(cache);
 	for (uint32_t id = 0; !ret && id < mmun_load_full(&state->nr); id++) {
@@ -549,6 +549,7 @@ int mmun_rcache_destroy(struct mmun_rcache *cache)
 	if (ret)
 		return (int)ret;
 	(void)__atomic_fetch_or(&state->ended, MMUN_RC_CACHE_ENDED, __ATOMIC_SEQ_CST);
+	mmun_store_relaxed(&state->mm, NULL);
 	/* Its ->release kills what there is. */
 	if (cache->registered)
 		mmu_notifier_unregister(&cache->mn, cache->mm);

@@ -113,6 +113,7 @@ static int make_ready(struct mmun_rcache *cache, struct rc_state *state)
 		mmun_free_pages(regions, regions_size(cache));
 		return ret;
 	}
+	mmun_store_release(&state->mm, cache->mm);
 	mmun_store_full(&state->hot.bytes, cache->limits.regions * cache->stride);
 	mmun_rc_set_plain(cache);
 	mmun_rc_list_add(cache);
@@ -130,6 +131,7 @@ static int revive(struct mmun_rcache *cache, struct rc_state *state)
 {
 	int ret;
 
+	mmun_store_relaxed(&state->mm, NULL);
 	if (cache->registered)
 		mmu_notifier_unregister(&cache->mn, cache->mm);
 	cache->registered = false;
@@ -137,6 +139,7 @@ static int revive(struct mmun_rcache *cache, struct rc_state *state)
 	ret = subscribe(cache);
 	if (ret)
 		return ret;
+	mmun_store_release(&state->mm, cache->mm);
 	/* What the release has opened. */
 	mmun_rc_section_close(&state->sections, (unsigned long)cache);
 	mmun_store_full(&state->ended, 0);

@@ -120,6 +120,10 @@ void *mmun_mm_priv(const struct mm_struct *mm);
 /** mmun_mm_ops() - the event source that @mm was made by.  Any context. */
 const struct mmun_primary_ops *mmun_mm_ops(const struct mm_struct *mm);
 
+/** mmun_mm_is_inside() - is the calling thread inside a section or a callback of @mm?  False for
+ *  the copy that fork left.  Any context. */
+bool mmun_mm_is_inside(struct mm_struct *mm);
+
 /** mmun_mm_is_stale() - is @mm the copy that fork left in a child?  Any context. */
 bool mmun_mm_is_stale(const struct mm_struct *mm);
 
