@@ -271,6 +271,7 @@ static void test_kept_out(void)
 	char *memory = map(2);
 
 	allocate(&device, 4 * PAGE);
+	map_at((char *)device - PAGE, 1);
 	allocate_managed(&managed, 4 * PAGE, 1);
 	for (int i = 0; i < 2; i++) {
 		stub->unknown_result = unknown[i];
@@ -286,6 +287,7 @@ static void test_kept_out(void)
 	is(stats_of(cuda).kept_out, 6, "kept out: counted");
 	free_device(device);
 	free_device(managed);
+	munmap((char *)device - PAGE, PAGE);
 	end(cuda, "kept out");
 	munmap(memory, 2 * PAGE);
 }
@@ -347,6 +349,10 @@ static void test_errors(void)
 		   "errors: %d of the driver", cases[i].result);
 		is(stats_of(cuda).last_error, cases[i].result, "errors: it can be asked for");
 	}
+	stub->pointer_result = 999;
+	stub->nr_pointer_results = 1;
+	is(use(cuda, memory, 1, MMUN_RCACHE_READ), -EIO, "errors: no address for devices");
+	is(now(&stub->registered), 0, "errors: and so it is not registered");
 	for (size_t i = 0; i < 8; i++)
 		is(use(cuda, memory + i * PAGE, 1, MMUN_RCACHE_READ), 0, "errors: page %zu", i);
 	before = now(&stub->registered);
@@ -558,9 +564,9 @@ static void child_of_fork(struct mmun_cuda *cuda)
 	if (mmun_cuda_destroy(cuda))
 		_exit(2);
 	/* The driver has seen nothing of it. */
-	_exit(now(&stub->registers_done) == calls && now(&stub->registered) == 1 && !stub->mistakes
-		      ? 0
-		      : 3);
+	if (now(&stub->registers_done) != calls || now(&stub->registered) != 1 || stub->mistakes)
+		_exit(3);
+	_exit(stub->retained == 1 ? 0 : 4);
 }
 
 static void test_fork(void)

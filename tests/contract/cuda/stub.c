@@ -339,6 +339,10 @@ int cuMemHostGetDevicePointer_v2(unsigned long long *pointer, void *address, uns
 	found = find(start, start + 1);
 	pthread_mutex_unlock(&lock);
 	*pointer = start + DEVICE_BIAS;
+	if (state.nr_pointer_results) {
+		state.nr_pointer_results--;
+		return state.pointer_result;
+	}
 	return found ? usable() : mistake("a pointer to what is not registered", CU_INVALID_VALUE);
 }
 
@@ -360,7 +364,9 @@ int cuPointerGetAttributes(unsigned int nr, int *attributes, void **values,
 		unsigned int *value = values[i];
 
 		if (attributes[i] == CU_POINTER_MEMORY_TYPE)
-			*value = allocation ? DEVICE : registered ? CU_MEMORY_HOST : 0;
+			*value = allocation && allocation->kind == DEVICE ? DEVICE
+				 : allocation || registered               ? CU_MEMORY_HOST
+									  : 0;
 		else if (attributes[i] == CU_POINTER_IS_MANAGED)
 			*value = allocation && allocation->kind == MANAGED;
 		else

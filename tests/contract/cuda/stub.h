@@ -16,6 +16,7 @@ struct stub {
 	/* What the next calls answer, that many of them. */
 	int register_result, nr_register_results;
 	int unregister_result, nr_unregister_results;
+	int pointer_result, nr_pointer_results;
 	/* What cuInit() answers. */
 	int init_result;
 	/* As after the driver's own exit handler. */
