@@ -114,6 +114,33 @@ def test_uring_copy(source, command, env, work):
            'example uring-copy %s %s: refused as cp does' % args, ours.stderr + theirs.stderr)
 
 
+CUDA = '''
+#include <stdio.h>
+#include <mmunotify/cuda.h>
+
+int main(void)
+{
+	struct mmun_probe probe;
+
+	mmun_cuda_probe(NULL, &probe);
+	printf("%s%s\\n", probe.available ? "there" : "none: ", probe.reason);
+	return !probe.available == !*probe.reason;
+}
+'''
+
+
+def test_cuda(env, work):
+    """What it is built with has nothing of CUDA; it says whether there is a driver."""
+    if run(['pkg-config', '--exists', 'mmunotify-cuda'], env=env).returncode:
+        skip('the cache for CUDA', 'built without it')
+        return
+    with open(os.path.join(work, 'cuda.c'), 'w', encoding='utf-8') as file:
+        file.write(CUDA)
+    if passes(run(['sh', '-c', 'cc -Wall -Wextra -Werror -o cuda cuda.c $(pkg-config --cflags --libs mmunotify-cuda)'],
+                  cwd=work, env=env), 'the cache for CUDA: a program with it'):
+        passes(run([os.path.join(work, 'cuda')], env=env), 'the cache for CUDA: runs, driver or not')
+
+
 def test_static(env, work):
     """The archive in a dynamic program works; in a static one it says no and harms nothing."""
     command = ('cc -o mixed print_events.c $(pkg-config --cflags mmunotify) -Wl,-Bstatic '
@@ -164,7 +191,7 @@ def test_man_pages(root):
     names = {os.path.basename(p) for p in pages}
     for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
                  'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3',
-                 'mmun_uring_create.3'):
+                 'mmun_uring_create.3', 'mmun_cuda_create.3', 'mmunotify_rcache.3'):
         ok(page in names, 'man page %s is installed' % page)
 
 
@@ -181,6 +208,7 @@ def main():
         env = environment(root, pc)
         diag(run(['pkg-config', '--cflags', '--libs', 'mmunotify'], env=env).stdout)
         test_examples(env, work)
+        test_cuda(env, work)
         test_static(env, work)
         test_headers(env, work)
         test_command(root, env)
