@@ -246,6 +246,35 @@ static void test_overlaps(void)
 	munmap(memory, 16 * PAGE);
 }
 
+/* Requests that touch grow together, but not with what is in use. */
+static void test_merged(void)
+{
+	struct mmun_cuda_options options = { .driver = TEST_DRIVER, .cache.merge = 8 * PAGE };
+	struct mmun_cuda_registration *reg;
+	struct mmun_cuda *cuda;
+	char *memory = map(16);
+
+	if (mmun_cuda_create(&options, &cuda))
+		bail_out("no cache");
+	for (size_t i = 0; i < 8; i++)
+		is(use(cuda, memory + i * PAGE, 1, MMUN_RCACHE_WRITE), 0, "merged: page %zu", i);
+	is(now(&stub->registered), 1, "merged: all in one");
+	is(now(&stub->bytes), 8 * (long)PAGE, "merged: with all pages");
+	reg = mmun_cuda_get(cuda, memory, PAGE, MMUN_RCACHE_WRITE);
+	is(use(cuda, memory + 8 * PAGE, 1, MMUN_RCACHE_WRITE), 0,
+	   "merged: one more than it may have");
+	is(now(&stub->registered), 2, "merged: stands beside it");
+	mmun_cuda_put(cuda, reg);
+	mmun_rcache_flush(mmun_cuda_cache(cuda));
+
+	reg = mmun_cuda_get(cuda, memory, PAGE, MMUN_RCACHE_WRITE);
+	is(use(cuda, memory + PAGE, 1, MMUN_RCACHE_WRITE), 0, "merged: beside one that is in use");
+	is(now(&stub->registered), 2, "merged: it is left alone");
+	mmun_cuda_put(cuda, reg);
+	end(cuda, "merged");
+	munmap(memory, 16 * PAGE);
+}
+
 /* What the program itself has registered is neither taken from it nor handed out. */
 static void test_others(void)
 {
@@ -634,6 +663,7 @@ int main(void)
 	test_devices_that_map_nothing();
 	test_remapped();
 	test_overlaps();
+	test_merged();
 	test_others();
 	test_kept_out();
 	test_read_only();
