@@ -91,7 +91,8 @@ static void invalidate(const struct rc_entry *entry, void *arg)
 	if (!mmun_rc_kill(cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
 		return;
 	mmun_rc_probe4(invalidate, cache, mmun_rc_region(&mmun_rc_state(cache)->hot, entry->id),
-		       entry->first << MMUN_RC_PAGE_SHIFT, entry->pages << MMUN_RC_PAGE_SHIFT);
+		       entry->first << MMUN_RC_PAGE_SHIFT,
+		       (entry->first + entry->pages) << MMUN_RC_PAGE_SHIFT);
 	(void)mmun_add_relaxed(&mmun_rc_state(cache)->invalidations, 1);
 	mmun_rc_bury(cache, entry->id);
 }
