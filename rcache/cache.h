@@ -10,13 +10,13 @@
  *                           +---------------- (uncached) ----------------+
  *
  * I1  state[id] is generation << 8 | access while the id is live, with MMUN_RC_UNBORN when it is
- *     in the table and may not be had yet, else 0.  Who changes it to 0 has killed it, alone,
- *     and puts it on the stack of the dead.
- * I2  A get counts its use in its cell, then looks at the state; whoever deregisters looks at the
+ *     in the table and may not be had yet, else 0.  The one that changes it to 0 has killed
+ *     it, alone, and puts it on the stack of the dead.
+ * I2  A get counts its use in its cell, then looks at the state; what deregisters looks at the
  *     cells a barrier after the state became 0.  So one sees the other.
  * I3  A put uncounts, then looks at the state, and so does a get that found another state: a
- *     use that the one who deregisters has still seen is followed by a look at the dead by
- *     whoever it is that does that (mmun_rc_unused()).
+ *     use that the one who deregisters has still seen is followed by a look at the dead
+ *     by the one whose turn it is (mmun_rc_unused()).
  * I4  What changes is in memory that a forked child finds zero: there the cache has no
  *     table and no cells, and a get begins anew (mmun_rc_ready()).  Only the
  *     registrations themselves are not zero, since the child may still look at those it holds.
@@ -230,7 +230,7 @@ void mmun_rc_walk(struct mmun_rcache *cache, unsigned long first, unsigned long 
 bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned long bytes);
 /* Onto the stack of the dead; ->killed counts it already. */
 void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id);
-/* Something is dead: whoever deregisters is to look. */
+/* Something is dead: the reaper, or what stands for it, is to look. */
 void mmun_rc_wake(struct mmun_rcache *cache);
 /* The calling thread has taken a use of @id back, of whatever generation: if it is dead, its use
  * may have been seen, and is to be looked at again. */

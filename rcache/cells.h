@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who uses which registration: one counter for each thread and registration, a cell, that only
+ * Uses of registrations: one counter for each thread and registration, a cell, that only
  * its thread changes.
  *
  * I1  The uses of a registration are those that have begun less those that have ended, over all

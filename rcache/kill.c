@@ -55,7 +55,7 @@ void mmun_rc_unused(struct mmun_rcache *cache, uint32_t id)
 
 	if (mmun_load_full(&state->hot.state[id]))
 		return;
-	/* The count was a plain addition: whoever deregisters has to see it, or we that it will look. */
+	/* The count was a plain addition: the reaper has to see it, or we that it will look. */
 	(void)mmun_add_full(&state->work, 0);
 	mmun_rc_wake(cache);
 }

@@ -295,7 +295,7 @@ void mmun_rcache_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 	}
 	id = (uint32_t)((unsigned __int128)offset * hot->reciprocal >> 64);
 	mmun_rc_count(&cells->cell[id].ended, false);
-	/* Dead: who deregisters may have seen the use. */
+	/* Dead: what deregisters may have seen the use. */
 	if (mmun_unlikely(!mmun_load_full(&hot->state[id])))
 		mmun_rc_unused(cache, id);
 }

@@ -626,7 +626,7 @@ static void *fork_children(void *arg)
 
 	/* ThreadSanitizer holds locks across fork() that sections of others need, and
 	 * AddressSanitizer's allocator does not know that others have held its own. */
-	while (running() && !THREAD_SANITIZED && !ADDRESS_SANITIZED) {
+	while (running() && !SANITIZED) {
 		struct use use = { 0 };
 		int status = 0;
 		pid_t pid;
