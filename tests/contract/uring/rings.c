@@ -208,6 +208,36 @@ static void registered_ring(void)
 	munmap(errand.memory, SIZE);
 }
 
+/* The kernel's thread takes requests when it likes. */
+static void polled_ring(void)
+{
+	char *memory = scene_map(SIZE);
+	struct io_uring ring;
+	struct mmun_uring *cache;
+	int wrong = 0;
+
+	if (io_uring_queue_init(16, &ring, IORING_SETUP_SQPOLL)) {
+		skip("a ring that is polled", "it is not permitted here");
+		munmap(memory, SIZE);
+		return;
+	}
+	cache = scene_cache(&ring, NULL);
+	for (size_t i = 0; i < 200; i++) {
+		size_t offset = i % 3 * PAGE;
+
+		wrong += scene_read(&ring, cache, words, memory, SIZE, offset) != SIZE ||
+			 !scene_right(memory, SIZE, 1, offset);
+		if (i & 1)
+			scene_replace(memory, SIZE);
+	}
+	is(wrong, 0, "a ring that is polled: 200 reads, the memory replaced after each second");
+	ok(scene_stats(cache).hits >= 100 && scene_stats(cache).registered >= 100,
+	   "in fixed buffers");
+	is(mmun_uring_destroy(cache), 0, "the cache goes");
+	io_uring_queue_exit(&ring);
+	munmap(memory, SIZE);
+}
+
 /* The program's descriptor is closed, and another ring's by the time. */
 static void wrong_order(void)
 {
@@ -241,6 +271,7 @@ int main(void)
 	sets();
 	one_thread();
 	registered_ring();
+	polled_ring();
 	wrong_order();
 	return tap_done();
 }
