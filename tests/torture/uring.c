@@ -543,6 +543,8 @@ static void prepare(uint64_t seed)
 	for (int i = 0; i < WORKERS; i++) {
 		workers[i].scratch_fd = memfd_create("scratch", MFD_CLOEXEC);
 		workers[i].direct_fd = direct_file(aligned, AREA);
+		if (workers[i].direct_fd < 0)
+			truth_direct_fd = -1;
 		for (int k = 0; k < DEPTH; k++)
 			if (pipe2(workers[i].pipes[k], O_CLOEXEC))
 				bail_out("pipe");
