@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-"""A virtual machine with Debian's kernel and soft-RoCE, for one script.
+"""A virtual machine with a Debian kernel and soft-RoCE, for one script.
 
 The kernel is downloaded and unpacked into the build tree, never installed.  The root file
 system is the host's, read-only, with what the machine writes in its memory; so it has the
@@ -24,13 +24,18 @@ import tap  # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 BUSYBOX = '/bin/busybox'
-# The image that linux-image-amd64 stands for.
-IMAGE = '?and(?reverse-depends(?exact-name(linux-image-amd64)),?name(^linux-image-))'
+# The image that linux-image-amd64 stands for; what newer ones are made of.
+IMAGE = ['?and(?reverse-depends(?exact-name(linux-image-amd64)),?name(^linux-image-))']
+PARTS = ['?and(?reverse-depends(%s),?name(^linux-%s-))' % (IMAGE[0], part)
+         for part in ('binary', 'modules')]
+PACKAGES = {'bookworm': IMAGE, 'trixie': IMAGE, 'trixie-backports': PARTS}
 # {module: its parameters}; those that they depend on are found.
 MODULES = {'virtio_pci': '', '9pnet_virtio': '', '9p': '', 'overlay': '', 'crc32_generic': '',
            'rdma_rxe': '', 'ib_uverbs': '', 'rdma_ucm': '', 'dummy': 'numdummies=1'}
 NEEDED = {QEMU: 'qemu-system-x86', BUSYBOX: 'busybox-static', 'depmod': 'kmod',
-          'mpirun': 'openmpi-bin', 'rdma': 'iproute2'}
+          'rdma': 'iproute2'}
+MPIRUN = {'mpirun': 'openmpi-bin'}
+LIBRARIES = '/usr/lib/x86_64-linux-gnu'
 
 Job = collections.namedtuple('Job', 'name seconds command')
 Result = collections.namedtuple('Result', 'status seconds output')
@@ -40,9 +45,9 @@ class Unavailable(Exception):
     """There can be no virtual machine here, and why."""
 
 
-def missing_programs():
+def missing_programs(needed):
     path = os.environ.get('PATH', '') + ':/usr/sbin:/sbin'
-    return [package for program, package in NEEDED.items() if not shutil.which(program, path=path)]
+    return [package for program, package in needed.items() if not shutil.which(program, path=path)]
 
 
 def uncompressed(image):
@@ -56,10 +61,15 @@ def uncompressed(image):
     # Documentation/arch/x86/boot.rst: setup_sects, payload_offset, payload_length.
     start = (data[497] + 1) * 512 + number(584)
     payload = data[start:start + number(588)]
-    try:
-        kernel = lzma.LZMADecompressor().decompress(payload)
-    except lzma.LZMAError:
-        return data
+    if payload[:4] == b'\x28\xb5\x2f\xfd' and shutil.which('zstd'):
+        # What follows the frame is not zstd's, which it says, after it has written all.
+        kernel = subprocess.run(['zstd', '-dcq'], input=payload, stdout=subprocess.PIPE,
+                                stderr=subprocess.DEVNULL, check=False).stdout
+    else:
+        try:
+            kernel = lzma.LZMADecompressor().decompress(payload)
+        except lzma.LZMAError:
+            return data
     return kernel if kernel[:4] == b'\x7fELF' else data
 
 
@@ -83,8 +93,9 @@ def module_files(root, version):
     subprocess.run(['depmod', '-b', root, version], check=True, env=environment)
     found = {}
     for module, parameters in MODULES.items():
+        # What is no module of this kernel is in it, or is missed by what needs it.
         listed = subprocess.run(['modprobe', '-d', root, '-S', version, '--show-depends', module],
-                                check=True, env=environment, capture_output=True, text=True).stdout
+                                check=False, env=environment, capture_output=True, text=True).stdout
         paths = [line.split()[1] for line in listed.splitlines() if line.startswith('insmod ')]
         for path in paths:
             found.setdefault(path, parameters if path == paths[-1] else '')
@@ -103,9 +114,10 @@ def module_archive(root, version):
     files = {'modules': (0o040755, b'')}
     order = ''
     for path, parameters in module_files(root, version):
-        with open(path, 'rb') as file:
-            files['modules/' + os.path.basename(path)] = (0o100644, file.read())
-        order += '%s %s\n' % (os.path.basename(path), parameters)
+        name = os.path.basename(path).removesuffix('.xz')
+        with (open if path.endswith('.ko') else lzma.open)(path, 'rb') as file:
+            files['modules/' + name] = (0o100644, file.read())
+        order += '%s %s\n' % (name, parameters)
     files['modules/order'] = (0o100644, order.encode())
     return archive(files)
 
@@ -119,26 +131,30 @@ def results(text):
     return found
 
 
-def objects(programs):
-    """The files of shared libraries that Open MPI's ranks may load, and @programs."""
-    folders = ['openmpi/lib/openmpi3', 'ucx', 'libibverbs', 'pmix2/lib/pmix']
+def objects(programs, with_mpirun):
+    """The files of @programs, and of the shared libraries that they load or may load."""
+    folders = ['libibverbs']
+    if with_mpirun:
+        folders += ['openmpi/lib/openmpi3', 'ucx', 'pmix2/lib/pmix']
+        programs = [*programs, shutil.which('mpirun')]
     plugins = [path for folder in folders for path in
-               glob.glob('/usr/lib/x86_64-linux-gnu/%s/*.so' % folder)]
-    mpirun = shutil.which('mpirun')
-    listed = subprocess.run(['ldd', *plugins, *programs, mpirun], capture_output=True, text=True,
+               glob.glob('%s/%s/*.so' % (LIBRARIES, folder))]
+    listed = subprocess.run(['ldd', *plugins, *programs], capture_output=True, text=True,
                             check=False).stdout
-    paths = [*plugins, *programs, mpirun, *re.findall(r'(/\S+) \(0x', listed)]
+    paths = [*plugins, *programs, *re.findall(r'(/\S+) \(0x', listed)]
     return sorted({os.path.realpath(path) for path in paths})
 
 
 class Machine:
     """One virtual machine; each run() boots it anew."""
 
-    def __init__(self, folder):
-        """Raises Unavailable."""
-        missing = missing_programs()
+    def __init__(self, folder, suite='bookworm', needed=MPIRUN):
+        """With the kernel of Debian's @suite; raises Unavailable."""
+        self.needed = {**NEEDED, **needed}
+        missing = missing_programs(self.needed)
         if missing:
             raise Unavailable('these packages are missing: ' + ' '.join(missing))
+        self.suite = suite
         self.folder = os.path.abspath(folder)
         self.kernel = os.path.join(self.folder, 'vmlinux')
         self.modules = os.path.join(self.folder, 'modules')
@@ -151,15 +167,18 @@ class Machine:
         root = os.path.join(unpacked, 'root')
         stamp = os.path.join(self.folder, 'version')
         if not os.path.exists(stamp):
-            run = subprocess.run([os.path.join(HERE, '../glibc/unpack.sh'), 'bookworm', unpacked,
-                                  IMAGE], stdout=subprocess.PIPE, text=True, check=False)
+            run = subprocess.run([os.path.join(HERE, '../glibc/unpack.sh'), self.suite, unpacked,
+                                  *PACKAGES[self.suite]], stdout=subprocess.PIPE, text=True, check=False)
             if run.returncode == 77:
                 raise Unavailable(run.stdout.strip())
             if run.returncode:
                 sys.exit('the kernel cannot be unpacked')
+            if not os.path.exists(os.path.join(root, 'lib')):
+                os.symlink('usr/lib', os.path.join(root, 'lib'))
             version = os.listdir(os.path.join(root, 'lib/modules'))[0]
             with open(self.kernel, 'wb') as file:
-                file.write(uncompressed(os.path.join(root, 'boot/vmlinuz-' + version)))
+                file.write(uncompressed(*glob.glob(root + '/boot/vmlinuz-*'),
+                                        *glob.glob(root + '/lib/modules/*/vmlinuz')))
             with open(self.modules, 'wb') as file:
                 file.write(module_archive(root, version))
             with open(stamp, 'w', encoding='ascii') as file:
@@ -180,8 +199,8 @@ class Machine:
             for variable, value in environment.items():
                 file.write('export %s=%s\n' % (variable, shlex.quote(value)))
             file.write('. %s\n' % shlex.quote(os.path.join(HERE, 'guest.sh')))
-            # Ranks open their libraries time and again, each time through the host.
-            for path in objects(programs):
+            # Programs open their libraries time and again, each time through the host.
+            for path in objects(programs, 'mpirun' in self.needed):
                 file.write('keep %s\n' % shlex.quote(path))
             for job in jobs:
                 file.write('job %s %d %s\n' % (job.name, job.seconds, shlex.quote(job.command)))
@@ -210,10 +229,10 @@ class Machine:
         return results(text)
 
 
-    def versions(self):
+    def versions(self, packages=('openmpi-bin', 'libucx0', 'libfabric1')):
         """What is tested, in one line."""
-        packages = ['openmpi-bin', 'libucx0', 'libfabric1', 'qemu-system-x86']
-        listed = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${Version}, ', *packages],
+        listed = subprocess.run(['dpkg-query', '-W', '-f', '${Package} ${Version}, ', *packages,
+                                 'qemu-system-x86'],
                                 capture_output=True, text=True, check=False).stdout
         with open(os.path.join(self.folder, 'version'), encoding='ascii') as file:
             return listed + 'Linux ' + file.read()
