@@ -57,6 +57,9 @@ def test_examples(env, work):
         if name == 'uring-copy':
             test_uring_copy(source, command, env, work)
             continue
+        if name == 'verbs-pingpong':
+            test_verbs_pingpong(source, command, env, work)
+            continue
         shutil.copy(source, work)
         if passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
                   'example %s: compiles by its first line' % name):
@@ -141,6 +144,24 @@ def test_cuda(env, work):
         passes(run([os.path.join(work, 'cuda')], env=env), 'the cache for CUDA: runs, driver or not')
 
 
+def test_verbs_pingpong(source, command, env, work):
+    """Runs in the virtual machine too, where there is a device: tests/vm/verbs.py."""
+    if run(['pkg-config', '--exists', 'mmunotify-verbs'], env=env).returncode:
+        skip('example verbs-pingpong', 'built without libibverbs')
+        return
+    shutil.copy(source, work)
+    if not passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
+                  'example verbs-pingpong: compiles by its first line'):
+        return
+    result = run([os.path.join(work, 'verbs-pingpong'), '-n', '20'], cwd=work, env=env, timeout=60)
+    if result.returncode == 77:
+        ok('there is no RDMA device' in result.stderr and 'rdma link add' in result.stderr,
+           'example verbs-pingpong: says what is missing, and what to do', result.stderr)
+        skip('example verbs-pingpong: runs', 'there is no RDMA device')
+    else:
+        passes(result, 'example verbs-pingpong: runs')
+
+
 def test_static(env, work):
     """The archive in a dynamic program works; in a static one it says no and harms nothing."""
     command = ('cc -o mixed print_events.c $(pkg-config --cflags mmunotify) -Wl,-Bstatic '
@@ -191,7 +212,8 @@ def test_man_pages(root):
     names = {os.path.basename(p) for p in pages}
     for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
                  'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3',
-                 'mmun_uring_create.3', 'mmun_cuda_create.3', 'mmunotify_rcache.3'):
+                 'mmun_uring_create.3', 'mmun_cuda_create.3', 'mmun_verbs_create.3',
+                 'mmunotify_rcache.3'):
         ok(page in names, 'man page %s is installed' % page)
 
 
