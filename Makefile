@@ -15,7 +15,7 @@ sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=
 help:
 	@echo 'make demo     the problem and the cure, on this kernel, in one table'
 	@echo 'make check    build and run every test'
-	@echo 'make check-vm Open MPI over soft-RoCE in a virtual machine (minutes; needs no KVM)'
+	@echo 'make check-vm Open MPI and RDMA over soft-RoCE in virtual machines (minutes; needs no KVM)'
 	@echo 'make bench    measure, beside UCX and libfabric (BENCH_ARGS=--quick, --json ...)'
 	@echo 'make asan     the tests under AddressSanitizer and UBSan (gcc)'
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'

@@ -4,19 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <mpi.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-_Noreturn void fail(const char *what)
-{
-	fprintf(stderr, "%s: %s\n", what, strerror(errno));
-	MPI_Abort(MPI_COMM_WORLD, 1);
-	_exit(1);
-}
 
 static void map_at(struct buffer *buffer, void *address)
 {

@@ -26,7 +26,7 @@ struct way {
 
 extern const struct way ways[NR_WAYS];
 
-/* The functions here return when they have succeeded. */
+/* The functions here return when they have succeeded; this one is the program's. */
 _Noreturn void fail(const char *what);
 /* Maps @bytes of new memory at @address, where nothing is mapped. */
 void buffer_map(struct buffer *buffer, const struct way *way, uintptr_t address, size_t bytes);
