@@ -35,7 +35,7 @@ import threading
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 FOLDERS = [HERE, os.path.join(HERE, 'secondary')]
-LIBRARIES = ['base', 'core', 'primary/soft', 'stat', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem',
+LIBRARIES = ['base', 'core', 'primary/soft', 'stat', 'rcache', 'secondary/gru', 'secondary/kvm', 'secondary/xpmem',
              'adapters/libfabric/history.c', 'adapters/libfabric/entries.c']
 FLAGS = ['-std=gnu11', '-O0', '-w', '-pthread', '-D_GNU_SOURCE', '-DMMUN_DEBUG',
          '-fno-strict-aliasing']
@@ -101,12 +101,13 @@ class Patch:
 def compile_file(source, target, path, patched=()):
     """@path is where the file belongs: its neighbours' headers are found there; @patched:
     folders that come before all others."""
-    folders = ['include', 'base', 'primary/soft', 'core', 'stat', 'adapters/libfabric', 'tests',
-               'tests/unit', 'tests/unit/soft', os.path.dirname(path)]
+    folders = ['include', 'base', 'primary/soft', 'core', 'stat', 'rcache', 'adapters/libfabric',
+               'tests', 'tests/unit', 'tests/unit/soft', os.path.dirname(path)]
     # Its own library before the others.
     folders.sort(key=lambda folder: not path.startswith(folder + '/'))
-    if path.startswith('tests/unit/soft/'):
-        folders.sort(key=lambda folder: folder != 'primary/soft')
+    for part, folder in ('soft', 'primary/soft'), ('rcache', 'rcache'):
+        if path.startswith('tests/unit/%s/' % part):
+            folders.sort(key=lambda name: name != folder)
     if path.startswith('tests/contract/secondary/'):
         folders.insert(0, 'secondary/' + os.path.basename(path)[:-len('.c')].split('_')[0])
     made = subprocess.run(CC + FLAGS + ['-I' + folder for folder in patched] +
@@ -254,6 +255,8 @@ def make_mutant(patch, build):
         if path.endswith('.h'):
             headers.append(os.path.join(folder, path.split('/')[0]))
             for neighbour in copy_neighbours(path, folder, patch.files()):
+                if includes(patch.program, neighbour):
+                    continue
                 beside = os.path.join(folder, neighbour)
                 objects.append(compile_file(beside, beside + '.o', neighbour))
         else:
