@@ -7,20 +7,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../contract/sanitizer.h"
 #include "../tap.h"
 #include "domain.h"
 #include "stub.h"
 
 #define PAGE 4096ul
-/* Nobody else maps here. */
-#define ADDRESS ((char *)0x100000000000ul)
 
 static struct mmun_verbs *verbs;
+static char *memory;
 
-static void map_anew(char *address, size_t length)
+/* Other memory, at the same address. */
+static void replace(size_t length)
 {
-	if (mmap(address, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
-		 -1, 0) != address)
+	if (mmap(memory, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+		 -1, 0) != memory)
 		bail_out("mmap");
 }
 
@@ -38,7 +39,7 @@ static void destroy(void)
 
 static struct mmun_verbs_registration *get(size_t length, unsigned int access)
 {
-	struct mmun_verbs_registration *reg = mmun_verbs_get(verbs, ADDRESS, length, access);
+	struct mmun_verbs_registration *reg = mmun_verbs_get(verbs, memory, length, access);
 
 	if (mmun_is_err(reg))
 		bail_out("a get failed");
@@ -80,7 +81,6 @@ static void test_get(void)
 
 	stub_reset();
 	create(&(struct mmun_verbs_options){ .cache = &cache });
-	map_anew(ADDRESS, 4 * PAGE);
 	first = get(4 * PAGE, MMUN_RCACHE_WRITE);
 	larger = (void *)first;
 	is(larger->users[0] | larger->users[99], 0, "get: the user's part is zero");
@@ -92,8 +92,7 @@ static void test_get(void)
 	mmun_verbs_put(verbs, mmun_err_ptr(-ENOMEM));
 	is(stub.registered, 1, "get: registered once");
 
-	munmap(ADDRESS, 4 * PAGE);
-	map_anew(ADDRESS, 4 * PAGE);
+	replace(4 * PAGE);
 	mmun_verbs_put(verbs, get(4 * PAGE, MMUN_RCACHE_WRITE));
 	is(stub.registered, 2, "get: registered anew when the memory was replaced");
 	mmun_rcache_flush(mmun_verbs_rcache(verbs));
@@ -112,11 +111,9 @@ static void test_memory(void)
 
 	stub_reset();
 	create(NULL);
-	for (int i = 0; i < 8; i++) {
-		map_anew(ADDRESS, 8 * PAGE);
+	for (int i = 0; i < 8; i++)
 		mmun_verbs_put(verbs,
-			       mmun_verbs_get(verbs, ADDRESS + i * PAGE, PAGE, MMUN_RCACHE_READ));
-	}
+			       mmun_verbs_get(verbs, memory + i * PAGE, PAGE, MMUN_RCACHE_READ));
 	stub.register_error = ENOMEM;
 	stub.register_failures = 1;
 	mmun_verbs_put(verbs, get(8 * PAGE, MMUN_RCACHE_WRITE));
@@ -126,7 +123,7 @@ static void test_memory(void)
 		bail_out("pipe");
 	for (int i = 0; i < 2; i++) {
 		stub.register_failures = 1000;
-		is(mmun_ptr_err(mmun_verbs_get(verbs, ADDRESS, PAGE, MMUN_RCACHE_READ)), -ENOMEM,
+		is(mmun_ptr_err(mmun_verbs_get(verbs, memory, PAGE, MMUN_RCACHE_READ)), -ENOMEM,
 		   "memory: there is none");
 	}
 	stub.register_failures = 0;
@@ -172,7 +169,7 @@ static void test_on_demand(void)
 	ok(info_of(verbs).on_demand && !info_of(verbs).implicit, "on demand: of ranges");
 	mmun_verbs_put(verbs, get(PAGE, MMUN_RCACHE_READ));
 	is(stub.flags, IBV_ACCESS_ON_DEMAND, "on demand: each region is");
-	ok(stub.address == ADDRESS && stub.length == PAGE, "on demand: a range of its own");
+	ok(stub.address == memory && stub.length == PAGE, "on demand: a range of its own");
 	destroy();
 
 	offer_on_demand(IBV_ODP_SUPPORT);
@@ -194,20 +191,19 @@ static void test_implicit(void)
 	   "implicit: for local access");
 	ok(!stub.address && stub.length == SIZE_MAX, "implicit: in the way that it is asked for");
 	first = get(PAGE, MMUN_RCACHE_READ | MMUN_RCACHE_WRITE);
-	munmap(ADDRESS, PAGE);
-	map_anew(ADDRESS, PAGE);
+	replace(PAGE);
 	second = get(2 * PAGE, MMUN_RCACHE_READ | MMUN_RCACHE_UNCACHED);
 	ok(first == second && first->lkey == first->mr->lkey, "implicit: one region for all gets");
 	mmun_verbs_put(verbs, first);
 	mmun_verbs_put(verbs, second);
 	is(stub.registered, 1, "implicit: registered once");
-	is(mmun_ptr_err(mmun_verbs_get(verbs, ADDRESS, 0, MMUN_RCACHE_READ)), -EINVAL,
+	is(mmun_ptr_err(mmun_verbs_get(verbs, memory, 0, MMUN_RCACHE_READ)), -EINVAL,
 	   "implicit: no bytes are an error still");
-	is(mmun_ptr_err(mmun_verbs_get(verbs, ADDRESS, SIZE_MAX, MMUN_RCACHE_READ)), -EINVAL,
+	is(mmun_ptr_err(mmun_verbs_get(verbs, memory, SIZE_MAX, MMUN_RCACHE_READ)), -EINVAL,
 	   "implicit: and too many");
 	first = get(PAGE, MMUN_VERBS_REMOTE_READ);
-	ok(first->registration.start == (unsigned long)ADDRESS &&
-		   first->registration.end == (unsigned long)ADDRESS + PAGE,
+	ok(first->registration.start == (unsigned long)memory &&
+		   first->registration.end == (unsigned long)memory + PAGE,
 	   "implicit: a key for others is one to a range");
 	mmun_verbs_put(verbs, first);
 	first = get(PAGE, MMUN_RCACHE_WRITE | MMUN_VERBS_ORDERED);
@@ -243,12 +239,11 @@ static void test_stuck(void)
 
 static int child(void)
 {
-	struct mmun_verbs_registration *reg =
-		mmun_verbs_get(verbs, ADDRESS, PAGE, MMUN_RCACHE_READ);
+	struct mmun_verbs_registration *reg = mmun_verbs_get(verbs, memory, PAGE, MMUN_RCACHE_READ);
 
 	if (mmun_ptr_err(reg) != -EPERM)
 		return 1;
-	reg = mmun_verbs_get(verbs, ADDRESS, PAGE, MMUN_VERBS_REMOTE_READ);
+	reg = mmun_verbs_get(verbs, memory, PAGE, MMUN_VERBS_REMOTE_READ);
 	if (mmun_ptr_err(reg) != -EPERM)
 		return 2;
 	if (mmun_verbs_destroy(verbs))
@@ -262,6 +257,10 @@ static void test_child(void)
 	int status;
 	pid_t pid;
 
+	if (THREAD_SANITIZED) {
+		skip("fork", "ThreadSanitizer holds its own locks around a fork with callbacks");
+		return;
+	}
 	offer_on_demand(IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT);
 	create(&(struct mmun_verbs_options){ .on_demand = IBV_ODP_SUPPORT_WRITE });
 	reg = get(PAGE, MMUN_VERBS_REMOTE_READ);
@@ -279,7 +278,9 @@ static void test_child(void)
 
 int main(void)
 {
-	map_anew(ADDRESS, 8 * PAGE);
+	memory = mmap(NULL, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		bail_out("mmap");
 	test_options();
 	test_get();
 	test_memory();
