@@ -67,6 +67,8 @@ struct rc_hot {
 	char *regions;
 	size_t stride;
 	unsigned long reciprocal;
+	/* Tables that there have been: see rebuild(). */
+	unsigned long seq;
 	unsigned int slot;
 
 	/* NULL: not ready in this process. */
@@ -227,7 +229,7 @@ void mmun_rc_walk(struct mmun_rcache *cache, unsigned long first, unsigned long 
 /* kill.c: the end of registrations.  Context: any. */
 
 /* False: somebody else has done it, or the state is not @was. */
-bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned long bytes);
+bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was);
 /* Onto the stack of the dead; ->killed counts it already. */
 void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id);
 /* Something is dead: the reaper, or what stands for it, is to look. */

@@ -70,7 +70,7 @@ void mmun_rc_bury(struct mmun_rcache *cache, uint32_t id)
 	mmun_rc_wake(cache);
 }
 
-bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned long bytes)
+bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	uint32_t now = mmun_load_relaxed(&state->hot.state[id]);
@@ -80,7 +80,10 @@ bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was, unsigned
 			return false;
 	} while (!mmun_cas_full(&state->hot.state[id], &now, 0));
 	(void)mmun_add_relaxed(&state->killed, 1);
-	(void)mmun_add_relaxed(&state->killed_bytes, bytes);
+	/* Nobody but the one that has killed it has a right to what it is. */
+	(void)mmun_add_relaxed(&state->killed_bytes,
+			       mmun_rc_length(mmun_rc_region(&state->hot, id)));
+	mmun_sched_point("killed", state);
 	return true;
 }
 
@@ -88,7 +91,7 @@ static void invalidate(const struct rc_entry *entry, void *arg)
 {
 	struct mmun_rcache *cache = arg;
 
-	if (!mmun_rc_kill(cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
+	if (!mmun_rc_kill(cache, entry->id, entry->state))
 		return;
 	mmun_rc_probe4(invalidate, cache, mmun_rc_region(&mmun_rc_state(cache)->hot, entry->id),
 		       entry->first << MMUN_RC_PAGE_SHIFT,
@@ -108,7 +111,7 @@ static void drop(const struct rc_entry *entry, void *arg)
 {
 	struct mmun_rcache *cache = arg;
 
-	if (mmun_rc_kill(cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
+	if (mmun_rc_kill(cache, entry->id, entry->state))
 		mmun_rc_bury(cache, entry->id);
 }
 

@@ -274,7 +274,7 @@ static enum outcome keep(struct mmun_rcache *cache, const struct request *reques
 		return KEPT;
 	}
 	*killed = true;
-	if (mmun_rc_kill(cache, id, word, mmun_rc_length(own)))
+	if (mmun_rc_kill(cache, id, word))
 		mmun_rc_bury(cache, id);
 	unuse(cache, id);
 	return COLLIDED;
@@ -359,7 +359,7 @@ static void replace(const struct rc_entry *entry, void *arg)
 	if (entry->id == by->id || entry->first < by->reg->start >> MMUN_RC_PAGE_SHIFT ||
 	    entry->first + entry->pages > by->reg->end >> MMUN_RC_PAGE_SHIFT ||
 	    (entry->state & MMUN_RCACHE_ACCESS & ~by->reg->access) ||
-	    !mmun_rc_kill(by->cache, entry->id, entry->state, entry->pages << MMUN_RC_PAGE_SHIFT))
+	    !mmun_rc_kill(by->cache, entry->id, entry->state))
 		return;
 	(void)mmun_add_relaxed(&state->count[MMUN_RC_merged], 1);
 	mmun_rc_bury(by->cache, entry->id);

@@ -22,13 +22,15 @@
  * state is looked at behind the count (I2), and if it is another one the count is taken back.
  */
 static inline __attribute__((always_inline)) struct mmun_registration *
-use(struct mmun_rcache *cache, struct rc_cells *cells, uint64_t w1, bool fenced)
+use(struct mmun_rcache *cache, struct rc_cells *cells, uint64_t w1, unsigned long seq, bool fenced)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const uint32_t id = mmun_rc_id(w1);
 
 	mmun_rc_count(&cells->cell[id].begun, fenced);
-	if (mmun_likely(mmun_load_full(&hot->state[id]) == (uint32_t)w1))
+	mmun_sched_point("begun", cells);
+	if (mmun_likely(mmun_load_full(&hot->state[id]) == (uint32_t)w1 &&
+			mmun_load_relaxed(&hot->seq) == seq))
 		return (void *)(hot->regions + id * hot->stride);
 	mmun_rc_count(&cells->cell[id].ended, fenced);
 	mmun_rc_unused(cache, id);
@@ -36,11 +38,16 @@ use(struct mmun_rcache *cache, struct rc_cells *cells, uint64_t w1, bool fenced)
 }
 
 /* All buckets where it may stand. */
-static struct mmun_registration *find(struct mmun_rcache *cache, const struct rc_table *table,
-				      struct rc_cells *cells, unsigned long first,
-				      unsigned long last, unsigned int access)
+static struct mmun_registration *find(struct mmun_rcache *cache, struct rc_cells *cells,
+				      unsigned long first, unsigned long last, unsigned int access)
 {
-	const bool fenced = mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_FENCED;
+	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
+	const unsigned long seq = mmun_load_acquire(&hot->seq);
+	const struct rc_table *table = mmun_load_acquire(&hot->table);
+	const bool fenced = mmun_load_relaxed(&hot->flags) & MMUN_RC_FENCED;
+
+	if (!table)
+		return NULL;
 
 	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
 		size_t at = mmun_rc_home(table, first, 2 * (unsigned int)__builtin_ctz(shifts));
@@ -48,14 +55,18 @@ static struct mmun_registration *find(struct mmun_rcache *cache, const struct rc
 
 		for (; (w1 = mmun_load_acquire(&mmun_rc_bucket(table, at)->w1));
 		     at = mmun_rc_next(table, at)) {
-			const uint64_t w0 = mmun_load_relaxed(&mmun_rc_bucket(table, at)->w0);
-			const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
 			struct mmun_registration *reg;
+			unsigned long pages, start;
+			uint64_t w0;
 
+			mmun_sched_point("bucket", table);
+			w0 = mmun_load_relaxed(&mmun_rc_bucket(table, at)->w0);
+			pages = mmun_rc_pages(w0, w1);
+			start = w0 >> 28;
 			if (first - start >= pages || last - start >= pages ||
 			    (w1 & access) != access)
 				continue;
-			reg = use(cache, cells, w1, fenced);
+			reg = use(cache, cells, w1, seq, fenced);
 			if (reg)
 				return reg;
 		}
@@ -68,14 +79,13 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 {
 	const struct rc_state *state = mmun_rc_state(cache);
 	const struct rc_hot *hot = &state->hot;
-	const struct rc_table *table = mmun_load_acquire(&hot->table);
 	struct rc_thread *thread = mmun_rc_task.thread;
 	struct mmun_registration *reg;
 	struct rc_cells *cells;
 
-	if (!table || !thread->owner || !(cells = thread->cells[cache->slot]))
+	if (!thread->owner || !(cells = thread->cells[cache->slot]))
 		return NULL;
-	reg = find(cache, table, cells, first, last, access);
+	reg = find(cache, cells, first, last, access);
 	if (!reg)
 		return NULL;
 	if (hot->flags & MMUN_RC_CHECKED)
@@ -158,7 +168,7 @@ static __attribute__((noinline)) struct mmun_registration *get_slowly(struct mmu
 	return reg;
 }
 
-/* @id, whose use was counted, is dead. */
+/* @id, whose use was counted, is dead, or it is not certain what it covers. */
 static __attribute__((noinline)) struct mmun_registration *
 get_instead(struct mmun_rcache *cache, unsigned long address, unsigned long last,
 	    unsigned int access, uint32_t id)
@@ -181,7 +191,7 @@ static inline __attribute__((always_inline)) bool covers(uint64_t w0, unsigned l
 /* It is not in @bucket: the next one has it where the ends of two lie in one granule. */
 static __attribute__((noinline)) struct mmun_registration *
 get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
-	   unsigned int access, const struct rc_bucket *bucket)
+	   unsigned int access, const struct rc_bucket *bucket, unsigned long seq)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
@@ -190,7 +200,7 @@ get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
 
 	if (!covers(mmun_load_relaxed(&bucket[1].w0), address, last) || access & ~w1)
 		return get_slowly(cache, address, last, access);
-	reg = use(cache, cells, w1, false);
+	reg = use(cache, cells, w1, seq, false);
 	if (!reg)
 		return get_slowly(cache, address, last, access);
 	mmun_rc_count_hit(cells);
@@ -205,6 +215,7 @@ struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned lo
 					  size_t length, unsigned int access)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
+	const unsigned long seq = mmun_load_acquire(&hot->seq);
 	const struct rc_table *table = mmun_load_acquire(&hot->plain_table);
 	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
 	const unsigned long last = address + length - 1;
@@ -224,12 +235,14 @@ struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned lo
 	bucket = mmun_rc_first_bucket(table, address >> MMUN_RC_PAGE_SHIFT);
 	w1 = mmun_load_acquire(&bucket->w1);
 	if (mmun_unlikely(!covers(mmun_load_relaxed(&bucket->w0), address, last)))
-		return get_beside(cache, address, last, access, bucket);
+		return get_beside(cache, address, last, access, bucket, seq);
 	if (mmun_unlikely(access & ~w1))
-		return get_beside(cache, address, last, access, bucket);
+		return get_beside(cache, address, last, access, bucket, seq);
 	id = mmun_rc_id(w1);
 	mmun_rc_count(&cells->cell[id].begun, false);
 	if (mmun_unlikely(mmun_load_full(&hot->state[id]) != (uint32_t)w1))
+		return get_instead(cache, address, last, access, id);
+	if (mmun_unlikely(mmun_load_relaxed(&hot->seq) != seq))
 		return get_instead(cache, address, last, access, id);
 	mmun_rc_count_hit(cells);
 	return (void *)(hot->regions + id * hot->stride);
@@ -278,6 +291,7 @@ static __attribute__((noinline)) void put_slowly(struct mmun_rcache *cache,
 		mmun_rc_count(&cells->cell[id].ended, state->hot.flags & MMUN_RC_FENCED);
 	else
 		(void)mmun_add_full(&state->spare[id].ended, 1);
+	mmun_sched_point("ended", state);
 	mmun_rc_unused(cache, id);
 	drain_late(cache);
 }

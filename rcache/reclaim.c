@@ -157,7 +157,7 @@ static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, un
 		if (sum.begun != sum.ended ||
 		    (is_young(state, id, sum.begun) && looks >= state->nr))
 			continue;
-		if (!mmun_rc_kill(cache, id, word, mmun_rc_length(mmun_rc_region(&state->hot, id))))
+		if (!mmun_rc_kill(cache, id, word))
 			continue;
 		freed += mmun_rc_length(mmun_rc_region(&state->hot, id));
 		ids[nr++] = id;
@@ -209,8 +209,7 @@ static void evict_one(const struct rc_entry *entry, void *arg)
 {
 	struct eviction *eviction = arg;
 
-	if (!mmun_rc_kill(eviction->cache, entry->id, entry->state,
-			  entry->pages << MMUN_RC_PAGE_SHIFT))
+	if (!mmun_rc_kill(eviction->cache, entry->id, entry->state))
 		return;
 	mmun_rc_bury(eviction->cache, entry->id);
 	eviction->killed++;

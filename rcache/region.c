@@ -140,7 +140,12 @@ static int rebuild(struct mmun_rcache *cache, struct rc_state *state)
 	mmun_store_full(&state->hot.table, table);
 	mmun_rc_set_plain(cache);
 	cache->table = table;
-	/* Walks that have begun in the old one begin again. */
+	/*
+	 * Walks that have begun in the old one begin again.  So do gets: one that was stopped
+	 * between the two words of a bucket may find the second one when the old table has
+	 * been emptied and filled with others.  They read ->seq before the table.
+	 */
+	mmun_store_full(&state->hot.seq, state->hot.seq + 1);
 	(void)mmun_add_full(&state->table_seq, 1);
 	mmun_rc_table_empty(old);
 	old->older = state->retired;

@@ -3,6 +3,7 @@
 #include "sections.h"
 
 #include "atomic.h"
+#include "sched_point.h"
 
 static inline unsigned int hash(unsigned long owner)
 {
@@ -73,6 +74,7 @@ void mmun_rc_section_open(struct rc_sections *sections, unsigned long owner, uns
 		(void)mmun_add_full(&sections->unlisted, 1); /* A */
 		(void)mmun_add_relaxed(&sections->unlisted_count, 1);
 	}
+	mmun_sched_point("listed", sections);
 	mark_registrations(sections, start, end); /* B */
 }
 
@@ -107,6 +109,7 @@ struct rc_place *mmun_rc_pending(struct rc_sections *sections, unsigned long sta
 	mmun_store_relaxed(&place->owner, 0);
 	mmun_store_relaxed(&place->start, start);
 	(void)mmun_swap_full(&place->end, end); /* C */
+	mmun_sched_point("pending", sections);
 	return place;
 }
 
