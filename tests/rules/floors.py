@@ -31,7 +31,7 @@ FLOORS = {
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',
         'machine']),
     'rcache': (['rcache/librcache.a.p'], [
-        'memory', 'cells sections', 'table', 'cache', 'stats walk', 'region', 'kill', 'reclaim', 'reaper',
+        'memory probes', 'cells sections', 'table', 'cache', 'stats walk', 'region', 'kill', 'reclaim', 'reaper',
         'process', 'state miss', 'rcache']),
     'stat': (['stat/libstat.a.p'], ['page', 'stat']),
     'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say unseen', 'copy', 'ucx']),

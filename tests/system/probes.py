@@ -3,7 +3,7 @@
 """The probe points of the registration cache: they are in the library's notes, and each is
 passed as often as what it stands for happens, as the kernel counts it.
 
-    probes.py LIBRARY WORKLOAD
+    probes.py LIBRARY WORKLOAD DOCUMENT
 """
 import re
 import subprocess
@@ -11,7 +11,7 @@ import sys
 
 from tap import done, equal, ok, skip
 
-LIBRARY, WORKLOAD = sys.argv[1:3]
+LIBRARY, WORKLOAD, DOCUMENT = sys.argv[1:4]
 
 # What the workload's cache does.
 EXPECTED = {'miss': 7, 'register': 6, 'fail': 1, 'uncached': 1, 'evict': 2, 'invalidate': 1,
@@ -60,6 +60,9 @@ def passed(found):
 
 POINTS = points()
 equal(sorted(POINTS), sorted(EXPECTED), 'the probe points of the library')
+with open(DOCUMENT, encoding='utf-8') as text:
+    DOCUMENTED = re.findall(r'`rcache__(\w+)`', text.read())
+equal(sorted(set(DOCUMENTED)), sorted(EXPECTED), 'those of the document')
 TIMES, WHY = passed(POINTS)
 if TIMES is None:
     skip('times that they are passed', WHY)
