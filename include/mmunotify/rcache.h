@@ -180,8 +180,8 @@ int mmun_rcache_destroy(struct mmun_rcache *cache);
  * handlers and callbacks too.  Locks: none of the backend's.
  * Return: the registration, or an error pointer: -EINVAL (@length is 0, or wraps; bits
  * unknown); -EMSGSIZE (longer than the limits say); -ENOENT (_CACHED, and not there); -EAGAIN
- * (the limits are reached, and all is in use); -ENOMEM; -EDEADLK (from a signal
- * handler that interrupted the cache, or from the backend); -EPERM (not the owner); -ESRCH
+ * (the limits are reached, and all is in use); -ENOMEM; -EDEADLK (from a callback
+ * or the backend, or a signal handler that interrupted a change of memory or the cache); -EPERM (not the owner); -ESRCH
  * (the address space has ended, or the cache); or what register_memory() returned.
  */
 struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned long address,

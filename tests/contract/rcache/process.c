@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Fork, vfork, signal handlers, and the order in which a process ends. */
+#include <errno.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -349,6 +351,46 @@ static int end_as(const char *how)
 	return 0;
 }
 
+/* Refused when ->release has run: the process goes on, with another mm. */
+static void fail_to_exec(void)
+{
+	const int fd = memfd_create("no program", MFD_CLOEXEC);
+	char path[64], *const argv[] = { path, NULL };
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd < 0 || write(fd, "neither", 7) != 7)
+		bail_out("no file");
+	execve(path, argv, argv + 1);
+	is(errno, ENOEXEC, "execve() of what is no program");
+	close(fd);
+}
+
+static void test_failed_exec(unsigned int flags)
+{
+	struct region *region;
+
+	if (!world_is_self)
+		return;
+	begin_with((struct mmun_rcache_options){ .flags = flags });
+	at = world_map(WORLD_PRIVATE, 4);
+	touch(at, PAGE, RW);
+	region = must_get(at + PAGE, PAGE, RW);
+	fail_to_exec();
+	ok(!is_cached(at, PAGE, RW) && !mmun_rcache_is_current(cache, &region->world.nic.reg),
+	   "execve() that failed: what was cached is gone");
+	is(device_load(region, at + PAGE), world_load(at + PAGE), "what is in use can be used");
+	put(region);
+	region = must_get(at, PAGE, RW);
+	is(device_load(region, at), world_load(at), "registrations are made again");
+	put(region);
+	ok(is_cached(at, PAGE, RW), "and kept");
+	world_map_at(at, WORLD_PRIVATE, 1);
+	region = must_get(at, PAGE, RW);
+	is(device_load(region, at), world_load(at), "and changes of memory end them");
+	put(region);
+	end("execve() that failed");
+}
+
 static void test_end(void)
 {
 	static const char *const ways[] = { "never-destroyed", "early-use",    "early-destroy",
@@ -382,6 +424,8 @@ int main(int argc, char **argv)
 	test_vfork();
 	test_signal_inside();
 	test_signal_storm();
+	test_failed_exec(0);
+	test_failed_exec(MMUN_RCACHE_NO_REAPER);
 	test_end();
 	return tap_done();
 }
