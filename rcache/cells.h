@@ -75,6 +75,8 @@ struct rc_process {
 	/* Of process.c. */
 	struct mmun_mutex list_lock;
 	struct mmun_rcache *caches;
+	/* Of stats.c. */
+	struct mmun_mutex stat_lock;
 };
 
 /* Of the calling process, not of a child of vfork().  NULL: no memory. */

@@ -3,6 +3,7 @@
  * What a cache counts: for its program, and for the statistics page of the process.
  * Tests: tests/contract/rcache/, tests/unit/rcache/, tests/system/.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "cache.h"
@@ -25,15 +26,21 @@ static const char *const labels[] = {
 
 _Static_assert(NR_LABELS <= MMUN_STAT_COUNTERS, "they fit in the page");
 
-/* Users of the page are for ever, caches are not: those that nobody has are used again. */
+/* Users of the page are for ever, caches are not: those that nobody has are used again.  The
+ * lock is in memory that a forked child finds free, whoever held it. */
 static struct {
-	struct mmun_mutex lock;
 	struct {
 		struct mmun_stat *stat;
 		char name[32];
 		bool used;
 	} entry[MMUN_STAT_SLOTS];
-} users = { .lock = MMUN_MUTEX_INIT(MMUN_RANK_RCACHE_LIST) };
+} users;
+
+static void lock_users(struct rc_process *process)
+{
+	mmun_lock_set_rank(&process->stat_lock, MMUN_RANK_RCACHE_LIST);
+	mmun_mutex_lock(&process->stat_lock);
+}
 
 static void reset(struct mmun_stat *stat)
 {
@@ -43,9 +50,12 @@ static void reset(struct mmun_stat *stat)
 
 int mmun_rc_stat_create(struct mmun_rcache *cache)
 {
+	struct rc_process *process = mmun_rc_process();
 	int ret = 0;
 
-	mmun_mutex_lock(&users.lock);
+	if (!process)
+		return -ENOMEM;
+	lock_users(process);
 	for (unsigned int i = 0; i < MMUN_STAT_SLOTS && !cache->stat; i++) {
 		if (users.entry[i].stat &&
 		    (users.entry[i].used || strcmp(users.entry[i].name, cache->name)))
@@ -61,7 +71,7 @@ int mmun_rc_stat_create(struct mmun_rcache *cache)
 		users.entry[i].used = true;
 		cache->stat = users.entry[i].stat;
 	}
-	mmun_mutex_unlock(&users.lock);
+	mmun_mutex_unlock(&process->stat_lock);
 	return ret;
 }
 
@@ -73,16 +83,18 @@ void mmun_rc_stat_ready(struct mmun_rcache *cache)
 
 void mmun_rc_stat_destroy(struct mmun_rcache *cache)
 {
-	if (!cache->stat)
+	struct rc_process *process = mmun_rc_process();
+
+	if (!cache->stat || !process)
 		return;
 	reset(cache->stat);
 	mmun_stat_state(cache->stat, false, "destroyed");
-	mmun_mutex_lock(&users.lock);
+	lock_users(process);
 	for (unsigned int i = 0; i < MMUN_STAT_SLOTS; i++) {
 		if (users.entry[i].stat == cache->stat)
 			users.entry[i].used = false;
 	}
-	mmun_mutex_unlock(&users.lock);
+	mmun_mutex_unlock(&process->stat_lock);
 	cache->stat = NULL;
 }
 
