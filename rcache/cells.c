@@ -26,6 +26,12 @@ __thread struct rc_task mmun_rc_task = { .thread = &nobody };
 
 static struct rc_process *the_process;
 
+static void init_process(struct rc_process *process)
+{
+	mmun_lock_set_rank(&process->list_lock, MMUN_RANK_RCACHE_LIST);
+	mmun_store_full(&process->pid, (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0));
+}
+
 static struct rc_process *get_process(void)
 {
 	struct rc_process *process = mmun_load_acquire(&the_process), *none = NULL;
@@ -33,6 +39,8 @@ static struct rc_process *get_process(void)
 	if (process)
 		return process;
 	process = mmun_rc_map(mmun_rc_size(sizeof(*process)), 0);
+	if (process)
+		init_process(process);
 	if (!process || mmun_cas_full(&the_process, &none, process))
 		return process;
 	mmun_free_pages(process, mmun_rc_size(sizeof(*process)));
@@ -43,9 +51,9 @@ struct rc_process *mmun_rc_process(void)
 {
 	struct rc_process *process = get_process();
 
-	/* Not yet known, also in the child of a fork. */
+	/* In the child of a fork. */
 	if (process && !mmun_load_relaxed(&process->pid))
-		mmun_store_full(&process->pid, (unsigned int)mmun_syscall3(SYS_getpid, 0, 0, 0));
+		init_process(process);
 	return process;
 }
 

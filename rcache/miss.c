@@ -181,8 +181,9 @@ static struct rc_cell *own_cell(struct rc_state *state, uint32_t id)
 
 static void use(struct rc_state *state, uint32_t id)
 {
-	mmun_rc_count(&own_cell(state, id)->begun, state->hot.flags & MMUN_RC_FENCED);
-	if (state->hot.flags & MMUN_RC_CHECKED)
+	mmun_rc_count(&own_cell(state, id)->begun,
+		      mmun_load_relaxed(&state->hot.flags) & MMUN_RC_FENCED);
+	if (mmun_load_relaxed(&state->hot.flags) & MMUN_RC_CHECKED)
 		(void)mmun_add_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
 }
 
@@ -190,9 +191,10 @@ static void unuse(struct mmun_rcache *cache, uint32_t id)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 
-	if (state->hot.flags & MMUN_RC_CHECKED)
+	if (mmun_load_relaxed(&state->hot.flags) & MMUN_RC_CHECKED)
 		(void)mmun_sub_full(&mmun_rc_region(&state->hot, id)->reserved[MMUN_RC_EXACT], 1);
-	mmun_rc_count(&own_cell(state, id)->ended, state->hot.flags & MMUN_RC_FENCED);
+	mmun_rc_count(&own_cell(state, id)->ended,
+		      mmun_load_relaxed(&state->hot.flags) & MMUN_RC_FENCED);
 	mmun_rc_unused(cache, id);
 }
 

@@ -17,12 +17,6 @@ static struct {
 	unsigned int at_exit;
 } all;
 
-static void lock_list(struct rc_process *process)
-{
-	mmun_lock_set_rank(&process->list_lock, MMUN_RANK_RCACHE_LIST);
-	mmun_mutex_lock(&process->list_lock);
-}
-
 /*
  * Destructors of libraries and handlers that run later may close what the backends use.  What
  * is registered still, the kernel takes back.
@@ -48,7 +42,7 @@ void mmun_rc_list_add(struct mmun_rcache *cache)
 
 	if (!mmun_swap_full(&all.at_exit, 1))
 		(void)atexit(stop_reapers);
-	lock_list(process);
+	mmun_mutex_lock(&process->list_lock);
 	cache->next = process->caches;
 	process->caches = cache;
 	mmun_mutex_unlock(&process->list_lock);
@@ -59,7 +53,7 @@ void mmun_rc_list_remove(struct mmun_rcache *cache)
 	struct rc_process *process = mmun_rc_state(cache)->process;
 	struct mmun_rcache **link;
 
-	lock_list(process);
+	mmun_mutex_lock(&process->list_lock);
 	for (link = &process->caches; *link; link = &(*link)->next) {
 		if (*link == cache) {
 			*link = cache->next;
@@ -84,7 +78,7 @@ bool mmun_rc_process_full(struct mmun_rcache *cache, unsigned long more)
 
 	if (mmun_likely(!regions && !bytes))
 		return false;
-	lock_list(process);
+	mmun_mutex_lock(&process->list_lock);
 	for (cache = process->caches; cache; cache = cache->next) {
 		all_regions += mmun_load_relaxed(&mmun_rc_state(cache)->reserved);
 		all_bytes += mmun_load_relaxed(&mmun_rc_state(cache)->reserved_bytes);
@@ -98,7 +92,7 @@ long mmun_rc_evict_others(struct mmun_rcache *cache, unsigned long bytes)
 	struct rc_process *process = mmun_rc_state(cache)->process;
 	long dropped = 0;
 
-	lock_list(process);
+	mmun_mutex_lock(&process->list_lock);
 	for (struct mmun_rcache *other = process->caches; other && !dropped; other = other->next) {
 		if (other != cache && mmun_rc_may_reclaim(other))
 			dropped = mmun_rc_reclaim(other, false) + mmun_rc_evict(other, bytes);

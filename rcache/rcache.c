@@ -88,7 +88,7 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 	reg = find(cache, cells, first, last, access);
 	if (!reg)
 		return NULL;
-	if (hot->flags & MMUN_RC_CHECKED)
+	if (mmun_load_relaxed(&hot->flags) & MMUN_RC_CHECKED)
 		(void)mmun_add_full(&reg->reserved[MMUN_RC_EXACT], 1);
 	mmun_rc_add(&cells->hits, 1);
 	return reg;
@@ -264,7 +264,7 @@ static bool check_put(struct mmun_rcache *cache, struct mmun_registration *reg)
 				    : "mmun_rcache_put() of what is no registration of the cache");
 		return false;
 	}
-	if (!(state->hot.flags & MMUN_RC_CHECKED))
+	if (!(mmun_load_relaxed(&state->hot.flags) & MMUN_RC_CHECKED))
 		return true;
 	uses = mmun_load_full(exact);
 	do {
@@ -288,7 +288,8 @@ static __attribute__((noinline)) void put_slowly(struct mmun_rcache *cache,
 	id = mmun_rc_id_of(&state->hot, reg);
 	cells = mmun_rc_cells(state->process, cache->slot, cache->limits.regions);
 	if (cells)
-		mmun_rc_count(&cells->cell[id].ended, state->hot.flags & MMUN_RC_FENCED);
+		mmun_rc_count(&cells->cell[id].ended,
+			      mmun_load_relaxed(&state->hot.flags) & MMUN_RC_FENCED);
 	else
 		(void)mmun_add_full(&state->spare[id].ended, 1);
 	mmun_sched_point("ended", state);
@@ -360,7 +361,7 @@ static long flush(struct mmun_rcache *cache)
 	mmun_rc_kill_all(cache);
 	mmun_rc_reclaim(cache, true);
 	mmun_rc_show(cache, true);
-	return (long)mmun_rc_state(cache)->in_use;
+	return (long)mmun_load_relaxed(&mmun_rc_state(cache)->in_use);
 }
 
 long mmun_rcache_flush(struct mmun_rcache *cache)
@@ -390,21 +391,21 @@ int mmun_rcache_for_each(struct mmun_rcache *cache,
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	int cancel, ret;
+	bool fenced;
 
 	if (mmun_rc_enter(cache, &cancel))
 		return -EDEADLK;
 	ret = prepare(cache);
+	fenced = mmun_load_relaxed(&state->hot.flags) & MMUN_RC_FENCED;
 	for (uint32_t id = 0; !ret && id < mmun_load_full(&state->nr); id++) {
 		struct mmun_registration *reg = mmun_rc_region(&state->hot, id);
 
 		if (!is_live(state, id))
 			continue;
-		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].begun,
-			      state->hot.flags & MMUN_RC_FENCED);
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].begun, fenced);
 		if (is_live(state, id))
 			ret = visit(reg, arg);
-		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].ended,
-			      state->hot.flags & MMUN_RC_FENCED);
+		mmun_rc_count(&mmun_rc_task.thread->cells[cache->slot]->cell[id].ended, fenced);
 		mmun_rc_unused(cache, id);
 	}
 	mmun_rc_leave(cancel);
