@@ -163,8 +163,8 @@ static void test_kill(void)
 {
 	const uint32_t word = mmun_load_full(&the_state->hot.state[0]);
 
-	ok(mmun_rc_kill(the_cache, 0, word, SIZE), "C4: one of two ends it");
-	ok(!mmun_rc_kill(the_cache, 0, word, SIZE), "C4: the other does not");
+	ok(mmun_rc_kill(the_cache, 0, word), "C4: one of two ends it");
+	ok(!mmun_rc_kill(the_cache, 0, word), "C4: the other does not");
 	mmun_rc_bury(the_cache, 0);
 	in_use = NULL;
 	mmun_rcache_progress(the_cache);
