@@ -41,6 +41,9 @@ static void test_limits(void)
 	query();
 	mmun_verbs_limits(&verbs, &limits);
 	is(limits.regions, 10, "limits: a number that is none");
+	limits.regions = 0;
+	mmun_verbs_limits(&verbs, &limits);
+	is(limits.regions, 0, "limits: is no limit");
 }
 
 static void test_on_demand(void)

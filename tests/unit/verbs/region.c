@@ -133,6 +133,7 @@ static void test_errors(void)
 	}
 	reset();
 	stub.register_failures = 1;
+	errno = EFAULT;
 	is(register_as(MMUN_RCACHE_READ), -ENOMEM, "an error without a number");
 }
 

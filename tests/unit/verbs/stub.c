@@ -81,7 +81,8 @@ struct ibv_mr *ibv_reg_mr_iova2(struct ibv_pd *pd, void *address, size_t length,
 		stub.wrong++;
 	if (stub.register_failures > 0) {
 		stub.register_failures--;
-		errno = stub.register_error;
+		if (stub.register_error)
+			errno = stub.register_error;
 	} else {
 		mr = register_region(pd, address, length, flags);
 	}

@@ -15,7 +15,7 @@ struct stub {
 	/* What the device is. */
 	struct ibv_device_attr_ex attributes;
 	enum ibv_fork_status fork;
-	/* What the next calls return; as many of the registrations as said. */
+	/* What the next calls return; as many of the registrations as said.  0: errno stays. */
 	int query_error, register_error, register_failures, deregister_error;
 	/* Live regions, and what was asked for last. */
 	int live, registered, deregistered;

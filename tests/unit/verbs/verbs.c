@@ -75,11 +75,13 @@ static void test_get(void)
 		struct mmun_verbs_registration region;
 		char users[100];
 	} * larger;
-	struct mmun_rcache_options cache = { .registration_size = sizeof(*larger) };
+	struct mmun_rcache_options cache = { .registration_size = sizeof(*larger),
+					     .flags = MMUN_RCACHE_DEBUG };
 	struct mmun_verbs_registration *first, *second;
 	struct mmun_rcache_stats stats;
 
 	stub_reset();
+	stub.attributes.orig_attr.max_mr_size = 6 * PAGE;
 	create(&(struct mmun_verbs_options){ .cache = &cache });
 	first = get(4 * PAGE, MMUN_RCACHE_WRITE);
 	larger = (void *)first;
@@ -98,6 +100,8 @@ static void test_get(void)
 	mmun_rcache_flush(mmun_verbs_rcache(verbs));
 	mmun_rcache_stats(mmun_verbs_rcache(verbs), &stats);
 	is(stats.hits, 1, "get: the cache counts");
+	is(mmun_ptr_err(mmun_verbs_get(verbs, memory, 7 * PAGE, MMUN_RCACHE_READ)), -EMSGSIZE,
+	   "get: more than the device can");
 	first = get(PAGE, MMUN_VERBS_REMOTE_WRITE);
 	is(mmun_verbs_destroy(verbs), -EBUSY, "destroy: not while one is in use");
 	mmun_verbs_put(verbs, first);
@@ -180,8 +184,10 @@ static void test_on_demand(void)
 
 static void test_implicit(void)
 {
+	const struct mmun_rcache_options cache = { .flags = MMUN_RCACHE_DEBUG };
 	const struct mmun_verbs_options options = { .on_demand = IBV_ODP_SUPPORT_WRITE,
-						    .flags = MMUN_VERBS_RELAXED_ORDERING };
+						    .flags = MMUN_VERBS_RELAXED_ORDERING,
+						    .cache = &cache };
 	struct mmun_verbs_registration *first, *second;
 
 	offer_on_demand(IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT);
@@ -199,6 +205,7 @@ static void test_implicit(void)
 	is(stub.registered, 1, "implicit: registered once");
 	is(mmun_ptr_err(mmun_verbs_get(verbs, memory, 0, MMUN_RCACHE_READ)), -EINVAL,
 	   "implicit: no bytes are an error still");
+	ok(mmun_is_err(mmun_verbs_get(verbs, NULL, 0, MMUN_RCACHE_READ)), "implicit: nowhere too");
 	is(mmun_ptr_err(mmun_verbs_get(verbs, memory, SIZE_MAX, MMUN_RCACHE_READ)), -EINVAL,
 	   "implicit: and too many");
 	first = get(PAGE, MMUN_VERBS_REMOTE_READ);
@@ -217,6 +224,18 @@ static void test_implicit(void)
 	stub.register_failures = 1;
 	create(&options);
 	ok(info_of(verbs).on_demand && !info_of(verbs).implicit, "implicit: refused, so of ranges");
+	destroy();
+
+	offer_on_demand(IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT);
+	create(&(struct mmun_verbs_options){ .on_demand = IBV_ODP_SUPPORT_SEND });
+	first = get(PAGE, MMUN_RCACHE_WRITE | MMUN_VERBS_ORDERED);
+	ok(!first->registration.start, "implicit: nothing relaxed, so everything is in order");
+	mmun_verbs_put(verbs, first);
+	destroy();
+
+	offer_on_demand(IBV_ODP_SUPPORT | IBV_ODP_SUPPORT_IMPLICIT);
+	create(NULL);
+	is(stub.registered, 0, "implicit: not if nobody asks");
 	destroy();
 }
 
