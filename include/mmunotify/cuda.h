@@ -15,9 +15,9 @@
  * build.  Registrations are portable, so that every context may use them, and mapped for devices.
  * The library is libmmunotify-cuda: pkg-config --cflags --libs mmunotify-cuda.
  *
- * CUDA lets no two registrations share a page.  A get of a range that overlaps one which
- * nobody uses takes its place.  If it is in use, or the program has registered or allocated that
- * memory by CUDA itself, the get fails with -EADDRINUSE.  So
+ * CUDA lets no two registrations overlap, and the cache's are of whole pages.  A get of a range
+ * that overlaps one which nobody uses takes its place.  If it is in use, or the program has
+ * registered or allocated that memory by CUDA itself, the get fails with -EADDRINUSE.  So
  * buffers that are used at the same time should not share pages, and what the cache holds the
  * program cannot register itself.
  *

@@ -143,7 +143,7 @@ static int cuda_register(void *arg, struct mmun_registration *reg)
 
 /*
  * The driver releases what was registered when the context goes, and when it shuts down at exit.
- * It does not mind that the memory is gone.
+ * Memory that is gone it unregisters like any other: gpu.c of the tests asks the real one.
  */
 static void cuda_deregister(void *arg, struct mmun_registration *reg)
 {
