@@ -55,35 +55,35 @@ struct question {
 	}
 
 static const struct question hits[] = {
-	HIT("1 region", 5, "1", "aligned"),
-	HIT("1,000 regions", 6, "1000", "aligned"),
-	HIT("100,000 regions", 40, "100000", "aligned"),
-	HIT("1,000, all of the region", NO_GOAL, "1000", "aligned", "whole"),
-	HIT("1,000, 4 KiB off", 6, "1000", "shifted"),
-	HIT("100,000, 4 KiB off", 40, "100000", "shifted"),
-	HIT("1,000 of 4 KiB to 4 MiB", 6, "1000", "mixed"),
-	HIT("100,000 of 4 KiB to 4 MiB", 40, "100000", "mixed"),
+	HIT("hit, 1 region", 5, "1", "aligned"),
+	HIT("hit, 1,000 regions", 6, "1000", "aligned"),
+	HIT("hit, 100,000 regions", 40, "100000", "aligned"),
+	HIT("hit, 1,000, all of the region", NO_GOAL, "1000", "aligned", "whole"),
+	HIT("hit, 1,000, 4 KiB off", 6, "1000", "shifted"),
+	HIT("hit, 100,000, 4 KiB off", 40, "100000", "shifted"),
+	HIT("hit, 1,000 of 4 KiB to 4 MiB", 6, "1000", "mixed"),
+	HIT("hit, 100,000 of 4 KiB to 4 MiB", 40, "100000", "mixed"),
 };
 
 static const struct question parallel[] = {
-	HIT("the same region", 6, "1", "aligned", "part", "2", "same"),
-	HIT("each its own of 2", 6, "2", "aligned", "part", "2", "distinct"),
-	HIT("each its own 500 of 1,000", 6, "1000", "aligned", "part", "2", "distinct"),
+	HIT("2 threads, the same region", 6, "1", "aligned", "part", "2", "same"),
+	HIT("2 threads, each its own of 2", 6, "2", "aligned", "part", "2", "distinct"),
+	HIT("2 threads, each its own 500", 6, "1000", "aligned", "part", "2", "distinct"),
 };
 
 #define FIRST(count, text) \
 	{ \
 		.arguments = { "first", count }, \
 		.figures = { \
-			{ text ", after a munmap", "ns", 0, AS_ANY_HIT }, \
+			{ text ", first hit after a munmap", "ns", 0, AS_ANY_HIT }, \
 			{ text ", after one not heard of", "ns", 1, NO_GOAL }, \
 			{ text ", once more", "ns", 2, NO_GOAL }, \
 		}, \
 	}
 
 static const struct question firsts[] = {
-	FIRST("1000", "1,000 regions"),
-	FIRST("100000", "100,000 regions"),
+	FIRST("1000", "1,000"),
+	FIRST("100000", "100,000"),
 };
 
 static const struct question misses[] = {
@@ -112,12 +112,12 @@ static const struct question misses[] = {
 	}
 
 static const struct question unmaps[] = {
-	UNMAP("1", "1 region", 100),
-	UNMAP("1000", "1 of 1,000", 100),
-	UNMAP("100000", "1 of 100,000", 200),
+	UNMAP("1", "munmap, 1 region", 100),
+	UNMAP("1000", "munmap, 1 of 1,000", 100),
+	UNMAP("100000", "munmap, 1 of 100,000", 200),
 	{ .arguments = { "large", "100000" },
 	  .plain = true,
-	  .figures = { { "1 GiB beside 100,000", "ns", 0, BETTER_PEER } } },
+	  .figures = { { "munmap, 1 GiB beside 100,000", "ns", 0, BETTER_PEER } } },
 };
 
 static const struct question memory[] = {
