@@ -37,6 +37,34 @@ use(struct mmun_rcache *cache, struct rc_cells *cells, uint64_t w1, unsigned lon
 	return NULL;
 }
 
+/* From bucket @at to the end of the probe. */
+static struct mmun_registration *find_from(struct mmun_rcache *cache, const struct rc_table *table,
+					   unsigned long seq, struct rc_cells *cells, size_t at,
+					   unsigned long first, unsigned long last,
+					   unsigned int access)
+{
+	const bool fenced = mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_FENCED;
+	uint64_t w1;
+
+	for (; (w1 = mmun_load_acquire(&mmun_rc_bucket(table, at)->w1));
+	     at = mmun_rc_next(table, at)) {
+		struct mmun_registration *reg;
+		unsigned long pages, start;
+		uint64_t w0;
+
+		mmun_sched_point("bucket", table);
+		w0 = mmun_load_relaxed(&mmun_rc_bucket(table, at)->w0);
+		pages = mmun_rc_pages(w0, w1);
+		start = w0 >> 28;
+		if (first - start >= pages || last - start >= pages || (w1 & access) != access)
+			continue;
+		reg = use(cache, cells, w1, seq, fenced);
+		if (reg)
+			return reg;
+	}
+	return NULL;
+}
+
 /* All buckets where it may stand. */
 static struct mmun_registration *find(struct mmun_rcache *cache, struct rc_cells *cells,
 				      unsigned long first, unsigned long last, unsigned int access)
@@ -44,34 +72,23 @@ static struct mmun_registration *find(struct mmun_rcache *cache, struct rc_cells
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const unsigned long seq = mmun_load_acquire(&hot->seq);
 	const struct rc_table *table = mmun_load_acquire(&hot->table);
-	const bool fenced = mmun_load_relaxed(&hot->flags) & MMUN_RC_FENCED;
+	struct mmun_registration *reg = NULL;
+	uint32_t shifts;
 
 	if (!table)
 		return NULL;
+	for (shifts = mmun_rc_shifts_for(table, first, last); shifts && !reg;
+	     shifts &= shifts - 1) {
+		const unsigned int shift = 2 * (unsigned int)__builtin_ctz(shifts);
 
-	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
-		size_t at = mmun_rc_home(table, first, 2 * (unsigned int)__builtin_ctz(shifts));
-		uint64_t w1;
-
-		for (; (w1 = mmun_load_acquire(&mmun_rc_bucket(table, at)->w1));
-		     at = mmun_rc_next(table, at)) {
-			struct mmun_registration *reg;
-			unsigned long pages, start;
-			uint64_t w0;
-
-			mmun_sched_point("bucket", table);
-			w0 = mmun_load_relaxed(&mmun_rc_bucket(table, at)->w0);
-			pages = mmun_rc_pages(w0, w1);
-			start = w0 >> 28;
-			if (first - start >= pages || last - start >= pages ||
-			    (w1 & access) != access)
-				continue;
-			reg = use(cache, cells, w1, seq, fenced);
-			if (reg)
-				return reg;
-		}
+		reg = find_from(cache, table, seq, cells, mmun_rc_home(table, first, shift), first,
+				last, access);
+		if (!reg)
+			reg = find_from(cache, table, seq, cells,
+					mmun_rc_second_home(table, first, shift), first, last,
+					access);
 	}
-	return NULL;
+	return reg;
 }
 
 static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsigned long first,
@@ -188,7 +205,13 @@ static inline __attribute__((always_inline)) bool covers(uint64_t w0, unsigned l
 	return address >= start && (last - start) >> MMUN_RC_PAGE_SHIFT < (w0 & 0xffffffful);
 }
 
-/* It is not in @bucket: the next one has it where the ends of two lie in one granule. */
+/* All of @access, and nothing that is no access to memory. */
+static inline __attribute__((always_inline)) bool permits(uint64_t w1, unsigned int access)
+{
+	return !(access & ~(unsigned int)(w1 & MMUN_RCACHE_ACCESS));
+}
+
+/* It is not in @bucket: the next one has it where two begin in one granule. */
 static __attribute__((noinline)) struct mmun_registration *
 get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
 	   unsigned int access, const struct rc_bucket *bucket, unsigned long seq)
@@ -198,7 +221,8 @@ get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
 	const uint64_t w1 = mmun_load_acquire(&bucket[1].w1);
 	struct mmun_registration *reg;
 
-	if (!covers(mmun_load_relaxed(&bucket[1].w0), address, last) || access & ~w1)
+	if (!cells || !covers(mmun_load_relaxed(&bucket[1].w0), address, last) ||
+	    !permits(w1, access))
 		return get_slowly(cache, address, last, access);
 	reg = use(cache, cells, w1, seq, false);
 	if (!reg)
@@ -208,8 +232,8 @@ get_beside(struct mmun_rcache *cache, unsigned long address, unsigned long last,
 }
 
 /*
- * The first bucket, of the smallest size that occurs there; whatever is unusual is for
- * others.  An empty bucket covers nothing.
+ * The first bucket of what begins there in the size that is asked for, or in the smallest
+ * that occurs there; whatever is unusual is for others.  An empty bucket covers nothing.
  */
 struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned long address,
 					  size_t length, unsigned int access)
@@ -217,9 +241,9 @@ struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned lo
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const unsigned long seq = mmun_load_acquire(&hot->seq);
 	const struct rc_table *table = mmun_load_acquire(&hot->plain_table);
-	struct rc_cells *cells = mmun_rc_task.thread->cells[hot->slot];
 	const unsigned long last = address + length - 1;
 	const struct rc_bucket *bucket;
+	struct rc_cells *cells;
 	uint64_t w1;
 	uint32_t id;
 
@@ -228,16 +252,16 @@ struct mmun_registration *mmun_rcache_get(struct mmun_rcache *cache, unsigned lo
 		return get_slowly(cache, address, last, access);
 	if (mmun_unlikely(!table))
 		return get_slowly(cache, address, last, access);
-	if (mmun_unlikely(!cells))
-		return get_slowly(cache, address, last, access);
-	if (mmun_unlikely(access > MMUN_RCACHE_ACCESS))
-		return get_slowly(cache, address, last, access);
-	bucket = mmun_rc_first_bucket(table, address >> MMUN_RC_PAGE_SHIFT);
+	bucket = mmun_rc_first_bucket(table, address >> MMUN_RC_PAGE_SHIFT,
+				      (length - 1) >> MMUN_RC_PAGE_SHIFT);
 	w1 = mmun_load_acquire(&bucket->w1);
 	if (mmun_unlikely(!covers(mmun_load_relaxed(&bucket->w0), address, last)))
 		return get_beside(cache, address, last, access, bucket, seq);
-	if (mmun_unlikely(access & ~w1))
+	if (mmun_unlikely(!permits(w1, access)))
 		return get_beside(cache, address, last, access, bucket, seq);
+	cells = mmun_rc_task.thread->cells[hot->slot];
+	if (mmun_unlikely(!cells))
+		return get_slowly(cache, address, last, access);
 	id = mmun_rc_id(w1);
 	mmun_rc_count(&cells->cell[id].begun, false);
 	if (mmun_unlikely(mmun_load_full(&hot->state[id]) != (uint32_t)w1))

@@ -185,26 +185,39 @@ bool mmun_rc_let_live(struct mmun_rcache *cache, uint32_t id)
 	       mmun_cas_full(&state->hot.state[id], &word, word & ~MMUN_RC_UNBORN);
 }
 
-long mmun_rc_lookup(struct mmun_rcache *cache, unsigned long first, unsigned long last,
-		    unsigned int access)
+static long lookup_from(struct mmun_rcache *cache, size_t at, unsigned long first,
+			unsigned long last, unsigned int access)
 {
 	const struct rc_hot *hot = &mmun_rc_state(cache)->hot;
 	const struct rc_table *table = hot->table;
 
-	for (uint32_t shifts = mmun_rc_shifts(table, first); shifts; shifts &= shifts - 1) {
-		size_t at = mmun_rc_home(table, first, 2 * (unsigned int)__builtin_ctz(shifts));
+	for (; mmun_rc_bucket(table, at)->w1; at = mmun_rc_next(table, at)) {
+		const uint64_t w1 = mmun_rc_bucket(table, at)->w1;
+		const uint64_t w0 = mmun_rc_bucket(table, at)->w0;
+		const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
+		const uint32_t id = mmun_rc_id(w1);
 
-		for (; mmun_rc_bucket(table, at)->w1; at = mmun_rc_next(table, at)) {
-			const uint64_t w1 = mmun_rc_bucket(table, at)->w1;
-			const uint64_t w0 = mmun_rc_bucket(table, at)->w0;
-			const unsigned long pages = mmun_rc_pages(w0, w1), start = w0 >> 28;
-			const uint32_t id = mmun_rc_id(w1);
-
-			if (first - start < pages && last - start < pages &&
-			    (w1 & access) == access &&
-			    mmun_load_full(&hot->state[id]) == (uint32_t)w1)
-				return id;
-		}
+		if (first - start < pages && last - start < pages && (w1 & access) == access &&
+		    mmun_load_full(&hot->state[id]) == (uint32_t)w1)
+			return id;
 	}
 	return -1;
+}
+
+long mmun_rc_lookup(struct mmun_rcache *cache, unsigned long first, unsigned long last,
+		    unsigned int access)
+{
+	const struct rc_table *table = mmun_rc_state(cache)->hot.table;
+	uint32_t shifts = mmun_rc_shifts_for(table, first, last);
+	long id = -1;
+
+	for (; shifts && id < 0; shifts &= shifts - 1) {
+		const unsigned int shift = 2 * (unsigned int)__builtin_ctz(shifts);
+
+		id = lookup_from(cache, mmun_rc_home(table, first, shift), first, last, access);
+		if (id < 0)
+			id = lookup_from(cache, mmun_rc_second_home(table, first, shift), first,
+					 last, access);
+	}
+	return id;
 }

@@ -25,7 +25,11 @@ struct rc_table *mmun_rc_table_create(unsigned int bits)
 	if (size >= 2ul << 20)
 		(void)mmun_syscall3(SYS_madvise, (unsigned long)table, size, MADV_HUGEPAGE);
 	table->bits = bits;
-	table->size = sizeof(struct rc_bucket) << bits;
+	table->mask = ((1ul << bits) - 1) * sizeof(struct rc_bucket);
+	/* By the golden ratio, so that the offset has the top bits of what counts of the product. */
+	table->factor = 0x9e3779b97f4a7c15ul >>
+			(64 - MMUN_RC_HASH_SHIFT - bits -
+			 (unsigned int)__builtin_ctzl(sizeof(struct rc_bucket)));
 	return table;
 }
 
@@ -91,23 +95,24 @@ static struct rc_bucket *find_room(struct rc_table *table, const uint32_t *state
 	}
 }
 
+static void fill(struct rc_bucket *bucket, uint64_t w0, uint64_t w1)
+{
+	mmun_store_release(&bucket->w1, MMUN_RC_RUBBISH);
+	mmun_store_release(&bucket->w0, w0);
+	mmun_store_release(&bucket->w1, w1);
+}
+
 void mmun_rc_table_add(struct rc_table *table, const uint32_t *state, const struct rc_entry *entry)
 {
 	const unsigned int level = mmun_rc_level(entry->pages);
-	unsigned long granule = entry->first >> (2 * level);
-	const unsigned long last = (entry->first + entry->pages - 1) >> (2 * level);
+	const unsigned long last = entry->first + entry->pages - 1;
 	const uint64_t w0 = entry->first << 28 | (entry->pages & 0xffffffful);
 	const uint64_t w1 = (uint64_t)entry->id << 40 | entry->pages >> 28 << 32 | entry->state;
 
 	set_filter(table, entry, level);
-	for (; granule <= last; granule++) {
-		struct rc_bucket *bucket = find_room(
-			table, state, mmun_rc_home(table, granule << (2 * level), 2 * level));
-
-		mmun_store_release(&bucket->w1, MMUN_RC_RUBBISH);
-		mmun_store_release(&bucket->w0, w0);
-		mmun_store_release(&bucket->w1, w1);
-	}
+	fill(find_room(table, state, mmun_rc_home(table, entry->first, 2 * level)), w0, w1);
+	if (entry->first >> (2 * level) != last >> (2 * level))
+		fill(find_room(table, state, mmun_rc_second_home(table, last, 2 * level)), w0, w1);
 }
 
 /* How many granules of which sizes a walk looks at; @shifts is set to the sizes. */
@@ -131,9 +136,9 @@ static unsigned long count_granules(const struct rc_table *table, unsigned long 
 }
 
 /* What stands from @at on. */
-static void walk_granule(const struct rc_table *table, size_t at, unsigned long first,
-			 unsigned long last, void (*visit)(const struct rc_entry *entry, void *arg),
-			 void *arg)
+static void walk_from(const struct rc_table *table, size_t at, unsigned long first,
+		      unsigned long last, void (*visit)(const struct rc_entry *entry, void *arg),
+		      void *arg)
 {
 	for (;; at = mmun_rc_next(table, at)) {
 		const struct rc_bucket *bucket = mmun_rc_bucket(table, at);
@@ -164,14 +169,16 @@ bool mmun_rc_table_walk(const struct rc_table *table, unsigned long first, unsig
 		const unsigned int level = (unsigned int)__builtin_ctz(shifts);
 		const unsigned int shift = 2 * level;
 
+		/* Whatever else lies here begins where the walk comes by. */
+		walk_from(table, mmun_rc_second_home(table, first, shift), first, last, visit, arg);
 		for (unsigned long granule = first >> shift; granule <= last >> shift; granule++) {
 			/* Small granules: whole blocks without any. */
 			if (shift < MMUN_RC_FILTER_SHIFT &&
 			    !(mmun_rc_shifts(table, granule << shift) & 1u << level))
 				granule |= (1ul << (MMUN_RC_FILTER_SHIFT - shift)) - 1;
 			else
-				walk_granule(table, mmun_rc_home(table, granule << shift, shift),
-					     first, last, visit, arg);
+				walk_from(table, mmun_rc_home(table, granule << shift, shift),
+					  first, last, visit, arg);
 		}
 	}
 	return true;

@@ -3,8 +3,10 @@
  * Which registrations lie where: a hash table of granules.
  *
  * A registration stands under one size of granule, the least of 1, 4, 16, ... pages that is as
- * large as it is, so in one granule or in two.  A filter says which sizes occur in which 2 MiB
- * of addresses (modulo 8 GiB), so that most look-ups try one size, and none where nothing is.
+ * large as it is, so in one granule or in two; in the second apart from those that begin there,
+ * because what is looked for is mostly all of a registration.  A filter says which sizes occur in
+ * which 2 MiB of addresses (modulo 8 GiB), so that most look-ups try one size, and none where
+ * nothing is.
  *
  * A bucket is two words:
  *
@@ -42,6 +44,8 @@
 
 #define MMUN_RC_FILTER       4096u
 #define MMUN_RC_FILTER_SHIFT 9
+/* The bits of the product from which a bucket's offset is taken. */
+#define MMUN_RC_HASH_SHIFT 32
 /* At least so many buckets; tests have less. */
 #ifndef MMUN_RC_MIN_BITS
 #define MMUN_RC_MIN_BITS 8u
@@ -52,8 +56,8 @@ struct rc_bucket {
 };
 
 struct rc_table {
-	/* Of the buckets, in bytes. */
-	unsigned long size;
+	/* Of the hash; the second is the size of all buckets in bytes less one bucket. */
+	unsigned long factor, mask;
 	unsigned int bits;
 	/* Buckets that are not empty. */
 	unsigned long used;
@@ -91,14 +95,19 @@ static inline uint32_t mmun_rc_id(uint64_t w1)
 static inline size_t mmun_rc_home(const struct rc_table *table, unsigned long page,
 				  unsigned int shift)
 {
-	const unsigned long hash = (page >> shift) * 0x9e3779b97f4a7c15ul;
+	return (page >> shift) * table->factor >> MMUN_RC_HASH_SHIFT & table->mask;
+}
 
-	return (size_t)((unsigned __int128)hash * table->size >> 64) & -sizeof(struct rc_bucket);
+/* Where those are looked for that have begun in the granule before. */
+static inline size_t mmun_rc_second_home(const struct rc_table *table, unsigned long page,
+					 unsigned int shift)
+{
+	return mmun_rc_home(table, page, shift) ^ 2 * sizeof(struct rc_bucket);
 }
 
 static inline size_t mmun_rc_next(const struct rc_table *table, size_t offset)
 {
-	return (offset + sizeof(struct rc_bucket)) & (table->size - 1);
+	return (offset + sizeof(struct rc_bucket)) & table->mask;
 }
 
 static inline struct rc_bucket *mmun_rc_bucket(const struct rc_table *table, size_t offset)
@@ -106,13 +115,29 @@ static inline struct rc_bucket *mmun_rc_bucket(const struct rc_table *table, siz
 	return (struct rc_bucket *)((char *)(uintptr_t)table->bucket + offset);
 }
 
-/* Of the smallest size that occurs where @page is. */
-static inline const struct rc_bucket *mmun_rc_first_bucket(const struct rc_table *table,
-							   unsigned long page)
+/* The size of granule that one page and @more stand under, as a shift of pages. */
+static inline unsigned int mmun_rc_shift_of(unsigned long more)
 {
-	const uint8_t *smallest = &table->smallest[(page >> MMUN_RC_FILTER_SHIFT) % MMUN_RC_FILTER];
+	return (64 - (unsigned int)__builtin_clzl(2 * more | 1)) & ~1u;
+}
 
-	return mmun_rc_bucket(table, mmun_rc_home(table, page, mmun_load_relaxed(smallest)));
+/* The same as a bit of the filter. */
+static inline unsigned int mmun_rc_level(unsigned long pages)
+{
+	return mmun_rc_shift_of(pages - 1) / 2;
+}
+
+/* Of the size of one page and @more, or of the smallest that occurs where @page is if that is
+ * larger. */
+static inline const struct rc_bucket *mmun_rc_first_bucket(const struct rc_table *table,
+							   unsigned long page, unsigned long more)
+{
+	const uint8_t shift = (uint8_t)mmun_rc_shift_of(more);
+	const uint8_t smallest = mmun_load_relaxed(
+		&table->smallest[(page >> MMUN_RC_FILTER_SHIFT) % MMUN_RC_FILTER]);
+
+	return mmun_rc_bucket(table,
+			      mmun_rc_home(table, page, shift < smallest ? smallest : shift));
 }
 
 static inline uint32_t mmun_rc_shifts(const struct rc_table *table, unsigned long page)
@@ -120,10 +145,12 @@ static inline uint32_t mmun_rc_shifts(const struct rc_table *table, unsigned lon
 	return mmun_load_relaxed(&table->filter[(page >> MMUN_RC_FILTER_SHIFT) % MMUN_RC_FILTER]);
 }
 
-/* The size of granule that @pages stand under, as a bit of the filter. */
-static inline unsigned int mmun_rc_level(unsigned long pages)
+/* The sizes of what may hold pages [@first, @last]: nothing that is smaller. */
+static inline uint32_t mmun_rc_shifts_for(const struct rc_table *table, unsigned long first,
+					  unsigned long last)
 {
-	return pages <= 1 ? 0 : (64 - (unsigned int)__builtin_clzl(pages - 1) + 1) / 2;
+	return mmun_rc_shifts(table, first) >> mmun_rc_level(last - first + 1)
+						       << mmun_rc_level(last - first + 1);
 }
 
 size_t mmun_rc_table_size(unsigned int bits);

@@ -239,9 +239,10 @@ static void test_meeting(void)
 	struct rc_table *table = mmun_rc_table_create(MMUN_RC_MIN_BITS);
 	struct rc_entry two = { .first = 4003, .pages = 2, .id = 255, .state = 1u << 8 };
 	struct rc_entry one = { .pages = 1, .state = 1u << 8 };
-	const size_t home = home_of(table, two.first, 2), next = home_of(table, two.first + 1, 2);
+	const size_t home = home_of(table, two.first, 2);
+	const size_t next = mmun_rc_second_home(table, two.first + 1, 2);
 	/* The first of them on the way is passed when all these stand there. */
-	const size_t begin_at = (next - home) % table->size < table->size / 2 ? home : next;
+	const size_t begin_at = ((next - home) & table->mask) < table->mask / 2 ? home : next;
 
 	for (; table->used < (1ul << table->bits >> 1) - 2; one.first++) {
 		if (home_of(table, one.first, 1) != begin_at)

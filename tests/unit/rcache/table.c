@@ -174,6 +174,36 @@ static void test_filter(void)
 	mmun_rc_table_free(table);
 }
 
+/* How many of the first @nr are where a look-up for all of them looks first. */
+static unsigned int at_first(uint32_t nr)
+{
+	unsigned int count = 0;
+
+	for (uint32_t id = 0; id < nr; id++)
+		count +=
+			mmun_rc_id(mmun_rc_first_bucket(table, known[id].first, known[id].pages - 1)
+					   ->w1) == id;
+	return count;
+}
+
+static void test_first(void)
+{
+	uint32_t id;
+
+	begin(MMUN_RC_MIN_BITS + 3);
+	for (id = 0; id < 400; id++)
+		add(id, 77 + 16 * id, 16);
+	ok(at_first(400) >= 390,
+	   "where two share a granule the one that begins there comes first (%u of 400)",
+	   at_first(400));
+	/* The size that is asked for counts, not only the smallest that is there. */
+	for (; id < 500; id++)
+		add(id, 100 + 64 * (id - 400), 1);
+	ok(at_first(500) >= 400, "most are found at once among others of another size (%u of 500)",
+	   at_first(500));
+	mmun_rc_table_free(table);
+}
+
 static void test_most(void)
 {
 	begin(MMUN_RC_MIN_BITS);
@@ -272,7 +302,8 @@ static void test_readers(void)
 	begin(MMUN_RC_MIN_BITS);
 	for (int i = 0; i < 2; i++)
 		readers[i] = spawn(read_all, NULL);
-	for (int step = 0; step < 100000; step++, word += 1u << 8) {
+	/* Also as long as none of them has had a processor. */
+	for (int step = 0; step < 100000 || !mmun_load_relaxed(&visits); step++, word += 1u << 8) {
 		const uint32_t id = (uint32_t)(next_random() % 90);
 		const struct rc_entry entry = { first_of(id, word), 1 + word / 256 % 7, id, word };
 
@@ -304,6 +335,7 @@ int main(void)
 	test_room();
 	test_collisions();
 	test_filter();
+	test_first();
 	test_most();
 	test_random();
 	test_fork();
