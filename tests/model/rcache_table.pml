@@ -4,16 +4,16 @@
  * tables in turn.
  *
  * The writer enters registrations of two ranges, one in the bucket of a dead one, and builds
- * the table anew, twice, so that the first comes back.  A reader looks a range up.  A
- * section walks the other one.  Stores and loads are in order on x86, so that there are no
+ * the table anew, twice, so that the first comes back.  A reader looks a range up, or a
+ * section walks one.  Stores and loads are in order on x86, so that there are no
  * buffers here; generations are in rcache_use.pml, sections in rcache_miss.pml.
  *
  * Checked: what the reader finds is of its range; the section ends whatever of its range was live
  * when it began.
  *
  * Mutants: RANGE_FIRST (readers load the range before the word that says whose it is), WORD_FIRST
- * (the writer stores them in the other order), NO_AGAIN (a walk does not look whether the table
- * was built anew), POINTER (it looks at which table there is, not how often it was built),
+ * (the writer stores them in the other order), NO_LOOK (a reader does not look whether the table
+ * was built anew between the two words, and is filled with others), NO_AGAIN (nor does a walk), POINTER (it looks at which table there is, not how often it was built),
  * EARLY_FULL (the new table is there before it is filled), EMPTY_FIRST (the old one is
  * emptied before walks are to begin again).
  */
@@ -106,7 +106,10 @@ proctype writer()
 	byte i, reg, old;
 
 	enter(1, A);
-	enter(2, B);
+	if
+	:: enter(2, A)
+	:: enter(2, B)
+	fi;
 	live[1] = false;
 	if
 	:: enter(3, B)
@@ -119,12 +122,13 @@ proctype writer()
 /* A get, but for the counting. */
 proctype reader(byte wanted)
 {
-	byte t, b, w, r, rounds;
+	byte t, b, w, r, rounds, seq;
 
 	do
 	:: rounds == 2 -> break
 	:: else ->
 		rounds++;
+		seq = builds;
 		t = table;
 		b = 0;
 		do
@@ -140,6 +144,12 @@ proctype reader(byte wanted)
 			if
 			:: w == 0 -> break
 			:: w != 0 && r == wanted && LIVE(w) ->
+#ifndef MUTANT_NO_LOOK
+				if
+				:: builds != seq -> break
+				:: else
+				fi;
+#endif
 				assert(range_of[w] == wanted);
 				break
 			:: else -> b++
@@ -154,7 +164,7 @@ proctype section()
 	byte t, b, w, r, seq;
 	bool second, third;
 
-	d_step { second = live[2]; third = live[3] };
+	d_step { second = live[2] && range_of[2] == B; third = live[3] };
 	do
 	::
 		seq = builds;
