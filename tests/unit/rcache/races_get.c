@@ -4,7 +4,8 @@
  */
 #include "cells.h"
 
-static void (*before_count)(void), (*after_count)(void);
+static void (*before_count)(void), (*after_count)(void), (*between_words)(void),
+	(*before_walk)(void);
 
 static inline void run_once(void (**what)(void))
 {
@@ -17,6 +18,16 @@ static inline void run_once(void (**what)(void))
 
 #include "races.h"
 
+/* What a get that looks at all buckets has read of one is its first word. */
+static inline void reach(const char *where)
+{
+	if (!strcmp(where, "bucket"))
+		run_once(&between_words);
+}
+
+#undef mmun_sched_point
+#define mmun_sched_point(where, what) reach(where)
+
 static inline void count_use(uint32_t *count_of, bool fenced)
 {
 	run_once(&before_count);
@@ -28,12 +39,25 @@ static inline void count_use(uint32_t *count_of, bool fenced)
 #define mmun_rc_count count_use
 #include "../../../rcache/rcache.c"
 #undef mmun_rc_count
+
+/* A section that has seen which table there is. */
+static bool walk_table(const struct rc_table *table, unsigned long first, unsigned long last,
+		       unsigned long most, void (*visit)(const struct rc_entry *entry, void *arg),
+		       void *arg)
+{
+	run_once(&before_walk);
+	return mmun_rc_table_walk(table, first, last, most, visit, arg);
+}
+
+#define mmun_rc_table_walk walk_table
+#include "../../../rcache/walk.c"
+#undef mmun_rc_table_walk
 #undef covers
 
 static void start(unsigned long regions)
 {
 	begin_cache(regions);
-	before_count = after_count = NULL;
+	before_count = after_count = between_words = before_walk = NULL;
 }
 
 /* The thread that deregisters; it forgets that there is anything to do, and sleeps. */
@@ -66,6 +90,92 @@ static void test_other_generation(void)
 	ok(covers(reg, A), "C3: a get whose registration has become another one is given its own");
 	mmun_rcache_put(the_cache, reg);
 	finish("another generation");
+}
+
+/* Keeps and changes others until the table has been built anew so often. */
+static void rebuild(unsigned long times)
+{
+	const unsigned long until = the_state->count[MMUN_RC_rebuilds] + times;
+
+	for (unsigned long at = B; the_state->count[MMUN_RC_rebuilds] < until; at += SIZE) {
+		keep_one(at);
+		change(at);
+		reap();
+	}
+}
+
+static void rebuild_twice(void)
+{
+	rebuild(2);
+}
+
+static size_t home(unsigned long address)
+{
+	const unsigned int shift = 2 * mmun_rc_level(SIZE / MMUN_RC_PAGE);
+
+	return mmun_rc_home(the_state->hot.table, address / MMUN_RC_PAGE, shift);
+}
+
+/* Another piece that is looked for in the same bucket as @address, or far from it. */
+static unsigned long beside(unsigned long address, bool same)
+{
+	const size_t size = the_state->hot.table->size;
+	unsigned long other = address + SIZE;
+
+	for (;; other += SIZE) {
+		const size_t distance = (home(other) - home(address)) % size;
+
+		if (same ? !distance : distance > size / 4 && distance < size / 2)
+			return other;
+	}
+}
+
+/* They are those of two registrations, when the table has gone and come back with others. */
+static void test_two_words(void)
+{
+	struct mmun_registration *reg;
+	unsigned long far, same;
+
+	start(64);
+	far = beside(A, false);
+	same = beside(A, true);
+	/* Ids in the other order than buckets: in a new table they stand the other way round. */
+	keep_one(far);
+	keep_one(same);
+	change(far);
+	reap();
+	keep_one(A);
+	between_words = rebuild_twice;
+	reg = mmun_rcache_get(the_cache, A, SIZE, MMUN_RCACHE_READ | MMUN_RCACHE_CACHED);
+	ok(!between_words, "it was stopped there");
+	if (mmun_is_err(reg))
+		reg = get(A);
+	ok(covers(reg, A), "C3: what a get returns is what the state was looked at for");
+	mmun_rcache_put(the_cache, reg);
+	finish("two words");
+}
+
+static void *rebuild_in_thread(void *arg)
+{
+	rebuild(1);
+	return arg;
+}
+
+/* In a section nothing is made, so another thread does it. */
+static void rebuild_meanwhile(void)
+{
+	pthread_join(spawn(rebuild_in_thread, NULL), NULL);
+}
+
+static void test_walk(void)
+{
+	start(64);
+	keep_one(A);
+	before_walk = rebuild_meanwhile;
+	change(A);
+	ok(mmun_is_err(get_cached(A)),
+	   "C2: also when the table is built anew, what a section covers is gone");
+	finish("a walk");
 }
 
 static void test_dead(void)
@@ -262,6 +372,8 @@ static void test_vfork(void)
 int main(void)
 {
 	test_other_generation();
+	test_two_words();
+	test_walk();
 	test_dead();
 	test_use_seen(0);
 	test_use_seen(MMUN_RCACHE_CACHED);
