@@ -119,7 +119,7 @@ static size_t home(unsigned long address)
 /* Another piece that is looked for in the same bucket as @address, or far from it. */
 static unsigned long beside(unsigned long address, bool same)
 {
-	const size_t size = the_state->hot.table->size;
+	const size_t size = the_state->hot.table->mask + sizeof(struct rc_bucket);
 	unsigned long other = address + SIZE;
 
 	for (;; other += SIZE) {
