@@ -90,7 +90,11 @@ bool mmun_rc_kill(struct mmun_rcache *cache, uint32_t id, uint32_t was)
 static void invalidate(const struct rc_entry *entry, void *arg)
 {
 	struct mmun_rcache *cache = arg;
+	struct rc_state *state = mmun_rc_state(cache);
 
+	/* In a large cache they are far away: fetched while the state is waited for. */
+	__builtin_prefetch(&state->link[entry->id], 1);
+	__builtin_prefetch(mmun_rc_region(&state->hot, entry->id));
 	if (!mmun_rc_kill(cache, entry->id, entry->state))
 		return;
 	mmun_rc_probe4(invalidate, cache, mmun_rc_region(&mmun_rc_state(cache)->hot, entry->id),
