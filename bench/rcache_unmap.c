@@ -17,6 +17,7 @@
 
 static struct rcache_area cached, uncached, plain;
 static uint64_t random_state = 88172645463325252u;
+static bool same;
 
 static int start(unsigned long regions)
 {
@@ -30,12 +31,13 @@ static int start(unsigned long regions)
 	return error;
 }
 
-/* Arguments: REGIONS. */
+/* Arguments: REGIONS [same], not any of them but always the one in the middle. */
 int rcache_unmap_setup(char **args)
 {
 	unsigned long regions = bench_number(args, 0, 1);
 	int error = start(regions);
 
+	same = regions && args[1];
 	if (!error)
 		error = rcache_map(&uncached, regions, RCACHE_ALIGNED);
 	if (!error)
@@ -57,7 +59,9 @@ static double time_munmap(unsigned long at, size_t size, int (*unmap)(void *, si
 
 static double time_one(const struct rcache_area *area, int (*unmap)(void *, size_t))
 {
-	unsigned long at = rcache_region(area, rcache_pick(&random_state, area->regions));
+	const unsigned long one = same ? area->regions / 2
+				       : rcache_pick(&random_state, area->regions);
+	const unsigned long at = rcache_region(area, one);
 	double each = time_munmap(at, RCACHE_REGION, unmap);
 
 	if (area == &cached)
