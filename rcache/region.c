@@ -148,6 +148,9 @@ static int rebuild(struct mmun_rcache *cache, struct rc_state *state)
 	mmun_store_full(&state->hot.seq, state->hot.seq + 1);
 	(void)mmun_add_full(&state->table_seq, 1);
 	mmun_rc_table_empty(old);
+	/* It will hardly come back, and there are several before a cache has its size. */
+	if (old->bits < table->bits)
+		mmun_rc_table_give_back(old);
 	old->older = state->retired;
 	state->retired = old;
 	mmun_rc_stat_inc(state, rebuilds);

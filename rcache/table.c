@@ -38,6 +38,12 @@ void mmun_rc_table_free(struct rc_table *table)
 	mmun_free_pages(table, mmun_rc_table_size(table->bits));
 }
 
+void mmun_rc_table_give_back(struct rc_table *table)
+{
+	(void)mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
+			    mmun_rc_table_size(table->bits) - MMUN_RC_PAGE, MADV_DONTNEED);
+}
+
 /* Larger ones give their pages back. */
 #define SMALL_BITS 14
 
@@ -49,8 +55,7 @@ void mmun_rc_table_empty(struct rc_table *table)
 	const size_t end = (small ? size : MMUN_RC_PAGE) / sizeof(uint64_t);
 
 	if (!small)
-		(void)mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
-				    size - MMUN_RC_PAGE, MADV_DONTNEED);
+		mmun_rc_table_give_back(table);
 	for (size_t i = first; i < end; i++)
 		mmun_store_relaxed((uint64_t *)(void *)table + i, 0);
 	table->used = 0;
