@@ -17,6 +17,7 @@
 #include "atomic.h"
 
 #define DEFAULT_REGIONS 1024
+#define DEFAULT_PAGES   (1ul << 20)
 #define MAX_LOOK_UPS    100
 
 struct nic_place {
@@ -51,6 +52,8 @@ int mmun_nic_create(struct mm_struct *mm, const struct mmun_nic_params *params,
 		nic->params = *params;
 	if (!nic->params.regions)
 		nic->params.regions = DEFAULT_REGIONS;
+	if (!nic->params.pages)
+		nic->params.pages = DEFAULT_PAGES;
 	nic->places = mmun_alloc(nic->params.regions * sizeof(*nic->places));
 	if (!nic->places) {
 		mmun_free(nic);
@@ -82,7 +85,7 @@ static int take_place(struct mmun_nic *nic, unsigned long nr, unsigned int *plac
 	pthread_rwlock_wrlock(&nic->lock);
 	if (nic->stats.regions == nic->params.regions) {
 		ret = -ENOSPC;
-	} else if (nic->params.pages && nic->stats.pages + nr > nic->params.pages) {
+	} else if (nic->stats.pages + nr > nic->params.pages) {
 		ret = -ENOMEM;
 	} else {
 		while (nic->places[nic->next].taken)

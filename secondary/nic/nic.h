@@ -22,7 +22,7 @@ struct mmun_nic;
 struct mmun_nic_params {
 	/** Regions at once, refused with -ENOSPC above; default 1024. */
 	unsigned int regions;
-	/** Pages of them all together, refused with -ENOMEM above; default: no limit. */
+	/** Pages of them all together, refused with -ENOMEM above; default 2^20. */
 	unsigned long pages;
 	/** Bytes of one region; default: no limit.  The cache hears of it, and of nothing else. */
 	unsigned long length;
