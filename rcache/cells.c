@@ -68,13 +68,13 @@ static struct rc_thread *take_over(struct rc_process *process, unsigned int tid)
 	struct rc_thread *thread;
 
 	for (thread = process->threads; thread; thread = thread->next) {
-		if (thread->owner == tid)
+		if (mmun_load_relaxed(&thread->owner) == tid)
 			return thread;
 	}
 	for (int i = 0; i < TRIES && process->threads; i++) {
 		thread = process->hand ? process->hand : process->threads;
 		process->hand = thread->next;
-		if (is_gone(process, thread->owner))
+		if (is_gone(process, mmun_load_relaxed(&thread->owner)))
 			return thread;
 	}
 	return NULL;
@@ -92,13 +92,13 @@ static struct rc_thread *get_thread(struct rc_process *process)
 	const unsigned int tid = (unsigned int)mmun_syscall3(SYS_gettid, 0, 0, 0);
 	struct rc_thread *thread = mmun_rc_task.thread;
 
-	if (thread->owner == tid)
+	if (mmun_load_relaxed(&thread->owner) == tid)
 		return thread;
 	/* A child of vfork() would leave what it gets here to its parent's thread, and end: then
 	 * another thread would take that over. */
 	if (mmun_syscall3(SYS_getpid, 0, 0, 0) != (long)process->pid)
 		return NULL;
-	if (thread != &nobody && !thread->owner) {
+	if (thread != &nobody && !mmun_load_relaxed(&thread->owner)) {
 		/* The one that forked, in the child: its own memory, and zero. */
 		add_thread(process, thread);
 	} else {
@@ -110,7 +110,7 @@ static struct rc_thread *get_thread(struct rc_process *process)
 			add_thread(process, thread);
 		}
 	}
-	thread->owner = tid;
+	mmun_store_relaxed(&thread->owner, tid);
 	mmun_rc_task.thread = thread;
 	return thread;
 }

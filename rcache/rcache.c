@@ -100,7 +100,7 @@ static struct mmun_registration *find_carefully(struct mmun_rcache *cache, unsig
 	struct mmun_registration *reg;
 	struct rc_cells *cells;
 
-	if (!thread->owner || !(cells = thread->cells[cache->slot]))
+	if (!mmun_load_relaxed(&thread->owner) || !(cells = thread->cells[cache->slot]))
 		return NULL;
 	reg = find(cache, cells, first, last, access);
 	if (!reg)

@@ -295,7 +295,7 @@ static struct section {
 	unsigned int flags;
 	/* 1: open, 2: is to end. */
 	long state;
-	pthread_t thread;
+	struct thread *thread;
 } sections[2];
 
 static void *run_section(void *arg)
@@ -321,7 +321,7 @@ static void open_there(struct section *s, unsigned long start, unsigned long pag
 static void close_there(struct section *s)
 {
 	(void)add(&s->state, 1);
-	pthread_join(s->thread, NULL);
+	join(s->thread);
 }
 
 /* While a section that covers it is open nothing is registered to stay. */

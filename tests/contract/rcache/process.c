@@ -154,7 +154,7 @@ static void busy_child(struct region *inherited)
 
 static void test_busy_fork(void)
 {
-	pthread_t threads[3];
+	struct thread *threads[3];
 	int status = 0, i;
 
 	/* A child of the software machine finds locks that nobody will let go. */
@@ -173,7 +173,7 @@ static void test_busy_fork(void)
 		status = child_status(fork_child(busy_child, NULL));
 	(void)add(&stop, 1);
 	for (unsigned long n = 0; n < 3; n++)
-		pthread_join(threads[n], NULL);
+		join(threads[n]);
 	is(status, 0, "children of a busy process find nothing, and make what they need");
 	end("busy fork");
 }
@@ -184,6 +184,10 @@ static void test_vfork(void)
 {
 	pid_t pid;
 
+	if (THREAD_SANITIZED) {
+		skip("vfork", "ThreadSanitizer makes a fork of it");
+		return;
+	}
 	begin();
 	at = world_map(WORLD_PRIVATE, 2);
 	touch(at, PAGE, RW);
@@ -397,6 +401,11 @@ static void test_end(void)
 					    "late-use",        "late-destroy", "held",
 					    "late-memory",     "threads",      "_exit" };
 
+	if (THREAD_SANITIZED && world_is_self) {
+		skip("ends",
+		     "ThreadSanitizer does not survive the hooks of a child that it has not made");
+		return;
+	}
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		pid_t pid;
 
@@ -417,9 +426,14 @@ int main(int argc, char **argv)
 	program = argv[0];
 	if (argc == 3 && !strcmp(argv[1], "--end"))
 		return end_as(argv[2]);
-	test_fork(0, "fork");
-	test_fork(MMUN_RCACHE_NO_REAPER, "fork without a reaper");
-	test_fork(MMUN_RCACHE_OWNED, "fork of an owned cache");
+	if (THREAD_SANITIZED) {
+		skip("fork",
+		     "ThreadSanitizer does not survive a child with threads, nor its hooks");
+	} else {
+		test_fork(0, "fork");
+		test_fork(MMUN_RCACHE_NO_REAPER, "fork without a reaper");
+		test_fork(MMUN_RCACHE_OWNED, "fork of an owned cache");
+	}
 	test_busy_fork();
 	test_vfork();
 	test_signal_inside();
