@@ -25,7 +25,6 @@
 	X(SOFT_ANON, "anon_vma") \
 	X(SOFT_I_MMAP, "i_mmap") \
 	X(SOFT_ALL_LOCKS, "mm_lock by marks") \
-	X(SOFT_MIGRATE, "migration") \
 	X(SOFT_INVALIDATE, "truncate against faults") \
 	X(SOFT_IO, "file size") \
 	X(SOURCE, "event source") \

@@ -47,14 +47,12 @@ static void init_lists(struct mmun_soft *soft)
 {
 	mmun_mutex_init(&soft->list_lock, MMUN_RANK_SOFT_LIST);
 	mmun_mutex_init(&soft->all_locks, MMUN_RANK_SOFT_ALL_LOCKS);
-	mmun_mutex_init(&soft->migrate_lock, MMUN_RANK_SOFT_MIGRATE);
 	mmun_dlist_init(&soft->mms);
 	mmun_dlist_init(&soft->files);
 }
 
 static void free_machine(struct mmun_soft *soft)
 {
-	mmun_mutex_destroy(&soft->migrate_lock);
 	mmun_mutex_destroy(&soft->all_locks);
 	mmun_mutex_destroy(&soft->list_lock);
 	mmun_free(soft);
@@ -122,6 +120,7 @@ int mmun_soft_destroy(struct mmun_soft *soft)
 		return -EBUSY;
 	mmun_soft_ksm_destroy(soft);
 	mmun_soft_swap_destroy(soft);
+	mmun_soft_device_destroy(soft);
 	mmun_soft_zone_destroy(soft);
 	free_machine(soft);
 	return 0;

@@ -94,6 +94,18 @@ void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm
 	mmu_notifier_invalidate_range_start(&s->range);
 }
 
+void mmun_soft_section_start_owned(struct soft_section *s, struct mm_struct *mm,
+				   enum mmu_notifier_event event, enum mmun_op op, void *owner,
+				   unsigned long start, unsigned long end)
+{
+	describe_section(s, mm, event, op, start, end);
+	s->range.owner = owner;
+	if (leaves_pinned_pages(op))
+		s->range.flags |= MMUN_RANGE_PINNED_SAFE;
+	mmun_soft_change_begin(&s->change, mm);
+	mmu_notifier_invalidate_range_start(&s->range);
+}
+
 void mmun_soft_section_end(struct soft_section *s, bool unchanged)
 {
 	if (unchanged)

@@ -44,4 +44,9 @@ void mmun_soft_section_end(struct soft_section *s, bool unchanged);
 void mmun_soft_section_start_moving(struct soft_section *s, struct mm_struct *mm, enum mmun_op op,
 				    unsigned long start, unsigned long end);
 
+/* For MMU_NOTIFY_MIGRATE and _EXCLUSIVE: @owner's notifiers may ignore it. */
+void mmun_soft_section_start_owned(struct soft_section *s, struct mm_struct *mm,
+				   enum mmu_notifier_event event, enum mmun_op op, void *owner,
+				   unsigned long start, unsigned long end);
+
 #endif

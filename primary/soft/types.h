@@ -39,6 +39,7 @@
 
 #include <mmunotify/primary.h>
 #include <mmunotify/soft.h>
+#include <mmunotify/soft_device.h>
 
 #include "atomic.h"
 #include "interval_tree.h"
@@ -72,6 +73,7 @@ struct mmun_soft {
 	struct soft_zone *zone;
 	struct soft_swap *swap;
 	struct soft_ksm *ksm;
+	struct page *device_pages; /* frame/device.c; NULL until a device has memory */
 
 	/* Which address spaces and files exist. */
 	struct mmun_mutex list_lock; /* MMUN_RANK_SOFT_LIST */
@@ -81,9 +83,6 @@ struct mmun_soft {
 
 	/* mm_lock() by marks: one task at a time, machine wide. */
 	struct mmun_mutex all_locks; /* MMUN_RANK_SOFT_ALL_LOCKS */
-
-	/* Migration in progress; a fault that meets a migration entry waits for it. */
-	struct mmun_mutex migrate_lock; /* MMUN_RANK_SOFT_MIGRATE */
 
 	struct mmun_soft_stats stats;
 };
@@ -145,9 +144,20 @@ enum {
 	SOFT_PAGE_ZERO = 1u << 7,       /* the zero page: never counted, never freed */
 	SOFT_PAGE_FREE = 1u << 8,
 	SOFT_PAGE_SWAPBACKED = 1u << 9, /* MADV_FREE clears it: clean ones may be dropped */
+	SOFT_PAGE_DEVICE = 1u << 10,  /* of a device's memory: ->pgmap is valid, never on the LRU */
+	SOFT_PAGE_PRIVATE = 1u << 11, /* only that device reaches it */
 };
 
 struct page {
+	/* First: drivers see these two (include/compat/linux/mm_types.h). */
+	union {
+		/* Zone lock: the LRU. */
+		struct mmun_dlist link;
+		struct {
+			struct dev_pagemap *pgmap;
+			void *zone_device_data; /* the driver's */
+		};
+	};
 	unsigned int flags;
 	int refcount;
 	/* Entries that map it (each subpage of a huge mapping counts one). */
@@ -163,8 +173,6 @@ struct page {
 	unsigned long index;
 	/* Freed how often.  Read without a lock by the checker. */
 	unsigned long generation;
-	/* Zone lock: the LRU or a free list. */
-	struct mmun_dlist link;
 	struct mmun_soft *soft;
 };
 
@@ -222,7 +230,9 @@ typedef uint64_t soft_pte;
 #define SOFT_PTE_NONLINEAR  (1ull << 8)
 #define SOFT_PTE_EXCLUSIVE  (1ull << 9)  /* anonymous, known to be only ours: may be reused */
 #define SOFT_PTE_NO_ACCESS  (1ull << 10) /* the mapping has no right at all (PROT_NONE) */
-#define SOFT_PTE_SHIFT      12
+/* Not present, but counted as if: only a device reaches the page. */
+#define SOFT_PTE_DEVICE (1ull << 11)
+#define SOFT_PTE_SHIFT  12
 
 static inline unsigned long soft_pte_number(soft_pte pte)
 {

@@ -37,7 +37,8 @@ INTERPOSED = {
 }
 
 # The pages of a software address space are the program's, and shall be seen.
-ZONE = {('frame_zone.c.o', 'mmap64'), ('frame_zone.c.o', 'mmap'), ('frame_zone.c.o', 'munmap')}
+ZONE = {(f'frame_{file}.c.o', call) for file in ('zone', 'device')
+        for call in ('mmap64', 'mmap', 'munmap')}
 
 # Run between two instructions of the program, beside those of the source self.
 HOOKS = {'dispatch.c.o', 'srcu.c.o', 'srcu_cells.c.o', 'interval_seq.c.o', 'interval_table.c.o',

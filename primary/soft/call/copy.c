@@ -165,6 +165,8 @@ static soft_pte copy_small(struct copy *copy, struct soft_walk *walk)
 		return copy_present_pte(copy, walk, walk->address);
 	if (pte & SOFT_PTE_SWAP)
 		mmun_soft_swap_get(copy->soft, soft_pte_number(pte));
+	if (pte & SOFT_PTE_DEVICE)
+		share_page(soft_pte_page(copy->from, pte));
 	if (!(pte & SOFT_PTE_NONLINEAR))
 		pte = shared_value(copy, pte);
 	mmun_soft_walk_set(walk, pte);

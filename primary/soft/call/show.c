@@ -76,6 +76,10 @@ static void describe_entry(struct soft_mm *mm, soft_pte pte, struct mmun_soft_en
 		out->dirty = pte & SOFT_PTE_DIRTY;
 		out->huge = pte & SOFT_PTE_HUGE;
 		describe_page(soft_pte_page(mm, pte), out);
+	} else if (pte & SOFT_PTE_DEVICE) {
+		out->device = true;
+		out->writable = pte & SOFT_PTE_WRITE;
+		describe_page(soft_pte_page(mm, pte), out);
 	} else if (pte & SOFT_PTE_SWAP) {
 		out->swapped = true;
 		out->pfn = soft_pte_number(pte);

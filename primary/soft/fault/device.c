@@ -31,7 +31,9 @@ static void fill_translation(const struct soft_mm *mm, soft_pte pte,
 	*out = (struct mmun_soft_translation){
 		.page = page,
 		.generation = mmun_load_acquire(&page->generation),
-		.writable = (pte & writable) == writable,
+		.writable = (pte & writable) == writable ||
+			    (pte & (SOFT_PTE_DEVICE | SOFT_PTE_WRITE)) ==
+				    (SOFT_PTE_DEVICE | SOFT_PTE_WRITE),
 		.huge = pte & SOFT_PTE_HUGE,
 	};
 }
@@ -57,8 +59,17 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 	return 0;
 }
 
-int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
-				struct mmun_soft_translation *out)
+static bool may_look(const struct soft_mm *mm, soft_pte pte, const void *owner)
+{
+	if (pte & SOFT_PTE_NO_ACCESS)
+		return false;
+	if (pte & SOFT_PTE_PRESENT)
+		return true;
+	return owner && pte & SOFT_PTE_DEVICE && soft_pte_page(mm, pte)->pgmap->owner == owner;
+}
+
+int mmun_soft_translate_device(struct mm_struct *mm, unsigned long address, const void *owner,
+			       struct mmun_soft_translation *out)
 {
 	struct soft_mm *sm = soft_mm(mm);
 	soft_pte pte = 0;
@@ -68,11 +79,17 @@ int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 	/* No VMA was asked for: the tables know only the lower bits of an address. */
 	if (!sm->dead && address < MMUN_SOFT_TASK_SIZE)
 		pte = mmun_soft_pte_value(sm, address);
-	readable = (pte & (SOFT_PTE_PRESENT | SOFT_PTE_NO_ACCESS)) == SOFT_PTE_PRESENT;
+	readable = may_look(sm, pte, owner);
 	if (readable)
 		fill_translation(sm, pte, out);
 	mmun_mutex_unlock(&sm->page_table_lock);
 	return readable ? 0 : -ENOENT;
+}
+
+int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
+				struct mmun_soft_translation *out)
+{
+	return mmun_soft_translate_device(mm, address, NULL, out);
 }
 
 const char *mmun_soft_violation_name(enum mmun_soft_violation_kind kind)

@@ -97,11 +97,20 @@ static int do_swap_page(struct soft_vm_fault *vmf)
 	return ret;
 }
 
-/* I4.  The migration holds the lock from the first entry it takes away to the last it restores. */
-static int migration_entry_wait(struct mmun_soft *soft)
+/* I4.  A migration holds the page lock from the first entry it takes away to the last it
+ * restores.  No reference is taken, which it would count; the frame stays as long as an
+ * entry names it. */
+static int migration_entry_wait(struct soft_vm_fault *vmf)
 {
-	mmun_mutex_lock(&soft->migrate_lock);
-	mmun_mutex_unlock(&soft->migrate_lock);
+	struct page *page;
+	unsigned int flags;
+
+	if (!mmun_soft_fault_lock(vmf))
+		return 0;
+	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
+	flags = mmun_soft_page_announce_wait(page);
+	mmun_soft_fault_unlock(vmf);
+	mmun_soft_page_wait(page, flags);
 	return 0;
 }
 
@@ -151,7 +160,9 @@ static int handle_pte_fault(struct soft_vm_fault *vmf)
 	if (vmf->orig_pte & SOFT_PTE_PRESENT)
 		return mmun_soft_do_wp_page(vmf);
 	if (vmf->orig_pte & SOFT_PTE_MIGRATION)
-		return migration_entry_wait(soft_fault_mm(vmf)->soft);
+		return migration_entry_wait(vmf);
+	if (vmf->orig_pte & SOFT_PTE_DEVICE)
+		return mmun_soft_do_device_private(vmf);
 	if (vmf->orig_pte & SOFT_PTE_SWAP)
 		return do_swap_page(vmf);
 	if (soft_vma_mapping(vmf->vma))

@@ -101,13 +101,18 @@ static int driver_answer(struct soft_vm_fault *vmf, vm_fault_t answer)
 	return answer & VM_FAULT_NOPAGE ? 0 : 1;
 }
 
+static unsigned int driver_flags(const struct soft_vm_fault *vmf)
+{
+	return (vmf->flags & SOFT_FAULT_WRITE ? FAULT_FLAG_WRITE : 0) |
+	       (vmf->flags & SOFT_FAULT_ALLOW_RETRY ? FAULT_FLAG_ALLOW_RETRY : 0);
+}
+
 int mmun_soft_do_device_fault(struct soft_vm_fault *vmf)
 {
 	const struct vm_operations_struct *ops = vmf->vma->v.vm_ops;
 	struct vm_fault driver = {
 		.vma = &vmf->vma->v,
-		.flags = (vmf->flags & SOFT_FAULT_WRITE ? FAULT_FLAG_WRITE : 0) |
-			 (vmf->flags & SOFT_FAULT_ALLOW_RETRY ? FAULT_FLAG_ALLOW_RETRY : 0),
+		.flags = driver_flags(vmf),
 		.pgoff = soft_vma_index(vmf->vma, vmf->address),
 		.address = vmf->address,
 	};
@@ -124,6 +129,49 @@ int mmun_soft_do_device_fault(struct soft_vm_fault *vmf)
 		return no_page(vmf, "the device gave no page");
 	vmf->page = driver.page;
 	return map_page(vmf);
+}
+
+/* Locked, and with a reference: others that come meanwhile wait, and nobody frees or moves the page
+ * but the driver.  NULL: to be looked at again. */
+static struct page *hold_private(struct soft_vm_fault *vmf)
+{
+	unsigned int flags = 0;
+	struct page *page;
+	bool locked;
+
+	if (!mmun_soft_fault_lock(vmf))
+		return NULL;
+	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
+	locked = mmun_soft_page_trylock(page);
+	if (locked)
+		mmun_soft_get_page(page);
+	else
+		flags = mmun_soft_page_announce_wait(page);
+	mmun_soft_fault_unlock(vmf);
+	if (locked)
+		return page;
+	mmun_soft_page_wait(page, flags);
+	return NULL;
+}
+
+int mmun_soft_do_device_private(struct soft_vm_fault *vmf)
+{
+	struct page *page = hold_private(vmf);
+	struct vm_fault driver = {
+		.vma = &vmf->vma->v,
+		.flags = driver_flags(vmf),
+		.pgoff = soft_vma_index(vmf->vma, vmf->address),
+		.address = vmf->address,
+		.page = page,
+	};
+	int ret;
+
+	if (!page)
+		return 0;
+	ret = driver_answer(vmf, page->pgmap->ops->migrate_to_ram(&driver));
+	mmun_soft_page_unlock(page);
+	mmun_soft_put_page(page);
+	return ret < 0 ? ret : 0;
 }
 
 /* Only into a place where nothing is, so no notifier needs to know.  -EAGAIN: the table went. */

@@ -32,6 +32,10 @@ static void release(struct page *page)
 		page->soft->upcalls->ksm_forget(page);
 	else if (soft_page_test(page, SOFT_PAGE_ANON))
 		page->soft->upcalls->anon_put(page->anon_vma);
+	if (soft_page_test(page, SOFT_PAGE_DEVICE)) {
+		mmun_soft_device_page_free(page);
+		return;
+	}
 	memset(mmun_soft_page_address(page), MMUN_SOFT_POISON, MMUN_SOFT_PAGE_SIZE);
 	mmun_soft_zone_free(page);
 }
@@ -108,6 +112,8 @@ void mmun_soft_set_page_dirty(struct page *page)
 
 void *mmun_soft_page_address(const struct page *page)
 {
+	if (soft_page_test(page, SOFT_PAGE_PRIVATE))
+		return NULL;
 	return mmun_soft_zone_bytes(page->soft, mmun_soft_page_pfn(page));
 }
 
@@ -180,18 +186,27 @@ bool mmun_soft_page_trylock(struct page *page)
 		 SOFT_PAGE_LOCKED);
 }
 
+unsigned int mmun_soft_page_announce_wait(struct page *page)
+{
+	unsigned int flags = mmun_load_full(&page->flags);
+
+	while (flags & SOFT_PAGE_LOCKED && !(flags & SOFT_PAGE_WAITERS)) {
+		if (mmun_cas_full(&page->flags, &flags, flags | SOFT_PAGE_WAITERS))
+			flags |= SOFT_PAGE_WAITERS;
+	}
+	return flags;
+}
+
+void mmun_soft_page_wait(struct page *page, unsigned int flags)
+{
+	if (flags & SOFT_PAGE_LOCKED)
+		mmun_futex_wait(&page->flags, flags);
+}
+
 void mmun_soft_page_lock(struct page *page)
 {
-	unsigned int flags;
-
-	while (!mmun_soft_page_trylock(page)) {
-		flags = mmun_load_full(&page->flags);
-		if (!(flags & SOFT_PAGE_LOCKED))
-			continue;
-		if (flags & SOFT_PAGE_WAITERS ||
-		    mmun_cas_full(&page->flags, &flags, flags | SOFT_PAGE_WAITERS))
-			mmun_futex_wait(&page->flags, flags | SOFT_PAGE_WAITERS);
-	}
+	while (!mmun_soft_page_trylock(page))
+		mmun_soft_page_wait(page, mmun_soft_page_announce_wait(page));
 }
 
 void mmun_soft_page_unlock(struct page *page)
@@ -202,4 +217,24 @@ void mmun_soft_page_unlock(struct page *page)
 	MMUN_BUG_ON(!(was & SOFT_PAGE_LOCKED));
 	if (was & SOFT_PAGE_WAITERS)
 		mmun_futex_wake_all(&page->flags);
+}
+
+void mmun_soft_lock_page(struct page *page)
+{
+	mmun_soft_page_lock(page);
+}
+
+bool mmun_soft_trylock_page(struct page *page)
+{
+	return mmun_soft_page_trylock(page);
+}
+
+void mmun_soft_unlock_page(struct page *page)
+{
+	mmun_soft_page_unlock(page);
+}
+
+bool mmun_soft_page_locked(const struct page *page)
+{
+	return soft_page_test(page, SOFT_PAGE_LOCKED);
 }

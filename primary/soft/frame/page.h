@@ -9,7 +9,7 @@
  * A huge page is 512 aligned frames mapped by one upper entry; each frame has
  * its own counts, so splitting a huge mapping changes entries only.
  *
- * page.c (counts, contents, page lock), zone.c (free frames, LRU).
+ * page.c (counts, contents, page lock), zone.c (free frames, LRU), device.c (frames of devices).
  * Tests: tests/unit/soft/page.c.
  */
 #ifndef MMUN_SOFT_FRAME_PAGE_H
@@ -64,6 +64,10 @@ bool mmun_soft_same_contents(const struct page *a, const struct page *b);
 void mmun_soft_page_lock(struct page *page);
 bool mmun_soft_page_trylock(struct page *page);
 void mmun_soft_page_unlock(struct page *page);
+/* To wait for the end of another's page lock without a reference: announce while something keeps
+ * the frame, then wait with nothing held.  Returns at any change of the flags. */
+unsigned int mmun_soft_page_announce_wait(struct page *page);
+void mmun_soft_page_wait(struct page *page, unsigned int flags);
 
 /* LRU: new pages go to the young end.  Being on it is no reference. */
 void mmun_soft_lru_add(struct page *page);
@@ -75,6 +79,14 @@ bool mmun_soft_lru_isolate(struct page *page);
 /* @young: to the young end, else to the old end.  The caller's reference stays the caller's. */
 void mmun_soft_lru_putback(struct page *page, bool young);
 size_t mmun_soft_lru_size(struct mmun_soft *soft);
+
+/* device.c.  The frame with this number, NULL if no device has one; the number of a device's frame;
+ * its last reference has gone. */
+struct page *mmun_soft_device_page(const struct mmun_soft *soft, unsigned long pfn);
+unsigned long mmun_soft_device_pfn(const struct page *page);
+void mmun_soft_device_page_free(struct page *page);
+/* All devices'; no address space is left. */
+void mmun_soft_device_destroy(struct mmun_soft *soft);
 
 /* page.c to zone.c: a frame without references, poisoned, goes off the LRU and is free. */
 void mmun_soft_zone_free(struct page *page);

@@ -27,6 +27,7 @@
 #include "alloc.h"
 #include "bug.h"
 #include "frame/page.h"
+#include "futex.h"
 
 #define BLOCK_PAGES MMUN_SOFT_HUGE_PAGES
 #define WORD_BITS   64
@@ -250,21 +251,25 @@ static void lru_del(struct soft_zone *zone, struct page *page)
 void mmun_soft_zone_free(struct page *page)
 {
 	struct soft_zone *zone = page->soft->zone;
+	unsigned int flags;
 
 	mmun_mutex_lock(&zone->lock);
 	if (soft_page_test(page, SOFT_PAGE_LRU))
 		lru_del(zone, page);
 	mmun_store_full(&page->generation, page->generation + 1);
-	mmun_store_relaxed(&page->flags, SOFT_PAGE_FREE);
+	flags = __atomic_exchange_n(&page->flags, SOFT_PAGE_FREE, __ATOMIC_SEQ_CST);
 	give_frame(zone, mmun_soft_page_pfn(page));
 	mmun_mutex_unlock(&zone->lock);
+	/* The page lock, if held, ends here. */
+	if (flags & SOFT_PAGE_WAITERS)
+		mmun_futex_wake_all(&page->flags);
 }
 
 static void lru_insert(struct page *page, bool young)
 {
 	struct soft_zone *zone = page->soft->zone;
 
-	if (soft_page_test(page, SOFT_PAGE_ZERO))
+	if (soft_page_test(page, SOFT_PAGE_ZERO | SOFT_PAGE_DEVICE))
 		return;
 	mmun_mutex_lock(&zone->lock);
 	if (!soft_page_test(page, SOFT_PAGE_LRU)) {
@@ -334,11 +339,13 @@ struct page *mmun_soft_zero_page(struct mmun_soft *soft)
 
 struct page *mmun_soft_pfn_page(struct mmun_soft *soft, unsigned long pfn)
 {
-	return pfn <= soft->zone->nr ? &soft->zone->pages[pfn] : NULL;
+	return pfn <= soft->zone->nr ? &soft->zone->pages[pfn] : mmun_soft_device_page(soft, pfn);
 }
 
 unsigned long mmun_soft_page_pfn(const struct page *page)
 {
+	if (soft_page_test(page, SOFT_PAGE_DEVICE))
+		return mmun_soft_device_pfn(page);
 	return (unsigned long)(page - page->soft->zone->pages);
 }
 

@@ -7,9 +7,9 @@
  *      its contents (for a file also its place in it) pass to the new one
  *   3  every migration entry names the new frame, or the old one when 1 or 2 failed
  *
- * I1  soft->migrate_lock is held from the first unmapping to the last way back: a
- *     fault that meets a migration entry takes it, and then the entry has gone.
- *     The walk of 3 misses none that moves meanwhile: fork enters a child's VMA
+ * I1  The old frame's page lock is held from the first unmapping to the last way back:
+ *     a fault that meets a migration entry waits until it is released, and then the
+ *     entry has gone.  The walk of 3 misses none that moves meanwhile: fork enters a child's VMA
  *     after its parent's, and mremap moves entries under the reverse-map locks.
  * I2  The old frame is freed after 3: until then entries carry its number.
  * I3  Both frames are locked: nobody unmaps or truncates half of it.
@@ -60,18 +60,15 @@ static bool movable(const struct page *page)
 
 static bool migrate_locked(struct page *from, struct page *to)
 {
-	struct mmun_soft *soft = from->soft;
 	bool moved;
 
 	if (!movable(from))
 		return false;
-	mmun_mutex_lock(&soft->migrate_lock);
 	moved = !soft_page_mapcount(from) || mmun_soft_try_to_unmap(from, MMUN_OP_MIGRATE, true, 0);
 	moved = moved && pass(from, to);
 	if (moved && soft_page_test(from, SOFT_PAGE_KSM))
 		mmun_soft_ksm_move(from, to);
 	mmun_soft_remove_migration(from, moved ? to : from);
-	mmun_mutex_unlock(&soft->migrate_lock);
 	return moved;
 }
 

@@ -22,9 +22,6 @@
 #include "section.h"
 #include "table/table.h"
 
-/* What an entry takes through a migration. */
-#define KEPT (SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | SOFT_PTE_NO_ACCESS)
-
 struct unmap {
 	struct page *page;
 	enum mmun_op op;
@@ -75,8 +72,7 @@ static soft_pte replacement(const struct unmap *u, const struct soft_vma *vma,
 	const struct page *page = u->page;
 
 	if (u->migrate)
-		return (soft_pte)mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | SOFT_PTE_MIGRATION |
-		       (value & KEPT);
+		return soft_pte_migration(page, value);
 	if (is_anon(u))
 		return u->slot ? (soft_pte)u->slot << SOFT_PTE_SHIFT | SOFT_PTE_SWAP |
 					 (value & SOFT_PTE_SOFT_DIRTY)
@@ -157,7 +153,7 @@ static void restore_entry(struct soft_mm *mm, unsigned long address, soft_pte va
 {
 	mmun_soft_get_page(page);
 	soft_page_map(page);
-	mmun_soft_pte_set(mm, address, soft_pte_make(page, value & KEPT));
+	mmun_soft_pte_set(mm, address, soft_pte_make(page, value & SOFT_PTE_KEPT));
 }
 
 static bool remove_migration_pte(struct soft_vma *vma, unsigned long address, void *arg)

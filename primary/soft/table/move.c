@@ -42,7 +42,9 @@ static unsigned long piece(const struct move *move)
 /* As Linux: a moved page counts as written. */
 static soft_pte moved_value(soft_pte pte)
 {
-	return pte & (SOFT_PTE_PRESENT | SOFT_PTE_SWAP) ? pte | SOFT_PTE_SOFT_DIRTY : pte;
+	const soft_pte page = SOFT_PTE_PRESENT | SOFT_PTE_SWAP | SOFT_PTE_DEVICE;
+
+	return pte & page ? pte | SOFT_PTE_SOFT_DIRTY : pte;
 }
 
 static void move_ptes(const struct move *move, unsigned long length)

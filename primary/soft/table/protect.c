@@ -16,7 +16,7 @@
 
 static bool carries_rights(soft_pte pte)
 {
-	return pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION);
+	return pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION | SOFT_PTE_DEVICE);
 }
 
 void mmun_soft_protect(struct soft_vma *vma, unsigned long start, unsigned long end)

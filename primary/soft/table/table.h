@@ -9,6 +9,8 @@
  *                          for when mprotect() gives rights back, and nobody reads it
  *   SWAP | slot << 12      in the swap store
  *   MIGRATION | pfn << 12  being migrated; WRITE, NO_ACCESS say what it was
+ *   DEVICE | pfn << 12     a page in a device's private memory: maps it and holds a reference
+ *                          like a present one, but a processor that comes here faults
  *   NONLINEAR | pgoff<<12  not present; the file page remap_file_pages() chose
  *
  * table.c (walk, make, free), zap.c, protect.c, move.c, split.c.
@@ -26,7 +28,19 @@
 
 static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
 {
-	return mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | flags | SOFT_PTE_PRESENT;
+	flags |= soft_page_test(page, SOFT_PAGE_PRIVATE) ? SOFT_PTE_DEVICE : SOFT_PTE_PRESENT;
+	return mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | flags;
+}
+
+/* What an entry takes through a migration. */
+#define SOFT_PTE_KEPT \
+	(SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | SOFT_PTE_NO_ACCESS)
+
+/* What takes the place of @value, which maps @page, while that is on its way. */
+static inline soft_pte soft_pte_migration(const struct page *page, soft_pte value)
+{
+	return (soft_pte)mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | SOFT_PTE_MIGRATION |
+	       (value & SOFT_PTE_KEPT);
 }
 
 /* What each entry of @vma says besides: only a forced access faults in where there is no right. */
@@ -92,8 +106,8 @@ void mmun_soft_tables_free(struct soft_mm *mm, unsigned long start, unsigned lon
 void mmun_soft_tables_destroy(struct soft_mm *mm);
 
 /*
- * Calls @visit(address, value, arg) under the page_table_lock for each present, swap, migration or
- * nonlinear entry in [start, end), in order; a huge one once with its first address in the
+ * Calls @visit(address, value, arg) under the page_table_lock for each present, swap, migration,
+ * device or nonlinear entry in [start, end), in order; a huge one once with its first address in the
  * range; stops at nonzero and returns it.
  */
 int mmun_soft_for_each_entry(struct soft_mm *mm, unsigned long start, unsigned long end,

@@ -38,7 +38,7 @@ struct zap {
 /* The page that an entry maps or mapped; NULL for swap slots and file offsets. */
 static struct page *page_of(const struct zap *zap, soft_pte pte)
 {
-	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION)))
+	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION | SOFT_PTE_DEVICE)))
 		return NULL;
 	return mmun_soft_pfn_page(zap->soft, soft_pte_number(pte));
 }
@@ -112,7 +112,7 @@ static void zap_small(struct zap *zap)
 	mmun_soft_walk_set(&zap->walk, rest);
 	if (pte & SOFT_PTE_SWAP) {
 		mmun_soft_swap_put(zap->soft, soft_pte_number(pte));
-	} else if (pte & SOFT_PTE_PRESENT) {
+	} else if (pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)) {
 		unmap_page(pte, page);
 		add_run(zap, page, 1);
 	}

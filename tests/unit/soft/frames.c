@@ -495,11 +495,9 @@ static void test_wait_for_migration(void)
 	mmun_soft_page_lock(page);
 	ok(mmun_soft_try_to_unmap(page, MMUN_OP_MIGRATE, true, 0), "a page is on its way");
 	is(mmun_soft_migrate(mm, AT), -EBUSY, "nobody else moves it");
-	mmun_mutex_lock(&soft->migrate_lock);
 	thread = spawn(get_moving, &word);
 	let_others_run();
 	mmun_soft_remove_migration(page, page);
-	mmun_mutex_unlock(&soft->migrate_lock);
 	mmun_soft_page_unlock(page);
 	mmun_soft_put_page(page);
 	pthread_join(thread, NULL);
