@@ -56,12 +56,12 @@ static int refuse(const struct hmm_range *range, unsigned long address, unsigned
 	return 0;
 }
 
-static unsigned long look(struct mm_struct *mm, unsigned long address)
+static unsigned long look(const struct hmm_range *range, unsigned long address)
 {
 	struct mmun_soft_translation t;
 	unsigned long entry;
 
-	if (mmun_soft_translate_present(mm, address, &t))
+	if (mmun_soft_translate_device(range->notifier->mm, address, range->dev_private_owner, &t))
 		return 0;
 	entry = page_to_pfn(t.page) | HMM_PFN_VALID;
 	if (t.writable)
@@ -76,7 +76,7 @@ static int one(const struct hmm_range *range, const struct vm_area_struct *vma,
 	       unsigned long address)
 {
 	unsigned long *entry = &range->hmm_pfns[(address - range->start) >> PAGE_SHIFT];
-	unsigned long have = look(vma->vm_mm, address);
+	unsigned long have = look(range, address);
 	enum needed what = needed(range, *entry, have);
 	struct mmun_soft_translation t;
 

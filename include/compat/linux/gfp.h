@@ -19,6 +19,7 @@ void __free_page(struct page *page);
 unsigned long get_zeroed_page(gfp_t gfp);
 unsigned long __get_free_page(gfp_t gfp);
 void free_page(unsigned long address);
+#define alloc_page_vma(gfp, vma, address) ((void)(vma), (void)(address), alloc_page(gfp))
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 	MMUN_COMPAT_OUTSIDE("blocks of pages are not there; use alloc_page()");
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* hmm_range_fault(): fill an array with what a range maps, for use under an interval
- * notifier.  Device-private memory is outside. */
+ * notifier. */
 #ifndef MMUN_COMPAT_LINUX_HMM_H
 #define MMUN_COMPAT_LINUX_HMM_H
 
@@ -30,6 +30,7 @@ struct hmm_range {
 	unsigned long *hmm_pfns;
 	unsigned long default_flags;
 	unsigned long pfn_flags_mask;
+	/* Pages in its private memory are found as they are, those in another's are faulted back. */
 	void *dev_private_owner;
 };
 

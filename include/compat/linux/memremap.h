@@ -1,10 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* There is no device memory: no page is of a device (linux/page-flags.h). */
+/* Memory of devices: private, which only the device reaches.  struct dev_pagemap and its
+ * operations are those of mmunotify/soft_device.h. */
 #ifndef MMUN_COMPAT_LINUX_MEMREMAP_H
 #define MMUN_COMPAT_LINUX_MEMREMAP_H
 
+#include <linux/ioport.h>
 #include <linux/mm.h>
+#include <linux/range.h>
+#include <mmunotify/soft_device.h>
 
-struct dev_pagemap;
+struct device;
+
+/* An address that nobody may use, for private memory has none; or an ERR_PTR(). */
+void *memremap_pages(struct dev_pagemap *pgmap, int nid);
+/* Waits until no page of it is in use. */
+void memunmap_pages(struct dev_pagemap *pgmap);
+#define zone_device_page_init(page) mmun_soft_zone_device_page_init(page)
+
+static inline struct dev_pagemap *page_pgmap(const struct page *page)
+{
+	return page->pgmap;
+}
 
 #endif

@@ -15,11 +15,19 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 #include <mmunotify/soft.h>
+#include <mmunotify/soft_device.h>
 
-/* Frames lie in one array: a page + 1 is the next one.  The contents are the machine's. */
+struct dev_pagemap;
+
+/* Frames lie in one array: a page + 1 is the next one.  What is not the driver's here is the
+ * machine's. */
 struct page {
+	/* Of memory of a device; set by memremap_pages(). */
+	struct dev_pagemap *pgmap;
+	/* For the driver, in its own memory and in pages from alloc_page() that it has not mapped. */
+	void *zone_device_data;
 	/* private: */
-	unsigned long mmun_words[8];
+	unsigned long mmun_words[6];
 };
 
 #endif

@@ -9,7 +9,7 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
-#define trylock_page(page)   mmun_compat_page_trylock(page)
+#define trylock_page(page)   mmun_soft_trylock_page(page)
 #define lock_page(page)      mmun_compat_page_lock(page)
 #define unlock_page(page)    mmun_compat_page_unlock(page)
 #define folio_trylock(folio) trylock_page(folio_page(folio, 0))

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Memory of devices: room among the physical addresses, and the machine's functions under
+ * the kernel's names.
+ *
+ * I1  Regions are disjoint and in order of address.
+ *
+ * Tests: tests/contract/compat/device_memory.c.
+ */
+#include "runtime.h"
+
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+
+/* I1 */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static LIST_HEAD(regions);
+struct resource iomem_resource = { .end = U64_MAX, .name = "memory" };
+
+/* The first @size bytes from *@start on that no region has; the one behind them, or the head. */
+static struct list_head *find_room(u64 *start, u64 size)
+{
+	struct resource *region;
+
+	list_for_each_entry(region, &regions, mmun_link) {
+		if (*start + size <= region->start)
+			return &region->mmun_link;
+		*start = region->end + 1;
+	}
+	return &regions;
+}
+
+static bool take_room(struct resource *region, const struct resource *base, u64 size)
+{
+	struct list_head *behind;
+	struct range space;
+	bool fits;
+
+	mmun_soft_device_space(mmun_compat_machine(), &space);
+	pthread_mutex_lock(&lock);
+	region->start = max(base->start, space.start);
+	behind = find_room(&region->start, size);
+	region->end = region->start + size - 1;
+	fits = region->end <= min(base->end, space.end);
+	if (fits)
+		list_add_tail(&region->mmun_link, behind);
+	pthread_mutex_unlock(&lock);
+	return fits;
+}
+
+struct resource *request_free_mem_region(struct resource *base, unsigned long size,
+					 const char *name)
+{
+	struct resource *region = (struct resource *)kzalloc(sizeof(*region), GFP_KERNEL);
+
+	if (!region)
+		return (struct resource *)ERR_PTR(-ENOMEM);
+	region->name = name;
+	if (take_room(region, base, size))
+		return region;
+	kfree(region);
+	return (struct resource *)ERR_PTR(-ERANGE);
+}
+
+static struct resource *take_region(resource_size_t start, resource_size_t size)
+{
+	struct resource *region, *found = NULL;
+
+	pthread_mutex_lock(&lock);
+	list_for_each_entry(region, &regions, mmun_link) {
+		if (region->start == start && resource_size(region) == size)
+			found = region;
+	}
+	if (found)
+		list_del(&found->mmun_link);
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+void mmun_compat_release_region(resource_size_t start, resource_size_t size)
+{
+	struct resource *region = take_region(start, size);
+
+	WARN(!region, "no region of 0x%llx bytes at 0x%llx\n", size, start);
+	kfree(region);
+}
+
+void *memremap_pages(struct dev_pagemap *pgmap, int nid)
+{
+	int ret;
+
+	might_sleep();
+	ret = mmun_soft_memremap_pages(mmun_compat_machine(), pgmap);
+	return ret ? ERR_PTR(ret) : (void *)(uintptr_t)pgmap->range.start;
+}
+
+void memunmap_pages(struct dev_pagemap *pgmap)
+{
+	might_sleep();
+	mmun_soft_memunmap_pages(pgmap);
+}
+
+int migrate_vma_setup(struct migrate_vma *args)
+{
+	might_sleep();
+	if (args->vma)
+		mmap_assert_locked(args->vma->vm_mm);
+	return mmun_soft_migrate_vma_setup(args);
+}
+
+void migrate_vma_pages(struct migrate_vma *args)
+{
+	mmap_assert_locked(args->vma->vm_mm);
+	mmun_soft_migrate_vma_pages(args);
+}
+
+void migrate_vma_finalize(struct migrate_vma *args)
+{
+	mmap_assert_locked(args->vma->vm_mm);
+	mmun_soft_migrate_vma_finalize(args);
+}
+
+int migrate_device_range(unsigned long *src_pfns, unsigned long start, unsigned long npages)
+{
+	might_sleep();
+	return mmun_soft_migrate_device_range(mmun_compat_machine(), src_pfns, start, npages);
+}
+
+void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns, unsigned long npages)
+{
+	mmun_soft_migrate_device_pages(mmun_compat_machine(), src_pfns, dst_pfns, npages);
+}
+
+void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns, unsigned long npages)
+{
+	mmun_soft_migrate_device_finalize(mmun_compat_machine(), src_pfns, dst_pfns, npages);
+}

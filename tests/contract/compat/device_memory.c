@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A driver with private memory: the kernel's names for it, pages there and back. */
+#include "machine.h"
+
+#include <linux/hmm.h>
+#include <linux/memremap.h>
+#include <linux/migrate.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pagemap.h>
+
+#define PAGES 4ul
+
+static int owner, other;
+static struct page *free_pages;
+static unsigned long nr_free;
+static DEFINE_SPINLOCK(lock);
+
+/* ->zone_device_data of a page in use is the page of the machine that stands for its memory. */
+static struct page *memory_of(struct page *page)
+{
+	return (struct page *)page->zone_device_data;
+}
+
+static void give(struct page *page)
+{
+	spin_lock(&lock);
+	page->zone_device_data = free_pages;
+	free_pages = page;
+	nr_free++;
+	spin_unlock(&lock);
+}
+
+static void page_free(struct page *page)
+{
+	__free_page(memory_of(page));
+	give(page);
+}
+
+static struct page *take(void)
+{
+	struct page *page, *memory = alloc_page(GFP_KERNEL);
+
+	spin_lock(&lock);
+	page = free_pages;
+	free_pages = (struct page *)page->zone_device_data;
+	nr_free--;
+	spin_unlock(&lock);
+	zone_device_page_init(page);
+	page->zone_device_data = memory;
+	return page;
+}
+
+static void to_device(struct migrate_vma *args, unsigned long i)
+{
+	struct page *from = migrate_pfn_to_page(args->src[i]), *to;
+
+	if (!(args->src[i] & MIGRATE_PFN_MIGRATE))
+		return;
+	to = take();
+	if (from)
+		copy_highpage(memory_of(to), from);
+	args->dst[i] = migrate_pfn(page_to_pfn(to));
+}
+
+static void to_system(unsigned long *src, unsigned long *dst)
+{
+	struct page *from = migrate_pfn_to_page(*src), *to;
+
+	if (!from || !(*src & MIGRATE_PFN_MIGRATE))
+		return;
+	to = alloc_page(GFP_KERNEL);
+	lock_page(to);
+	copy_highpage(to, memory_of(from));
+	*dst = migrate_pfn(page_to_pfn(to));
+}
+
+static vm_fault_t migrate_to_ram(struct vm_fault *vmf)
+{
+	unsigned long src = 0, dst = 0;
+	struct migrate_vma args = {
+		.vma = vmf->vma,
+		.src = &src,
+		.dst = &dst,
+		.start = vmf->address,
+		.end = vmf->address + PAGE_SIZE,
+		.pgmap_owner = &owner,
+		.flags = MIGRATE_VMA_SELECT_DEVICE_PRIVATE,
+		.fault_page = vmf->page,
+	};
+
+	if (migrate_vma_setup(&args))
+		return VM_FAULT_SIGBUS;
+	to_system(&src, &dst);
+	migrate_vma_pages(&args);
+	migrate_vma_finalize(&args);
+	return 0;
+}
+
+static const struct dev_pagemap_ops ops = { .page_free = page_free,
+					    .migrate_to_ram = migrate_to_ram };
+static struct dev_pagemap pgmap = {
+	.type = MEMORY_DEVICE_PRIVATE, .nr_range = 1, .ops = &ops, .owner = &owner
+};
+static struct resource *region;
+
+static void test_memory(void)
+{
+	struct dev_pagemap again;
+	struct resource *second;
+
+	region = request_free_mem_region(&iomem_resource, 8 * PAGE_SIZE, "memory");
+	ok(!IS_ERR(region), "room among the physical addresses");
+	second = request_free_mem_region(&iomem_resource, PAGE_SIZE, "more");
+	ok(second->start > region->end, "and behind it");
+	release_mem_region(second->start, resource_size(second));
+	ok(IS_ERR(request_free_mem_region(&iomem_resource, 1ul << 40, "all")), "but not for all");
+	pgmap.range.start = region->start;
+	pgmap.range.end = region->end;
+	is(range_len(&pgmap.range), 8 * PAGE_SIZE, "the length of a range");
+	ok(!pfn_valid(PHYS_PFN(region->start)), "no frame there");
+	ok(!IS_ERR_OR_NULL(memremap_pages(&pgmap, numa_node_id())), "memory of a device");
+	for (unsigned long i = 0; i < 8; i++)
+		give(pfn_to_page(PHYS_PFN(region->start) + i));
+	ok(is_zone_device_page(free_pages), "is known as that");
+	ok(is_device_private_page(free_pages), "only the device reaches it");
+	ok(page_pgmap(free_pages) == &pgmap, "and whose it is");
+	again = pgmap;
+	ok(IS_ERR(memremap_pages(&again, 0)), "nobody else gets it");
+}
+
+static unsigned long migrate(void)
+{
+	unsigned long src[PAGES] = { 0 }, dst[PAGES] = { 0 };
+	struct migrate_vma args = {
+		.src = src,
+		.dst = dst,
+		.start = AT,
+		.end = AT + PAGES * PAGE_SIZE,
+		.pgmap_owner = &owner,
+		.flags = MIGRATE_VMA_SELECT_SYSTEM,
+	};
+	unsigned long moved = 0;
+
+	mmap_read_lock(current->mm);
+	args.vma = vma_lookup(current->mm, AT);
+	is(migrate_vma_setup(&args), 0, "pages are collected");
+	for (unsigned long i = 0; i < args.npages; i++)
+		to_device(&args, i);
+	migrate_vma_pages(&args);
+	for (unsigned long i = 0; i < args.npages; i++)
+		moved += !!(args.src[i] & MIGRATE_PFN_MIGRATE);
+	migrate_vma_finalize(&args);
+	mmap_read_unlock(current->mm);
+	return moved;
+}
+
+static unsigned long pfns[PAGES];
+
+static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
+		       unsigned long cur_seq)
+{
+	mmu_interval_set_seq(sub, cur_seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops sub_ops = { .invalidate = invalidate };
+
+static void look(void *who, unsigned long flags)
+{
+	struct mmu_interval_notifier sub = { .mm = NULL };
+	struct hmm_range range = {
+		.notifier = &sub,
+		.start = AT,
+		.end = AT + PAGES * PAGE_SIZE,
+		.hmm_pfns = pfns,
+		.default_flags = flags,
+		.dev_private_owner = who,
+	};
+
+	memset(pfns, 0, sizeof(pfns));
+	is(mmu_interval_notifier_insert(&sub, current->mm, AT, PAGES * PAGE_SIZE, &sub_ops), 0,
+	   "an interval");
+	do {
+		range.notifier_seq = mmu_interval_read_begin(&sub);
+		mmap_read_lock(current->mm);
+	} while (hmm_range_fault(&range) == -EBUSY && (mmap_read_unlock(current->mm), true));
+	mmap_read_unlock(current->mm);
+	mmu_interval_notifier_remove(&sub);
+}
+
+static void test_there_and_back(void)
+{
+	char bytes[2] = { 0 };
+
+	map(AT, PAGES, PROT_READ | PROT_WRITE);
+	mmun_soft_write(current->mm, AT, "ab", 2, NULL);
+	is(migrate(), PAGES, "all go, also those that were not there yet");
+	is(nr_free, 4, "each to a page of the device");
+	look(&owner, 0);
+	ok(is_device_private_page(hmm_pfn_to_page(pfns[0])) && pfns[0] & HMM_PFN_WRITE,
+	   "hmm_range_fault() finds it for its owner");
+	look(&other, 0);
+	is(pfns[0], 0, "and nothing for another");
+	mmun_soft_read(current->mm, AT, bytes, 2, NULL);
+	ok(bytes[0] == 'a' && bytes[1] == 'b', "a processor gets it back");
+	is(nr_free, 5, "its page is the driver's again");
+	look(&other, HMM_PFN_REQ_FAULT);
+	ok(pfns[3] & HMM_PFN_VALID && !is_zone_device_page(hmm_pfn_to_page(pfns[3])),
+	   "another device's fault brings the others back");
+	is(nr_free, 8, "all of them");
+}
+
+static void test_removal(void)
+{
+	unsigned long start = PHYS_PFN(pgmap.range.start), src[8], dst[8] = { 0 };
+	char byte = 0;
+
+	is(migrate(), PAGES, "there again");
+	is(migrate_device_range(src, start, 8), 0, "all that is in use");
+	for (unsigned long i = 0; i < 8; i++)
+		to_system(&src[i], &dst[i]);
+	migrate_device_pages(src, dst, 8);
+	migrate_device_finalize(src, dst, 8);
+	is(nr_free, 8, "has left");
+	memunmap_pages(&pgmap);
+	release_mem_region(region->start, resource_size(region));
+	ok(!pfn_valid(start), "the memory is gone");
+	mmun_soft_read(current->mm, AT + 1, &byte, 1, NULL);
+	is(byte, 'b', "the contents are not");
+	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
+}
+
+int main(void)
+{
+	start_machine();
+	test_memory();
+	test_there_and_back();
+	test_removal();
+	stop_machine(0);
+	return tap_done();
+}
