@@ -58,11 +58,13 @@ static const struct question hits[] = {
 	HIT("hit, 1 region", 5, "1", "aligned"),
 	HIT("hit, 1,000 regions", 6, "1000", "aligned"),
 	HIT("hit, 100,000 regions", 40, "100000", "aligned"),
-	HIT("hit, 1,000, all of the region", NO_GOAL, "1000", "aligned", "whole"),
+	HIT("hit, 1,000, all of the region", 6, "1000", "aligned", "whole"),
 	HIT("hit, 1,000, 4 KiB off", 6, "1000", "shifted"),
 	HIT("hit, 100,000, 4 KiB off", 40, "100000", "shifted"),
-	HIT("hit, 1,000 of 4 KiB to 4 MiB", 6, "1000", "mixed"),
-	HIT("hit, 100,000 of 4 KiB to 4 MiB", 40, "100000", "mixed"),
+	HIT("hit, 1,000 of 4 KiB to 4 MiB, all", 6, "1000", "mixed", "whole"),
+	HIT("hit, 100,000 of 4 KiB to 4 MiB, all", 40, "100000", "mixed", "whole"),
+	HIT("hit, 1,000 of 4 KiB to 4 MiB, 2 KiB", 6, "1000", "mixed"),
+	HIT("hit, 100,000 of 4 KiB to 4 MiB, 2 KiB", 40, "100000", "mixed"),
 };
 
 static const struct question parallel[] = {
