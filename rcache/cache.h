@@ -171,6 +171,15 @@ static inline struct rc_state *mmun_rc_state(struct mmun_rcache *cache)
 	return (struct rc_state *)((char *)cache + MMUN_RC_HEAD);
 }
 
+/*
+ * A fork while the backend was called, by it or by a signal handler, and this is the child: what
+ * the caller has begun is the parent's.  To be asked whenever the backend returns.
+ */
+static inline bool mmun_rc_left(const struct rc_state *state)
+{
+	return !mmun_load_relaxed(&state->hot.bytes);
+}
+
 static inline struct mmun_registration *mmun_rc_region(const struct rc_hot *hot, uint32_t id)
 {
 	return (struct mmun_registration *)(hot->regions + id * hot->stride);

@@ -56,6 +56,8 @@ static long reserve(struct mmun_rcache *cache, unsigned long bytes)
 	long id;
 
 	for (;;) {
+		if (mmun_rc_left(state))
+			return -ECHILD;
 		process_full = mmun_rc_process_full(cache, bytes);
 		id = -1;
 		mmun_mutex_lock(&state->lock);
@@ -96,6 +98,8 @@ static void undo(struct mmun_rcache *cache, uint32_t id)
 	(void)mmun_add_relaxed(&state->calls, 1);
 	mmun_rc_probe4(deregister, cache, reg, reg->start, reg->end);
 	cache->ops->deregister_memory(cache->arg, reg);
+	if (mmun_rc_left(state))
+		return;
 	unreserve(cache, id, bytes);
 }
 
@@ -122,9 +126,11 @@ static int ask(struct mmun_rcache *cache, const struct request *request,
 	unsigned long room = mmun_rc_length(reg);
 	unsigned int overlaps = 0, naps = 0;
 	long dropped;
-	int ret;
+	int ret = 0;
 
-	while ((ret = cache->ops->register_memory(cache->arg, reg))) {
+	while (!mmun_rc_left(state) && (ret = cache->ops->register_memory(cache->arg, reg))) {
+		if (mmun_rc_left(state))
+			break;
 		(void)mmun_add_relaxed(&state->count[MMUN_RC_failed], 1);
 		mmun_rc_probe4(fail, cache, reg->start, reg->end, ret);
 		if (ret == -EADDRINUSE) {
@@ -144,7 +150,7 @@ static int ask(struct mmun_rcache *cache, const struct request *request,
 			break;
 		room *= 2;
 	}
-	return ret;
+	return mmun_rc_left(state) ? -ECHILD : ret;
 }
 
 /* An id whose memory the backend has registered, or -errno. */
@@ -163,6 +169,8 @@ static long make(struct mmun_rcache *cache, const struct request *request)
 	mmun_store_relaxed(&reg->end, request->end);
 	reg->access = request->access;
 	ret = ask(cache, request, reg);
+	if (mmun_rc_left(state))
+		return ret;
 	if (ret) {
 		unreserve(cache, (uint32_t)id, bytes);
 		return ret;

@@ -92,6 +92,8 @@ long mmun_rc_evict_others(struct mmun_rcache *cache, unsigned long bytes)
 	struct rc_process *process = mmun_rc_state(cache)->process;
 	long dropped = 0;
 
+	if (mmun_rc_left(mmun_rc_state(cache)))
+		return 0;
 	mmun_mutex_lock(&process->list_lock);
 	for (struct mmun_rcache *other = process->caches; other && !dropped; other = other->next) {
 		if (other != cache && mmun_rc_may_reclaim(other))

@@ -148,7 +148,11 @@ static struct mmun_registration *get_inside(struct mmun_rcache *cache, unsigned 
 		return reg;
 	if (!mmun_rc_may_reclaim(cache))
 		return mmun_err_ptr(-EPERM);
-	return mmun_rc_miss(cache, first, last, access);
+	reg = mmun_rc_miss(cache, first, last, access);
+	/* The child of a fork in the middle of it begins anew. */
+	return mmun_is_err(reg) && mmun_rc_left(mmun_rc_state(cache))
+		       ? get_inside(cache, first, last, access)
+		       : reg;
 }
 
 /* What is unusual: nothing is found where most are, or the thread is new, or the cache is. */

@@ -42,6 +42,8 @@ void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned
 		bytes += mmun_rc_length(reg);
 		mmun_rc_probe4(deregister, cache, reg, reg->start, reg->end);
 		cache->ops->deregister_memory(cache->arg, reg);
+		if (mmun_rc_left(state))
+			return;
 		if (cache->flags & MMUN_RCACHE_POISON)
 			memset((char *)reg + sizeof(*reg), 0xdb, cache->stride - sizeof(*reg));
 	}

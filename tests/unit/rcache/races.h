@@ -39,8 +39,9 @@ static struct mm_struct *the_mm;
 static struct mmun_rcache *the_cache;
 static struct rc_state *the_state;
 static long registered, deregistered;
-/* What happens while the backend registers. */
-static void (*in_register)(void);
+/* What happens while the backend works, and what it says. */
+static void (*in_register)(void), (*in_deregister)(void);
+static int register_error;
 /* One that is not to be deregistered. */
 static const struct mmun_registration *in_use;
 
@@ -49,12 +50,14 @@ static int device_register(void *arg, struct mmun_registration *reg)
 	count(&registered);
 	if (in_register)
 		in_register();
-	return 0;
+	return register_error;
 }
 
 static void device_deregister(void *arg, struct mmun_registration *reg)
 {
 	count(&deregistered);
+	if (in_deregister)
+		in_deregister();
 	if (reg == in_use)
 		ok(false, "C3: what is in use is not deregistered");
 }
@@ -70,7 +73,8 @@ static UNUSED void begin_cache(unsigned long regions)
 
 	the_mm = fake_mm(&fake);
 	registered = deregistered = 0;
-	in_register = NULL;
+	in_register = in_deregister = NULL;
+	register_error = 0;
 	in_use = NULL;
 	if (mmun_rcache_create(the_mm, &device_ops, NULL, &options, &the_cache))
 		bail_out("no cache");

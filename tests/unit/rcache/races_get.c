@@ -292,6 +292,62 @@ static void test_fork(void)
 	finish("a fork");
 }
 
+/* A signal handler that interrupts the backend forks, and the child goes on. */
+static pid_t forked;
+
+static void fork_once(void)
+{
+	in_register = in_deregister = NULL;
+	fflush(stdout);
+	forked = fork();
+	if (!forked)
+		alarm(20);
+}
+
+static void fork_and_refuse(void)
+{
+	fork_once();
+	register_error = forked ? 0 : -ENOMEM;
+}
+
+/* The child ends, and the parent sees how. */
+static void end_of_fork(const char *what)
+{
+	int status;
+
+	if (!forked)
+		_exit(0);
+	ok(forked > 0 && waitpid(forked, &status, 0) == forked && exited_well(status),
+	   "C6: a fork while the backend %s: the child goes on", what);
+}
+
+static void test_fork_inside(void)
+{
+	struct mmun_registration *reg;
+
+	start(4);
+	in_register = fork_once;
+	reg = get(A);
+	end_of_fork("registers");
+	ok(!mmun_is_err(reg), "C6: the parent's get is as always");
+	mmun_rcache_put(the_cache, reg);
+	in_register = fork_and_refuse;
+	reg = get(B);
+	end_of_fork("refuses");
+	mmun_rcache_put(the_cache, reg);
+	change(A);
+	change(B);
+	in_deregister = fork_once;
+	reap();
+	end_of_fork("deregisters");
+	keep_one(A);
+	in_deregister = fork_once;
+	mmun_rc_evict(the_cache, SIZE);
+	mmun_rc_evict(the_cache, SIZE);
+	end_of_fork("makes room");
+	finish("forks inside");
+}
+
 /* A thread that gets, and then waits for its end or ends at once. */
 static struct mmun_registration *of_thread;
 static struct rc_thread *cells_of_thread;
@@ -382,6 +438,7 @@ int main(void)
 	test_put_meanwhile();
 	test_busy();
 	test_fork();
+	test_fork_inside();
 	test_threads();
 	test_vfork();
 	return tap_done();
