@@ -11,6 +11,7 @@
 
 #include <linux/memremap.h>
 #include <linux/migrate.h>
+#include <linux/rmap.h>
 
 /* I1 */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -134,4 +135,27 @@ void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns, unsi
 void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns, unsigned long npages)
 {
 	mmun_soft_migrate_device_finalize(mmun_compat_machine(), src_pfns, dst_pfns, npages);
+}
+
+int make_device_exclusive_range(struct mm_struct *mm, unsigned long start, unsigned long end,
+				struct page **pages, void *owner)
+{
+	might_sleep();
+	mmap_assert_locked(mm);
+	return (int)mmun_soft_make_device_exclusive(mm, start, (end - start) >> PAGE_SHIFT, pages,
+						    owner);
+}
+
+struct page *make_device_exclusive(struct mm_struct *mm, unsigned long address, void *owner,
+				   struct folio **folio)
+{
+	struct page *page = NULL;
+	int ret = make_device_exclusive_range(mm, address, address + PAGE_SIZE, &page, owner);
+
+	if (ret < 0)
+		return (struct page *)ERR_PTR(ret);
+	if (!page)
+		return (struct page *)ERR_PTR(-EBUSY);
+	*folio = page_folio(page);
+	return page;
 }

@@ -194,6 +194,14 @@ bool pfn_valid(unsigned long pfn)
 	return pfn_to_page(pfn);
 }
 
+bool is_zero_pfn(unsigned long pfn)
+{
+	struct mmun_soft_stats stats;
+
+	mmun_soft_stats(mmun_compat_machine(), &stats);
+	return pfn == stats.frames;
+}
+
 /* The frames of a machine lie in one piece. */
 static char *physical_memory(void)
 {

@@ -326,7 +326,7 @@ int mmun_soft_maps(struct mm_struct *mm, int (*visit)(const struct mmun_soft_map
 /** What an entry says; all false for an empty one. */
 struct mmun_soft_entry {
 	bool present, swapped, writable, young, dirty, soft_dirty, zero, huge, file, ksm;
-	/** In private memory of a device (mmunotify/soft_device.h): not present, ->pfn is its. */
+	/** Only a device reaches the page (mmunotify/soft_device.h): not present, ->pfn says where. */
 	bool device;
 	unsigned long pfn;
 	long refcount, mapcount;

@@ -83,6 +83,16 @@ bool mmun_soft_page_locked(const struct page *page);
 int mmun_soft_translate_device(struct mm_struct *mm, unsigned long address, const void *owner,
 			       struct mmun_soft_translation *out);
 
+/** mmun_soft_make_device_exclusive() - only a device reaches @nr pages from @start on.
+ *
+ * Each is faulted in to be written, then taken from processors in a section of
+ * MMU_NOTIFY_EXCLUSIVE with @owner; pages[i] is locked and has a reference, or is NULL where that failed.
+ * The driver programs its device, unlocks and puts them.  A processor that touches one takes it back
+ * in a section without owner; so does whatever else changes the entry, in its own.
+ * Context: mmap lock held.  Return: entries of @pages that were filled; -errno if none. */
+long mmun_soft_make_device_exclusive(struct mm_struct *mm, unsigned long start, unsigned long nr,
+				     struct page **pages, void *owner);
+
 /* What the arrays of a migration hold. */
 #define MIGRATE_PFN_VALID   (1ul << 0)
 #define MIGRATE_PFN_MIGRATE (1ul << 1)

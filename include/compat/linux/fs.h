@@ -34,7 +34,8 @@ struct inode {
 
 long compat_ptr_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 loff_t noop_llseek(struct file *file, loff_t offset, int whence);
-#define no_llseek noop_llseek
+#define no_llseek      noop_llseek
+#define default_llseek noop_llseek
 int nonseekable_open(struct inode *inode, struct file *file);
 #define stream_open(inode, file) nonseekable_open(inode, file)
 

@@ -26,6 +26,7 @@
 #define HPAGE_PMD_SHIFT PMD_SHIFT
 #define HPAGE_PMD_SIZE  PMD_SIZE
 #define HPAGE_PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
+#define PUD_SHIFT       30
 #define TASK_SIZE       MMUN_SOFT_TASK_SIZE
 
 /* Mappings, as the software machine has them. */
@@ -126,6 +127,7 @@ static inline bool set_page_dirty_lock(struct page *page)
 
 struct page *pfn_to_page(unsigned long pfn);
 bool pfn_valid(unsigned long pfn);
+bool is_zero_pfn(unsigned long pfn);
 struct page *virt_to_page(const void *address);
 #define nth_page(page, n) pfn_to_page(page_to_pfn(page) + (n))
 

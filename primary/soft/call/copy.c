@@ -54,7 +54,7 @@ static int count_pinned(unsigned long address, soft_pte pte, void *arg)
 	struct page *page;
 	unsigned long nr = 1;
 
-	if (!(pte & SOFT_PTE_PRESENT))
+	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)))
 		return 0;
 	if (soft_pte_huge(pte))
 		nr = MMUN_SOFT_HUGE_PAGES;
@@ -161,6 +161,11 @@ static soft_pte copy_small(struct copy *copy, struct soft_walk *walk)
 {
 	soft_pte pte = *walk->entry;
 
+	if (pte & SOFT_PTE_DEVICE && soft_pte_lent(soft_pte_page(copy->from, pte), pte)) {
+		/* The device's time with it ends, by the same section. */
+		pte = soft_pte_return(pte);
+		mmun_soft_walk_set(walk, pte);
+	}
 	if (pte & SOFT_PTE_PRESENT)
 		return copy_present_pte(copy, walk, walk->address);
 	if (pte & SOFT_PTE_SWAP)

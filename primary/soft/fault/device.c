@@ -65,7 +65,9 @@ static bool may_look(const struct soft_mm *mm, soft_pte pte, const void *owner)
 		return false;
 	if (pte & SOFT_PTE_PRESENT)
 		return true;
-	return owner && pte & SOFT_PTE_DEVICE && soft_pte_page(mm, pte)->pgmap->owner == owner;
+	if (!owner || !(pte & SOFT_PTE_DEVICE) || soft_pte_lent(soft_pte_page(mm, pte), pte))
+		return false;
+	return soft_pte_page(mm, pte)->pgmap->owner == owner;
 }
 
 int mmun_soft_translate_device(struct mm_struct *mm, unsigned long address, const void *owner,

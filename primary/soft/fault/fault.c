@@ -162,7 +162,7 @@ static int handle_pte_fault(struct soft_vm_fault *vmf)
 	if (vmf->orig_pte & SOFT_PTE_MIGRATION)
 		return migration_entry_wait(vmf);
 	if (vmf->orig_pte & SOFT_PTE_DEVICE)
-		return mmun_soft_do_device_private(vmf);
+		return mmun_soft_do_device_entry(vmf);
 	if (vmf->orig_pte & SOFT_PTE_SWAP)
 		return do_swap_page(vmf);
 	if (soft_vma_mapping(vmf->vma))

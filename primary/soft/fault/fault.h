@@ -81,8 +81,10 @@ int mmun_soft_gup_rights(const struct soft_vma *vma, unsigned int gup_flags);
 /* file.c: nothing is mapped, and the mapping has a file or a driver. */
 int mmun_soft_do_file_fault(struct soft_vm_fault *vmf);
 int mmun_soft_do_device_fault(struct soft_vm_fault *vmf);
-/* file.c: the page is in private memory of a device. */
-int mmun_soft_do_device_private(struct soft_vm_fault *vmf);
+/* lent.c: only a device reaches the page. */
+int mmun_soft_do_device_entry(struct soft_vm_fault *vmf);
+/* file.c: it is in the device's memory, locked and with a reference. */
+int mmun_soft_do_device_private(struct soft_vm_fault *vmf, struct page *page);
 /* cow.c: the entry is present and does not permit ->flags. */
 int mmun_soft_do_wp_page(struct soft_vm_fault *vmf);
 /* huge.c: first touch; true when a huge page is there now. */

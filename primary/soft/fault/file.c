@@ -131,32 +131,8 @@ int mmun_soft_do_device_fault(struct soft_vm_fault *vmf)
 	return map_page(vmf);
 }
 
-/* Locked, and with a reference: others that come meanwhile wait, and nobody frees or moves the page
- * but the driver.  NULL: to be looked at again. */
-static struct page *hold_private(struct soft_vm_fault *vmf)
+int mmun_soft_do_device_private(struct soft_vm_fault *vmf, struct page *page)
 {
-	unsigned int flags = 0;
-	struct page *page;
-	bool locked;
-
-	if (!mmun_soft_fault_lock(vmf))
-		return NULL;
-	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
-	locked = mmun_soft_page_trylock(page);
-	if (locked)
-		mmun_soft_get_page(page);
-	else
-		flags = mmun_soft_page_announce_wait(page);
-	mmun_soft_fault_unlock(vmf);
-	if (locked)
-		return page;
-	mmun_soft_page_wait(page, flags);
-	return NULL;
-}
-
-int mmun_soft_do_device_private(struct soft_vm_fault *vmf)
-{
-	struct page *page = hold_private(vmf);
 	struct vm_fault driver = {
 		.vma = &vmf->vma->v,
 		.flags = driver_flags(vmf),
@@ -164,13 +140,8 @@ int mmun_soft_do_device_private(struct soft_vm_fault *vmf)
 		.address = vmf->address,
 		.page = page,
 	};
-	int ret;
+	int ret = driver_answer(vmf, page->pgmap->ops->migrate_to_ram(&driver));
 
-	if (!page)
-		return 0;
-	ret = driver_answer(vmf, page->pgmap->ops->migrate_to_ram(&driver));
-	mmun_soft_page_unlock(page);
-	mmun_soft_put_page(page);
 	return ret < 0 ? ret : 0;
 }
 

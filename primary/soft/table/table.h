@@ -9,8 +9,9 @@
  *                          for when mprotect() gives rights back, and nobody reads it
  *   SWAP | slot << 12      in the swap store
  *   MIGRATION | pfn << 12  being migrated; WRITE, NO_ACCESS say what it was
- *   DEVICE | pfn << 12     a page in a device's private memory: maps it and holds a reference
- *                          like a present one, but a processor that comes here faults
+ *   DEVICE | pfn << 12     only a device reaches the page, which is in its private memory or lent to
+ *                          it: maps it and holds a reference like a present one, but a
+ *                          processor that comes here faults
  *   NONLINEAR | pgoff<<12  not present; the file page remap_file_pages() chose
  *
  * table.c (walk, make, free), zap.c, protect.c, move.c, split.c.
@@ -35,6 +36,25 @@ static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
 /* What an entry takes through a migration. */
 #define SOFT_PTE_KEPT \
 	(SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | SOFT_PTE_NO_ACCESS)
+
+/* Is the page that @value names one of the machine, lent to a device? */
+static inline bool soft_pte_lent(const struct page *page, soft_pte value)
+{
+	return value & SOFT_PTE_DEVICE && !soft_page_test(page, SOFT_PAGE_PRIVATE);
+}
+
+static inline soft_pte soft_pte_lend(soft_pte value)
+{
+	return (value & (SOFT_PTE_KEPT | ~((1ull << SOFT_PTE_SHIFT) - 1))) | SOFT_PTE_DEVICE;
+}
+
+/* And as it was; written, as far as anybody can say. */
+static inline soft_pte soft_pte_return(soft_pte value)
+{
+	if (value & SOFT_PTE_WRITE)
+		value |= SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY;
+	return (value & ~SOFT_PTE_DEVICE) | SOFT_PTE_PRESENT;
+}
 
 /* What takes the place of @value, which maps @page, while that is on its way. */
 static inline soft_pte soft_pte_migration(const struct page *page, soft_pte value)

@@ -7,6 +7,7 @@
 #include <linux/migrate.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pagemap.h>
+#include <linux/rmap.h>
 
 #define PAGES 4ul
 
@@ -230,12 +231,48 @@ static void test_removal(void)
 	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
 }
 
+static void test_exclusive(void)
+{
+	struct page *page, *pages[2];
+	struct folio *folio;
+	char byte = 'x';
+
+	map(AT, PAGES, PROT_READ | PROT_WRITE);
+	mmun_soft_write(current->mm, AT, "a", 1, NULL);
+	mmap_read_lock(current->mm);
+	is(make_device_exclusive_range(current->mm, AT, AT + 2 * PAGE_SIZE, pages, &owner), 2,
+	   "two pages only for the device");
+	ok(pages[0] && pages[1] && PageLocked(pages[0]), "locked");
+	memcpy_to_page(pages[0], 0, &byte, 1);
+	for (int i = 0; i < 2; i++) {
+		unlock_page(pages[i]);
+		put_page(pages[i]);
+	}
+	page = make_device_exclusive(current->mm, AT + PAGE_SIZE, &owner, &folio);
+	ok(!IS_ERR(page) && folio == page_folio(page), "one more time, one of them");
+	folio_unlock(folio);
+	folio_put(folio);
+	page = make_device_exclusive(current->mm, AT + PAGES * PAGE_SIZE, &owner, &folio);
+	is(PTR_ERR(page), -EFAULT, "nothing there");
+	mmap_read_unlock(current->mm);
+	look(&owner, 0);
+	is(pfns[0], 0, "hmm_range_fault() finds nothing present");
+	byte = 0;
+	mmun_soft_read(current->mm, AT, &byte, 1, NULL);
+	is(byte, 'x', "a processor sees what the device wrote");
+	look(&owner, 0);
+	ok(pfns[0] & HMM_PFN_WRITE && !is_zero_pfn(page_to_pfn(hmm_pfn_to_page(pfns[0]))),
+	   "and then it is there");
+	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
+}
+
 int main(void)
 {
 	start_machine();
 	test_memory();
 	test_there_and_back();
 	test_removal();
+	test_exclusive();
 	stop_machine(0);
 	return tap_done();
 }

@@ -301,6 +301,66 @@ static void test_evict(void)
 	end();
 }
 
+static void lend(unsigned long pages)
+{
+	struct page *page[4];
+
+	mmap_read_lock(mm);
+	is(mmun_soft_make_device_exclusive(mm, at, pages, page, &gpu), pages, "pages are lent");
+	mmap_read_unlock(mm);
+	for (unsigned long i = 0; i < pages; i++) {
+		ok(page[i], "each of them");
+		*(unsigned long *)mmun_soft_page_address(page[i]) += 100;
+		mmun_soft_unlock_page(page[i]);
+		mmun_soft_put_page(page[i]);
+	}
+}
+
+static void test_exclusive(void)
+{
+	struct mmun_soft_entry entry;
+	struct mm_struct *child;
+
+	begin(64, 64);
+	soft_tag(mm, at, 4, 100);
+	record(&recorder, mm);
+	recorder.in_start = note_owner;
+	lend(1);
+	ok(seen_owner == &gpu, "by whom is said");
+	ok(just_one(&recorder, MMU_NOTIFY_EXCLUSIVE, MMUN_OP_DRIVER, at, 1), "in a section");
+	entry = soft_entry(mm, at);
+	ok(entry.device && !entry.present && entry.writable, "the entry says so");
+	ok(entry.refcount == 1 && entry.mapcount == 1, "and counts");
+	is(owned_move(&gpu, mm, at, 1, true), 0, "it does not move");
+	is(mmun_soft_madvise(mm, at, PAGE, MADV_PAGEOUT), 0, "nor is it asked to leave");
+	forget(&recorder);
+	is(soft_peek(mm, at), 200, "a processor sees what the device wrote");
+	ok(!seen_owner, "and takes it back for nobody in particular");
+	ok(just_one(&recorder, MMU_NOTIFY_EXCLUSIVE, MMUN_OP_DRIVER, at, 1), "in a section");
+	ok(soft_entry(mm, at).present && soft_entry(mm, at).writable, "whole");
+	lend(4);
+	is(mmun_soft_mprotect(mm, at, PAGE, PROT_READ), 0, "mprotect()");
+	ok(soft_entry(mm, at).device && !soft_entry(mm, at).writable, "leaves it with less");
+	is(soft_peek(mm, at), 300, "and so it comes back");
+	ok(!soft_entry(mm, at).writable, "to read");
+	is(mmun_soft_madvise(mm, at + PAGE, PAGE, MADV_DONTNEED), 0, "MADV_DONTNEED");
+	is(soft_peek(mm, at + PAGE), 0, "drops it");
+	is(mmun_soft_mm_fork(mm, &child), 0, "fork");
+	ok(soft_entry(mm, at + 2 * PAGE).present, "ends it");
+	soft_poke(mm, at + 2 * PAGE, 1);
+	is(soft_peek(child, at + 2 * PAGE), 202, "the child has its own");
+	mmput(child);
+	soft_poke(mm, at + 3 * PAGE, 1);
+	is(mmun_soft_mprotect(mm, at, PAGE, RW), 0, "writable again");
+	lend(1);
+	ok(mmun_soft_reclaim(soft, 64) + mmun_soft_reclaim(soft, 64), "reclaim takes it");
+	ok(soft_entry(mm, at).swapped, "away");
+	is(soft_peek(mm, at), 400, "with what the device wrote");
+	lend(1);
+	stop_recording(&recorder, mm);
+	end();
+}
+
 /* Each thread has a page, which only it writes; what it reads must be what it wrote last. */
 #define THREADS 3
 #define SECONDS 1
@@ -335,6 +395,29 @@ static void *migrate(void *arg)
 	return NULL;
 }
 
+/* The device adds one twice, which nobody else sees in between. */
+static void *borrow(void *arg)
+{
+	struct page *page;
+	unsigned long *word;
+
+	while (!mmun_load_acquire(&stop)) {
+		mmap_read_lock(mm);
+		if (mmun_soft_make_device_exclusive(mm, at + 4 * PAGE, 1, &page, &gpu) == 1 &&
+		    page) {
+			word = mmun_soft_page_address(page);
+			mmun_store_relaxed(word, mmun_load_relaxed(word) + 1);
+			mmun_store_relaxed(word, mmun_load_relaxed(word) + 1);
+			mmun_soft_unlock_page(page);
+			mmun_soft_put_page(page);
+		}
+		mmap_read_unlock(mm);
+		if (soft_peek(mm, at + 4 * PAGE) % 2)
+			__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
 static void *fork_and_exit(void *arg)
 {
 	struct mm_struct *child;
@@ -355,7 +438,7 @@ static void *fork_and_exit(void *arg)
 
 static void test_threads(void)
 {
-	pthread_t thread[THREADS + 3];
+	pthread_t thread[THREADS + 5];
 
 	begin(128, 128);
 	owned_start(&other, soft, OWNED_FRAMES);
@@ -365,9 +448,11 @@ static void test_threads(void)
 	pthread_create(&thread[THREADS], NULL, migrate, &gpu);
 	pthread_create(&thread[THREADS + 1], NULL, migrate, &other);
 	pthread_create(&thread[THREADS + 2], NULL, fork_and_exit, NULL);
+	pthread_create(&thread[THREADS + 3], NULL, borrow, NULL);
+	pthread_create(&thread[THREADS + 4], NULL, borrow, NULL);
 	poll(NULL, 0, SECONDS * 1000);
 	mmun_store_release(&stop, true);
-	for (int i = 0; i < THREADS + 3; i++)
+	for (int i = 0; i < THREADS + 5; i++)
 		pthread_join(thread[i], NULL);
 	is(wrong, 0, "everybody read what was written last");
 	ok(gpu.there && gpu.back && gpu.faults && other.faults, "pages went there and came back");
@@ -390,6 +475,7 @@ int main(void)
 	test_refused();
 	test_touched();
 	test_evict();
+	test_exclusive();
 	test_threads();
 	return tap_done();
 }
