@@ -167,8 +167,9 @@ static __attribute__((noinline)) struct mmun_registration *get_slowly(struct mmu
 	struct mmun_registration *reg;
 	int cancel;
 
-	/* Also of no bytes. */
-	if (access & ~(MMUN_RCACHE_ACCESS | once) || (access & once) == once || last < address)
+	/* Also of no bytes, of which the last is -1. */
+	if (access & ~(MMUN_RCACHE_ACCESS | once) || (access & once) == once || last < address ||
+	    last - address == -1ul)
 		return mmun_err_ptr(-EINVAL);
 	if (!(access & MMUN_RCACHE_UNCACHED)) {
 		reg = find_carefully(cache, first_page, last_page, access & MMUN_RCACHE_ACCESS);

@@ -84,6 +84,7 @@ static void test_errors(void)
 	begin();
 	at = world_map(WORLD_PRIVATE, 4);
 	is(touch(at, 0, RW), -EINVAL, "nothing is no range");
+	is(touch(0, 0, RW), -EINVAL, "at address 0 neither");
 	is(touch(~0ul - 100, 200, RW), -EINVAL, "nor what wraps");
 	is(touch(at, PAGE, RW | 1u << 10), -EINVAL, "unknown bits");
 	is(touch(at, PAGE, RW | MMUN_RCACHE_CACHED | MMUN_RCACHE_UNCACHED), -EINVAL,
