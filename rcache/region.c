@@ -150,7 +150,7 @@ static int rebuild(struct mmun_rcache *cache, struct rc_state *state)
 	mmun_rc_table_empty(old);
 	/* It will hardly come back, and there are several before a cache has its size. */
 	if (old->bits < table->bits)
-		mmun_rc_table_give_back(old);
+		(void)mmun_rc_table_give_back(old);
 	old->older = state->retired;
 	state->retired = old;
 	mmun_rc_stat_inc(state, rebuilds);

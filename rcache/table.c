@@ -38,10 +38,10 @@ void mmun_rc_table_free(struct rc_table *table)
 	mmun_free_pages(table, mmun_rc_table_size(table->bits));
 }
 
-void mmun_rc_table_give_back(struct rc_table *table)
+bool mmun_rc_table_give_back(struct rc_table *table)
 {
-	(void)mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
-			    mmun_rc_table_size(table->bits) - MMUN_RC_PAGE, MADV_DONTNEED);
+	return !mmun_syscall3(SYS_madvise, (unsigned long)table + MMUN_RC_PAGE,
+			      mmun_rc_table_size(table->bits) - MMUN_RC_PAGE, MADV_DONTNEED);
 }
 
 /* Larger ones give their pages back. */
@@ -50,12 +50,11 @@ void mmun_rc_table_give_back(struct rc_table *table)
 void mmun_rc_table_empty(struct rc_table *table)
 {
 	const size_t size = mmun_rc_table_size(table->bits);
-	const bool small = table->bits <= SMALL_BITS;
+	/* Locked pages stay. */
+	const bool given_back = table->bits > SMALL_BITS && mmun_rc_table_give_back(table);
 	const size_t first = offsetof(struct rc_table, smallest) / sizeof(uint64_t);
-	const size_t end = (small ? size : MMUN_RC_PAGE) / sizeof(uint64_t);
+	const size_t end = (given_back ? MMUN_RC_PAGE : size) / sizeof(uint64_t);
 
-	if (!small)
-		mmun_rc_table_give_back(table);
 	for (size_t i = first; i < end; i++)
 		mmun_store_relaxed((uint64_t *)(void *)table + i, 0);
 	table->used = 0;

@@ -160,8 +160,8 @@ struct rc_table *mmun_rc_table_create(unsigned int bits);
 void mmun_rc_table_free(struct rc_table *table);
 /* Its readers find nothing from now on. */
 void mmun_rc_table_empty(struct rc_table *table);
-/* The pages of an empty one. */
-void mmun_rc_table_give_back(struct rc_table *table);
+/* The pages of an empty one.  False: they are locked (mlockall()), and stay. */
+bool mmun_rc_table_give_back(struct rc_table *table);
 
 /* Is there room for a registration, for certain? */
 bool mmun_rc_table_has_room(const struct rc_table *table);

@@ -321,6 +321,26 @@ static void test_readers(void)
 	mmun_rc_table_free(table);
 }
 
+/* A large one gives its pages back, which the kernel refuses when they are locked. */
+static void test_locked(void)
+{
+	const unsigned int bits = 15;
+	const size_t size = mmun_rc_table_size(bits);
+
+	begin(bits);
+	if (mlock(table, size)) {
+		skip("a table in locked memory", "RLIMIT_MEMLOCK is less than a table");
+		mmun_rc_table_free(table);
+		return;
+	}
+	for (uint32_t id = 0; id < IDS; id++)
+		add(id, id, 1);
+	mmun_rc_table_empty(table);
+	walk(0, IDS);
+	is(seen_all, 0, "an emptied table has nothing, in locked memory too");
+	mmun_rc_table_free(table);
+}
+
 static void test_memory(void)
 {
 	fail_allocation(1);
@@ -340,6 +360,7 @@ int main(void)
 	test_random();
 	test_fork();
 	test_readers();
+	test_locked();
 	test_memory();
 	return tap_done();
 }
