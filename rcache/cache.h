@@ -48,6 +48,8 @@ enum {
 	MMUN_RC_NR_WORDS = 5,
 };
 
+#define MMUN_RC_GENERATIONS 0x7fffffu
+
 /* rc_hot.flags: gets and puts that are not plain. */
 enum {
 	/* Cells are changed by locked instructions. */

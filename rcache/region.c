@@ -40,7 +40,10 @@ long mmun_rc_id_get(struct mmun_rcache *cache)
 	if (!take_free(cache, state, &id))
 		return -1;
 	reg = mmun_rc_region(&state->hot, id);
-	generation = (reg->reserved[MMUN_RC_GENERATION] + 1) & 0x7fffffu;
+	generation = (reg->reserved[MMUN_RC_GENERATION] + 1) & MMUN_RC_GENERATIONS;
+	/* The table may still have what the id was in its first generations: built anew it has not. */
+	if (!generation)
+		state->hot.table->used = 1ul << state->hot.table->bits;
 	/* Its range is what walks may read meanwhile. */
 	mmun_store_relaxed(&reg->start, 0);
 	mmun_store_relaxed(&reg->end, 0);

@@ -271,6 +271,29 @@ static void test_pending(void)
 	end("pending");
 }
 
+/* Generations begin again, and what the table has of the first ones is there still. */
+static void test_generations(void)
+{
+	struct mmun_registration *reg;
+	unsigned long other;
+
+	begin();
+	reg = get(0);
+	other = page_beside(0, false);
+	change(0);
+	put(reg);
+	mmun_rcache_progress(cache);
+	/* As it is after all others. */
+	reg->reserved[MMUN_RC_GENERATION] = MMUN_RC_GENERATIONS;
+	touch(other);
+	ok(mmun_rcache_get(cache, BASE, PAGE, RW | MMUN_RCACHE_CACHED) == mmun_err_ptr(-ENOENT),
+	   "what is registered is not found where something of the same generation was long ago");
+	touch(other);
+	is(registered, 2, "but where it is");
+	is(mmun_rcache_destroy(cache), 0, "the cache can go");
+	mmput(mm);
+}
+
 int main(void)
 {
 	test_two_words();
@@ -279,5 +302,6 @@ int main(void)
 	test_killed();
 	test_listed();
 	test_pending();
+	test_generations();
 	return tap_done();
 }
