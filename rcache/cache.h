@@ -258,8 +258,9 @@ extern const struct mmu_notifier_ops mmun_rc_notifier_ops;
 
 /* What is dead and not in use.  @wait: for another thread that does the same.  Return: how many. */
 long mmun_rc_reclaim(struct mmun_rcache *cache, bool wait);
-/* Of @nr ids that the caller has killed and not buried. */
-void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr);
+/* Of @nr ids that the caller has killed and not buried.  Return: of how many; of less than all if
+ * the caller is a reaper that is to end. */
+unsigned int mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr);
 /* Drops registrations that nobody uses, those first that nobody has used for long.  At least
  * @bytes, if there are.  Return: how many. */
 long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes);

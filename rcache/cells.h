@@ -59,6 +59,8 @@ struct rc_task {
 	struct rc_thread *thread;
 	/* It is inside a part of the cache that cannot be entered again. */
 	unsigned int inside;
+	/* Of a reaper: it is to end when this is not 0. */
+	const unsigned int *stop;
 };
 
 extern __thread struct rc_task mmun_rc_task

@@ -73,6 +73,7 @@ static void *reap(void *arg)
 
 	mmun_syscall3(SYS_prctl, PR_SET_NAME, (unsigned long)"mmunotify-rc", 0);
 	mmun_rc_task.inside = 1;
+	mmun_rc_task.stop = &state->reaper_stop;
 	for (;;) {
 		wait_for_work(cache, state);
 		if (mmun_load_full(&state->reaper_stop))

@@ -31,19 +31,29 @@ static void barrier(struct rc_state *state)
 		mmun_rc_barrier(state->page);
 }
 
-void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr)
+/* At exit the backend may be gone soon: not one call more than the one that is under way. */
+static bool is_to_end(void)
+{
+	return mmun_unlikely(mmun_rc_task.stop && mmun_load_full(mmun_rc_task.stop));
+}
+
+unsigned int mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr)
 {
 	struct rc_state *state = mmun_rc_state(cache);
+	struct mmun_registration *reg;
 	unsigned long bytes = 0;
 
 	for (unsigned int i = 0; i < nr; i++) {
-		struct mmun_registration *reg = mmun_rc_region(&state->hot, ids[i]);
-
+		if (is_to_end()) {
+			nr = i;
+			break;
+		}
+		reg = mmun_rc_region(&state->hot, ids[i]);
 		bytes += mmun_rc_length(reg);
 		mmun_rc_probe4(deregister, cache, reg, reg->start, reg->end);
 		cache->ops->deregister_memory(cache->arg, reg);
 		if (mmun_rc_left(state))
-			return;
+			return nr;
 		if (cache->flags & MMUN_RCACHE_POISON)
 			memset((char *)reg + sizeof(*reg), 0xdb, cache->stride - sizeof(*reg));
 	}
@@ -56,6 +66,7 @@ void mmun_rc_deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned
 	mmun_rc_add(&state->deregistered, nr);
 	mmun_store_release(&state->deregistered_bytes, state->deregistered_bytes + bytes);
 	mmun_mutex_unlock(&state->lock);
+	return nr;
 }
 
 /* The stack of the dead, on top of those that were in use when they were last looked at. */
@@ -72,6 +83,19 @@ static bool take_dead(struct rc_state *state)
 	return true;
 }
 
+/* Those that a reaper leaves are for others.  With the reclaim lock held. */
+static unsigned int deregister(struct mmun_rcache *cache, const uint32_t *ids, unsigned int nr)
+{
+	struct rc_state *state = mmun_rc_state(cache);
+	const unsigned int done = mmun_rc_deregister(cache, ids, nr);
+
+	for (unsigned int i = done; i < nr; i++) {
+		mmun_store_relaxed(&state->link[ids[i]], state->dying);
+		mmun_store_relaxed(&state->dying, MMUN_RC_LINK(ids[i]));
+	}
+	return done;
+}
+
 /* With the reclaim lock held. */
 static long reclaim(struct mmun_rcache *cache, struct rc_state *state)
 {
@@ -83,7 +107,7 @@ static long reclaim(struct mmun_rcache *cache, struct rc_state *state)
 	if (take_dead(state))
 		barrier(state);
 	mmun_store_relaxed(&state->in_use, 0);
-	while (*link) {
+	while (*link && !is_to_end()) {
 		const uint32_t id = *link - 1;
 
 		if (uses(state, id)) {
@@ -94,14 +118,11 @@ static long reclaim(struct mmun_rcache *cache, struct rc_state *state)
 		mmun_store_relaxed(link, state->link[id]);
 		ids[nr++] = id;
 		if (nr == BATCH) {
-			mmun_rc_deregister(cache, ids, nr);
-			done += nr;
+			done += deregister(cache, ids, nr);
 			nr = 0;
 		}
 	}
-	if (nr)
-		mmun_rc_deregister(cache, ids, nr);
-	return done + nr;
+	return done + (nr ? deregister(cache, ids, nr) : 0);
 }
 
 long mmun_rc_reclaim(struct mmun_rcache *cache, bool wait)

@@ -317,6 +317,34 @@ static void at_exit_destroy(void)
 		_exit(4);
 }
 
+static void deregister_slowly(const struct mmun_registration *reg)
+{
+	usleep(20000);
+	__atomic_store_n(&device.in_deregister, deregister_slowly, __ATOMIC_SEQ_CST);
+}
+
+/* What the device calls ends here. */
+static void at_exit_device(void)
+{
+	const long before = load(&device.deregistered);
+
+	usleep(200000);
+	if (load(&device.deregistered) != before)
+		_exit(5);
+}
+
+/* The reaper has work for seconds. */
+static void leave_much(void)
+{
+	at = world_map(WORLD_PRIVATE, 100);
+	device.in_deregister = deregister_slowly;
+	for (unsigned long i = 0; i < 100; i++)
+		touch(at + i * PAGE, PAGE, RW);
+	mmun_rcache_invalidate(cache, at, at + 100 * PAGE);
+	while (!load(&device.deregistered))
+		usleep(1000);
+}
+
 static void *use_for_ever(void *arg)
 {
 	for (unsigned long i = 0;; i++) {
@@ -334,6 +362,8 @@ static int end_as(const char *how)
 		atexit(at_exit_use);
 	if (!strcmp(how, "early-destroy"))
 		atexit(at_exit_destroy);
+	if (!strcmp(how, "slow-device"))
+		atexit(at_exit_device);
 	begin_with((struct mmun_rcache_options){ 0 });
 	at = world_map(WORLD_PRIVATE, 4);
 	touch(at, 4 * PAGE, RW);
@@ -345,6 +375,8 @@ static int end_as(const char *how)
 		must_get(at, PAGE, RW);
 	if (!strcmp(how, "late-memory"))
 		world_unmap(at, 4);
+	if (!strcmp(how, "slow-device"))
+		leave_much();
 	if (!strcmp(how, "threads")) {
 		for (int i = 0; i < 3; i++)
 			spawn(use_for_ever, NULL);
@@ -399,7 +431,8 @@ static void test_end(void)
 {
 	static const char *const ways[] = { "never-destroyed", "early-use",    "early-destroy",
 					    "late-use",        "late-destroy", "held",
-					    "late-memory",     "threads",      "_exit" };
+					    "late-memory",     "threads",      "_exit",
+					    "slow-device" };
 
 	if (THREAD_SANITIZED && world_is_self) {
 		skip("ends",
