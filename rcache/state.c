@@ -67,10 +67,13 @@ static int subscribe(struct mmun_rcache *cache)
 	if (cache->registered) {
 		mmu_notifier_unregister(&cache->mn, cache->mm);
 		cache->registered = false;
-		mm = mmun_self();
-		if (!mm)
-			return -ENOMEM;
+		mm = NULL;
 	}
+	/* Not the one that the parent of another fork was about to replace, either. */
+	if (!mm || cache->is_self)
+		mm = mmun_self();
+	if (!mm)
+		return -ENOMEM;
 	cache->mn = (struct mmu_notifier){ .ops = &mmun_rc_notifier_ops };
 	cache->mm = mm;
 	ret = mmu_notifier_register(&cache->mn, mm);
