@@ -505,7 +505,9 @@ static int configure(struct mmun_rcache *cache, const struct mmun_rcache_options
 	struct mmun_rcache_limits device = { 0, 0, 0 };
 	size_t stride = options->registration_size;
 
-	if (stride && stride < sizeof(struct mmun_registration))
+	/* Nor so large that all of them exceed what there is of addresses. */
+	if (stride && (stride < sizeof(struct mmun_registration) ||
+		       stride > ~0ul / 4 / MMUN_RCACHE_MAX_REGIONS))
 		return -EINVAL;
 	if (!stride)
 		stride = sizeof(struct mmun_registration);

@@ -156,8 +156,8 @@ struct mmun_rcache_options {
  * backend; the parent's registrations are not touched, and puts of them there do nothing.
  *
  * Context: sleeps, allocates.
- * Return: 0; -EINVAL (no ops, alignment no power of two, flags unknown, more than
- * MMUN_RCACHE_MAX_REGIONS); -ENOMEM; -ENOSPC (MMUN_RCACHE_MAX_CACHES); or what
+ * Return: 0; -EINVAL (no ops, alignment no power of two, flags unknown,
+ * registration_size less than its default or absurd, more than MMUN_RCACHE_MAX_REGIONS); -ENOMEM; -ENOSPC (MMUN_RCACHE_MAX_CACHES); or what
  * mmu_notifier_register() returned.
  */
 int mmun_rcache_create(struct mm_struct *mm, const struct mmun_rcache_ops *ops, void *arg,

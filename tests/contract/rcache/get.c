@@ -121,6 +121,16 @@ static void test_create(void)
 	options = (struct mmun_rcache_options){ .limits.regions = MMUN_RCACHE_MAX_REGIONS + 1 };
 	is(mmun_rcache_create(world_mm(), &device_ops, NULL, &options, &other), -EINVAL,
 	   "more registrations than there can be");
+	options = (struct mmun_rcache_options){ .registration_size = 1 };
+	is(mmun_rcache_create(world_mm(), &device_ops, NULL, &options, &other), -EINVAL,
+	   "registrations smaller than their first member");
+	options = (struct mmun_rcache_options){ .registration_size = ~0ul, .limits.regions = 16 };
+	is(mmun_rcache_create(world_mm(), &device_ops, NULL, &options, &other), -EINVAL,
+	   "and larger than memory");
+	options.registration_size = 1ul << 40;
+	options.limits.regions = MMUN_RCACHE_MAX_REGIONS;
+	is(mmun_rcache_create(world_mm(), &device_ops, NULL, &options, &other), -EINVAL,
+	   "or so large that their bytes wrap to few");
 	ok(!other, "nothing was returned");
 	end("create");
 }
