@@ -185,10 +185,10 @@ bool mmun_release_run(struct mmu_notifier *mn, struct mm_struct *mm, struct mmu_
 	return locked;
 }
 
-/* The object becomes the caller's again; the mm may go. */
+/* The object becomes the caller's again; the mm may go.  Its address stays there: a driver
+ * may hold a reference of its own and drop that by it. */
 static void part(struct mmu_notifier *mn, struct mm_struct *mm)
 {
-	mn->mm = NULL;
 	mmun_store_full(&mn->state, 0);
 	mmun_stat_inc(mm, unregistered);
 	mmdrop(mm);
@@ -234,7 +234,7 @@ void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm)
 		return;
 	}
 	if (mmun_mm_is_stale(mm)) {
-		if (mn->mm == mm)
+		if (mn->mm == mm && (mn->state & MMUN_MN_REGISTERED))
 			mmun_notifier_forget(mn);
 		return;
 	}

@@ -160,7 +160,7 @@ void mmu_notifier_put(struct mmu_notifier *mn)
 {
 	struct mm_struct *mm = mn->mm;
 
-	if (!mm) {
+	if (!mm || !(mmun_load_full(&mn->state) & MMUN_MN_REGISTERED)) {
 		mmun_misuse("mmu_notifier_put() of a notifier that is not registered");
 		return;
 	}

@@ -260,7 +260,8 @@ int __mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm);
  *
  * Context: sleeps; not from a callback (debug builds abort; otherwise it is
  * reported on stderr, the notifier is detached and nothing waits).
- * Lifetime: @mm may be gone on return.
+ * Lifetime: @mm may be gone on return.  Its address is still in mn->mm, as in Linux, for who
+ * holds a reference of his own.
  */
 void mmu_notifier_unregister(struct mmu_notifier *mn, struct mm_struct *mm);
 
