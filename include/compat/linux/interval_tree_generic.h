@@ -99,7 +99,6 @@
 			if (LAST(rb_entry(node, type, rb)) >= start) \
 				return rb_entry(node, type, rb); \
 		} \
-	} \
-	struct mmun_compat_interval_##prefix
+	}
 
 #endif

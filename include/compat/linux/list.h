@@ -72,20 +72,24 @@ static inline void list_move_tail(struct list_head *entry, struct list_head *hea
 	list_add_tail(entry, head);
 }
 
+static inline int list_empty(const struct list_head *head)
+{
+	return READ_ONCE(head->next) == head;
+}
+
+/* Of an empty list too. */
 static inline void list_replace(struct list_head *old, struct list_head *entry)
 {
-	mmun_compat_list_link(entry, old->prev, old->next);
+	if (list_empty(old))
+		INIT_LIST_HEAD(entry);
+	else
+		mmun_compat_list_link(entry, old->prev, old->next);
 }
 
 static inline void list_replace_init(struct list_head *old, struct list_head *entry)
 {
 	list_replace(old, entry);
 	INIT_LIST_HEAD(old);
-}
-
-static inline int list_empty(const struct list_head *head)
-{
-	return READ_ONCE(head->next) == head;
 }
 
 static inline int list_empty_careful(const struct list_head *head)

@@ -6,6 +6,7 @@
 #include <linux/hashtable.h>
 #include <linux/idr.h>
 #include <linux/interval_tree.h>
+#include <linux/interval_tree_generic.h>
 #include <linux/kref.h>
 #include <linux/math64.h>
 #include <linux/rculist.h>
@@ -59,6 +60,8 @@ static void test_lists(void)
 	ok(list_empty(&list) && list_count_nodes(&other) == 2, "splicing moves everything");
 	list_replace_init(&other, &list);
 	ok(list_empty(&other) && !list_empty(&list), "so does list_replace_init()");
+	list_replace_init(&other, &list);
+	ok(list_empty(&other) && list_empty(&list), "of an empty list too");
 }
 
 static void test_hash(void)
@@ -107,6 +110,29 @@ static void test_kref(void)
 }
 
 #define NODES 200
+
+/* Of the test's own; no semicolon follows. */
+struct span {
+	struct rb_node rb;
+	int first, last, last_below;
+};
+#define FIRST(span) ((span)->first)
+#define LAST(span)  ((span)->last)
+/* clang-format off */
+INTERVAL_TREE_DEFINE(struct span, rb, int, last_below, FIRST, LAST, static, span)
+/* clang-format on */
+
+static void test_own_interval_tree(void)
+{
+	struct rb_root_cached root = RB_ROOT_CACHED;
+	struct span a = { .first = 1, .last = 9 }, b = { .first = 3, .last = 4 };
+
+	span_insert(&a, &root);
+	span_insert(&b, &root);
+	ok(span_iter_first(&root, 5, 6) == &a && !span_iter_next(&a, 5, 6), "a tree of one's own");
+	span_remove(&a, &root);
+	ok(!span_iter_first(&root, 5, 6), "forgets what is removed");
+}
 
 static void test_interval_tree(void)
 {
@@ -297,6 +323,7 @@ int main(void)
 	test_hash();
 	test_kref();
 	test_interval_tree();
+	test_own_interval_tree();
 	test_rbtree();
 	test_xarray();
 	test_idr();
