@@ -18,6 +18,9 @@
 struct mmun_soft *mmun_compat_machine(void);
 /* A bug of the driver that has no place in its source. */
 void mmun_compat_broken(const char *what) __noreturn;
+/* What may fault in a page of @mm, which takes its mmap lock: it is not held, or @what is
+ * the bug.  @mm may be NULL. */
+void mmun_compat_may_fault(const struct mm_struct *mm, const char *what);
 /* Ends the threads of the system's work queue. */
 void mmun_compat_stop_work(void);
 /* Frees what opened devices have left. */

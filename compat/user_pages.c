@@ -2,7 +2,8 @@
 /*
  * A task's memory as drivers reach it: get_user_pages(), copies, pages in mappings.
  *
- * I1  What may fault is asked whether sleeping is allowed, also when nothing faults.
+ * I1  What may fault is asked whether sleeping is allowed, and whether the mmap lock is free
+ *     of the caller, also when nothing faults.
  *
  * Not here: hmm_range_fault() (hmm.c), page tables (pgtable.c).
  *
@@ -32,7 +33,8 @@ static long unlocked(unsigned long start, unsigned long nr, unsigned int gup_fla
 	struct mm_struct *mm = current->mm;
 	long ret;
 
-	might_sleep();
+	mmun_compat_may_fault(mm, "get_user_pages_fast() or _unlocked() by a thread that holds the "
+				  "mmap lock and would wait for itself");
 	if (!mm)
 		return -EFAULT;
 	mmap_read_lock(mm);
@@ -194,6 +196,9 @@ vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, uns
 
 /* Copies to and from the current task. */
 
+#define COPY_UNDER_LOCK \
+	"user memory is copied by a thread that holds the mmap lock: a fault would wait for itself"
+
 static unsigned long left(unsigned long address, unsigned long n,
 			  const struct mmun_soft_fault *fault)
 {
@@ -208,7 +213,7 @@ unsigned long copy_from_user(void *to, const void __user *from, unsigned long n)
 	struct mm_struct *mm = current->mm;
 	struct mmun_soft_fault fault = { .address = address };
 
-	might_sleep();
+	mmun_compat_may_fault(mm, COPY_UNDER_LOCK);
 	if (mm && !mmun_soft_read(mm, address, to, n, &fault))
 		return 0;
 	rest = left(address, n, &fault);
@@ -222,7 +227,7 @@ unsigned long copy_to_user(void __user *to, const void *from, unsigned long n)
 	struct mm_struct *mm = current->mm;
 	struct mmun_soft_fault fault = { .address = address };
 
-	might_sleep();
+	mmun_compat_may_fault(mm, COPY_UNDER_LOCK);
 	if (mm && !mmun_soft_write(mm, address, from, n, &fault))
 		return 0;
 	return left(address, n, &fault);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The address space as an object: its two counts, its lock, its end.
+ * The address space as an object: its two counts, its end.
  *
  * I1  All users of the memory (mm_users) together hold one mm_count.
  * I2  mm_users never leaves zero again: a dying mm is not revived.
@@ -9,7 +9,7 @@
  * I4  The copy that fork leaves in a child is never locked: the holder of any
  *     of its locks may be a thread that does not exist there.
  *
- * Not here: what the memory consists of; that is the primary's.
+ * Not here: what the memory consists of; that is the primary's.  The mmap lock: mmap_lock.c.
  * Tests: tests/unit/core/mm.c.
  */
 #include "internal.h"
@@ -155,34 +155,4 @@ void mmun_mm_stats(const struct mm_struct *mm, struct mmun_stats *out)
 void mmun_mm_count_unsettled(struct mm_struct *mm, unsigned long threads)
 {
 	(void)mmun_add_relaxed(&mm->stats.unsettled, threads);
-}
-
-void mmap_write_lock(struct mm_struct *mm)
-{
-	mmun_rwlock_write_lock(&mm->mmap_lock);
-}
-
-bool mmap_write_trylock(struct mm_struct *mm)
-{
-	return mmun_rwlock_write_trylock(&mm->mmap_lock);
-}
-
-void mmap_write_unlock(struct mm_struct *mm)
-{
-	mmun_rwlock_write_unlock(&mm->mmap_lock);
-}
-
-void mmap_read_lock(struct mm_struct *mm)
-{
-	mmun_rwlock_read_lock(&mm->mmap_lock);
-}
-
-bool mmap_read_trylock(struct mm_struct *mm)
-{
-	return mmun_rwlock_read_trylock(&mm->mmap_lock);
-}
-
-void mmap_read_unlock(struct mm_struct *mm)
-{
-	mmun_rwlock_read_unlock(&mm->mmap_lock);
 }

@@ -38,6 +38,15 @@ struct mmun_wait {
 /* Domains in whose shared slots one thread has sections open at once. */
 #define MMUN_TASK_HELD 8
 
+/* Mmap locks that a thread remembers to hold. */
+#define MMUN_TASK_MMAP_LOCKS 4
+
+struct mmun_mmap_held {
+	const struct mm_struct *mm;
+	unsigned int count; /* more than 1: read and tried again */
+	bool write;
+};
+
 struct mmun_task {
 	/* The cells that this thread owns, and their generation (see struct srcu_slot),
 	 * shifted by one.  An entry is set once. */
@@ -58,6 +67,9 @@ struct mmun_task {
 	} held[MMUN_TASK_HELD];
 
 	struct mmun_walk *walk;
+	/* mmap_lock.c; and how many more it holds. */
+	struct mmun_mmap_held mmap_held[MMUN_TASK_MMAP_LOCKS];
+	unsigned int mmap_unlisted;
 	/* What mm_lock() holds. */
 	struct mm_struct *mm_locked;
 	/* Grace periods and release steps of exit. */

@@ -60,7 +60,8 @@ void mmdrop(struct mm_struct *mm);
  * held for write).  For the running process the kernel owns the layout: the
  * lock then orders registrations only, and no hook ever takes it.
  *
- * Context: sleeps; not async-signal-safe.  Not recursive: debug builds abort.
+ * Context: sleeps; not async-signal-safe.  Not recursive: debug builds abort, and with a
+ * software address space every build does, also for a release by who does not hold it.
  * Callbacks must never take it: their caller may hold it.
  */
 void mmap_write_lock(struct mm_struct *mm);
@@ -69,6 +70,14 @@ void mmap_write_unlock(struct mm_struct *mm);
 void mmap_read_lock(struct mm_struct *mm);
 bool mmap_read_trylock(struct mm_struct *mm);
 void mmap_read_unlock(struct mm_struct *mm);
+
+/**
+ * mmun_mmap_lock_held() - does the calling thread hold the mmap lock of @mm, for @write or at all?
+ *
+ * For assertions.  Context: any.
+ * Return: also true if that is not known: for the running process it is known of @write only.
+ */
+bool mmun_mmap_lock_held(const struct mm_struct *mm, bool write);
 
 /** What mm_lock() took; lives on the caller's stack until mm_unlock() returned. */
 struct mm_lock_data {

@@ -73,6 +73,10 @@ struct mmun_primary_ops {
 	unsigned int exit_wait_ms;
 	/** The struct goes away: free @priv.  NULL: nothing to do. */
 	void (*destroy)(void *priv);
+	/** Whoever takes the mmap lock of @mm so that it would wait for itself, or releases what
+	 *  it does not hold, ends the program with a sentence, in every build.  For address
+	 *  spaces that are not the program's own. */
+	bool checks_mmap_lock;
 	/** Fills in what this primary counts itself.  NULL: nothing. */
 	void (*stats)(const struct mm_struct *mm, struct mmun_stats *out);
 	/** enum mmun_coverage for each enum mmun_op. */

@@ -25,7 +25,7 @@ FLOORS = {
         'history say', 'entries shared', 'reaper', 'notifier', 'monitor', 'verbs provider']),
     'core': (['core/libcore.a.p'], [
         'version op task itree', 'srcu_cells', 'srcu', 'call_srcu', 'internal', 'interval_table',
-        'chain', 'mm mm_lock', 'interval_seq', 'section', 'dispatch', 'notifier', 'notifier_get',
+        'chain', 'mm mm_lock mmap_lock', 'interval_seq', 'section', 'dispatch', 'notifier', 'notifier_get',
         'interval', 'exit']),
     'primary/soft': (['primary/soft/libsoft.a.p'], [
         'types', 'section', 'frame', 'table', 'mm', 'rmap', 'vma', 'fault', 'reclaim', 'call',

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Assertions about held locks: spinlock_t, rwlock_t, struct mutex and struct
- * rw_semaphore, by the calling thread (a reader: by any).  The order of locks is left
+ * rw_semaphore, by the calling thread.  The order of locks is left
  * to ThreadSanitizer. */
 #ifndef MMUN_COMPAT_LINUX_LOCKDEP_H
 #define MMUN_COMPAT_LINUX_LOCKDEP_H

@@ -13,7 +13,7 @@ struct rw_semaphore {
 #define __RWSEM_INITIALIZER(name) \
 	{ \
 		{ \
-			{ 0 }, 0, 0 \
+			{ 0 }, 0 \
 		} \
 	}
 #define DECLARE_RWSEM(name) struct rw_semaphore name = __RWSEM_INITIALIZER(name)

@@ -15,7 +15,6 @@ struct mmun_compat_lock {
 struct mmun_compat_rwlock {
 	unsigned long libc[7];
 	unsigned long writer;
-	long readers;
 };
 
 typedef struct spinlock {
@@ -39,7 +38,7 @@ typedef struct {
 #define __RW_LOCK_UNLOCKED(name) \
 	{ \
 		{ \
-			{ 0 }, 0, 0 \
+			{ 0 }, 0 \
 		} \
 	}
 #define DEFINE_RWLOCK(name) rwlock_t name = __RW_LOCK_UNLOCKED(name)

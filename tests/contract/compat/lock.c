@@ -144,7 +144,7 @@ static void test_allowed(void)
 	spin_unlock(&spin);
 	mmun_compat_non_block(-1);
 	down_read(&sem);
-	down_read(&sem);
+	ok(down_read_trylock(&sem), "a reader may try again");
 	ok(!down_write_trylock(&sem), "readers keep writers out");
 	up_read(&sem);
 	up_read(&sem);

@@ -242,7 +242,10 @@ static void test_mmap_lock(void)
 	struct mm_struct *mm = fake_mm(&fake);
 	struct try_read try = { .mm = mm };
 
+	ok(mmun_mmap_lock_held(mm, false) && !mmun_mmap_lock_held(mm, true),
+	   "unless a source has it checked, readers are not known");
 	mmap_write_lock(mm);
+	ok(mmun_mmap_lock_held(mm, true), "but a writer is");
 	pthread_join(spawn(try_locks, &try), NULL);
 	ok(!try.read && !try.write, "the mmap lock held for write keeps everybody out");
 	mmap_write_unlock(mm);
