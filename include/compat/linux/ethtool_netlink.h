@@ -1,0 +1,2 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#error "mmunotify compat: there is no linux/ethtool_netlink.h; the system's of that name is the one for programs"
