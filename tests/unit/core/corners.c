@@ -196,7 +196,7 @@ static void test_stale_copy(void)
 	ok(mn->mm == mm && !mn->state, "B15 the last one forgets the registration");
 	is(mmun_ptr_err(mmu_notifier_get(&fixed_ops, mm)), -ESRCH, "B15 get is refused there");
 	mmu_notifier_unregister(&registered.mn, mm);
-	ok(!registered.mn.mm, "B15 unregister forgets it, too");
+	ok(!registered.mn.state, "B15 unregister forgets it, too");
 	is(registered.releases + fixed.releases, 0, "B15 nothing is released");
 	/* The copy's counts are of no use to anybody; only this program never forked. */
 	mm->mm_count = 1;

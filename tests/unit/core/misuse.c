@@ -77,7 +77,7 @@ static void between_start_and_end(void *arg)
 	mmu_notifier_invalidate_range_end(&range);
 	mmun_mm_read_unlock(mm, &reader);
 	check(watcher.releases == 1 && watcher.ends == 0);
-	check(!watcher.mn.mm && !watcher.mn.state && mm->mm_count == 1);
+	check(watcher.mn.mm == mm && !watcher.mn.state && mm->mm_count == 1);
 }
 
 /* The same object comes again: it is no longer one that has left. */
