@@ -104,7 +104,8 @@ static void test_leave_inside(bool newest)
 	while (!counted(&leaver.releases))
 		usleep(100);
 	let_others_run();
-	ok(leaver.mn.mm == mm && leaver.mn.state, "R3 U2 who leaves inside a section waits for its end");
+	ok(leaver.mn.mm == mm && leaver.mn.state,
+	   "R3 U2 who leaves inside a section waits for its end");
 	mmu_notifier_invalidate_range_end(&range);
 	pthread_join(thread, NULL);
 	is(starts, 1, "R3 it saw the start");
