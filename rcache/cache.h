@@ -140,6 +140,7 @@ struct rc_state {
 	/* Of the reaper (reaper.c). */
 	unsigned int reaper, reaper_stop;
 	pthread_t reaper_thread;
+	unsigned int no_thread;
 };
 
 struct mmun_rcache {

@@ -330,6 +330,7 @@ static void grow(const struct rc_entry *entry, void *arg)
 	if (!entry->state || mmun_load_full(&state->hot.state[entry->id]) != entry->state ||
 	    end - start > growth->cache->merge ||
 	    (growth->cache->limits.length && end - start > growth->cache->limits.length) ||
+	    (growth->cache->limits.bytes && end - start > growth->cache->limits.bytes) ||
 	    (start == request->start && end == request->end && access == request->access))
 		return;
 	request->start = start;

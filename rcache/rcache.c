@@ -122,14 +122,26 @@ static int prepare(struct mmun_rcache *cache)
 	return mmun_rc_cells(state->process, cache->slot, cache->limits.regions) ? 0 : -ENOMEM;
 }
 
+/* A hook sets the flag and then makes gets unusual; if what is late has gone in between, the
+ * latter is undone here. */
 static void drain_late(struct mmun_rcache *cache)
 {
+	struct rc_state *state = mmun_rc_state(cache);
+	const unsigned int flags = mmun_load_full(&state->hot.flags);
 	int cancel;
 
-	if (!(mmun_load_relaxed(&mmun_rc_state(cache)->hot.flags) & MMUN_RC_LATE) ||
-	    !mmun_rc_may_reclaim(cache) || mmun_rc_enter(cache, &cancel))
+	if (mmun_likely(!(flags & MMUN_RC_LATE) &&
+			(flags || mmun_load_relaxed(&state->hot.plain_table))))
 		return;
-	mmun_rc_reclaim(cache, false);
+	if (!mmun_rc_may_reclaim(cache) || mmun_rc_enter(cache, &cancel))
+		return;
+	if (flags & MMUN_RC_LATE) {
+		mmun_rc_reclaim(cache, false);
+	} else {
+		mmun_mutex_lock(&state->lock);
+		mmun_rc_set_plain(cache);
+		mmun_mutex_unlock(&state->lock);
+	}
 	mmun_rc_leave(cancel);
 }
 

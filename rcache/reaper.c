@@ -14,6 +14,8 @@
 #include "futex.h"
 
 #define STACK_SIZE (256ul << 10)
+/* Misses before it is asked for again where no thread is to be had. */
+#define RETRY 1000u
 /* Between the first death and the deregistration; of MMUN_RCACHE_LATE_MS. */
 #define GATHER_NS (5 * (long)MMUN_NSEC_PER_MSEC)
 #define SHOW_NS   (999 * (long)MMUN_NSEC_PER_MSEC)
@@ -122,10 +124,14 @@ void mmun_rc_reaper_start(struct mmun_rcache *cache)
 	    mmun_load_relaxed(&no_reapers) ||
 	    !mmun_cas_full(&state->reaper, &none, REAPER_STARTING))
 		return;
-	/* Not to be had: gets and puts do its work, and the next miss tries again. */
-	if (create_thread(cache, &state->reaper_thread))
+	/* Not to be had: gets and puts do its work, and a later miss tries again. */
+	if (mmun_load_relaxed(&state->no_thread)) {
+		mmun_rc_add(&state->no_thread, -1u);
 		mmun_store_full(&state->reaper, REAPER_NONE);
-	else
+	} else if (create_thread(cache, &state->reaper_thread)) {
+		mmun_store_relaxed(&state->no_thread, RETRY);
+		mmun_store_full(&state->reaper, REAPER_NONE);
+	} else
 		(void)mmun_cas_full(&state->reaper, &starting, REAPER_RUNNING);
 }
 

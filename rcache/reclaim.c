@@ -12,8 +12,10 @@
 #include "cache.h"
 #include "probes.h"
 
-/* Registrations that one eviction drops at most. */
+/* Registrations that one eviction drops at most, and ids that it looks at before it lets others
+ * have the lock. */
 #define BATCH 32u
+#define LOOKS 1024ul
 
 static uint32_t uses(struct rc_state *state, uint32_t id)
 {
@@ -161,15 +163,17 @@ static bool is_young(struct rc_state *state, uint32_t id, uint32_t begun)
 /*
  * Kills up to @most live ones, at least one and @bytes, whose cells say that nobody uses them;
  * the barrier has yet to show that.  Young ones get
- * another round, and where all are young they go too.  With the lock held.
+ * another round, and where all are young they go too: @looks
+ * are what is left of three rounds.  With the lock held.
  */
 static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, unsigned long bytes,
-			   unsigned int most, uint32_t *ids)
+			   unsigned int most, unsigned long *looks, uint32_t *ids)
 {
-	unsigned long freed = 0, looks = 3ul * state->nr;
+	const unsigned long end = *looks > LOOKS ? *looks - LOOKS : 0;
+	unsigned long freed = 0;
 	unsigned int nr = 0;
 
-	while (looks-- && nr < BATCH && (nr < most || freed < bytes)) {
+	for (; *looks > end && nr < BATCH && (nr < most || freed < bytes); --*looks) {
 		const uint32_t id = state->hand++ % state->nr;
 		const uint32_t word = mmun_load_full(&state->hot.state[id]);
 		struct rc_cell sum;
@@ -178,7 +182,7 @@ static unsigned int choose(struct mmun_rcache *cache, struct rc_state *state, un
 			continue;
 		sum = mmun_rc_sum(state->process, state->hot.slot, id, state->spare);
 		if (sum.begun != sum.ended ||
-		    (is_young(state, id, sum.begun) && looks >= state->nr))
+		    (is_young(state, id, sum.begun) && *looks > state->nr))
 			continue;
 		if (!mmun_rc_kill(cache, id, word))
 			continue;
@@ -193,13 +197,20 @@ long mmun_rc_evict(struct mmun_rcache *cache, unsigned long bytes)
 {
 	struct rc_state *state = mmun_rc_state(cache);
 	uint32_t ids[BATCH];
-	unsigned int nr, unused = 0, most;
+	unsigned long looks = 3ul * mmun_load_full(&state->nr);
+	unsigned int nr = 0, unused = 0, most;
 
-	mmun_mutex_lock(&state->lock);
-	/* One barrier for many, but not much of what a small cache has. */
-	most = (unsigned int)(state->reserved / 16);
-	nr = choose(cache, state, bytes, most < 1 ? 1 : most < BATCH ? most : BATCH, ids);
-	mmun_mutex_unlock(&state->lock);
+	while (!nr && looks) {
+		mmun_mutex_lock(&state->lock);
+		/* One barrier for many, but not much of what a small cache has. */
+		most = (unsigned int)(state->reserved / 16);
+		nr = choose(cache, state, bytes,
+			    most < 1       ? 1
+			    : most < BATCH ? most
+					   : BATCH,
+			    &looks, ids);
+		mmun_mutex_unlock(&state->lock);
+	}
 	if (!nr)
 		return 0;
 	mmun_rc_probe2(evict, cache, nr);

@@ -74,7 +74,7 @@ struct mmun_rcache_limits {
  * struct mmun_rcache_ops - what registers memory with a device.
  *
  * Context of register_memory() and deregister_memory(): sleep, allocate, change memory.  No lock
- * of the cache is held, several threads may be inside for different registrations, the thread
+ * of this cache is held, several threads may be inside for different registrations, the thread
  * cannot be cancelled.  They must not call the cache.
  */
 struct mmun_rcache_ops {

@@ -286,9 +286,12 @@ int mmun_cuda_create(const struct mmun_cuda_options *given, struct mmun_cuda **o
 	struct mmun_cuda_options options = given ? *given : (struct mmun_cuda_options){ 0 };
 	const size_t least = sizeof(struct mmun_cuda_registration);
 	struct mmun_probe probe;
+	struct mm_struct *mm = mmun_self();
 	struct mmun_cuda *cuda;
 	int result;
 
+	if (!mm)
+		return -ENOMEM;
 	if (!options.cache.name)
 		options.cache.name = "cuda";
 	if (!options.cache.registration_size)
@@ -301,7 +304,7 @@ int mmun_cuda_create(const struct mmun_cuda_options *given, struct mmun_cuda **o
 	result = start(cuda, &options, &probe);
 	if (result)
 		goto free_cuda;
-	result = mmun_rcache_create(mmun_self(), &cuda_ops, cuda, &options.cache, &cuda->cache);
+	result = mmun_rcache_create(mm, &cuda_ops, cuda, &options.cache, &cuda->cache);
 	if (result)
 		goto drop;
 	*out = cuda;
