@@ -364,7 +364,7 @@ static void try_stress(int seconds)
 /* In a child a new cache works, and what the parent has works on. */
 static void try_fork(bool raw)
 {
-	struct cache own = { 0 };
+	static struct cache own;
 	int status = 0;
 	pid_t pid;
 
@@ -422,18 +422,19 @@ static void try_exits(void)
 /* All at once, each the first. */
 static void *make_and_try(void *arg)
 {
-	struct cache own = { 0 };
+	/* UCX's own thread may come back to it when this one is gone. */
+	struct cache *own = calloc(1, sizeof(*own));
 	static pthread_mutex_t alone = PTHREAD_MUTEX_INITIALIZER;
 	pthread_barrier_t *barrier = arg;
 	bool created;
 
 	pthread_barrier_wait(barrier);
-	created = cache_create(&own, &ucx, false);
+	created = own && cache_create(own, &ucx, false);
 	pthread_barrier_wait(barrier);
 	/* Some ways leave a hole for a moment, which the others must not fill. */
 	pthread_mutex_lock(&alone);
 	if (created)
-		try_ways(&own, "");
+		try_ways(own, "");
 	else
 		puts("cache refused");
 	pthread_mutex_unlock(&alone);
@@ -491,8 +492,8 @@ static void try_copies(void)
 {
 	int ucm = mkstemp(second_ucm), ucs = mkstemp(second_ucs);
 	const char *why = "cannot be copied";
-	struct cache second = { 0 };
-	struct ucx other = { 0 };
+	static struct cache second;
+	static struct ucx other;
 
 	if (ucm >= 0 && ucs >= 0 && copy_library((const void *)ucx.unset_handler, ucm) &&
 	    copy_library(ucx.get, ucs))
