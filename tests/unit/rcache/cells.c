@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Uses, counted in cells of each thread. */
+#include <sched.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -291,6 +292,9 @@ static void test_one_sees_the_other(void)
 	barrier_page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < 2; i++)
 		thread[i] = spawn(enter, NULL);
+	/* They may not have a processor yet. */
+	while (!mmun_load_full(&entered))
+		sched_yield();
 	for (int i = 0; i < 20000 && mmun_load_full(&entered) < 3000000; i++) {
 		mmun_store_full(&flag, 1);
 		if (works)
