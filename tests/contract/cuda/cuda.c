@@ -42,11 +42,12 @@ static char *map(size_t pages)
 	return start;
 }
 
+/* In place of what is there: between an munmap() and another mmap() a thread may take it. */
 static void map_at(char *start, size_t pages)
 {
 	if (mmap(start, pages * PAGE, PROT_READ | PROT_WRITE,
-		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != start)
-		bail_out("the address has been taken");
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != start)
+		bail_out("no memory");
 }
 
 static struct mmun_cuda *create(unsigned int flags)
@@ -194,7 +195,6 @@ static void test_remapped(void)
 
 	for (int i = 0; i < 50; i++) {
 		is(use(cuda, memory, 4, MMUN_RCACHE_WRITE), 0, "remapped %d: registered", i);
-		munmap(memory, 4 * PAGE);
 		map_at(memory, 4);
 	}
 	is(now(&stub->registers_done) - now(&stub->unregisters_done), now(&stub->registered),
@@ -205,7 +205,6 @@ static void test_remapped(void)
 	is(now(&stub->registered), 0, "remapped: none after a flush");
 
 	old = mmun_cuda_get(cuda, memory, 4 * PAGE, MMUN_RCACHE_WRITE);
-	munmap(memory, 4 * PAGE);
 	map_at(memory, 4);
 	new = mmun_cuda_get(cuda, memory, 4 * PAGE, MMUN_RCACHE_WRITE);
 	is(mmun_ptr_err(new), -EADDRINUSE, "remapped in use: not while the old one is used");
@@ -292,15 +291,35 @@ static void test_others(void)
 	munmap(memory, 2 * PAGE);
 }
 
+/* Memory of a device with a page of ours before it. */
+static unsigned long long allocate_behind_a_page(void)
+{
+	unsigned long long device[16];
+	int i = 0;
+
+	for (;; i++) {
+		char *before;
+
+		if (i == 16)
+			bail_out("no place for a page before the device's memory");
+		allocate(&device[i], 4 * PAGE);
+		before = (char *)device[i] - PAGE;
+		if (mmap(before, PAGE, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == before)
+			break;
+	}
+	for (int tried = 0; tried < i; tried++)
+		free_device(device[tried]);
+	return device[i];
+}
+
 static void test_kept_out(void)
 {
 	static const int unknown[] = { CU_SUCCESS, CU_INVALID_VALUE };
-	unsigned long long device, managed;
+	unsigned long long device = allocate_behind_a_page(), managed;
 	struct mmun_cuda *cuda = create(0);
 	char *memory = map(2);
 
-	allocate(&device, 4 * PAGE);
-	map_at((char *)device - PAGE, 1);
 	allocate_managed(&managed, 4 * PAGE, 1);
 	for (int i = 0; i < 2; i++) {
 		stub->unknown_result = unknown[i];
@@ -469,7 +488,6 @@ static char *moving;
 static void remap_meanwhile(void *start, size_t length)
 {
 	stub->while_registering = NULL;
-	munmap(moving, PAGE);
 	map_at(moving, 1);
 }
 
