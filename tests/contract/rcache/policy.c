@@ -233,6 +233,21 @@ static void test_merge_in_use(void)
 	end("merge in use");
 }
 
+/* What would be more than the limit drops nothing for a merge that cannot be. */
+static void test_merge_and_bytes(void)
+{
+	begin_with((struct mmun_rcache_options){
+		.flags = MMUN_RCACHE_NO_REAPER, .merge = 16 * PAGE, .limits.bytes = 5 * PAGE });
+	at = world_map(WORLD_PRIVATE, 16);
+	touch(page(0), 4 * PAGE, RW);
+	touch(page(10), PAGE, RW);
+	touch(page(4), 2 * PAGE, RW);
+	ok(is_cached(page(4), 2 * PAGE, RW), "what is beside too much is registered alone");
+	ok(is_cached(page(10), PAGE, RW), "and only takes the place of as much as it needs");
+	is(stats().merged, 0, "which is no merge");
+	end("merge and bytes");
+}
+
 static void test_merge_fails(void)
 {
 	struct region *region;
@@ -313,6 +328,7 @@ int main(void)
 	test_refusing_device();
 	test_merge();
 	test_merge_in_use();
+	test_merge_and_bytes();
 	test_merge_fails();
 	test_uses();
 	test_many();
