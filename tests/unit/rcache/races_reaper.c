@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* The thread that deregisters, and what dies while it is at it. */
+#include <errno.h>
+
 #include "cells.h"
 
 #include "races.h"
@@ -16,8 +18,21 @@ static long reclaim_with_others(struct mmun_rcache *of, bool wait)
 	return done;
 }
 
+/* How often a thread was asked for; whether there is one. */
+static long asked;
+static bool no_threads;
+
+static int create_or_not(pthread_t *thread, const pthread_attr_t *attr, void *(*body)(void *),
+			 void *arg)
+{
+	asked++;
+	return no_threads ? EAGAIN : pthread_create(thread, attr, body, arg);
+}
+
 #define mmun_rc_reclaim reclaim_with_others
+#define pthread_create  create_or_not
 #include "../../../rcache/reaper.c"
+#undef pthread_create
 #undef mmun_rc_reclaim
 
 static void start(void)
@@ -77,10 +92,38 @@ static void test_end(void)
 	}
 }
 
+static void miss(unsigned int times)
+{
+	while (times--) {
+		keep_one(A);
+		change(A);
+	}
+}
+
+static void test_no_thread(void)
+{
+	start();
+	asked = 0;
+	no_threads = true;
+	miss(RETRY + 1);
+	is(asked, 1, "a thread that is not to be had is not asked for at each miss");
+	ok(deregistered > 0, "gets do its work");
+	miss(1);
+	is(asked, 2, "later it is asked for again");
+	no_threads = false;
+	miss(RETRY + 1);
+	is(asked, 3, "and once more");
+	keep_one(A);
+	change(A);
+	ok(deregistered_soon(registered), "then it is there");
+	finish("no thread");
+}
+
 int main(void)
 {
 	test_work_meanwhile();
 	test_last_put();
 	test_end();
+	test_no_thread();
 	return tap_done();
 }
