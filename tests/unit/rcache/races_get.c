@@ -252,6 +252,25 @@ static void test_put_meanwhile(void)
 	finish("a put meanwhile");
 }
 
+/* A hook that was stopped between the flag and what follows from it, until all that was late
+ * is gone. */
+static void test_left_unusual(void)
+{
+	if (!PLAIN_CELLS) {
+		skip("gets that are unusual for nothing", "all of them are here");
+		return;
+	}
+	start(4);
+	keep_one(A);
+	mmun_store_full(&the_state->hot.flags, 0);
+	mmun_store_full(&the_state->hot.plain_table, NULL);
+	mmun_store_full(&the_state->hot.plain_bytes, 0);
+	keep_one(A);
+	ok(the_state->hot.plain_table && the_state->hot.plain_bytes,
+	   "a get that is unusual for nothing is plain again");
+	finish("unusual for nothing");
+}
+
 static void test_busy(void)
 {
 	struct mmun_registration *reg;
@@ -436,6 +455,7 @@ int main(void)
 	test_put(true);
 	test_put(false);
 	test_put_meanwhile();
+	test_left_unusual();
 	test_busy();
 	test_fork();
 	test_fork_inside();
