@@ -109,10 +109,15 @@ struct mmun_soft_params {
 	 *  sentence on stderr.  Counted in any case. */
 	void (*violation)(const struct mmun_soft_violation *what, void *arg);
 	void *violation_arg;
+	/** An empty memfd for the frames' bytes, so that others may map them: the frame with number
+	 *  n lies at n * MMUN_SOFT_PAGE_SIZE.  The machine sets its size and keeps a duplicate.
+	 *  Default (0, and what is negative): memory of this process alone. */
+	int memory_fd;
 };
 
 /** mmun_soft_create() - a machine.  @params may be NULL.
- *  Return: 0; -ENOMEM; -EINVAL (less than 16 pages of memory, or an unknown mm_lock). */
+ *  Return: 0; -ENOMEM; -EINVAL (less than 16 pages of memory, an unknown mm_lock, or a memory_fd
+ *  that is not empty); what memory_fd refused with, as -EBADF. */
 int mmun_soft_create(const struct mmun_soft_params *params, struct mmun_soft **out);
 
 /** mmun_soft_destroy() - the machine ends.  Return: 0; -EBUSY while an address space or a

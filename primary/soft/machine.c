@@ -60,10 +60,13 @@ static void free_machine(struct mmun_soft *soft)
 
 static int create_parts(struct mmun_soft *soft)
 {
-	int ret = mmun_soft_zone_create(soft);
+	int ret = mmun_soft_bytes_create(soft);
 
 	if (ret)
 		return ret;
+	ret = mmun_soft_zone_create(soft);
+	if (ret)
+		goto destroy_bytes;
 	ret = mmun_soft_swap_create(soft);
 	if (ret)
 		goto destroy_zone;
@@ -76,6 +79,8 @@ destroy_swap:
 	mmun_soft_swap_destroy(soft);
 destroy_zone:
 	mmun_soft_zone_destroy(soft);
+destroy_bytes:
+	mmun_soft_bytes_destroy(soft);
 	return ret;
 }
 
@@ -122,6 +127,7 @@ int mmun_soft_destroy(struct mmun_soft *soft)
 	mmun_soft_swap_destroy(soft);
 	mmun_soft_device_destroy(soft);
 	mmun_soft_zone_destroy(soft);
+	mmun_soft_bytes_destroy(soft);
 	free_machine(soft);
 	return 0;
 }

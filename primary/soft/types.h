@@ -66,6 +66,14 @@ struct soft_upcalls {
 	void (*ksm_forget)(struct page *page);
 };
 
+/* Where the bytes of frames are: frame/bytes.c. */
+struct soft_bytes {
+	char *start; /* of frame 0 */
+	void *mapping;
+	size_t mapping_size;
+	int fd; /* ours, or -1 */
+};
+
 /* The machine. */
 struct mmun_soft {
 	const struct soft_upcalls *upcalls;
@@ -74,6 +82,7 @@ struct mmun_soft {
 	struct soft_swap *swap;
 	struct soft_ksm *ksm;
 	struct page *device_pages; /* frame/device.c; NULL until a device has memory */
+	struct soft_bytes bytes;
 
 	/* Which address spaces and files exist. */
 	struct mmun_mutex list_lock; /* MMUN_RANK_SOFT_LIST */

@@ -37,7 +37,7 @@ INTERPOSED = {
 }
 
 # The pages of a software address space are the program's, and shall be seen.
-ZONE = {(f'frame_{file}.c.o', call) for file in ('zone', 'device')
+ZONE = {(f'frame_{file}.c.o', call) for file in ('bytes', 'device')
         for call in ('mmap64', 'mmap', 'munmap')}
 
 # Run between two instructions of the program, beside those of the source self.

@@ -114,7 +114,7 @@ void *mmun_soft_page_address(const struct page *page)
 {
 	if (soft_page_test(page, SOFT_PAGE_PRIVATE))
 		return NULL;
-	return mmun_soft_zone_bytes(page->soft, mmun_soft_page_pfn(page));
+	return page->soft->bytes.start + (mmun_soft_page_pfn(page) << MMUN_SOFT_PAGE_SHIFT);
 }
 
 /* As many bytes as can go as one word: 8 when @at is aligned, else 1. */

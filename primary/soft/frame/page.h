@@ -9,7 +9,8 @@
  * A huge page is 512 aligned frames mapped by one upper entry; each frame has
  * its own counts, so splitting a huge mapping changes entries only.
  *
- * page.c (counts, contents, page lock), zone.c (free frames, LRU), device.c (frames of devices).
+ * page.c (counts, contents, page lock), zone.c (free frames, LRU), bytes.c (where contents are),
+ * device.c (frames of devices).
  * Tests: tests/unit/soft/page.c.
  */
 #ifndef MMUN_SOFT_FRAME_PAGE_H
@@ -90,7 +91,10 @@ void mmun_soft_device_destroy(struct mmun_soft *soft);
 
 /* page.c to zone.c: a frame without references, poisoned, goes off the LRU and is free. */
 void mmun_soft_zone_free(struct page *page);
-/* Where the frame's bytes are. */
-char *mmun_soft_zone_bytes(const struct mmun_soft *soft, unsigned long pfn);
+
+/* bytes.c: the bytes of the machine's frames.  -EINVAL, -ENOMEM, or what the given memory_fd refused
+ * with. */
+int mmun_soft_bytes_create(struct mmun_soft *soft);
+void mmun_soft_bytes_destroy(struct mmun_soft *soft);
 
 #endif

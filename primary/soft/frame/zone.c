@@ -2,8 +2,7 @@
 /*
  * The zone: which frames are free, and in which order the others were used.
  *
- * Frames are one array, their bytes one mapping of the host, both in order of
- * frame number.  512 aligned frames are a block with a bitmap of the free ones.
+ * Frames are one array, in order of frame number.  512 aligned frames are a block with a bitmap of the free ones.
  * Single frames come out of blocks that are broken already as long as there is
  * one, so whole blocks last for huge pages.
  *
@@ -16,13 +15,13 @@
  * I4  A frame that was never used is not written: its bytes are the host's
  *     zeroes, and so a fresh machine costs the host nothing.
  *
- * Not here: when a frame becomes free (page.c), which page is old enough (reclaim/reclaim.c).
+ * Not here: when a frame becomes free (page.c), the bytes (bytes.c), which page is old enough
+ * (reclaim/reclaim.c).
  * Tests: tests/unit/soft/page.c.
  */
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "alloc.h"
 #include "bug.h"
@@ -49,9 +48,6 @@ struct soft_zone {
 	struct page *pages; /* nr of them, and the zero page */
 	struct block *blocks;
 	unsigned long nr, nr_blocks;
-	char *bytes;
-	void *mapping;
-	size_t mapping_size;
 
 	struct mmun_mutex lock; /* MMUN_RANK_SOFT_ZONE */
 	/* Under it: */
@@ -349,11 +345,6 @@ unsigned long mmun_soft_page_pfn(const struct page *page)
 	return (unsigned long)(page - page->soft->zone->pages);
 }
 
-char *mmun_soft_zone_bytes(const struct mmun_soft *soft, unsigned long pfn)
-{
-	return soft->zone->bytes + (pfn << MMUN_SOFT_PAGE_SHIFT);
-}
-
 void mmun_soft_zone_stats(struct mmun_soft *soft, struct mmun_soft_stats *out)
 {
 	struct soft_zone *zone = soft->zone;
@@ -379,22 +370,6 @@ static void init_pages(struct mmun_soft *soft, struct soft_zone *zone)
 		give_frame(zone, pfn);
 }
 
-/* The bytes start on a huge page boundary, so the host may use huge pages too. */
-static int map_bytes(struct soft_zone *zone)
-{
-	size_t size = ((zone->nr + 1) << MMUN_SOFT_PAGE_SHIFT) + MMUN_SOFT_HUGE_SIZE;
-	void *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (mapping == MAP_FAILED)
-		return -ENOMEM;
-	zone->mapping = mapping;
-	zone->mapping_size = size;
-	zone->bytes = (char *)(((uintptr_t)mapping + MMUN_SOFT_HUGE_SIZE - 1) &
-			       ~(MMUN_SOFT_HUGE_SIZE - 1));
-	return 0;
-}
-
 int mmun_soft_zone_create(struct mmun_soft *soft)
 {
 	unsigned long nr = soft->params.memory >> MMUN_SOFT_PAGE_SHIFT;
@@ -410,8 +385,6 @@ int mmun_soft_zone_create(struct mmun_soft *soft)
 	zone->blocks = mmun_alloc(zone->nr_blocks * sizeof(*zone->blocks));
 	if (!zone->blocks)
 		goto free_pages;
-	if (map_bytes(zone))
-		goto free_blocks;
 	mmun_mutex_init(&zone->lock, MMUN_RANK_SOFT_ZONE);
 	mmun_dlist_init(&zone->whole);
 	mmun_dlist_init(&zone->broken);
@@ -420,8 +393,6 @@ int mmun_soft_zone_create(struct mmun_soft *soft)
 	soft->zone = zone;
 	return 0;
 
-free_blocks:
-	mmun_free(zone->blocks);
 free_pages:
 	mmun_free(zone->pages);
 free_zone:
@@ -433,7 +404,6 @@ void mmun_soft_zone_destroy(struct mmun_soft *soft)
 {
 	struct soft_zone *zone = soft->zone;
 
-	munmap(zone->mapping, zone->mapping_size);
 	mmun_mutex_destroy(&zone->lock);
 	mmun_free(zone->blocks);
 	mmun_free(zone->pages);
