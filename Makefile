@@ -11,11 +11,15 @@ FUZZ_SECONDS ?= 600
 tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(3)
 sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled -Ducx=disabled \
 	-Dlibfabric=disabled
+asan_tree = $(call tree,build-asan,CC=gcc CXX=g++,-Db_sanitize=address$(comma)undefined $(sanitizer_options))
+tsan_tree = $(call tree,build-tsan,CC=clang CXX=clang++,-Db_sanitize=thread $(sanitizer_options))
 
 help:
 	@echo 'make demo     the problem and the cure, on this kernel, in one table'
 	@echo 'make check    build and run every test'
 	@echo 'make check-vm Open MPI and RDMA over soft-RoCE in virtual machines (minutes; needs no KVM)'
+	@echo 'make check-linux  drivers of the Linux tree LINUX=PATH, compiled as they are and driven, in three builds'
+	@echo '              (without LINUX: one that is downloaded; DRIVERS="umem_odp ...": only these)'
 	@echo 'make bench    measure, beside UCX and libfabric (BENCH_ARGS=--quick, --json ...)'
 	@echo 'make asan     the tests under AddressSanitizer and UBSan (gcc)'
 	@echo 'make tsan     the tests under ThreadSanitizer (clang)'
@@ -48,6 +52,16 @@ check-vm:
 	@$(NINJA) -C build vm-programs
 	@scripts/tap-summary --run --comments build:vm --suites vm
 
+check-linux:
+	@scripts/setup.sh check
+	$(call tree,build)
+	$(asan_tree)
+	$(tsan_tree)
+	@for build in build build-asan build-tsan; do $(NINJA) -C $$build kernel-needs || exit 1; done
+	@status=0; for build in build build-asan build-tsan; do \
+		tests/kernel/run --build $$build $(if $(LINUX),--linux '$(LINUX)') $(DRIVERS) || status=1; done; \
+	tests/kernel/run --table build build-asan build-tsan; exit $$status
+
 bench:
 	@scripts/setup.sh bench
 	$(call tree,build-bench,,--buildtype=release)
@@ -59,15 +73,15 @@ bench:
 asan: export ASAN_OPTIONS := use_sigaltstack=0:$(ASAN_OPTIONS)
 asan:
 	@scripts/setup.sh check
-	$(call tree,build-asan,CC=gcc CXX=g++,-Db_sanitize=address$(comma)undefined $(sanitizer_options))
+	$(asan_tree)
 	@$(NINJA) -C build-asan
-	@scripts/tap-summary --run build-asan --suites unit,contract,torture,script
+	@scripts/tap-summary --run build-asan --suites unit,contract,torture,script,kernel
 
 tsan:
 	@scripts/setup.sh check
-	$(call tree,build-tsan,CC=clang CXX=clang++,-Db_sanitize=thread $(sanitizer_options))
+	$(tsan_tree)
 	@$(NINJA) -C build-tsan
-	@scripts/tap-summary --run build-tsan --suites unit,contract,torture
+	@scripts/tap-summary --run build-tsan --suites unit,contract,torture,kernel
 
 # What a run finds stays in build-fuzz: new inputs in new-*, failing ones beside them.
 fuzz:
@@ -99,8 +113,8 @@ hooks:
 	@echo 'git runs scripts/hooks/pre-commit before each commit; git commit --no-verify does without.'
 
 clean:
-	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage build-mutation
+	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage build-mutation build-linux
 
 comma := ,
 
-.PHONY: help demo check check-vm bench asan tsan fuzz coverage mutation hooks install clean
+.PHONY: help demo check check-vm check-linux bench asan tsan fuzz coverage mutation hooks install clean
