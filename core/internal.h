@@ -47,7 +47,13 @@ struct mmu_notifier_mm {
 	struct mmun_mutex lock __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 };
 
+/* Words of an mm that are its drivers' (include/compat/linux/mm_types.h names them); zero at first. */
+#define MMUN_MM_DRIVER_WORDS 8
+
 struct mm_struct {
+	/* First, and never looked at here. */
+	unsigned long driver[MMUN_MM_DRIVER_WORDS];
+
 	/* Read by every section, hardly ever written. */
 	struct mmu_notifier_mm *mmu_notifier_mm;
 	const unsigned int *fork_word;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Address spaces, mappings, pages and faults of the software address space.  struct
- * mm_struct and struct page have no public members: use the functions of linux/mm.h. */
+/* Address spaces, mappings, pages and faults of the software address space.  Of struct mm_struct
+ * and struct page only what is the driver's is there: use the functions of linux/mm.h. */
 #ifndef MMUN_COMPAT_LINUX_MM_TYPES_H
 #define MMUN_COMPAT_LINUX_MM_TYPES_H
 
 #include <asm/page.h>
+#include <linux/atomic.h>
 #include <linux/completion.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -18,6 +19,19 @@
 #include <mmunotify/soft_device.h>
 
 struct dev_pagemap;
+struct iommu_mm_data;
+
+/* What drivers keep in an address space; zero in a new one, a forked one too. */
+struct mm_struct {
+	/* Pages that drivers have pinned for it, in all. */
+	atomic64_t pinned_vm;
+	/* There are no tables that an IOMMU could walk: set by nobody here. */
+	void *pgd;
+	struct iommu_mm_data *iommu_mm;
+	u32 pasid;
+	/* private: */
+	unsigned long mmun_words[4];
+};
 
 /* Frames lie in one array: a page + 1 is the next one.  What is not the driver's here is the
  * machine's. */
