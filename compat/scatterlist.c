@@ -6,6 +6,7 @@
  */
 #include "runtime.h"
 
+#include <linux/highmem.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
 
@@ -81,6 +82,98 @@ int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **page
 		offset = 0;
 	}
 	return 0;
+}
+
+/* How many of @pages go on where the last entry of @table ends, and go into it. */
+static unsigned int continued(struct sg_append_table *table, struct page **pages, unsigned int nr,
+			      unsigned int offset, unsigned int max_segment)
+{
+	struct scatterlist *last = table->prv;
+	unsigned long end = last ? last->offset + (unsigned long)last->length : 0;
+	unsigned int room;
+
+	if (!last || offset || offset_in_page(end) ||
+	    page_to_pfn(pages[0]) != page_to_pfn(sg_page(last)) + (end >> PAGE_SHIFT))
+		return 0;
+	room = (max_segment - last->length) >> PAGE_SHIFT;
+	return room ? adjacent_run(pages, nr, room) : 0;
+}
+
+int sg_alloc_append_table_from_pages(struct sg_append_table *table, struct page **pages,
+				     unsigned int nr, unsigned int offset, unsigned long size,
+				     unsigned int max_segment, unsigned int left_pages, gfp_t gfp)
+{
+	unsigned int old = table->sgt.orig_nents, total, more;
+	struct scatterlist *sgl;
+	struct sg_table added;
+	int ret;
+
+	more = continued(table, pages, nr, offset, max_segment);
+	if (more < nr) {
+		ret = sg_alloc_table_from_pages_segment(&added, pages + more, nr - more, offset,
+							size - more * PAGE_SIZE, max_segment, gfp);
+		if (ret)
+			return ret;
+		total = old + added.nents;
+		sgl = (struct scatterlist *)krealloc_array(table->sgt.sgl, total, sizeof(*sgl),
+							   gfp);
+		if (!sgl) {
+			sg_free_table(&added);
+			return -ENOMEM;
+		}
+		memcpy(sgl + old, added.sgl, added.nents * sizeof(*sgl));
+		sg_free_table(&added);
+		if (old)
+			sg_unmark_end(&sgl[old - 1]);
+		table->sgt.sgl = sgl;
+		table->sgt.nents = table->sgt.orig_nents = table->total_nents = total;
+	}
+	if (more)
+		table->sgt.sgl[old - 1].length += (unsigned int)min(size, more * PAGE_SIZE);
+	table->prv = &table->sgt.sgl[table->sgt.orig_nents - 1];
+	return 0;
+}
+
+void sg_free_append_table(struct sg_append_table *table)
+{
+	sg_free_table(&table->sgt);
+	table->prv = NULL;
+	table->total_nents = 0;
+}
+
+static size_t copy(struct scatterlist *sgl, unsigned int nents, char *buf, size_t buflen,
+		   off_t skip, bool to_buffer)
+{
+	size_t done = 0, before = (size_t)skip;
+
+	for (; nents && sgl && done < buflen; nents--, sgl = sg_next(sgl)) {
+		for (size_t at = min(before, (size_t)sgl->length), length;
+		     at < sgl->length && done < buflen; at += length, done += length) {
+			size_t offset = sgl->offset + at;
+			struct page *page = nth_page(sg_page(sgl), offset >> PAGE_SHIFT);
+
+			offset = offset_in_page(offset);
+			length = min3(PAGE_SIZE - offset, sgl->length - at, buflen - done);
+			if (to_buffer)
+				memcpy_from_page(buf + done, page, offset, length);
+			else
+				memcpy_to_page(page, offset, buf + done, length);
+		}
+		before -= min(before, (size_t)sgl->length);
+	}
+	return done;
+}
+
+size_t sg_pcopy_to_buffer(struct scatterlist *sgl, unsigned int nents, void *buf, size_t buflen,
+			  off_t skip)
+{
+	return copy(sgl, nents, (char *)buf, buflen, skip, true);
+}
+
+size_t sg_pcopy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf,
+			    size_t buflen, off_t skip)
+{
+	return copy(sgl, nents, (char *)(uintptr_t)buf, buflen, skip, false);
 }
 
 void __sg_page_iter_start(struct sg_page_iter *iter, struct scatterlist *sgl, unsigned int nents,

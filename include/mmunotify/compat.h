@@ -71,6 +71,10 @@ long mmun_compat_allocated(void);
  *  and makes it fail by true; NULL: none.  Context: no allocation is in progress. */
 void mmun_compat_fail_allocations(bool (*fail)(size_t size, void *arg), void *arg);
 
+/** mmun_compat_limit_locked() - bytes that a task may lock or have pinned (RLIMIT_MEMLOCK).  A
+ *  limit takes CAP_IPC_LOCK from it; ULONG_MAX, as at first, gives it back. */
+void mmun_compat_limit_locked(unsigned long bytes);
+
 /** mmun_compat_set_loglevel() - messages below this level (0...8) are printed; default 5:
  *  warnings and worse. */
 void mmun_compat_set_loglevel(int level);

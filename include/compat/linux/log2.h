@@ -27,4 +27,7 @@ static inline int order_base_2(unsigned long n)
 	return n > 1 ? (int)fls_long(n - 1) : 0;
 }
 
+/* Bits that it takes to write @n: one for 0. */
+#define bits_per(n) ((n) < 2 ? 1 : ilog2(n) + 1)
+
 #endif

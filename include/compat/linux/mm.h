@@ -164,6 +164,9 @@ static inline bool folio_mark_dirty(struct folio *folio)
 			folio_put(folio); \
 	} while (0)
 
+/* Whether current may lock pages at all. */
+bool can_do_mlock(void);
+
 /* get_user_pages: of current, or of an mm whose mmap lock is held. */
 long get_user_pages(unsigned long start, unsigned long nr, unsigned int gup_flags,
 		    struct page **pages);

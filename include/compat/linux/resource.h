@@ -1,2 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#error "mmunotify compat: there is no linux/resource.h; the system's of that name is the one for programs"
+/* RLIMIT_* are libc's; rlimit() is in linux/sched/signal.h. */
+#ifndef MMUN_COMPAT_LINUX_RESOURCE_H
+#define MMUN_COMPAT_LINUX_RESOURCE_H
+
+#include <sys/resource.h>
+
+#endif

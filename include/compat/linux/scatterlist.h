@@ -8,6 +8,8 @@
 #include <linux/mm.h>
 #include <linux/string.h>
 
+struct device;
+
 /* In the lower bits of page_link, which is read by the functions below only. */
 #define SG_CHAIN          1ul
 #define SG_END            2ul
@@ -26,7 +28,7 @@ struct sg_table {
 	unsigned int nents, orig_nents;
 };
 
-/* The type only: sg_alloc_append_table_from_pages() is outside. */
+/* A table that grows.  Its entries move as it does: keep none over an append. */
 struct sg_append_table {
 	struct sg_table sgt;
 	struct scatterlist *prv;
@@ -121,6 +123,22 @@ int sg_alloc_table_from_pages_segment(struct sg_table *table, struct page **page
 				      unsigned int max_segment, gfp_t gfp);
 #define sg_alloc_table_from_pages(table, pages, nr, offset, size, gfp) \
 	sg_alloc_table_from_pages_segment(table, pages, nr, offset, size, UINT_MAX, gfp)
+
+/* One more piece of the table, which ends there: 0 or -ENOMEM with what was there unchanged.
+ * @left_pages are still to come.  A run that goes on where the last one ended goes into its entry. */
+int sg_alloc_append_table_from_pages(struct sg_append_table *table, struct page **pages,
+				     unsigned int nr, unsigned int offset, unsigned long size,
+				     unsigned int max_segment, unsigned int left_pages, gfp_t gfp);
+void sg_free_append_table(struct sg_append_table *table);
+
+/* Bytes copied: from @skip on, @buflen or what there is. */
+size_t sg_pcopy_to_buffer(struct scatterlist *sgl, unsigned int nents, void *buf, size_t buflen,
+			  off_t skip);
+size_t sg_pcopy_from_buffer(struct scatterlist *sgl, unsigned int nents, const void *buf,
+			    size_t buflen, off_t skip);
+#define sg_copy_to_buffer(sgl, nents, buf, buflen) sg_pcopy_to_buffer(sgl, nents, buf, buflen, 0)
+#define sg_copy_from_buffer(sgl, nents, buf, buflen) \
+	sg_pcopy_from_buffer(sgl, nents, buf, buflen, 0)
 
 #define for_each_sg(sglist, sg, nr, i) \
 	for ((i) = 0, (sg) = (sglist); (i) < (nr); (i)++, (sg) = sg_next(sg))

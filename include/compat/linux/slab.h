@@ -39,7 +39,27 @@ static inline void *krealloc_array(void *old, size_t n, size_t size, gfp_t gfp)
 #define kvcalloc(n, size, gfp)                 kcalloc(n, size, gfp)
 #define kvfree(block)                          kfree(block)
 #define kfree_sensitive(block)                 kfree(block)
-#define kmalloc_obj(obj, gfp...)               kmalloc(sizeof(obj), GFP_KERNEL)
+
+/* By type, or by a thing of it; GFP_KERNEL unless another follows. */
+#define MMUN_COMPAT_GFP(ignored, gfp, ...) (gfp)
+#define MMUN_COMPAT_OBJS(alloc, obj, n, args...) \
+	((__typeof__(obj) *)alloc(size_mul(sizeof(__typeof__(obj)), n), \
+				  MMUN_COMPAT_GFP(, ##args, GFP_KERNEL)))
+#define MMUN_COMPAT_FLEX(alloc, obj, member, n, args...) \
+	((__typeof__(obj) *)alloc(struct_size((__typeof__(obj) *)NULL, member, n), \
+				  MMUN_COMPAT_GFP(, ##args, GFP_KERNEL)))
+#define kmalloc_obj(obj, gfp...)              MMUN_COMPAT_OBJS(kmalloc, obj, 1, ##gfp)
+#define kzalloc_obj(obj, gfp...)              MMUN_COMPAT_OBJS(kzalloc, obj, 1, ##gfp)
+#define kvmalloc_obj(obj, gfp...)             MMUN_COMPAT_OBJS(kvmalloc, obj, 1, ##gfp)
+#define kvzalloc_obj(obj, gfp...)             MMUN_COMPAT_OBJS(kvzalloc, obj, 1, ##gfp)
+#define kmalloc_objs(obj, n, gfp...)          MMUN_COMPAT_OBJS(kmalloc, obj, n, ##gfp)
+#define kzalloc_objs(obj, n, gfp...)          MMUN_COMPAT_OBJS(kzalloc, obj, n, ##gfp)
+#define kvmalloc_objs(obj, n, gfp...)         MMUN_COMPAT_OBJS(kvmalloc, obj, n, ##gfp)
+#define kvzalloc_objs(obj, n, gfp...)         MMUN_COMPAT_OBJS(kvzalloc, obj, n, ##gfp)
+#define kmalloc_flex(obj, member, n, gfp...)  MMUN_COMPAT_FLEX(kmalloc, obj, member, n, ##gfp)
+#define kzalloc_flex(obj, member, n, gfp...)  MMUN_COMPAT_FLEX(kzalloc, obj, member, n, ##gfp)
+#define kvmalloc_flex(obj, member, n, gfp...) MMUN_COMPAT_FLEX(kvmalloc, obj, member, n, ##gfp)
+#define kvzalloc_flex(obj, member, n, gfp...) MMUN_COMPAT_FLEX(kvzalloc, obj, member, n, ##gfp)
 
 struct kmem_cache;
 #define SLAB_HWCACHE_ALIGN 0x2000u

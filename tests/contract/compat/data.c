@@ -3,6 +3,7 @@
 #include "part.h"
 
 #include <linux/bitmap.h>
+#include <linux/count_zeros.h>
 #include <linux/hashtable.h>
 #include <linux/idr.h>
 #include <linux/interval_tree.h>
@@ -262,6 +263,8 @@ static void test_bits(void)
 	is(bitmap_weight(map, 200), 10, "and counts them");
 	is(fls(0x10), 5, "fls() counts from 1");
 	is(ilog2(4096), 12, "ilog2()");
+	ok(bits_per(0) == 1 && bits_per(1) == 1 && bits_per(4) == 3, "bits_per()");
+	ok(count_trailing_zeros(8) == 3 && count_leading_zeros(1) == 63, "zero bits at both ends");
 	is(roundup_pow_of_two(5), 8, "roundup_pow_of_two()");
 	is(max(0, fls(3) - 1), 1, "max()");
 	is(min_t(int, 3, 2ul), 2, "min_t()");

@@ -2,11 +2,13 @@
 /* A task's memory and pages as kernel code reaches them; devices. */
 #include "machine.h"
 
+#include <linux/capability.h>
 #include <linux/cdev.h>
 #include <linux/highmem.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <mmunotify/compat.h>
 
@@ -145,12 +147,47 @@ static void test_devices(void)
 	is(opened_minor, 101, "released with its inode");
 }
 
+struct flexible {
+	int n;
+	long values[];
+};
+
+static void test_objects(void)
+{
+	struct flexible *one = kzalloc_flex(*one, values, 3);
+	long *three = kzalloc_objs(long, 3, GFP_ATOMIC);
+
+	ok(one && !one->values[2], "a structure with three values");
+	ok(three && !three[2], "three objects of a type");
+	kfree(one);
+	kfree(three);
+	one = kmalloc_obj(*one);
+	ok(one, "one of a variable's");
+	kfree(one);
+}
+
+static void test_limits(void)
+{
+	ok(capable(CAP_IPC_LOCK) && can_do_mlock(), "a task may lock what it wants");
+	is(atomic64_add_return(5, &current->mm->pinned_vm), 5, "and drivers count what they pin");
+	atomic64_set(&current->mm->pinned_vm, 0);
+	mmun_compat_limit_locked(2 * PAGE_SIZE);
+	ok(!capable(CAP_IPC_LOCK) && capable(CAP_SYS_ADMIN), "until there is a limit");
+	ok(rlimit(RLIMIT_MEMLOCK) == 2 * PAGE_SIZE && can_do_mlock(), "which is known");
+	mmun_compat_limit_locked(0);
+	ok(!can_do_mlock(), "of nothing at all");
+	mmun_compat_limit_locked(ULONG_MAX);
+	ok(capable(CAP_IPC_LOCK) && rlimit(RLIMIT_NOFILE) == ULONG_MAX, "and is taken back");
+}
+
 int main(void)
 {
 	start_machine();
 	test_copies();
 	test_pages();
 	dies(gup_without_lock, "get_user_pages() without the mmap lock");
+	test_objects();
+	test_limits();
 	test_failures();
 	test_devices();
 	stop_machine(0);

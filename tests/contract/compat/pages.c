@@ -175,6 +175,52 @@ static void test_scatter(void)
 	unpin(6);
 }
 
+/* A table in two pieces: the second goes on where the first ends, or not. */
+static void test_append(void)
+{
+	struct sg_append_table table = { .prv = NULL };
+	char bytes[3 * 16], out[16];
+	bool joined;
+	int count = 0;
+
+	pin(6);
+	is(sg_alloc_append_table_from_pages(&table, pages, 3, 0, 3 * PAGE_SIZE, UINT_MAX, 3,
+					    GFP_KERNEL),
+	   0, "the first piece of a table");
+	joined = pages[3] == nth_page(pages[2], 1);
+	count = (int)table.sgt.orig_nents;
+	is(sg_alloc_append_table_from_pages(&table, pages + 3, 3, 0, 3 * PAGE_SIZE, UINT_MAX, 0,
+					    GFP_KERNEL),
+	   0, "the second");
+	ok(joined ? (int)table.sgt.orig_nents >= count : (int)table.sgt.orig_nents > count,
+	   "goes on in the last entry if it can");
+	is(sg_nents(table.sgt.sgl), table.sgt.orig_nents, "the end is the second's");
+	for (unsigned int i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (char)i;
+	is(sg_pcopy_from_buffer(table.sgt.sgl, table.sgt.orig_nents, bytes, sizeof(bytes),
+				3 * PAGE_SIZE - 20),
+	   sizeof(bytes), "written across a page's end");
+	copy_from_user(out, (void *)(AT + 3 * PAGE_SIZE - 4), sizeof(out));
+	ok(out[0] == 16 && out[15] == 31, "where the task reads it");
+	is(sg_pcopy_to_buffer(table.sgt.sgl, table.sgt.orig_nents, out, sizeof(out),
+			      6 * PAGE_SIZE - 6),
+	   6, "a read ends with the table");
+	sg_free_append_table(&table);
+	is(mmun_compat_allocated(), 0, "which is freed whole");
+	unpin(6);
+	is(sg_alloc_append_table_from_pages(&table, pages, 1, 0, PAGE_SIZE, UINT_MAX, 0,
+					    GFP_ATOMIC),
+	   0, "a table of one");
+	count = 2;
+	mmun_compat_fail_allocations(third, &count);
+	is(sg_alloc_append_table_from_pages(&table, pages, 1, 0, PAGE_SIZE, UINT_MAX, 0,
+					    GFP_KERNEL),
+	   -ENOMEM, "an append that fails");
+	mmun_compat_fail_allocations(NULL, NULL);
+	is(table.sgt.orig_nents, 1, "leaves it as it was");
+	sg_free_append_table(&table);
+}
+
 /* As a driver walks: the entry of @address, of a huge page too. */
 static pte_t walk(unsigned long address)
 {
@@ -335,6 +381,7 @@ int main(void)
 	test_folios();
 	test_dma();
 	test_scatter();
+	test_append();
 	test_page_tables();
 	test_faults();
 	test_mappings();
