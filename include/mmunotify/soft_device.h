@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Memory of devices in a software address space: frames that only a device reaches, and
- * how anonymous pages move there and back.
+ * Memory of devices in a software address space, and how anonymous pages move there and back.
  *
- * A processor that touches such a page faults, and the driver's ->migrate_to_ram brings the
- * page back.  Types with Linux's names keep Linux's contracts.
+ * Private memory only its device reaches: a processor that touches a page there faults, and the
+ * driver's ->migrate_to_ram brings it back.  Coherent memory processors reach as well: a page there
+ * stays until the driver moves it, or somebody pins it for long (FOLL_LONGTERM), which moves it to the
+ * machine's memory.  Reclaim, merging and collapse leave both alone.  Types with Linux's names keep
+ * Linux's contracts.
  */
 #ifndef MMUNOTIFY_SOFT_DEVICE_H
 #define MMUNOTIFY_SOFT_DEVICE_H
@@ -26,6 +28,7 @@ enum memory_type {
 	/* 0: of the machine */
 	/** Only the device reaches it; page tables name it in entries that are not present. */
 	MEMORY_DEVICE_PRIVATE = 1,
+	/** Processors reach it too; page tables name it like memory of the machine. */
 	MEMORY_DEVICE_COHERENT,
 	MEMORY_DEVICE_FS_DAX,
 	MEMORY_DEVICE_GENERIC,
@@ -35,7 +38,7 @@ enum memory_type {
 struct dev_pagemap_ops {
 	/** The last reference to a page has gone: it is the driver's again.  Does not sleep. */
 	void (*page_free)(struct page *page);
-	/** A processor touches vmf->page: to be migrated by migrate_vma_setup() and what follows
+	/** Private memory: a processor touches vmf->page: to be migrated by migrate_vma_setup() and what follows
 	 *  it, with this page as ->fault_page.  mmap lock held for read.  0: the fault looks again. */
 	vm_fault_t (*migrate_to_ram)(struct vm_fault *vmf);
 };
@@ -55,13 +58,15 @@ struct dev_pagemap {
 	/* private: */
 	struct mmun_soft *mmun_soft;
 	unsigned int mmun_used;
+	void *mmun_bytes;
 };
 
-/** mmun_soft_device_space() - the physical addresses that memory of devices may have. */
+/** mmun_soft_device_space() - the physical addresses that memory of devices may have.  With
+ *  params.memory_fd the bytes of coherent memory lie there at its physical address. */
 void mmun_soft_device_space(const struct mmun_soft *soft, struct range *space);
 /** mmun_soft_memremap_pages() - @pgmap's frames exist; each is the driver's, without references.
- *  Return: 0; -EINVAL (not private, operations missing, not whole pages of the device space);
- *  -EBUSY (another's memory is there); -ENOMEM. */
+ *  Return: 0; -EINVAL (neither private nor coherent, no owner, operations missing, not whole pages
+ *  of the device space); -EBUSY (another's memory is there); -ENOMEM. */
 int mmun_soft_memremap_pages(struct mmun_soft *soft, struct dev_pagemap *pgmap);
 /** mmun_soft_memunmap_pages() - they exist no more.  Waits until no page is in use: the driver
  *  has moved them away by migrate_device_range(), or munmap() and exit free them meanwhile. */
@@ -112,7 +117,7 @@ struct migrate_vma {
 	unsigned long cpages; /* pages that setup has collected */
 	unsigned long npages;
 	unsigned long start, end;
-	/** Its private pages are selected; its notifiers may ignore the MMU_NOTIFY_MIGRATE sections. */
+	/** Its pages are selected, of devices' memory; its notifiers may ignore the MMU_NOTIFY_MIGRATE sections. */
 	void *pgmap_owner;
 	unsigned long flags; /* enum migrate_vma_direction */
 	/** In ->migrate_to_ram: vmf->page. */

@@ -89,6 +89,7 @@ static const struct soft_upcalls upcalls = {
 	.reclaim = mmun_soft_reclaim,
 	.anon_put = mmun_soft_anon_put,
 	.ksm_forget = mmun_soft_ksm_forget,
+	.leave_device = mmun_soft_leave_device,
 };
 
 int mmun_soft_create(const struct mmun_soft_params *params, struct mmun_soft **out)

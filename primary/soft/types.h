@@ -64,6 +64,8 @@ struct soft_upcalls {
 	/* frame/page.c: an anonymous page's, or a merged one's, last reference went. */
 	void (*anon_put)(struct anon_vma *anon_vma);
 	void (*ksm_forget)(struct page *page);
+	/* fault/gup.c: a page of coherent memory is wanted for long. */
+	int (*leave_device)(struct page *page);
 };
 
 /* Where the bytes of frames are: frame/bytes.c. */
@@ -154,7 +156,7 @@ enum {
 	SOFT_PAGE_FREE = 1u << 8,
 	SOFT_PAGE_SWAPBACKED = 1u << 9, /* MADV_FREE clears it: clean ones may be dropped */
 	SOFT_PAGE_DEVICE = 1u << 10,  /* of a device's memory: ->pgmap is valid, never on the LRU */
-	SOFT_PAGE_PRIVATE = 1u << 11, /* only that device reaches it */
+	SOFT_PAGE_PRIVATE = 1u << 11, /* only that device reaches it; else it is coherent */
 };
 
 struct page {

@@ -173,7 +173,7 @@ static int access_checked(struct mm_struct *mm, unsigned long address,
 			  bool write)
 {
 	struct soft_mm *sm = soft_mm(mm);
-	char *bytes = (char *)mmun_soft_page_address(t->page) + (address & ~MMUN_SOFT_PAGE_MASK);
+	const unsigned long offset = address & ~MMUN_SOFT_PAGE_MASK;
 	int kind;
 
 	if (!within_page(address, length)) {
@@ -182,10 +182,12 @@ static int access_checked(struct mm_struct *mm, unsigned long address,
 	}
 	mmun_mutex_lock(&sm->page_table_lock);
 	kind = check_access(sm, address, t, write);
+	/* Only now: a frame of a device may have gone with its bytes. */
 	if (!kind && write)
-		mmun_soft_copy_in(bytes, buffer, length);
+		mmun_soft_copy_in((char *)mmun_soft_page_address(t->page) + offset, buffer, length);
 	else if (!kind)
-		mmun_soft_copy_out(buffer, bytes, length);
+		mmun_soft_copy_out(buffer, (char *)mmun_soft_page_address(t->page) + offset,
+				   length);
 	mmun_mutex_unlock(&sm->page_table_lock);
 	return kind ? violated(sm, address, t, write, kind) : 0;
 }

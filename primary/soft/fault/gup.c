@@ -7,6 +7,8 @@
  *     between.
  * I2  A page with FOLL_PIN users is mapped exclusively by its mm if it is
  *     anonymous: what the mm writes later, they see (unshare).
+ * I3  With FOLL_LONGTERM no page of a device's memory is given out: it could not be moved away any
+ *     more.
  *
  * Not here: faulting (fault.c); the other page functions for drivers (frame/page.c).
  * Tests: tests/unit/soft/device.c, tests/unit/soft/cow.c.
@@ -70,8 +72,17 @@ static void take_page(struct page *page, unsigned int gup_flags)
 		(void)mmun_add_full(&page->pincount, 1);
 }
 
-static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_flags,
-		   struct page **out)
+/* I3.  page_table_lock held, and let go of: @page moves to the machine's memory.  0: look again. */
+static int leave_device(struct soft_mm *mm, struct page *page)
+{
+	mmun_soft_get_page(page);
+	mmun_mutex_unlock(&mm->page_table_lock);
+	return mm->soft->upcalls->leave_device(page);
+}
+
+/* 1: to be asked again. */
+static int try_get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_flags,
+		       struct page **out)
 {
 	struct soft_vm_fault vmf = { .vma = mmun_soft_vma_at(mm, address), .address = address };
 	int ret;
@@ -85,12 +96,27 @@ static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_f
 	ret = mmun_soft_fault_in(&vmf);
 	if (ret)
 		return ret;
+	if (gup_flags & FOLL_LONGTERM && soft_page_test(vmf.page, SOFT_PAGE_DEVICE)) {
+		ret = leave_device(mm, vmf.page);
+		return ret ? ret : 1;
+	}
 	if (out) {
 		*out = vmf.page;
 		take_page(*out, gup_flags);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
 	return 0;
+}
+
+static int get_one(struct soft_mm *mm, unsigned long address, unsigned int gup_flags,
+		   struct page **out)
+{
+	int ret;
+
+	do {
+		ret = try_get_one(mm, address, gup_flags, out);
+	} while (ret > 0);
+	return ret;
 }
 
 long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigned long nr,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Where the bytes of the machine's frames are: one mapping of the host, in order of frame
- * number, of its own memory or of a memfd that the caller gave.
+ * Where the bytes of frames are: those of the machine's in one mapping of the host, in order of
+ * frame number; those of a device's coherent frames in one for each device.  They are this
+ * process's own memory, or the memfd that the caller gave.
  *
  * I1  In the memfd a frame's bytes lie at its physical address, those of devices' frames too.
  *     The memfd has its full size from the start, so what maps it never meets its end.
@@ -85,6 +86,27 @@ int mmun_soft_bytes_create(struct mmun_soft *soft)
 	if (ret)
 		give_fd(soft);
 	return ret;
+}
+
+void *mmun_soft_bytes_add(struct mmun_soft *soft, const struct range *range)
+{
+	const int fd = soft->bytes.fd;
+	void *bytes = mmap(NULL, range->end + 1 - range->start, PROT_READ | PROT_WRITE,
+			   MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd,
+			   fd < 0 ? 0 : (off_t)range->start);
+
+	return bytes == MAP_FAILED ? NULL : bytes;
+}
+
+void mmun_soft_bytes_remove(struct mmun_soft *soft, void *bytes, const struct range *range)
+{
+	const unsigned long length = range->end + 1 - range->start;
+
+	munmap(bytes, length);
+	/* I3, for the next device that has these frames. */
+	if (soft->bytes.fd >= 0)
+		mmun_syscall4(SYS_fallocate, (unsigned long)soft->bytes.fd,
+			      FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, range->start, length);
 }
 
 void mmun_soft_bytes_destroy(struct mmun_soft *soft)

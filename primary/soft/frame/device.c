@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Frames of devices: numbers above those of the machine, with a struct page each.
+ * Frames of devices: numbers above those of the machine, with a struct page each.  Private ones
+ * have no bytes here; coherent ones have, and entries that map them are present.
  *
  * Their structs are one array, reserved as a whole when the first device has memory, so
  * numbers and structs convert by subtraction; the host gives it memory where it is used.
@@ -55,6 +56,17 @@ unsigned long mmun_soft_device_pfn(const struct page *page)
 	return first_pfn(page->soft) + (unsigned long)(page - page->soft->device_pages);
 }
 
+/* The caller has a reference to it, or is its driver. */
+void *mmun_soft_device_bytes(const struct page *page)
+{
+	const struct dev_pagemap *pgmap = page->pgmap;
+
+	if (!pgmap->mmun_bytes)
+		return NULL;
+	return (char *)pgmap->mmun_bytes +
+	       ((mmun_soft_device_pfn(page) << MMUN_SOFT_PAGE_SHIFT) - pgmap->range.start);
+}
+
 static void unreserve(struct page *pages)
 {
 	munmap(pages, DEVICE_FRAMES * sizeof(*pages));
@@ -102,16 +114,19 @@ static bool frames_of(const struct mmun_soft *soft, const struct range *range, u
 
 static bool valid(const struct dev_pagemap *pgmap)
 {
-	return pgmap->type == MEMORY_DEVICE_PRIVATE && pgmap->nr_range == 1 && pgmap->ops &&
-	       pgmap->ops->page_free && pgmap->ops->migrate_to_ram;
+	if (pgmap->nr_range != 1 || !pgmap->owner || !pgmap->ops || !pgmap->ops->page_free)
+		return false;
+	return pgmap->type == MEMORY_DEVICE_COHERENT ||
+	       (pgmap->type == MEMORY_DEVICE_PRIVATE && pgmap->ops->migrate_to_ram);
 }
 
 /* I1 */
 static bool claim(struct page *page, struct dev_pagemap *pgmap)
 {
+	const unsigned int type = SOFT_PAGE_DEVICE | (pgmap->mmun_bytes ? 0 : SOFT_PAGE_PRIVATE);
 	unsigned int none = 0;
 
-	if (!mmun_cas_full(&page->flags, &none, SOFT_PAGE_DEVICE | SOFT_PAGE_PRIVATE))
+	if (!mmun_cas_full(&page->flags, &none, type))
 		return false;
 	page->soft = pgmap->mmun_soft;
 	page->pgmap = pgmap;
@@ -125,24 +140,50 @@ static void unclaim(struct page *page)
 	mmun_store_full(&page->flags, 0);
 }
 
+/* All of them or none. */
+static bool claim_all(struct page *first, unsigned long nr, struct dev_pagemap *pgmap)
+{
+	unsigned long i = 0;
+
+	while (i < nr && claim(first + i, pgmap))
+		i++;
+	if (i == nr)
+		return true;
+	while (i--)
+		unclaim(first + i);
+	return false;
+}
+
+static int add_bytes(struct dev_pagemap *pgmap)
+{
+	pgmap->mmun_bytes = NULL;
+	if (pgmap->type == MEMORY_DEVICE_PRIVATE)
+		return 0;
+	pgmap->mmun_bytes = mmun_soft_bytes_add(pgmap->mmun_soft, &pgmap->range);
+	return pgmap->mmun_bytes ? 0 : -ENOMEM;
+}
+
+static void remove_bytes(struct dev_pagemap *pgmap)
+{
+	if (pgmap->mmun_bytes)
+		mmun_soft_bytes_remove(pgmap->mmun_soft, pgmap->mmun_bytes, &pgmap->range);
+}
+
 int mmun_soft_memremap_pages(struct mmun_soft *soft, struct dev_pagemap *pgmap)
 {
-	unsigned long first, nr, i = 0;
+	unsigned long first, nr;
 	struct page *pages;
 
 	if (!valid(pgmap) || !frames_of(soft, &pgmap->range, &first, &nr))
 		return -EINVAL;
 	pages = reserve(soft);
-	if (!pages)
-		return -ENOMEM;
 	pgmap->mmun_soft = soft;
 	pgmap->mmun_used = 0;
-	while (i < nr && claim(&pages[first + i], pgmap))
-		i++;
-	if (i == nr)
+	if (!pages || add_bytes(pgmap))
+		return -ENOMEM;
+	if (claim_all(&pages[first], nr, pgmap))
 		return 0;
-	while (i--)
-		unclaim(&pages[first + i]);
+	remove_bytes(pgmap);
 	return -EBUSY;
 }
 
@@ -157,6 +198,7 @@ void mmun_soft_memunmap_pages(struct dev_pagemap *pgmap)
 	frames_of(soft, &pgmap->range, &first, &nr);
 	for (unsigned long i = 0; i < nr; i++)
 		unclaim(&soft->device_pages[first + i]);
+	remove_bytes(pgmap);
 }
 
 void mmun_soft_zone_device_page_init(struct page *page)

@@ -112,8 +112,8 @@ void mmun_soft_set_page_dirty(struct page *page)
 
 void *mmun_soft_page_address(const struct page *page)
 {
-	if (soft_page_test(page, SOFT_PAGE_PRIVATE))
-		return NULL;
+	if (soft_page_test(page, SOFT_PAGE_DEVICE))
+		return mmun_soft_device_bytes(page);
 	return page->soft->bytes.start + (mmun_soft_page_pfn(page) << MMUN_SOFT_PAGE_SHIFT);
 }
 

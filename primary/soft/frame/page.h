@@ -82,9 +82,10 @@ void mmun_soft_lru_putback(struct page *page, bool young);
 size_t mmun_soft_lru_size(struct mmun_soft *soft);
 
 /* device.c.  The frame with this number, NULL if no device has one; the number of a device's frame;
- * its last reference has gone. */
+ * the bytes of a coherent one; its last reference has gone. */
 struct page *mmun_soft_device_page(const struct mmun_soft *soft, unsigned long pfn);
 unsigned long mmun_soft_device_pfn(const struct page *page);
+void *mmun_soft_device_bytes(const struct page *page);
 void mmun_soft_device_page_free(struct page *page);
 /* All devices'; no address space is left. */
 void mmun_soft_device_destroy(struct mmun_soft *soft);
@@ -96,5 +97,8 @@ void mmun_soft_zone_free(struct page *page);
  * with. */
 int mmun_soft_bytes_create(struct mmun_soft *soft);
 void mmun_soft_bytes_destroy(struct mmun_soft *soft);
+/* Zeroes, for the frames of a device that processors reach; NULL: no memory. */
+void *mmun_soft_bytes_add(struct mmun_soft *soft, const struct range *range);
+void mmun_soft_bytes_remove(struct mmun_soft *soft, void *bytes, const struct range *range);
 
 #endif

@@ -57,6 +57,8 @@ static int check_entry(struct collapse *c, soft_pte pte)
 {
 	if (!pte || pte & SOFT_PTE_SWAP)
 		return 0;
+	if (pte & SOFT_PTE_PRESENT && soft_page_test(soft_pte_page(c->mm, pte), SOFT_PAGE_DEVICE))
+		return -EINVAL;
 	if (!(pte & SOFT_PTE_PRESENT) || !only_mapped(soft_pte_page(c->mm, pte)))
 		return -EAGAIN;
 	c->zero |= soft_page_test(soft_pte_page(c->mm, pte), SOFT_PAGE_ZERO);

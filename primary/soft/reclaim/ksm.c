@@ -169,8 +169,8 @@ static bool mergeable_entry(const struct soft_mm *mm, soft_pte value)
 	if (!(value & SOFT_PTE_PRESENT))
 		return false;
 	page = soft_pte_page(mm, value);
-	return soft_page_test(page, SOFT_PAGE_ANON) && !soft_page_test(page, SOFT_PAGE_KSM) &&
-	       !soft_page_pinned(page);
+	return soft_page_test(page, SOFT_PAGE_ANON) &&
+	       !soft_page_test(page, SOFT_PAGE_KSM | SOFT_PAGE_DEVICE) && !soft_page_pinned(page);
 }
 
 static bool maps(soft_pte value, const struct page *page)

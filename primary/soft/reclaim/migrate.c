@@ -116,7 +116,7 @@ static int look_up(struct soft_mm *mm, unsigned long address, struct page **out,
 	else
 		ret = value & SOFT_PTE_MIGRATION ? -EBUSY : -ENOENT;
 	*huge = value & SOFT_PTE_HUGE;
-	if (page && soft_page_test(page, SOFT_PAGE_ZERO))
+	if (page && soft_page_test(page, SOFT_PAGE_ZERO | SOFT_PAGE_DEVICE))
 		ret = -ENOENT;
 	else if (page && !*huge)
 		mmun_soft_get_page(page);

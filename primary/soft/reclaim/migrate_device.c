@@ -15,7 +15,8 @@
  * I3  The reference that the first entry had is ours then; other entries' are dropped.
  * I4  A place where nothing was is looked at again before it is filled.
  *
- * Only anonymous pages move; merged ones and those of files stay.
+ * Only anonymous pages move; merged ones and those of files stay.  A page leaves coherent memory when
+ * it is to be pinned for long.
  * Tests: tests/unit/soft/device_memory.c.
  */
 #include <errno.h>
@@ -47,13 +48,16 @@ static unsigned long entry_of(const struct page *page)
 /* Is @value, which names @page, one that the driver asks for? */
 static bool selected(const struct migrate_vma *args, const struct page *page, soft_pte value)
 {
-	if (!soft_page_test(page, SOFT_PAGE_ANON) || soft_page_test(page, SOFT_PAGE_KSM))
+	if (!soft_page_test(page, SOFT_PAGE_ANON) || soft_page_test(page, SOFT_PAGE_KSM) ||
+	    soft_page_pinned(page))
 		return false;
 	if (soft_page_test(page, SOFT_PAGE_DEVICE))
-		return args->flags & MIGRATE_VMA_SELECT_DEVICE_PRIVATE &&
+		return args->flags & (soft_page_test(page, SOFT_PAGE_PRIVATE)
+					      ? MIGRATE_VMA_SELECT_DEVICE_PRIVATE
+					      : MIGRATE_VMA_SELECT_DEVICE_COHERENT) &&
 		       page->pgmap->owner == args->pgmap_owner;
-	return args->flags & MIGRATE_VMA_SELECT_SYSTEM && value & SOFT_PTE_PRESENT &&
-	       !soft_page_pinned(page);
+	/* Not one that is lent. */
+	return args->flags & MIGRATE_VMA_SELECT_SYSTEM && value & SOFT_PTE_PRESENT;
 }
 
 /* I2.  Off the LRU and locked; a faulting thread has locked its page already. */
@@ -357,4 +361,34 @@ void mmun_soft_migrate_device_finalize(struct mmun_soft *soft, unsigned long *sr
 				       unsigned long *dst, unsigned long npages)
 {
 	finalize_all(soft, src, dst, npages, NULL);
+}
+
+/* Both locked, a reference to each is ours; gives all of that up. */
+static bool leave_locked(struct page *from, struct page *to)
+{
+	struct mmun_soft *soft = from->soft;
+	unsigned long src = entry_of(from), dst = entry_of(to);
+
+	if (!unmap_all(soft, &src, 1, NULL)) {
+		put_target(to);
+		return false;
+	}
+	pass_all(soft, &src, &dst, 1, NULL);
+	if (src & MIGRATE_PFN_MIGRATE)
+		mmun_soft_copy_page(to, from);
+	finalize_all(soft, &src, &dst, 1, NULL);
+	return src & MIGRATE_PFN_MIGRATE;
+}
+
+int mmun_soft_leave_device(struct page *page)
+{
+	struct page *to = mmun_soft_page_alloc(page->soft);
+
+	if (!to) {
+		mmun_soft_put_page(page);
+		return -ENOMEM;
+	}
+	mmun_soft_page_lock(page);
+	mmun_soft_page_lock(to);
+	return leave_locked(page, to) ? 0 : -EBUSY;
 }

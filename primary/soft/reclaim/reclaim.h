@@ -17,6 +17,10 @@ void mmun_soft_ksm_forget(struct page *page);
 /* @new, which has the contents, is the merged page from now on; @old is nothing.  Both locked. */
 void mmun_soft_ksm_move(struct page *old, struct page *new);
 
+/* migrate_device.c: @page of coherent memory moves to the machine's; the caller's reference goes.
+ * 0; -EBUSY: somebody else has it; -ENOMEM.  May wait for the page lock. */
+int mmun_soft_leave_device(struct page *page);
+
 /* For MADV_PAGEOUT / MADV_COLD: these pages of @vma now, private to this mm only; mmap lock held for read. */
 size_t mmun_soft_reclaim_range(struct soft_vma *vma, unsigned long start, unsigned long end);
 void mmun_soft_cold_range(struct soft_vma *vma, unsigned long start, unsigned long end);

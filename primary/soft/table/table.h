@@ -35,7 +35,8 @@ static inline soft_pte soft_pte_make(const struct page *page, soft_pte flags)
 
 /* What an entry takes through a migration. */
 #define SOFT_PTE_KEPT \
-	(SOFT_PTE_WRITE | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | SOFT_PTE_NO_ACCESS)
+	(SOFT_PTE_WRITE | SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY | SOFT_PTE_EXCLUSIVE | \
+	 SOFT_PTE_NO_ACCESS)
 
 /* Is the page that @value names one of the machine, lent to a device? */
 static inline bool soft_pte_lent(const struct page *page, soft_pte value)

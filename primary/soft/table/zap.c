@@ -164,11 +164,12 @@ void mmun_soft_zap(struct soft_vma *vma, unsigned long start, unsigned long end,
 		mmun_soft_leaves_emptied(mm, start, end);
 }
 
-/* Reclaim may drop @page unless it is written again.  False: others map or use it. */
+/* Reclaim may drop @page unless it is written again.  False: others map or use it, or it is in
+ * the memory of a device, which reclaim leaves alone. */
 static bool make_lazy(struct page *page)
 {
-	if (!soft_page_test(page, SOFT_PAGE_ANON) || soft_page_mapcount(page) != 1 ||
-	    !mmun_soft_page_trylock(page))
+	if (!soft_page_test(page, SOFT_PAGE_ANON) || soft_page_test(page, SOFT_PAGE_DEVICE) ||
+	    soft_page_mapcount(page) != 1 || !mmun_soft_page_trylock(page))
 		return false;
 	soft_page_clear(page, SOFT_PAGE_DIRTY | SOFT_PAGE_SWAPBACKED | SOFT_PAGE_REFERENCED);
 	mmun_soft_page_unlock(page);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A driver with private memory: each of its frames has bytes that only it knows. */
+/* A driver with memory: private, where each frame has bytes that only it knows, or coherent. */
 #ifndef MMUN_TESTS_UNIT_OWNED_H
 #define MMUN_TESTS_UNIT_OWNED_H
 
@@ -35,6 +35,8 @@ static UNUSED char *owned_bytes(struct page *page)
 {
 	struct owned *o = owned_of(page);
 
+	if (o->pgmap.type == MEMORY_DEVICE_COHERENT)
+		return mmun_soft_page_address(page);
 	return o->bytes[mmun_soft_page_pfn(page) - o->first];
 }
 
@@ -105,7 +107,9 @@ static UNUSED long owned_migrate(struct owned *o, struct migrate_vma *args, bool
 	args->src = src;
 	args->dst = dst;
 	args->pgmap_owner = o;
-	args->flags = there ? MIGRATE_VMA_SELECT_SYSTEM : MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
+	args->flags = there                                     ? MIGRATE_VMA_SELECT_SYSTEM
+		      : o->pgmap.type == MEMORY_DEVICE_COHERENT ? MIGRATE_VMA_SELECT_DEVICE_COHERENT
+								: MIGRATE_VMA_SELECT_DEVICE_PRIVATE;
 	ret = mmun_soft_migrate_vma_setup(args);
 	if (ret)
 		return ret;
@@ -147,7 +151,8 @@ static UNUSED const struct dev_pagemap_ops owned_ops = {
 };
 
 /* Its memory begins @offset frames into the space. */
-static UNUSED void owned_start(struct owned *o, struct mmun_soft *soft, unsigned long offset)
+static UNUSED void owned_start_type(struct owned *o, struct mmun_soft *soft, unsigned long offset,
+				    enum memory_type type)
 {
 	struct range space;
 
@@ -155,15 +160,19 @@ static UNUSED void owned_start(struct owned *o, struct mmun_soft *soft, unsigned
 	memset(o, 0, sizeof(*o));
 	pthread_mutex_init(&o->lock, NULL);
 	o->soft = soft;
-	o->pgmap = (struct dev_pagemap){
-		.type = MEMORY_DEVICE_PRIVATE, .ops = &owned_ops, .owner = o, .nr_range = 1
-	};
+	o->pgmap =
+		(struct dev_pagemap){ .type = type, .ops = &owned_ops, .owner = o, .nr_range = 1 };
 	o->pgmap.range.start = space.start + offset * PAGE;
 	o->pgmap.range.end = o->pgmap.range.start + OWNED_FRAMES * PAGE - 1;
 	o->first = o->pgmap.range.start / PAGE;
 	is(mmun_soft_memremap_pages(soft, &o->pgmap), 0, "a device has memory");
 	for (unsigned long i = 0; i < OWNED_FRAMES; i++)
 		owned_give(mmun_soft_pfn_page(soft, o->first + i));
+}
+
+static UNUSED void owned_start(struct owned *o, struct mmun_soft *soft, unsigned long offset)
+{
+	owned_start_type(o, soft, offset, MEMORY_DEVICE_PRIVATE);
 }
 
 static UNUSED long owned_move(struct owned *o, struct mm_struct *mm, unsigned long at,
