@@ -4,6 +4,8 @@
  * the kernel's names.
  *
  * I1  Regions are disjoint and in order of address.
+ * I2  Memory whose range no region covers, because the driver was given it (as coherent memory is, by
+ *     firmware or a parameter), has one of its own while it is there.
  *
  * Tests: tests/contract/compat/device_memory.c.
  */
@@ -63,13 +65,15 @@ struct resource *request_free_mem_region(struct resource *base, unsigned long si
 	return (struct resource *)ERR_PTR(-ERANGE);
 }
 
-static struct resource *take_region(resource_size_t start, resource_size_t size)
+/* @name: only one with that; NULL: any. */
+static struct resource *take_region(resource_size_t start, resource_size_t size, const char *name)
 {
 	struct resource *region, *found = NULL;
 
 	pthread_mutex_lock(&lock);
 	list_for_each_entry(region, &regions, mmun_link) {
-		if (region->start == start && resource_size(region) == size)
+		if (region->start == start && resource_size(region) == size &&
+		    (!name || region->name == name))
 			found = region;
 	}
 	if (found)
@@ -80,9 +84,52 @@ static struct resource *take_region(resource_size_t start, resource_size_t size)
 
 void mmun_compat_release_region(resource_size_t start, resource_size_t size)
 {
-	struct resource *region = take_region(start, size);
+	struct resource *region = take_region(start, size, NULL);
 
 	WARN(!region, "no region of 0x%llx bytes at 0x%llx\n", size, start);
+	kfree(region);
+}
+
+/* The region of @range's own; its name says which those are. */
+static const char given[] = "given";
+
+/* I2.  False: one is there. */
+static bool enter_region(struct resource *new)
+{
+	struct list_head *behind = &regions;
+	struct resource *region;
+	bool covered = false;
+
+	pthread_mutex_lock(&lock);
+	list_for_each_entry(region, &regions, mmun_link) {
+		covered |= region->start <= new->end &&new->start <= region->end;
+		if (behind == &regions && region->start > new->end)
+			behind = &region->mmun_link;
+	}
+	if (!covered)
+		list_add_tail(&new->mmun_link, behind);
+	pthread_mutex_unlock(&lock);
+	return !covered;
+}
+
+static int add_region(const struct range *range)
+{
+	struct resource *region = (struct resource *)kzalloc(sizeof(*region), GFP_KERNEL);
+
+	if (!region)
+		return -ENOMEM;
+	region->start = range->start;
+	region->end = range->end;
+	region->name = given;
+	if (!enter_region(region))
+		kfree(region);
+	return 0;
+}
+
+static void remove_region(const struct range *range)
+{
+	struct resource *region = take_region(range->start, range_len(range), given);
+
 	kfree(region);
 }
 
@@ -92,13 +139,24 @@ void *memremap_pages(struct dev_pagemap *pgmap, int nid)
 
 	might_sleep();
 	ret = mmun_soft_memremap_pages(mmun_compat_machine(), pgmap);
-	return ret ? ERR_PTR(ret) : (void *)(uintptr_t)pgmap->range.start;
+	if (ret)
+		return ERR_PTR(ret);
+	if (add_region(&pgmap->range)) {
+		mmun_soft_memunmap_pages(pgmap);
+		return ERR_PTR(-ENOMEM);
+	}
+	if (pgmap->type == MEMORY_DEVICE_PRIVATE)
+		return (void *)(uintptr_t)pgmap->range.start;
+	return page_address(pfn_to_page(PHYS_PFN(pgmap->range.start)));
 }
 
 void memunmap_pages(struct dev_pagemap *pgmap)
 {
+	const struct range range = pgmap->range;
+
 	might_sleep();
 	mmun_soft_memunmap_pages(pgmap);
+	remove_region(&range);
 }
 
 int migrate_vma_setup(struct migrate_vma *args)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Memory of devices: private, which only the device reaches.  struct dev_pagemap and its
- * operations are those of mmunotify/soft_device.h. */
+/* Memory of devices: private, which only the device reaches, and coherent, which processors reach as
+ * well.  Private memory lies in a region from request_free_mem_region(), coherent memory at a range
+ * of mmun_soft_device_space() that the driver is given.  struct dev_pagemap
+ * and its operations are those of mmunotify/soft_device.h. */
 #ifndef MMUN_COMPAT_LINUX_MEMREMAP_H
 #define MMUN_COMPAT_LINUX_MEMREMAP_H
 
@@ -11,7 +13,8 @@
 
 struct device;
 
-/* An address that nobody may use, for private memory has none; or an ERR_PTR(). */
+/* The first byte of coherent memory; for private memory, which has none, an address that nobody may
+ * use; or an ERR_PTR(). */
 void *memremap_pages(struct dev_pagemap *pgmap, int nid);
 /* Waits until no page of it is in use. */
 void memunmap_pages(struct dev_pagemap *pgmap);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* A driver with private memory: the kernel's names for it, pages there and back. */
+/* A driver with private or coherent memory: the kernel's names for it, pages there and back. */
 #include "machine.h"
 
 #include <linux/hmm.h>
@@ -266,6 +266,125 @@ static void test_exclusive(void)
 	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
 }
 
+/* Coherent memory: at a range that the driver is given, above all that was asked for. */
+
+static struct page *coherent_free;
+
+static void give_coherent(struct page *page)
+{
+	spin_lock(&lock);
+	page->zone_device_data = coherent_free;
+	coherent_free = page;
+	nr_free++;
+	spin_unlock(&lock);
+}
+
+static const struct dev_pagemap_ops coherent_ops = { .page_free = give_coherent };
+static struct dev_pagemap coherent = {
+	.type = MEMORY_DEVICE_COHERENT, .nr_range = 1, .ops = &coherent_ops, .owner = &owner
+};
+
+static void add_coherent(void)
+{
+	struct resource *before, *behind;
+	void *bytes;
+
+	before = request_free_mem_region(&iomem_resource, 8 * PAGE_SIZE, "before");
+	coherent.range.start = before->end + 1;
+	coherent.range.end = coherent.range.start + 8 * PAGE_SIZE - 1;
+	bytes = memremap_pages(&coherent, numa_node_id());
+	ok(!IS_ERR_OR_NULL(bytes), "coherent memory at an address that nobody was asked for");
+	ok(bytes == page_address(pfn_to_page(PHYS_PFN(coherent.range.start))), "has bytes");
+	behind = request_free_mem_region(&iomem_resource, PAGE_SIZE, "behind");
+	ok(behind->start > coherent.range.end, "nobody else is given that address now");
+	release_mem_region(behind->start, resource_size(behind));
+	release_mem_region(before->start, resource_size(before));
+	nr_free = 0;
+	for (unsigned long i = 0; i < 8; i++)
+		give_coherent(pfn_to_page(PHYS_PFN(coherent.range.start) + i));
+	ok(is_device_coherent_page(coherent_free), "a page says what it is");
+	ok(!is_device_private_page(coherent_free), "and is not private");
+	ok(folio_is_device_coherent(page_folio(coherent_free)), "as does a folio");
+}
+
+/* Pages that moved. */
+static unsigned long move_coherent(bool there)
+{
+	unsigned long src[PAGES] = { 0 }, dst[PAGES] = { 0 }, moved = 0;
+	struct migrate_vma args = {
+		.src = src,
+		.dst = dst,
+		.start = AT,
+		.end = AT + PAGES * PAGE_SIZE,
+		.pgmap_owner = &owner,
+		.flags = there ? MIGRATE_VMA_SELECT_SYSTEM : MIGRATE_VMA_SELECT_DEVICE_COHERENT,
+	};
+
+	mmap_read_lock(current->mm);
+	args.vma = vma_lookup(current->mm, AT);
+	is(migrate_vma_setup(&args), 0, "pages are collected");
+	for (unsigned long i = 0; i < args.npages; i++) {
+		struct page *from = migrate_pfn_to_page(src[i]), *to;
+
+		if (!(src[i] & MIGRATE_PFN_MIGRATE) || (!there && !from))
+			continue;
+		if (there) {
+			to = coherent_free;
+			coherent_free = (struct page *)to->zone_device_data;
+			nr_free--;
+			zone_device_page_init(to);
+		} else {
+			to = alloc_page(GFP_KERNEL);
+			lock_page(to);
+		}
+		if (from)
+			copy_highpage(to, from);
+		else
+			clear_highpage(to);
+		dst[i] = migrate_pfn(page_to_pfn(to));
+	}
+	migrate_vma_pages(&args);
+	for (unsigned long i = 0; i < args.npages; i++)
+		moved += dst[i] && src[i] & MIGRATE_PFN_MIGRATE;
+	migrate_vma_finalize(&args);
+	mmap_read_unlock(current->mm);
+	return moved;
+}
+
+static void test_coherent(void)
+{
+	struct page *pages[2];
+	char byte = 0;
+
+	add_coherent();
+	map(AT, PAGES, PROT_READ | PROT_WRITE);
+	mmun_soft_write(current->mm, AT, "a", 1, NULL);
+	is(move_coherent(true), PAGES, "all go");
+	look(&other, 0);
+	for (unsigned long i = 0; i < PAGES; i++)
+		ok(is_device_coherent_page(hmm_pfn_to_page(pfns[i])) && pfns[i] & HMM_PFN_WRITE,
+		   "hmm_range_fault() finds page %lu there, for anybody", i);
+	is(*(char *)page_address(hmm_pfn_to_page(pfns[0])), 'a', "with what was written");
+	mmun_soft_write(current->mm, AT, "b", 1, NULL);
+	is(*(char *)page_address(hmm_pfn_to_page(pfns[0])), 'b', "and is");
+	is(pin_user_pages_fast(AT, 1, FOLL_WRITE, pages), 1, "a pin");
+	ok(is_device_coherent_page(pages[0]), "of a page there");
+	unpin_user_page(pages[0]);
+	is(pin_user_pages_fast(AT, 2, FOLL_WRITE | FOLL_LONGTERM, pages), 2, "pins for long");
+	ok(!is_zone_device_page(pages[0]) && !is_zone_device_page(pages[1]), "of pages elsewhere");
+	is(nr_free, 6, "those there are the driver's again");
+	mmun_soft_read(current->mm, AT, &byte, 1, NULL);
+	is(byte, 'b', "nothing is lost");
+	unpin_user_pages(pages, 2);
+	is(move_coherent(false), PAGES - 2, "the others come back when asked for");
+	is(nr_free, 8, "all");
+	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
+	memunmap_pages(&coherent);
+	ok(!pfn_valid(PHYS_PFN(coherent.range.start)), "the memory is gone");
+	ok(!IS_ERR(memremap_pages(&coherent, 0)), "and can be there again");
+	memunmap_pages(&coherent);
+}
+
 int main(void)
 {
 	start_machine();
@@ -273,6 +392,7 @@ int main(void)
 	test_there_and_back();
 	test_removal();
 	test_exclusive();
+	test_coherent();
 	stop_machine(0);
 	return tap_done();
 }
