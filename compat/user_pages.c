@@ -11,6 +11,7 @@
  */
 #include "runtime.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include <linux/highmem.h>
@@ -199,38 +200,46 @@ vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, uns
 #define COPY_UNDER_LOCK \
 	"user memory is copied by a thread that holds the mmap lock: a fault would wait for itself"
 
-static unsigned long left(unsigned long address, unsigned long n,
-			  const struct mmun_soft_fault *fault)
-{
-	unsigned long done = fault->address > address ? fault->address - address : 0;
+static size_t (*outside)(unsigned long address, void *buffer, size_t length, bool write);
 
-	return done < n ? n - done : n;
+void mmun_compat_outside_memory(size_t (*copy)(unsigned long address, void *buffer, size_t length,
+					       bool write))
+{
+	outside = copy;
+}
+
+/* The task's own memory as far as it goes, then what is outside.  Returns what is left. */
+static unsigned long copy(unsigned long address, char *buffer, unsigned long n, bool write)
+{
+	struct mm_struct *mm = current->mm;
+	struct mmun_soft_fault fault = { .code = SEGV_MAPERR, .address = address };
+	unsigned long done;
+	int ret = -EFAULT;
+
+	mmun_compat_may_fault(mm, COPY_UNDER_LOCK);
+	if (mm)
+		ret = write ? mmun_soft_write(mm, address, buffer, n, &fault)
+			    : mmun_soft_read(mm, address, buffer, n, &fault);
+	if (!ret)
+		return 0;
+	done = fault.address > address ? min(fault.address - address, n) : 0;
+	if (outside && fault.code == SEGV_MAPERR)
+		done += outside(address + done, buffer + done, n - done, write);
+	return n - done;
 }
 
 unsigned long copy_from_user(void *to, const void __user *from, unsigned long n)
 {
-	unsigned long address = (unsigned long)from, rest;
-	struct mm_struct *mm = current->mm;
-	struct mmun_soft_fault fault = { .address = address };
+	unsigned long rest = copy((unsigned long)from, (char *)to, n, false);
 
-	mmun_compat_may_fault(mm, COPY_UNDER_LOCK);
-	if (mm && !mmun_soft_read(mm, address, to, n, &fault))
-		return 0;
-	rest = left(address, n, &fault);
 	memset((char *)to + (n - rest), 0, rest);
 	return rest;
 }
 
 unsigned long copy_to_user(void __user *to, const void *from, unsigned long n)
 {
-	unsigned long address = (unsigned long)to;
-	struct mm_struct *mm = current->mm;
-	struct mmun_soft_fault fault = { .address = address };
-
-	mmun_compat_may_fault(mm, COPY_UNDER_LOCK);
-	if (mm && !mmun_soft_write(mm, address, from, n, &fault))
-		return 0;
-	return left(address, n, &fault);
+	/* Only read through. */
+	return copy((unsigned long)to, (char *)(uintptr_t)from, n, true);
 }
 
 unsigned long clear_user(void __user *to, unsigned long n)

@@ -33,6 +33,11 @@ int mmun_compat_load(void);
 /** mmun_compat_unload() - run each module_exit(), in reverse order. */
 void mmun_compat_unload(void);
 
+/** mmun_compat_set_param() - what module_param() has made settable, before mmun_compat_load().
+ *  @value stays where it is as long as the module is there.
+ *  Return: 0; -ENOENT; -EINVAL (@value is none of its type). */
+int mmun_compat_set_param(const char *name, const char *value);
+
 /** mmun_compat_set_current() - the calling thread acts for @task: current->mm is its
  *  address space.  NULL: for no task, as a kernel thread; before mmun_soft_exit(). */
 void mmun_compat_set_current(struct mmun_soft_task *task);
@@ -60,6 +65,12 @@ unsigned int mmun_compat_poll(struct file *file);
 /** mmun_compat_non_block() - @change 1: callbacks that this thread runs must not sleep, a
  *  sleep ends the program; -1 takes that back.  To put around mmun_soft_oom_reap(). */
 void mmun_compat_non_block(int change);
+
+/** mmun_compat_outside_memory() - @copy copies what drivers copy from and to user memory where the
+ *  current task has no mapping: @write is towards the user.  It returns the bytes that it
+ *  copied.  NULL, the default: such a copy fails.  Context: no copy is in progress. */
+void mmun_compat_outside_memory(size_t (*copy)(unsigned long address, void *buffer, size_t length,
+					       bool write));
 
 /** mmun_compat_warnings() - WARN_ON() and its relatives that fired since the start. */
 unsigned long mmun_compat_warnings(void);

@@ -10,6 +10,7 @@
 #include <linux/interval_tree_generic.h>
 #include <linux/kref.h>
 #include <linux/math64.h>
+#include <linux/moduleparam.h>
 #include <linux/rculist.h>
 #include <linux/sort.h>
 #include <linux/xarray.h>
@@ -320,6 +321,37 @@ static void test_overflow(void)
 	is(cpu_to_be32(0x12345678), 0x78563412, "the other order of bytes");
 }
 
+static int length = 3;
+static u8 tiny;
+static unsigned long address;
+static bool on;
+static char *name = "none";
+module_param(length, int, 0644);
+module_param(tiny, byte, 0);
+module_param_named(where, address, ulong, 0);
+module_param(on, bool, 0);
+module_param(name, charp, 0);
+
+static void test_parameters(void)
+{
+	is(mmun_compat_set_param("length", "-0x10"), 0, "a parameter is set");
+	is(length, -16, "to its value");
+	is(mmun_compat_set_param("length", "0x80000000"), -EINVAL, "not to what it cannot hold");
+	is(mmun_compat_set_param("length", "3x"), -EINVAL, "nor to what is no number");
+	is(mmun_compat_set_param("length", ""), -EINVAL, "nor to nothing");
+	is(length, -16, "it is as it was");
+	ok(!mmun_compat_set_param("tiny", "255") && tiny == 255, "a byte");
+	is(mmun_compat_set_param("tiny", "256"), -EINVAL, "of eight bits");
+	is(mmun_compat_set_param("tiny", "-1"), -EINVAL, "without a sign");
+	ok(!mmun_compat_set_param("where", "0xffffffffffffffff") && address == ~0ul,
+	   "by another name than the variable's");
+	is(mmun_compat_set_param("address", "0"), -ENOENT, "and not by that");
+	ok(!mmun_compat_set_param("on", "y") && on, "yes");
+	ok(!mmun_compat_set_param("on", "0") && !on, "no");
+	is(mmun_compat_set_param("on", "maybe"), -EINVAL, "or neither");
+	ok(!mmun_compat_set_param("name", "new") && !strcmp(name, "new"), "a string");
+}
+
 int main(void)
 {
 	test_lists();
@@ -333,6 +365,7 @@ int main(void)
 	test_bits();
 	test_sort();
 	test_overflow();
+	test_parameters();
 	is(mmun_compat_allocated(), 0, "nothing is left");
 	return tap_done();
 }

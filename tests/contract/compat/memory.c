@@ -38,6 +38,48 @@ static void test_copies(void)
 	ok(PTR_ERR(memdup_array_user((void *)AT, SIZE_MAX, 8)) == -EOVERFLOW, "of too many");
 }
 
+/* Memory that the task's address space does not have: 16 bytes from OUTSIDE on. */
+#define OUTSIDE 0x50000000ul
+static char outside[16];
+
+static size_t copy_outside(unsigned long address, void *buffer, size_t length, bool write)
+{
+	size_t at = address - OUTSIDE, n;
+
+	if (at >= sizeof(outside))
+		return 0;
+	n = min(length, sizeof(outside) - at);
+	if (write)
+		memcpy(outside + at, buffer, n);
+	else
+		memcpy(buffer, outside + at, n);
+	return n;
+}
+
+static void test_outside(void)
+{
+	char buffer[32];
+
+	is(copy_to_user((void *)OUTSIDE, "hello", 6), 6, "nothing is outside by default");
+	mmun_compat_outside_memory(copy_outside);
+	is(copy_to_user((void *)OUTSIDE, "hello", 6), 0, "copied to what is outside");
+	ok(!strcmp(outside, "hello"), "the same bytes");
+	memset(buffer, 1, sizeof(buffer));
+	is(copy_from_user(buffer, (void *)OUTSIDE, 20), 4, "and back, as far as it goes");
+	ok(!strcmp(buffer, "hello") && !buffer[19] && buffer[20] == 1, "the rest is zeroed");
+	map(OUTSIDE - PAGE_SIZE, 1, PROT_READ | PROT_WRITE);
+	is(copy_to_user((void *)(OUTSIDE - 4), "1234outside", 12), 0,
+	   "of both, one behind the other");
+	is(copy_from_user(buffer, (void *)(OUTSIDE - 4), 12), 0, "both ways");
+	ok(!strcmp(buffer, "1234outside") && !strcmp(outside, "outside"), "in this order");
+	map(OUTSIDE, 1, PROT_NONE);
+	is(copy_to_user((void *)OUTSIDE, "hello", 6), 6, "what the task has without access is not");
+	is(copy_to_user((void *)(AT - 8), "hello", 6), 6, "nor what nobody has");
+	mmun_compat_outside_memory(NULL);
+	mmun_soft_munmap(current->mm, OUTSIDE - PAGE_SIZE, 2 * PAGE_SIZE);
+	is(copy_from_user(buffer, (void *)OUTSIDE, 6), 6, "and nothing is when that is taken back");
+}
+
 static void test_pages(void)
 {
 	struct page *pages[4];
@@ -184,6 +226,7 @@ int main(void)
 {
 	start_machine();
 	test_copies();
+	test_outside();
 	test_pages();
 	dies(gup_without_lock, "get_user_pages() without the mmap lock");
 	test_objects();
