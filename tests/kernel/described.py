@@ -51,7 +51,7 @@ class Driver:
     """One folder."""
 
     KEYWORDS = {'source': 1, 'header': 1, 'as': 2, 'define': 1, 'flags': 1, 'kernels': 1, 'title': 1, 'tree': 1,
-                'expect-tsan': 2, 'expect-warning': 2, 'user': 1, 'user-flags': 1}
+                'expect-tsan': 2, 'expect-warning': 2, 'expect-skip': 2, 'user': 1, 'user-flags': 1, 'arguments': 1}
 
     def __init__(self, name, folder):
         self.name = name
@@ -108,6 +108,7 @@ class Driver:
         """[(text, reason)]"""
         return [tuple(line.split(None, 1)) for line in self.all(word, version)]
 
-    def own(self):
-        """Its own .c files: compiled as the driver is, they may use libc too."""
-        return sorted(name for name in os.listdir(self.folder) if name.endswith('.c'))
+    def own(self, below=''):
+        """Its own .c files: compiled as the driver is, they may use libc too; or as the user's program is, @below user."""
+        return sorted(os.path.join(below, name) for name in os.listdir(os.path.join(self.folder, below))
+                      if name.endswith('.c'))

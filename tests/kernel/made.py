@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """A driver compiled and linked as one build tree is, and its run."""
+import fnmatch
 import json
 import os
 import platform
@@ -16,6 +17,8 @@ INCLUDE = os.path.join(ROOT, 'include')
 # A folder has no more levels than that above a header which it asks for by "../".
 ABOVE = 3
 SECONDS = 60
+# A program that is the kernel of another.
+USER_SECONDS = 300
 LIBRARY = 'include/libmmunotify.so'
 COMPAT = 'compat/libmmunotify-compat.a'
 # What the kernel's own build does not ask for.
@@ -87,6 +90,8 @@ class Program:
         self.version = version
         self.scratch = os.path.join(build.scratch, driver.name)
         self.program = os.path.join(self.scratch, driver.name)
+        # Where the driver's test is a program of its own.
+        self.user = os.path.join(self.scratch, 'user') if driver.all('user', version) else None
         self.results = []
         self.excused = []
         self.linked = False
@@ -132,7 +137,7 @@ class Program:
         return not missing
 
     def common(self):
-        return [*self.build.flags, '-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-pthread',
+        return ['-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-pthread',
                 '-fno-strict-aliasing', '-fasynchronous-unwind-tables', '-fdiagnostics-color=never',
                 '-DTEST_LINUX=0x%02x%02x' % self.version[:2]]
 
@@ -141,12 +146,9 @@ class Program:
         folders += [os.path.join(self.scratch, 'standing', *['up'] * level) for level in range(ABOVE + 1)]
         folders += [self.driver.folder, os.path.join(HERE, 'include'), os.path.join(INCLUDE, 'compat'), INCLUDE,
                     os.path.join(self.scratch, 'tree')]
-        return [*self.common(), *QUIET, '-include', 'linux/kconfig.h',
+        return [*self.build.flags, *self.common(), *QUIET, '-include', 'linux/kconfig.h',
                 '-DKBUILD_MODNAME="%s"' % self.driver.name.replace('-', '_'),
                 *self.driver.flags(self.version), *['-I' + folder for folder in folders]]
-
-    def user_flags(self):
-        return [*self.common(), '-Wall', '-I' + self.driver.folder, '-I' + INCLUDE]
 
     def units(self):
         """[(what, path, flags)] of everything that is compiled; a @what is a result of its own."""
@@ -155,11 +157,18 @@ class Program:
             units.append((path, os.path.join(self.scratch, 'tree', path), self.driver_flags()))
         for name in self.driver.own():
             units.append((None, os.path.join(self.driver.folder, name), self.driver_flags()))
-        foreign = [flag for line in self.driver.all('user-flags', self.version)
-                   for flag in shlex.split(line.replace('$FOLDER', self.driver.folder))]
+        return units
+
+    def user_units(self):
+        """The same of the program whose kernel the other one is."""
+        flags = [*self.common(), *QUIET, *['-I' + os.path.join(self.scratch, folder) for folder in ('taken', 'tree')],
+                 *[flag for line in self.driver.all('user-flags', self.version)
+                   for flag in shlex.split(line.replace('$FOLDER', self.driver.folder))]]
+        units = []
         for path in self.driver.all('user', self.version):
-            units.append((path, os.path.join(self.scratch, 'tree', path),
-                          [*self.user_flags(), '-I' + os.path.join(self.scratch, 'taken'), *foreign]))
+            units.append((path, os.path.join(self.scratch, 'tree', path), flags))
+        for name in self.driver.own('user'):
+            units.append((None, os.path.join(self.driver.folder, name), flags))
         return units
 
     def warnings(self, text):
@@ -177,10 +186,18 @@ class Program:
     def compile(self):
         if not self.copy():
             return
+        library = os.path.join(self.build.folder, LIBRARY)
+        self.linked = self.make(self.program, self.units(), self.build.flags, [
+            os.path.join(self.build.folder, COMPAT), library, '-Wl,-rpath,' + os.path.dirname(library)])
+        if self.linked and self.user:
+            self.linked = self.make(self.user, self.user_units(), [], ['-ldl'])
+
+    def make(self, program, units, flags, libraries):
+        """Whether it compiles and links."""
         objects, good = [], True
-        for number, (what, path, flags) in enumerate(self.units()):
-            objects.append(os.path.join(self.scratch, '%d.o' % number))
-            made = subprocess.run([*self.build.compiler, *flags, '-c', path, '-o', objects[-1]],
+        for number, (what, path, flags_of_unit) in enumerate(units):
+            objects.append('%s.%d.o' % (program, number))
+            made = subprocess.run([*self.build.compiler, *flags_of_unit, '-c', path, '-o', objects[-1]],
                                   capture_output=True, text=True, check=False, cwd=self.scratch)
             trouble = '\n'.join(made.stderr.splitlines()[:30]) if made.returncode else self.warnings(made.stderr)
             good = good and made.returncode == 0
@@ -188,28 +205,29 @@ class Program:
                 self.add(not trouble, '%s compiles as it is' % what, trouble)
             elif trouble:
                 self.add(False, '%s compiles' % os.path.relpath(path, HERE), trouble)
-        if good:
-            self.link(objects)
+        return good and self.link(program, [*flags, '-pthread', '-o', program, *objects, *libraries])
 
-    def link(self, objects):
-        library = os.path.join(self.build.folder, LIBRARY)
-        made = subprocess.run([*self.build.compiler, *self.build.flags, '-pthread', '-o', self.program, *objects,
-                               os.path.join(self.build.folder, COMPAT), library, '-Wl,-rpath,' +
-                               os.path.dirname(library)], capture_output=True, text=True, check=False)
-        self.linked = made.returncode == 0
-        if not self.linked:
-            self.add(False, 'it links', '\n'.join(made.stderr.splitlines()[-30:]))
+    def link(self, program, words):
+        made = subprocess.run([*self.build.compiler, *words], capture_output=True, text=True, check=False)
+        if made.returncode:
+            self.add(False, '%s links' % os.path.basename(program), '\n'.join(made.stderr.splitlines()[-30:]))
+        return made.returncode == 0
+
+    def command(self):
+        arguments = [word for line in self.driver.all('arguments', self.version) for word in line.split()]
+        return [*self.build.prefix, self.program, *arguments, *([self.user] if self.user else [])]
 
     def run(self):
         environment = dict(os.environ)
+        seconds = USER_SECONDS if self.user else SECONDS
         environment['TSAN_OPTIONS'] = os.environ.get('TSAN_OPTIONS', '') + ':exitcode=0:second_deadlock_stack=1'
         environment['UBSAN_OPTIONS'] = os.environ.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1'
         try:
-            done = subprocess.run([*self.build.prefix, self.program], stdin=subprocess.DEVNULL, cwd=self.scratch,
-                                  capture_output=True, check=False, timeout=SECONDS, env=environment)
+            done = subprocess.run(self.command(), stdin=subprocess.DEVNULL, cwd=self.scratch,
+                                  capture_output=True, check=False, timeout=seconds, env=environment)
             status, out, errors = done.returncode, done.stdout, done.stderr
         except subprocess.TimeoutExpired as late:
-            status, out, errors = 'none after %d s' % SECONDS, late.stdout or b'', late.stderr or b''
+            status, out, errors = 'none after %d s' % seconds, late.stdout or b'', late.stderr or b''
         out, errors = out.decode(errors='replace'), errors.decode(errors='replace')
         with open(os.path.join(self.scratch, 'log'), 'w', encoding='utf-8') as file:
             file.write(out + errors)
@@ -230,8 +248,7 @@ class Program:
         for negated, name, comments in lines:
             if '# SKIP' in name:
                 name, _, reason = name.partition('# SKIP')
-                self.add(None, name.strip(), reason.strip())
-                self.skipped += 1
+                self.skip(name.strip(), reason.strip())
             else:
                 self.add(not negated, name, re.sub(r'^# ?', '', comments, flags=re.M) if negated else '')
                 failed = failed or bool(negated)
@@ -240,6 +257,15 @@ class Program:
                 planned.group(1) if planned else 'no', len(lines), os.path.join(self.scratch, 'log')))
             return True
         return failed
+
+    def skip(self, name, reason):
+        """A program of Linux's skips only what Linux itself would make it skip."""
+        if self.user and not any(fnmatch.fnmatch(name, pattern)
+                                 for pattern, _ in self.driver.expected('expect-skip', self.version)):
+            self.add(False, name, 'skipped: ' + reason)
+            return
+        self.add(None, name, reason)
+        self.skipped += 1
 
     def reports(self, errors):
         """Those of a sanitizer that nobody expected."""

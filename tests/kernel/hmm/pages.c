@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The page tables of a program: a secondary MMU whose entries are mappings of the host.
+ *
+ * I1  What is shown is what the software address space maps: an interval notifier over all of
+ *     it hides what changes, and waits until that is done, before the change.
+ * I2  A fault looks up and shows by the retry protocol of mmu_notifier.h.
+ * I3  Something is shown writable only if the entry is writable and dirty already, so that
+ *     nothing that the program stores is dropped as clean.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "program.h"
+#include "wire.h"
+
+static unsigned long block_of(unsigned long address)
+{
+	return address >> MMUN_SOFT_HUGE_SHIFT;
+}
+
+static unsigned int page_of(unsigned long address)
+{
+	return (unsigned int)(address >> MMUN_SOFT_PAGE_SHIFT) % MMUN_SOFT_HUGE_PAGES;
+}
+
+/* pages_lock held.  A program that has died maps nothing more. */
+static void order(struct program *program, const struct wire_order_message *message)
+{
+	long done;
+
+	if (program->mapper < 0)
+		return;
+	if (send(program->mapper, message, sizeof(*message), MSG_NOSIGNAL) == sizeof(*message) &&
+	    recv(program->mapper, &done, sizeof(done), 0) == sizeof(done))
+		return;
+	program->mapper = -1;
+}
+
+static void hide(struct program *program, unsigned long start, unsigned long end)
+{
+	const struct wire_order_message message = { .order = WIRE_HIDE,
+						    .address = start,
+						    .length = end - start };
+
+	order(program, &message);
+}
+
+static bool is_shown(const struct shown *shown, unsigned int page)
+{
+	return shown->pages[page / 64] >> page % 64 & 1;
+}
+
+/* The pages of one block from @page to @last, in pieces. */
+static void hide_in(struct program *program, struct shown *shown, unsigned int page,
+		    unsigned int last)
+{
+	const unsigned long base = shown->block << MMUN_SOFT_HUGE_SHIFT;
+	unsigned int begin;
+
+	while (page <= last) {
+		for (begin = page; page <= last && is_shown(shown, page); page++)
+			shown->pages[page / 64] &= ~(1ull << page % 64);
+		if (page > begin)
+			hide(program, base + ((unsigned long)begin << MMUN_SOFT_PAGE_SHIFT),
+			     base + ((unsigned long)page << MMUN_SOFT_PAGE_SHIFT));
+		else
+			page++;
+	}
+}
+
+/* I1 */
+static void hide_range(struct program *program, unsigned long start, unsigned long end)
+{
+	const unsigned long last = end - 1;
+
+	for (struct shown *s = program->shown; s; s = s->next) {
+		if (s->block < block_of(start) || s->block > block_of(last))
+			continue;
+		hide_in(program, s, s->block == block_of(start) ? page_of(start) : 0,
+			s->block == block_of(last) ? page_of(last)
+						   : (unsigned int)MMUN_SOFT_HUGE_PAGES - 1);
+	}
+}
+
+static bool invalidate(struct mmu_interval_notifier *notifier,
+		       const struct mmu_notifier_range *range, unsigned long seq)
+{
+	struct program *program =
+		(struct program *)((char *)notifier - offsetof(struct program, notifier));
+
+	if (mmu_notifier_range_blockable(range))
+		pthread_mutex_lock(&program->pages_lock);
+	else if (pthread_mutex_trylock(&program->pages_lock))
+		return false;
+	mmu_interval_set_seq(notifier, seq);
+	hide_range(program, range->start, range->end);
+	pthread_mutex_unlock(&program->pages_lock);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops ops = { .invalidate = invalidate };
+
+int pages_start(struct program *program)
+{
+	pthread_mutex_init(&program->pages_lock, NULL);
+	pthread_cond_init(&program->is_ready, NULL);
+	program->mapper = -1;
+	return mmu_interval_notifier_insert(&program->notifier, program->mm, 0,
+					    ~0ul & MMUN_SOFT_PAGE_MASK, &ops);
+}
+
+void pages_end(struct program *program)
+{
+	struct shown *next;
+
+	mmu_interval_notifier_remove(&program->notifier);
+	for (; program->shown; program->shown = next) {
+		next = program->shown->next;
+		free(program->shown);
+	}
+	pthread_cond_destroy(&program->is_ready);
+	pthread_mutex_destroy(&program->pages_lock);
+}
+
+static int hide_map(const struct mmun_soft_map *map, void *arg)
+{
+	struct program *program = arg;
+
+	pthread_mutex_lock(&program->pages_lock);
+	hide(program, map->start, map->end);
+	pthread_mutex_unlock(&program->pages_lock);
+	return 0;
+}
+
+void pages_set_mapper(struct program *program, int mapper)
+{
+	pthread_mutex_lock(&program->pages_lock);
+	program->mapper = mapper;
+	pthread_mutex_unlock(&program->pages_lock);
+	/* The program has one thread then, which waits for this: nothing is shown. */
+	if (mapper >= 0)
+		mmun_soft_maps(program->mm, hide_map, program);
+	pthread_mutex_lock(&program->pages_lock);
+	program->ready = true;
+	pthread_cond_broadcast(&program->is_ready);
+	pthread_mutex_unlock(&program->pages_lock);
+}
+
+void pages_wait_ready(struct program *program)
+{
+	pthread_mutex_lock(&program->pages_lock);
+	while (!program->ready)
+		pthread_cond_wait(&program->is_ready, &program->pages_lock);
+	pthread_mutex_unlock(&program->pages_lock);
+}
+
+static struct shown *find_shown(struct program *program, unsigned long block)
+{
+	struct shown *s = program->shown;
+
+	while (s && s->block != block)
+		s = s->next;
+	if (s)
+		return s;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		abort();
+	s->block = block;
+	s->next = program->shown;
+	program->shown = s;
+	return s;
+}
+
+/* I3 */
+static void show(struct program *program, unsigned long address,
+		 const struct mmun_soft_translation *t)
+{
+	const struct wire_order_message message = {
+		.order = WIRE_SHOW,
+		.address = address & MMUN_SOFT_PAGE_MASK,
+		.physical = mmun_soft_page_pfn(t->page) << MMUN_SOFT_PAGE_SHIFT,
+		.length = MMUN_SOFT_PAGE_SIZE,
+		.writable = t->writable,
+	};
+	const unsigned int page = page_of(address);
+
+	find_shown(program, block_of(address))->pages[page / 64] |= 1ull << page % 64;
+	order(program, &message);
+}
+
+static int refused(struct mm_struct *mm, unsigned long address)
+{
+	struct mmun_soft_fault fault = { 0 };
+	char c;
+
+	/* What may be read was to be written. */
+	if (!mmun_soft_read(mm, address, &c, 1, &fault))
+		return SIGSEGV;
+	return fault.signal ? fault.signal : SIGKILL;
+}
+
+/* I2 */
+int pages_fault(struct program *program, unsigned long address, bool write)
+{
+	struct mm_struct *mm = program->mm;
+	struct mmun_soft_translation t;
+	unsigned long seq;
+	int ret;
+
+	for (;;) {
+		seq = mmu_interval_read_begin(&program->notifier);
+		mmap_read_lock(mm);
+		ret = mmun_soft_translate(mm, address, write, &t);
+		mmap_read_unlock(mm);
+		if (ret && ret != -EBUSY)
+			return refused(mm, address);
+		pthread_mutex_lock(&program->pages_lock);
+		if (!ret && !mmu_interval_read_retry(&program->notifier, seq))
+			break;
+		pthread_mutex_unlock(&program->pages_lock);
+	}
+	show(program, address, &t);
+	pthread_mutex_unlock(&program->pages_lock);
+	return 0;
+}
