@@ -206,6 +206,20 @@ int mmu_notifier_invalidate_range_start_nonblock(struct mmu_notifier_range *rang
 	return range_start(range);
 }
 
+/* As before Linux 6.6: a notifier with ->invalidate_range needs no other callback. */
+static void end_list_and_ranges(struct mmun_list_node *head, const struct mmu_notifier_range *range)
+{
+	struct mmun_list_node *node, *next;
+	struct mmu_notifier *mn;
+
+	mmun_for_each_notifier(mn, node, next, head) {
+		if (mn->ops->invalidate_range)
+			mn->ops->invalidate_range(mn, range->mm, range->start, range->end);
+		if (mn->ops->invalidate_range_end)
+			mn->ops->invalidate_range_end(mn, range);
+	}
+}
+
 void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	bool cancellable = !(range->flags & MMUN_CANCELLED_BY_NOBODY) &&
@@ -219,7 +233,10 @@ void mmun_end_any(struct mmu_notifier_mm *chain, struct mmu_notifier_range *rang
 		mmun_intervals_end(chain, range);
 	if (head && mmun_load_relaxed(&chain->nr_detached))
 		head = mmun_detached_skip(chain, head);
-	mmun_end_list(head, range);
+	if (mmun_load_relaxed(&chain->invalidates_ranges) && !(range->flags & MMUN_RANGE_ONLY_END))
+		end_list_and_ranges(head, range);
+	else
+		mmun_end_list(head, range);
 	if (range->section.reader.slot)
 		srcu_read_unlock(&range->mm->srcu, &range->section.reader);
 	if (cancellable)
@@ -239,6 +256,12 @@ void mmu_notifier_invalidate_range_end(struct mmu_notifier_range *range)
 		srcu_read_unlock(&mm->srcu, &range->section.reader);
 }
 
+void mmu_notifier_invalidate_range_only_end(struct mmu_notifier_range *range)
+{
+	range->flags |= MMUN_RANGE_ONLY_END;
+	mmu_notifier_invalidate_range_end(range);
+}
+
 void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
 {
 	struct mmu_notifier_mm *chain = listeners(mm);
@@ -253,6 +276,41 @@ void mmu_notifier_invalidate_page(struct mm_struct *mm, unsigned long address)
 	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->invalidate_page)
 			mn->ops->invalidate_page(mn, mm, address);
+	}
+}
+
+void mmu_notifier_invalidate_range(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct mmu_notifier_mm *chain = listeners(mm);
+	struct mmun_list_node *node, *next;
+	struct mmu_notifier *mn;
+
+	if (!chain || !mmun_load_relaxed(&chain->invalidates_ranges))
+		return;
+
+	WALK(walk, mm);
+
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+		if (mn->ops->invalidate_range)
+			mn->ops->invalidate_range(mn, mm, start, end);
+	}
+}
+
+void mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigned long start,
+						 unsigned long end)
+{
+	struct mmu_notifier_mm *chain = listeners(mm);
+	struct mmun_list_node *node, *next;
+	struct mmu_notifier *mn;
+
+	if (!chain)
+		return;
+
+	WALK(walk, mm);
+
+	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
+		if (mn->ops->arch_invalidate_secondary_tlbs)
+			mn->ops->arch_invalidate_secondary_tlbs(mn, mm, start, end);
 	}
 }
 

@@ -37,9 +37,18 @@ struct mmu_notifier_mm {
 	struct mmun_itree *itree;
 	/* Every section that began before @itree was there has ended; under the mmap lock. */
 	bool intervals_ready;
+	/* What ends of sections look at in one load; under ->lock. */
+	union {
+		unsigned long unusual;
+		struct {
+			/* Length of the list below. */
+			unsigned int nr_detached;
+			/* Somebody has been registered who has ->invalidate_range; for good. */
+			unsigned int invalidates_ranges;
+		};
+	};
 	/* Unregistered by misuse inside a section that may have kept them as its head: each
-	 * with what came after it.  Under ->lock, read by ends of sections. */
-	unsigned int nr_detached;
+	 * with what came after it. */
 	struct {
 		struct mmun_list_node *node, *next;
 	} detached[MMUN_DETACHED];

@@ -60,10 +60,27 @@ static int publish(struct mmu_notifier *mn, struct mm_struct *mm, struct mmun_sp
 		/* Dropped by unregister, or after the last put. */
 		mmgrab(mm);
 		mmun_detached_forget(chain, &mn->hlist);
+		if (mn->ops->invalidate_range)
+			mmun_store_relaxed(&chain->invalidates_ranges, 1);
 		mmun_list_add_head(&chain->list, &mn->hlist);
 	}
 	mmun_chain_unlock(chain, &saved);
 	return alive ? 0 : -ESRCH;
+}
+
+static int check_ops(const struct mmu_notifier_ops *ops, const struct mm_struct *mm)
+{
+	if (!ops)
+		return -EINVAL;
+	/* As Linux: a change would reach it twice, by different ranges. */
+	if (ops->arch_invalidate_secondary_tlbs &&
+	    (ops->invalidate_range_start || ops->invalidate_range_end))
+		return -EINVAL;
+	/* It would wait for flushes that never come. */
+	if ((ops->arch_invalidate_secondary_tlbs || ops->invalidate_range) &&
+	    !mm->ops->flushes_secondary_tlbs)
+		return -EOPNOTSUPP;
+	return 0;
 }
 
 /*
@@ -89,8 +106,9 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool
 
 	if (!mm)
 		return -ESRCH;
-	if (mn && !mn->ops)
-		return -EINVAL;
+	ret = mn ? check_ops(mn->ops, mm) : 0;
+	if (ret)
+		return ret;
 	if (mmun_mm_is_stale(mm) || !mmun_mm_alive(mm))
 		return -ESRCH;
 	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)

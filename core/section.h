@@ -84,7 +84,7 @@ static inline int mmun_start_heard(struct mmu_notifier_mm *chain, struct mmu_not
 static inline void mmun_end_heard(struct mmu_notifier_mm *chain, struct mmu_notifier_range *range)
 {
 	if (mmun_unlikely(!(range->flags & MMUN_CANCELLED_BY_NOBODY) || range->section.interval ||
-			  mmun_load_relaxed(&chain->nr_detached))) {
+			  mmun_load_relaxed(&chain->unusual))) {
 		mmun_end_any(chain, range);
 		return;
 	}

@@ -75,6 +75,9 @@ enum mmu_notifier_event {
 /** Set by an event source that has disabled the thread's cancellation from the start to
  *  the end of the section, or knows that nobody can cancel it. */
 #define MMUN_RANGE_NOT_CANCELLED (1u << 5)
+/** Set at the end of a section: ->invalidate_range has been called for all of it
+ *  (mmu_notifier_invalidate_range_only_end()). */
+#define MMUN_RANGE_ONLY_END (1u << 6)
 
 /** A read section of an mm: what was registered when it began is waited for until it
  *  has ended.  Filled by mmun_mm_read_lock(), or by the start of a section. */
@@ -178,6 +181,21 @@ struct mmu_notifier_ops {
 	void (*invalidate_range_end)(struct mmu_notifier *mn,
 				     const struct mmu_notifier_range *range);
 
+	/**
+	 * The primary MMU flushes its TLBs of [start,end), or of everything (0, ~0ul): entries
+	 * were taken away or lost rights, their pages are not freed yet.  For devices that walk
+	 * the primary's tables themselves.  Such a notifier has no ->invalidate_range_start and
+	 * no ->invalidate_range_end.  Must not sleep, nor look at the address space: the page
+	 * table lock may be held.  Only on a software address space.
+	 */
+	void (*arch_invalidate_secondary_tlbs)(struct mmu_notifier *mn, struct mm_struct *mm,
+					       unsigned long start, unsigned long end);
+	/** The same before Linux 6.6, and at the end of each section: before its
+	 *  ->invalidate_range_end, of its range.  Beside other members or alone; never of
+	 *  everything. */
+	void (*invalidate_range)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+				 unsigned long end);
+
 	/** For mmu_notifier_get(): a new notifier for @mm, or an error pointer
 	 *  (mmun_err_ptr()).  mmap lock held for write. */
 	struct mmu_notifier *(*alloc_notifier)(struct mm_struct *mm);
@@ -230,7 +248,8 @@ struct mmu_notifier {
  * With @mn NULL it only switches @mm to interval mode: the first interval notifier
  * of an mm does that by itself.  mm_users must be above zero throughout.
  * Locks: must not hold the mmap lock nor a lock any callback takes.
- * Return: 0; -ENOMEM; -EINVAL (no ops); -EEXIST (already registered);
+ * Return: 0; -ENOMEM; -EINVAL (no ops, or arch_invalidate_secondary_tlbs beside sections);
+ * -EOPNOTSUPP (a callback for flushes, and @mm has none); -EEXIST (already registered);
  * -ESRCH (@mm is NULL, dead, or the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
  * for read it waits for itself: debug builds abort);
@@ -323,6 +342,13 @@ int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned
 /* Stops at the first young answer. */
 int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
 void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsigned long pte);
+/* At a flush of TLBs, of [start,end) or (0, ~0ul).  Context: any; never waits. */
+void mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigned long start,
+						 unsigned long end);
+/* The same for ->invalidate_range, never of everything. */
+void mmu_notifier_invalidate_range(struct mm_struct *mm, unsigned long start, unsigned long end);
+/* An end without ->invalidate_range, which has been called for all that changed. */
+void mmu_notifier_invalidate_range_only_end(struct mmu_notifier_range *range);
 
 /** Error pointers, as the kernel's ERR_PTR() family: -4095...-1 are errors. */
 static inline void *mmun_err_ptr(long error)

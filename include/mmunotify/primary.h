@@ -77,6 +77,9 @@ struct mmun_primary_ops {
 	 *  it does not hold, ends the program with a sentence, in every build.  For address
 	 *  spaces that are not the program's own. */
 	bool checks_mmap_lock;
+	/** Calls mmu_notifier_arch_invalidate_secondary_tlbs() and mmu_notifier_invalidate_range():
+	 *  it has tables that devices walk.  Without it their callbacks are refused. */
+	bool flushes_secondary_tlbs;
 	/** Fills in what this primary counts itself.  NULL: nothing. */
 	void (*stats)(const struct mm_struct *mm, struct mmun_stats *out);
 	/** enum mmun_coverage for each enum mmun_op. */

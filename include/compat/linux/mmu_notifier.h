@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* MMU notifiers and interval notifiers: the library's own.  The members
- * arch_invalidate_secondary_tlbs and invalidate_range of the ops are not there. */
+/* MMU notifiers and interval notifiers: the library's own. */
 #ifndef MMUN_COMPAT_LINUX_MMU_NOTIFIER_H
 #define MMUN_COMPAT_LINUX_MMU_NOTIFIER_H
 

@@ -255,6 +255,14 @@ static void check_unchanged(struct watcher *watcher, long live, const char *step
 	   "R7 %s: locks, counts and memory are as before", step);
 }
 
+static void flush(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+		  unsigned long end)
+{
+}
+
+static const struct mmu_notifier_ops flushed = { .arch_invalidate_secondary_tlbs = flush };
+static const struct mmu_notifier_ops flushed_before = { .invalidate_range = flush };
+
 static void test_failures(void)
 {
 	struct watcher watcher;
@@ -291,6 +299,11 @@ static void test_failures(void)
 	fake.lock_error = 0;
 	watcher.mn.ops = NULL;
 	is(mmu_notifier_register(&watcher.mn, mm), -EINVAL, "R7 a notifier without ops");
+	watcher.mn.ops = &flushed;
+	is(mmu_notifier_register(&watcher.mn, mm), -EOPNOTSUPP,
+	   "R7 one that waits for flushes where there are none");
+	watcher.mn.ops = &flushed_before;
+	is(mmu_notifier_register(&watcher.mn, mm), -EOPNOTSUPP, "R7 by the older name, too");
 	check_unchanged(&watcher, live, "a notifier without ops");
 	mmput(mm);
 }
