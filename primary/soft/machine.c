@@ -162,6 +162,7 @@ const struct mmun_primary_ops mmun_primary_soft = {
 	.exit = mmun_soft_mm_exit,
 	.destroy = mmun_soft_mm_destroy,
 	.checks_mmap_lock = true,
+	.flushes_secondary_tlbs = true,
 	/* It is the primary MMU itself, so it notifies before whatever it can do.  It has no
 	 * System V segments, guard regions or poisoned pages. */
 	.coverage = {

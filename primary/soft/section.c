@@ -113,3 +113,18 @@ void mmun_soft_section_end(struct soft_section *s, bool unchanged)
 	mmu_notifier_invalidate_range_end(&s->range);
 	mmun_soft_change_end(&s->change, s->range.mm);
 }
+
+void mmun_soft_flush_all(struct soft_mm *mm)
+{
+	mmu_notifier_arch_invalidate_secondary_tlbs(mm->mm, 0, ~0ul);
+}
+
+/* The older callback has no form for everything. */
+void mmun_soft_flush(struct soft_mm *mm, unsigned long start, unsigned long end, unsigned long size)
+{
+	mmu_notifier_invalidate_range(mm->mm, start, end);
+	if ((end - start) / size > SOFT_FLUSH_CEILING)
+		mmun_soft_flush_all(mm);
+	else
+		mmu_notifier_arch_invalidate_secondary_tlbs(mm->mm, start, end);
+}

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,11 +24,12 @@ struct cached {
 	struct mmun_soft_translation to;
 };
 
-/* The steps run one at a time: the device needs no lock. */
+/* The steps run one at a time: the device needs no lock.  Another part of it walks the page
+ * tables and follows their flushes. */
 struct device {
-	struct mmu_notifier mn;
+	struct mmu_notifier mn, walker;
 	unsigned int open;
-	struct cached cached[CACHED];
+	struct cached cached[CACHED], walked[CACHED];
 };
 
 struct soft_side {
@@ -52,13 +54,13 @@ static void on_violation(const struct mmun_soft_violation *what, void *arg)
 	complain(arg, mmun_soft_violation_name(what->kind), what->address);
 }
 
-static void drop(struct device *device, unsigned long start, unsigned long end)
+static void drop(struct cached *cached, unsigned long start, unsigned long end)
 {
 	for (int i = 0; i < CACHED; i++) {
-		unsigned long address = ARENA + device->cached[i].page * PAGE;
+		unsigned long address = ARENA + cached[i].page * PAGE;
 
 		if (address >= start && address < end)
-			device->cached[i].valid = false;
+			cached[i].valid = false;
 	}
 }
 
@@ -96,7 +98,7 @@ static int device_start(struct mmu_notifier *mn, const struct mmu_notifier_range
 
 	log_range(range->start, range->end);
 	device->open++;
-	drop(device, range->start, range->end);
+	drop(device->cached, range->start, range->end);
 	return 0;
 }
 
@@ -109,8 +111,30 @@ static void device_end(struct mmu_notifier *mn, const struct mmu_notifier_range 
 static void device_release(struct mmu_notifier *mn, struct mm_struct *mm)
 {
 	(void)mm;
-	drop((struct device *)(void *)mn, 0, -1ul);
+	drop(((struct device *)(void *)mn)->cached, 0, -1ul);
 }
+
+static struct device *device_of_walker(struct mmu_notifier *mn)
+{
+	return (struct device *)(void *)((char *)mn - offsetof(struct device, walker));
+}
+
+static void walker_flush(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+			 unsigned long end)
+{
+	(void)mm;
+	drop(device_of_walker(mn)->walked, start, end);
+}
+
+static void walker_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	walker_flush(mn, mm, 0, -1ul);
+}
+
+static const struct mmu_notifier_ops walker_ops = {
+	.arch_invalidate_secondary_tlbs = walker_flush,
+	.release = walker_release,
+};
 
 static const struct mmu_notifier_ops device_ops = {
 	.invalidate_range_start = device_start,
@@ -129,7 +153,9 @@ static void attach(struct soft_side *side, unsigned int process)
 
 	memset(device, 0, sizeof(*device));
 	device->mn.ops = &device_ops;
-	if (mmu_notifier_register(&device->mn, mm_of(side, process)))
+	device->walker.ops = &walker_ops;
+	if (mmu_notifier_register(&device->mn, mm_of(side, process)) ||
+	    mmu_notifier_register(&device->walker, mm_of(side, process)))
 		complain(side, "the device could not be registered", ARENA);
 }
 
@@ -143,6 +169,7 @@ static void detach(struct soft_side *side, unsigned int process)
 	mmgrab(mm);
 	mmun_soft_exit(side->task[process]);
 	side->task[process] = NULL;
+	mmu_notifier_unregister(&device->walker, mm);
 	mmu_notifier_unregister(&device->mn, mm);
 	mmdrop(mm);
 }
@@ -442,6 +469,22 @@ static void take_looks(struct mm_struct *mm, struct view *view)
 	}
 }
 
+static void use_walker(struct soft_side *side, struct mm_struct *mm, struct cached *walked,
+		       const struct look *look)
+{
+	unsigned long address = address_of(look->page);
+	uint64_t value;
+
+	if (walked->valid && walked->page == look->page) {
+		if (mmun_soft_device_read(mm, address, &walked->to, &value, 8) ||
+		    (!look->signal && value != look->value[0]))
+			complain(side, "what walks the tables saw something else", address);
+		return;
+	}
+	walked->page = look->page;
+	walked->valid = !mmun_soft_translate_present(mm, address, &walked->to);
+}
+
 /* The device sees what the processor sees, through what it has cached. */
 static void use_device(struct soft_side *side, unsigned int process, struct random *r,
 		       const struct view *view)
@@ -463,6 +506,7 @@ static void use_device(struct soft_side *side, unsigned int process, struct rand
 			cached->page = look->page;
 			cached->valid = true;
 		}
+		use_walker(side, mm, &device->walked[look->page % CACHED], look);
 	}
 }
 

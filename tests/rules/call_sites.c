@@ -7,6 +7,7 @@
  * Not here: which ranges exactly (tests/unit/soft/).
  */
 #include "mirror.h"
+#include "tlb.h"
 
 #include <fcntl.h>
 #include <linux/falloc.h>
@@ -34,6 +35,7 @@ static struct mmun_soft *soft;
 static struct mm_struct *mm;
 static struct file *regular, *shmem, *device;
 static struct mirror mirror;
+static struct tlb tlb;
 static bool device_refuses;
 
 static int device_mmap(struct file *file, struct vm_area_struct *vma)
@@ -121,6 +123,9 @@ static void scene_begin(void)
 	map_device();
 	map_huge();
 	mirror_fill(&mirror);
+	tlb_begin(&tlb, mm);
+	for (unsigned int i = 0; i < mirror.nr; i++)
+		tlb_watch(&tlb, mirror.page[i].address, 1);
 	memset(mirror.notified, 0, sizeof(mirror.notified));
 	memset(mirror.notified_safe, 0, sizeof(mirror.notified_safe));
 	mirror.dropped = 0;
@@ -136,6 +141,7 @@ static unsigned long violations(void)
 
 static void scene_end(void)
 {
+	mmu_notifier_unregister(&tlb.mn, mm);
 	mmu_notifier_unregister(&mirror.mn, mm);
 	mmput(mm);
 	mmun_soft_file_put(regular);
@@ -407,6 +413,9 @@ static void test_operation(unsigned int i)
 	is(mirror.open, 0, "S4: %s: every section ends", name);
 	is(mirror.unmatched, 0, "S3: %s: each end matches its start", name);
 	is(mirror.invalidated_pages, 0, "B17: %s: by ranges only", name);
+	ok(tlb.calls, "S12: %s: devices that walk the tables are flushed", name);
+	is(tlb_stale(&tlb), 0, "S12: %s: of all that changed, after it", name);
+	is(tlb.freed, 0, "S12: %s: before a page is free", name);
 	scene_end();
 }
 
@@ -436,6 +445,17 @@ static void test_last_words(const char *what, int (*run)(void), unsigned long at
 	scene_end();
 }
 
+static void test_last_flush(const char *what, int (*run)(void), unsigned long at)
+{
+	scene_begin();
+	mirror.eager = false;
+	tlb.last_words = 0x1a57;
+	is(run(), 0, "%s under a device that walks the tables", what);
+	tlb.last_words = 0;
+	is(soft_peek(mm, at), 0x1a57, "S12: %s: what it wrote before the flush is not lost", what);
+	scene_end();
+}
+
 /* For who changes single pages: all of them, before it returns. */
 static void test_page_callback(void)
 {
@@ -462,6 +482,7 @@ static void test_exit(void)
 	is(mirror.released, 1, "U1: one with the last");
 	is(mirror.failed_in_release, 0, "U1: every page is still there then");
 	is(violations(), 0, "U1: none was used after it had gone");
+	mmu_notifier_unregister(&tlb.mn, mm);
 	mmu_notifier_unregister(&mirror.mn, mm);
 	mmdrop(mm);
 	mmun_soft_file_put(regular);
@@ -479,6 +500,10 @@ int main(void)
 	test_last_words("MADV_PAGEOUT of a file", do_pageout_file, FILE_SHARED);
 	test_last_words("migration", do_migrate, ANON);
 	test_last_words("fsync", do_fsync, FILE_SHARED);
+	test_last_flush("MADV_PAGEOUT", do_pageout, ANON);
+	test_last_flush("migration", do_migrate, ANON);
+	test_last_flush("fsync", do_fsync, FILE_SHARED);
+	test_last_flush("MADV_COLLAPSE", do_collapse, PLAIN);
 	test_page_callback();
 	test_exit();
 	return tap_done();

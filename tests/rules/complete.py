@@ -15,7 +15,7 @@ SOURCE = os.path.abspath(sys.argv[1])
 sys.path.insert(0, os.path.join(SOURCE, 'tests/system'))
 from tap import done, equal, ok  # noqa: E402
 
-KINDS = {'R': 11, 'L': 4, 'S': 11, 'U': 11, 'H': 4, 'E': 4, 'C': 9, 'B': 23}
+KINDS = {'R': 11, 'L': 4, 'S': 12, 'U': 11, 'H': 4, 'E': 4, 'C': 9, 'B': 23}
 NUMBERS = [kind + str(i) for kind, last in KINDS.items() for i in range(1, last + 1)]
 NUMBER = r'\b([RLSUHECB]\d{1,2})\b'
 

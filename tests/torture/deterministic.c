@@ -93,7 +93,7 @@ static struct outcome run(uint64_t seed)
 	mmun_soft_stats(soft, &stats);
 	outcome.hash = hash_stats(outcome.hash, &stats);
 	outcome.contents = work_wrong() == 0;
-	outcome.paired = device_unpaired() == 0;
+	outcome.paired = device_unpaired() == 0 && tlb_stale() == 0;
 	outcome.current = stats.violations == 0;
 	outcome.frames = stats.frames_free == stats.frames && stats.swap_free == stats.swap_slots;
 	outcome.gone = !mmun_soft_destroy(soft) && mmun_alloc_live() == live;

@@ -190,6 +190,9 @@ int main(int argc, char **argv)
 	files_destroy();
 	ok(work_wrong() == 0, "every page said what was written there last");
 	ok(device_unpaired() == 0, "sections paired");
+	ok(tlb_stale() == 0 && tlb_flushes() > 0,
+	   "S12: no device that walks the tables kept what was flushed too late (%ld flushes)",
+	   tlb_flushes());
 	report();
 	ok(mmun_soft_destroy(soft) == 0, "the machine can go");
 	ok(mmun_alloc_live() == live, "nothing is left behind (%ld blocks)",

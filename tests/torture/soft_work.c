@@ -359,10 +359,14 @@ static void drop_device(struct worker *w)
 	if (w->device)
 		device_destroy(w->device);
 	w->device = NULL;
+	if (w->tlb)
+		tlb_destroy(w->tlb);
+	w->tlb = NULL;
 }
 
 static void device_access(struct worker *w)
 {
+	const bool walks = w->tlb && below(w, 2);
 	unsigned int page = below(w, REGION_PAGES);
 	uint64_t value = new_value(w);
 	struct words words;
@@ -370,11 +374,13 @@ static void device_access(struct worker *w)
 
 	fill(&words, value);
 	if (below(w, 2)) {
-		ret = device_write(w->device, page, &words);
+		ret = walks ? tlb_access(w->tlb, page, true, &words)
+			    : device_write(w->device, page, &words);
 		if (!ret)
 			wrote(w, page, value);
 	} else {
-		ret = device_read(w->device, page, &words);
+		ret = walks ? tlb_access(w->tlb, page, false, &words)
+			    : device_read(w->device, page, &words);
 		if (!ret)
 			judge(w, "device read", page, &words);
 	}
@@ -386,6 +392,8 @@ static void step_device(struct worker *w)
 {
 	if (!w->device)
 		w->device = device_create(mm_of(w), w->base);
+	if (!w->tlb)
+		w->tlb = tlb_create(mm_of(w), w->base);
 	if (!w->device)
 		return;
 	for (unsigned int i = 0; i < 8; i++)

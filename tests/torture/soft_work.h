@@ -10,6 +10,7 @@
 
 #include "options.h"
 #include "soft_device.h"
+#include "soft_tlb.h"
 
 #define PAGE         MMUN_SOFT_PAGE_SIZE
 #define REGION_PAGES WINDOW_PAGES
@@ -29,6 +30,7 @@ struct worker {
 	struct mmun_soft *soft;
 	struct mmun_soft_task *task;
 	struct device *device;
+	struct tlb *tlb;
 	/* The region, an address range that no other worker uses in any mm. */
 	unsigned long base;
 	uint64_t expected[REGION_PAGES];

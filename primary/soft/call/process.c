@@ -19,6 +19,7 @@
 #include "bug.h"
 #include "call/call.h"
 #include "mm.h"
+#include "section.h"
 #include "table/table.h"
 #include "vma/vma.h"
 
@@ -59,6 +60,7 @@ static int copy_locked(struct mm_struct *child, struct mm_struct *parent)
 	locked = mmap_write_trylock(child);
 	MMUN_BUG_ON(!locked);
 	ret = dup_mmap(soft_mm(child), soft_mm(parent));
+	mmun_soft_flush_all(soft_mm(parent));
 	mmap_write_unlock(child);
 	mmap_write_unlock(parent);
 	return ret;

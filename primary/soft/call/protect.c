@@ -159,6 +159,7 @@ int mmun_soft_clear_soft_dirty(struct mm_struct *mm)
 		mmun_soft_protect_soft_dirty(vma, vma->v.vm_start, vma->v.vm_end);
 		mmun_soft_section_end(&section, false);
 	}
+	mmun_soft_flush_all(self);
 	mmap_write_unlock(mm);
 	return 0;
 }

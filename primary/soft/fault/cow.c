@@ -119,9 +119,13 @@ static bool set_copy(struct soft_vm_fault *vmf, struct page *old, bool pins_stay
 		return false;
 	copied = !(pins_stay && soft_page_pinned(old));
 	if (copied) {
+		soft_pte written = *vmf->pte & (SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY);
+
+		/* Empty meanwhile: nobody may find the old page after the flush. */
+		mmun_soft_pte_set(soft_fault_mm(vmf), vmf->address, 0);
+		mmun_soft_flush_page(soft_fault_mm(vmf), vmf->address);
 		mmun_soft_set_page(soft_fault_mm(vmf), vmf->address, vmf->page,
-				   exclusive_bits(vmf) |
-					   (*vmf->pte & (SOFT_PTE_DIRTY | SOFT_PTE_SOFT_DIRTY)));
+				   exclusive_bits(vmf) | written);
 		soft_page_unmap(old);
 	}
 	mmun_soft_fault_unlock(vmf);

@@ -85,6 +85,7 @@ static bool lend(struct soft_mm *mm, unsigned long address, struct page *page)
 		return false;
 	soft_page_set(page, SOFT_PAGE_DIRTY);
 	mmun_soft_pte_set(mm, address, soft_pte_lend(value));
+	mmun_soft_flush_page(mm, address);
 	return true;
 }
 

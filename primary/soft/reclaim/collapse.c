@@ -13,6 +13,7 @@
  * I4  Pins of the zero page are not counted, so with one among the pages the section
  *     does not say that pinned pages stay.  The mmap lock for write keeps faults from
  *     bringing one after it was looked for.
+ * I5  What a device writes by an old entry is in the copy: it is flushed between.
  *
  * As in Linux pages that are shared with other address spaces are copied
  * apart, and empty entries become zeroes.  Only anonymous memory collapses.
@@ -104,9 +105,10 @@ static int replace_locked(struct collapse *c)
 
 	if (ret)
 		return ret;
+	mmun_soft_leaf_take(c->mm, c->start);
+	mmun_soft_flush(c->mm, c->start, c->start + MMUN_SOFT_HUGE_SIZE, MMUN_SOFT_PAGE_SIZE);
 	for (unsigned int i = 0; i < SOFT_TABLE_ENTRIES; i++)
 		copy_entry(c, i);
-	mmun_soft_leaf_take(c->mm, c->start);
 	mmun_soft_huge_install(c->vma, c->start, c->huge, c->leaf);
 	return 0;
 }

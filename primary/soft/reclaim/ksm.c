@@ -212,6 +212,7 @@ static int write_protect_page(const struct candidate *c, soft_pte *value)
 	if (!ret) {
 		*value = *pte & ~(SOFT_PTE_WRITE | SOFT_PTE_EXCLUSIVE);
 		mmun_soft_pte_set(mm, c->address, *value);
+		mmun_soft_flush_page(mm, c->address);
 	}
 	mmun_mutex_unlock(&mm->page_table_lock);
 	mmun_soft_section_end(&s, ret != 0);
@@ -231,6 +232,7 @@ static bool replace_entry(const struct candidate *c, soft_pte old, soft_pte new,
 	same = pte && soft_pte_same(*pte, old);
 	if (same) {
 		mmun_soft_pte_set(mm, c->address, new);
+		mmun_soft_flush_page(mm, c->address);
 		soft_page_map(merged);
 		soft_page_unmap(c->page);
 	}

@@ -89,6 +89,8 @@ static unsigned long take_page(const struct migrate_vma *args, unsigned long add
 	if (value & SOFT_PTE_DIRTY)
 		soft_page_set(page, SOFT_PAGE_DIRTY);
 	mmun_soft_pte_set(soft_mm(args->vma->vm_mm), address, soft_pte_migration(page, value));
+	if (value & SOFT_PTE_PRESENT)
+		mmun_soft_flush_page(soft_mm(args->vma->vm_mm), address);
 	soft_page_unmap(page);
 	return entry_of(page) | (value & SOFT_PTE_WRITE ? MIGRATE_PFN_WRITE : 0);
 }
@@ -223,13 +225,17 @@ static soft_pte fresh_bits(const struct soft_vma *vma, const struct page *page)
 static bool insert(struct soft_vma *vma, unsigned long address, struct page *page)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
+	soft_pte value;
 	bool free;
 
 	if (!vma->anon_vma || mmun_soft_pte_make(mm, address))
 		return false;
 	mmun_mutex_lock(&mm->page_table_lock);
-	free = fillable(mm, mmun_soft_pte_value(mm, address));
+	value = mmun_soft_pte_value(mm, address);
+	free = fillable(mm, value);
 	if (free) {
+		if (value)
+			mmun_soft_flush_page(mm, address);
 		mmun_soft_page_set_anon(page, vma, address);
 		soft_page_set(page, SOFT_PAGE_DIRTY);
 		mmun_soft_get_page(page);

@@ -205,6 +205,7 @@ struct gather {
 	unsigned long next, end; /* what has not been looked at */
 	bool make_old;           /* else huge entries stop the walk */
 	bool at_huge;
+	struct soft_gather flush;
 	unsigned int nr;
 	struct page *pages[GATHER];
 };
@@ -238,6 +239,8 @@ static int gather_huge(struct gather *g, unsigned long address, struct page *pag
 	g->at_huge = !g->make_old;
 	if (g->at_huge || g->nr + ((end - address) >> MMUN_SOFT_PAGE_SHIFT) > GATHER)
 		return stop_at(g, address);
+	if (*mmun_soft_pmd(g->mm, address) & SOFT_PTE_YOUNG)
+		soft_gather_add(&g->flush, address, end - address);
 	*mmun_soft_pmd(g->mm, address) &= ~SOFT_PTE_YOUNG;
 	for (; address < end; address += MMUN_SOFT_PAGE_SIZE, page = mmun_soft_page_next(page, 1))
 		gather_page(g, page);
@@ -256,8 +259,10 @@ static int gather_one(unsigned long address, soft_pte value, void *arg)
 		return gather_huge(g, address, page);
 	if (g->nr == GATHER)
 		return stop_at(g, address);
-	if (g->make_old && reclaimable(page))
+	if (g->make_old && reclaimable(page) && value & SOFT_PTE_YOUNG) {
 		mmun_soft_pte_set(g->mm, address, value & ~SOFT_PTE_YOUNG);
+		soft_gather_add(&g->flush, address, MMUN_SOFT_PAGE_SIZE);
+	}
 	gather_page(g, page);
 	return 0;
 }
@@ -305,6 +310,8 @@ void mmun_soft_cold_range(struct soft_vma *vma, unsigned long start, unsigned lo
 	while (g.next < g.end) {
 		mmun_soft_change_begin(&change, vma->v.vm_mm);
 		gather(&g);
+		/* No right was taken away: it may come late. */
+		mmun_soft_flush_gathered(g.mm, &g.flush);
 		mmun_soft_change_end(&change, vma->v.vm_mm);
 		for (unsigned int i = 0; i < g.nr; i++)
 			to_old_end(g.pages[i]);

@@ -236,6 +236,7 @@ static bool protect_entry(struct soft_mm *mm, unsigned long address, struct clea
 	if (!soft_pte_maps(value, clean->page) || !(value & (SOFT_PTE_WRITE | SOFT_PTE_DIRTY)))
 		return false;
 	mmun_soft_pte_set(mm, address, value & ~(SOFT_PTE_WRITE | SOFT_PTE_DIRTY));
+	mmun_soft_flush_page(mm, address);
 	clean->dirty |= !!(value & SOFT_PTE_DIRTY);
 	return true;
 }

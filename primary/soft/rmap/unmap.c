@@ -95,6 +95,7 @@ static enum outcome unmap_entry(const struct unmap *u, struct soft_vma *vma, uns
 	if (value & SOFT_PTE_DIRTY)
 		soft_page_set(u->page, SOFT_PAGE_DIRTY);
 	mmun_soft_pte_set(mm, address, replacement(u, vma, address, value));
+	mmun_soft_flush_page(mm, address);
 	if (is_anon(u) && !u->migrate && u->slot)
 		mmun_soft_swap_get(mm->soft, u->slot);
 	soft_page_unmap(u->page);

@@ -8,6 +8,8 @@
  *     write sees to it that no entry comes to be meanwhile.  Huge entries may be
  *     split, through the reverse maps; so 2 MiB that are aligned on both sides
  *     move as whatever they are then, entry or leaf, and need no table of their own.
+ * I3  The old place is flushed before the page_table_lock is let go of: at the new one reclaim
+ *     may find the page at once, and free it.
  *
  * A reverse-map walk that has looked at the new place already and then looks at
  * the old one misses the page.  What must not miss it (truncate, the end of a
@@ -18,6 +20,7 @@
  */
 #include "alloc.h"
 #include "bug.h"
+#include "section.h"
 #include "table/table.h"
 
 struct move {
@@ -47,6 +50,12 @@ static soft_pte moved_value(soft_pte pte)
 	return pte & page ? pte | SOFT_PTE_SOFT_DIRTY : pte;
 }
 
+/* I3 */
+static void flush(const struct move *move, unsigned long length)
+{
+	mmun_soft_flush(move->mm, move->from, move->from + length, MMUN_SOFT_PAGE_SIZE);
+}
+
 static void move_ptes(const struct move *move, unsigned long length)
 {
 	struct soft_walk walk = {
@@ -55,14 +64,18 @@ static void move_ptes(const struct move *move, unsigned long length)
 		.end = move->from + length,
 		.whole = true,
 	};
+	bool present = false;
 	soft_pte pte;
 
 	while (mmun_soft_walk_find(&walk)) {
 		pte = *walk.entry;
+		present |= !!(pte & SOFT_PTE_PRESENT);
 		mmun_soft_walk_set(&walk, 0);
 		mmun_soft_pte_set(move->mm, walk.address - move->from + move->to, moved_value(pte));
 		mmun_soft_walk_advance(&walk);
 	}
+	if (present)
+		flush(move, length);
 }
 
 static void move_leaf(const struct move *move)
@@ -93,6 +106,7 @@ static void move_whole(const struct move *move)
 		move_huge(move, pte);
 	else
 		move_leaf(move);
+	flush(move, MMUN_SOFT_HUGE_SIZE);
 }
 
 /* page_table_lock held. */

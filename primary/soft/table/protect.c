@@ -12,6 +12,7 @@
  * Tests: tests/unit/soft/table.c.
  */
 #include "frame/page.h"
+#include "section.h"
 #include "table/table.h"
 
 static bool carries_rights(soft_pte pte)
@@ -19,19 +20,35 @@ static bool carries_rights(soft_pte pte)
 	return pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION | SOFT_PTE_DEVICE);
 }
 
+/* A processor keeps no translation of what is not present, or may not be accessed. */
+static bool may_be_cached(soft_pte pte)
+{
+	return (pte & (SOFT_PTE_PRESENT | SOFT_PTE_NO_ACCESS)) == SOFT_PTE_PRESENT;
+}
+
+static void protect_entry(struct soft_walk *walk, soft_pte no_access, struct soft_gather *flush)
+{
+	const soft_pte pte = *walk->entry;
+	const soft_pte new = (pte & ~(soft_pte)(SOFT_PTE_WRITE | SOFT_PTE_NO_ACCESS)) | no_access;
+
+	mmun_soft_walk_set(walk, new);
+	if (new != pte && may_be_cached(pte))
+		soft_gather_add(flush, walk->address, soft_walk_size(walk));
+}
+
 void mmun_soft_protect(struct soft_vma *vma, unsigned long start, unsigned long end)
 {
-	const soft_pte changes = SOFT_PTE_WRITE | SOFT_PTE_NO_ACCESS;
-	const soft_pte no_access = soft_no_access(vma);
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct soft_walk walk = { .mm = mm, .address = start, .end = end, .whole = true };
+	struct soft_gather flush = { .end = 0 };
 
 	mmun_mutex_lock(&mm->page_table_lock);
 	while (mmun_soft_walk_find(&walk)) {
 		if (carries_rights(*walk.entry))
-			mmun_soft_walk_set(&walk, (*walk.entry & ~changes) | no_access);
+			protect_entry(&walk, soft_no_access(vma), &flush);
 		mmun_soft_walk_advance(&walk);
 	}
+	mmun_soft_flush_gathered(mm, &flush);
 	mmun_mutex_unlock(&mm->page_table_lock);
 }
 

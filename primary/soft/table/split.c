@@ -32,8 +32,12 @@ static bool split_entry(struct soft_mm *mm, unsigned long address)
 	mmun_mutex_lock(&mm->page_table_lock);
 	entry = mmun_soft_pmd(mm, address);
 	huge = entry && soft_pte_huge(*entry);
-	if (huge)
+	if (huge) {
 		mmun_soft_pmd_split(mm, address);
+		mmun_soft_flush(mm, soft_huge_start(address),
+				soft_huge_start(address) + MMUN_SOFT_HUGE_SIZE,
+				MMUN_SOFT_PAGE_SIZE);
+	}
 	mmun_mutex_unlock(&mm->page_table_lock);
 	return huge;
 }

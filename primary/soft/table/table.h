@@ -160,9 +160,14 @@ static inline bool soft_walk_huge(const struct soft_walk *walk)
 	return walk->table->level;
 }
 
+static inline unsigned long soft_walk_size(const struct soft_walk *walk)
+{
+	return soft_walk_huge(walk) ? MMUN_SOFT_HUGE_SIZE : MMUN_SOFT_PAGE_SIZE;
+}
+
 static inline void mmun_soft_walk_advance(struct soft_walk *walk)
 {
-	unsigned long size = soft_walk_huge(walk) ? MMUN_SOFT_HUGE_SIZE : MMUN_SOFT_PAGE_SIZE;
+	unsigned long size = soft_walk_size(walk);
 
 	walk->address = (walk->address & ~(size - 1)) + size;
 }

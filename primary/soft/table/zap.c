@@ -16,6 +16,7 @@
 #include "bug.h"
 #include "frame/page.h"
 #include "frame/swap.h"
+#include "section.h"
 #include "table/table.h"
 
 /* Pages to put when the lock is released; @count of them from @first. */
@@ -31,6 +32,7 @@ struct zap {
 	const struct soft_zap *how;
 	struct mmun_soft *soft;
 	struct soft_walk walk;
+	struct soft_gather flush;
 	unsigned int nr;
 	struct run runs[BATCH];
 };
@@ -98,6 +100,7 @@ static void zap_huge(struct zap *zap)
 	mmun_free(mmun_soft_pmd_clear_huge(zap->walk.mm, zap->walk.address));
 	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
 		unmap_page(pte, mmun_soft_page_next(page, i));
+	soft_gather_add(&zap->flush, zap->walk.address, MMUN_SOFT_HUGE_SIZE);
 	add_run(zap, page, MMUN_SOFT_HUGE_PAGES);
 }
 
@@ -114,6 +117,8 @@ static void zap_small(struct zap *zap)
 		mmun_soft_swap_put(zap->soft, soft_pte_number(pte));
 	} else if (pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)) {
 		unmap_page(pte, page);
+		if (pte & SOFT_PTE_PRESENT)
+			soft_gather_add(&zap->flush, zap->walk.address, MMUN_SOFT_PAGE_SIZE);
 		add_run(zap, page, 1);
 	}
 }
@@ -131,6 +136,7 @@ static bool zap_pte_range(struct zap *zap)
 			zap_small(zap);
 		mmun_soft_walk_advance(&zap->walk);
 	}
+	mmun_soft_flush_gathered(zap->walk.mm, &zap->flush);
 	mmun_mutex_unlock(&zap->walk.mm->page_table_lock);
 	return more;
 }
@@ -188,8 +194,9 @@ static bool make_huge_lazy(struct page *page)
 	return all;
 }
 
-static void zap_lazily(struct mmun_soft *soft, struct soft_walk *walk)
+static void zap_lazily(struct mmun_soft *soft, struct soft_walk *walk, struct soft_gather *flush)
 {
+	const soft_pte used = SOFT_PTE_DIRTY | SOFT_PTE_YOUNG;
 	soft_pte pte = *walk->entry;
 	struct page *page;
 	bool lazy;
@@ -202,19 +209,23 @@ static void zap_lazily(struct mmun_soft *soft, struct soft_walk *walk)
 		return;
 	page = mmun_soft_pfn_page(soft, soft_pte_number(pte));
 	lazy = soft_walk_huge(walk) ? make_huge_lazy(page) : make_lazy(page);
-	if (lazy)
-		mmun_soft_walk_set(walk, pte & ~(SOFT_PTE_DIRTY | SOFT_PTE_YOUNG));
+	if (!lazy || !(pte & used))
+		return;
+	mmun_soft_walk_set(walk, pte & ~used);
+	soft_gather_add(flush, walk->address, soft_walk_size(walk));
 }
 
 void mmun_soft_zap_lazily(struct soft_vma *vma, unsigned long start, unsigned long end)
 {
 	struct soft_mm *mm = soft_vma_mm(vma);
 	struct soft_walk walk = { .mm = mm, .address = start, .end = end, .whole = true };
+	struct soft_gather flush = { .end = 0 };
 
 	mmun_mutex_lock(&mm->page_table_lock);
 	while (mmun_soft_walk_find(&walk)) {
-		zap_lazily(mm->soft, &walk);
+		zap_lazily(mm->soft, &walk, &flush);
 		mmun_soft_walk_advance(&walk);
 	}
+	mmun_soft_flush_gathered(mm, &flush);
 	mmun_mutex_unlock(&mm->page_table_lock);
 }
