@@ -13,9 +13,11 @@
  * thread follows from the seed and the thread's number alone.
  */
 #include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -291,6 +293,24 @@ static void *free_blocks(void *arg)
 /* What a child ends with, if not with the errno of its registration. */
 #define CHILD_CANNOT_UNMAP 200
 #define CHILD_MISSED       201
+#define CHILD_HANGS        202
+
+/* How far the last child came, in memory that it shares with its parent. */
+static struct fate {
+	const char *step;
+	int status;
+	unsigned long starts, ends;
+	void *frames[24];
+	int nr_frames;
+} * fate;
+/* Of the first that failed. */
+static struct fate failed;
+
+static void on_hang(int signal)
+{
+	fate->nr_frames = backtrace(fate->frames, (int)(sizeof(fate->frames) / sizeof(void *)));
+	_exit(CHILD_HANGS);
+}
 
 /* Subscribes, sees its own unmap, and is gone. */
 static int child(void)
@@ -299,60 +319,82 @@ static int child(void)
 	struct slot *s = &oracle_slots[0];
 	int error;
 
-	alarm(20);
+	signal(SIGALRM, on_hang);
+	alarm(60);
 	oracle_flush(&mine);
+	fate->step = "registered";
 	error = -mmu_notifier_register(&mine.mn, mmun_self());
 	if (error)
 		return error;
+	fate->step = "unmapped";
 	if (munmap(s->base, ORACLE_BYTES))
 		return CHILD_CANNOT_UNMAP;
-	return mine.seq[0].start == 1 && mine.seq[0].end == 1 ? 0 : CHILD_MISSED;
+	fate->step = "ended";
+	fate->starts = mine.seq[0].start;
+	fate->ends = mine.seq[0].end;
+	return fate->starts == 1 && fate->ends == 1 ? 0 : CHILD_MISSED;
+}
+
+static void show_failed_child(void)
+{
+	char **names = backtrace_symbols(failed.frames, failed.nr_frames);
+
+	diag("the first: status %d, signal %d, while it %s; %lu starts, %lu ends",
+	     WEXITSTATUS(failed.status), WTERMSIG(failed.status), failed.step, failed.starts,
+	     failed.ends);
+	/* Without the handler's own. */
+	for (int i = 2; names && i < failed.nr_frames; i++)
+		diag("at %s", names[i]);
+	free(names);
 }
 
 static void *fork_children(void *arg)
 {
 	unsigned long random = seed_of(400);
 
+	/* The first call loads what the others only use. */
+	backtrace(fate->frames, 1);
 	/* ThreadSanitizer holds locks across fork() that the sections of other
 	 * threads need, while fork() waits for a registration and that for them. */
 	while (running() && !THREAD_SANITIZED) {
-		int status = 0;
 		pid_t pid;
 
 		usleep((useconds_t)(next(&random) % 10000));
+		*fate = (struct fate){ .step = "began" };
 		pid = fork();
 		if (!pid)
 			_exit(child());
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+		if (pid < 0)
+			fate->step = "was not made";
+		else if (waitpid(pid, &fate->status, 0) != pid)
+			fate->step = "was waited for";
+		if (pid < 0 || strcmp(fate->step, "ended") != 0 || fate->status) {
+			if (!fork_failures)
+				failed = *fate;
 			count(&fork_failures);
-			diag("a child ended with status %d, signal %d", WEXITSTATUS(status),
-			     WTERMSIG(status));
 		}
 		count(&forks);
 	}
 	return park_thread();
 }
 
-/* A hang is a failure, too. */
+/* A hang is a failure, too.  Not waited for: the process ends with it. */
 static void *watch_progress(void *arg)
 {
 	unsigned long last_operations = 0, last_registrations = 0;
 
-	while (running()) {
+	for (;;) {
 		unsigned long now_operations, now_registrations;
 
-		sleep(20);
+		sleep(60);
 		now_operations = __atomic_load_n(&operations, __ATOMIC_RELAXED);
 		now_registrations = __atomic_load_n(&registrations, __ATOMIC_RELAXED);
-		if (running() &&
-		    (now_operations == last_operations || now_registrations == last_registrations))
-			bail_out("no progress for 20 s");
+		if (now_operations == last_operations || now_registrations == last_registrations)
+			bail_out(running() ? "no progress for 60 s"
+					   : "a thread did not end in 60 s");
 		last_operations = now_operations;
 		last_registrations = now_registrations;
 	}
-	/* It is not waited for. */
-	while (THREAD_SANITIZED)
-		pause();
 	return NULL;
 }
 
@@ -397,6 +439,8 @@ static void report(void)
 	is(failures, 0, "none of them failed");
 	is(patch_failures, 0, "no start or stop failed");
 	is(fork_failures, 0, "every child subscribed and saw its own unmap");
+	if (fork_failures)
+		show_failed_child();
 }
 
 int main(int argc, char **argv)
@@ -411,6 +455,7 @@ int main(int argc, char **argv)
 	pthread_rwlockattr_init(&attr);
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&subscribed, &attr);
+	fate = mmap(NULL, sizeof(*fate), RW, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (!oracle_init())
 		bail_out("no address space");
 	/* The source is built without ThreadSanitizer, which therefore does not
