@@ -75,7 +75,7 @@ static int cancel_many(int count)
 static void registers_after_cancellations(int count)
 {
 	check(cancel_many(count) == count, "%d threads are cancelled", count);
-	alarm(20);
+	alarm(60);
 	check(watch_register(&second) == 0 && watch_sees_unmap(&second),
 	      "a registration does not wait for them");
 }

@@ -118,7 +118,7 @@ static void signals_amid_sections(void)
 	for (unsigned long i = 0; i < wanted; i++)
 		munmap(map_pages(1), PAGE_BYTES);
 	setitimer(ITIMER_REAL, &off, NULL);
-	alarm(30);
+	alarm(60);
 	check(handled > 0, "the handler ran (%lu times)", handled);
 	check(counter.starts == wanted + handled, "every section was notified (%lu of %lu)",
 	      counter.starts, wanted + handled);

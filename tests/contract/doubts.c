@@ -307,7 +307,7 @@ enum { NOTIFIED, MISSED, FAILED, NOT_HERE };
 
 static int try_here(const struct trial *trial, bool (*doubt)(void))
 {
-	alarm(30);
+	alarm(60);
 	if (!trial->prepare() || mmu_notifier_register(&mn, mmun_self()) || !doubt())
 		return NOT_HERE;
 	page.starts = page.acted = 0;

@@ -203,7 +203,7 @@ static void fork_amid_sections(void)
 		int status;
 
 		if (!child) {
-			alarm(10);
+			alarm(60);
 			pagemap_open();
 			_exit(watch_register(&second) || !watch_sees_unmap(&second));
 		}
@@ -251,7 +251,7 @@ static void fork_amid_registrations(void)
 		int status;
 
 		if (!child) {
-			alarm(10);
+			alarm(60);
 			is_child = true;
 			pagemap_open();
 			exit(watch_register(&second) || !watch_sees_unmap(&second));

@@ -128,7 +128,7 @@ static void fork_and_churn(void)
 	pid_t child = fork();
 
 	if (!child) {
-		alarm(30);
+		alarm(60);
 		churn((void *)7);
 		exit(0);
 	}

@@ -228,7 +228,7 @@ static void run_child(const struct route *route, const struct operation *op, boo
 	fflush(stdout);
 	child = fork();
 	if (!child) {
-		alarm(30);
+		alarm(60);
 		attempt_case(route, op, notified, out);
 		_exit(0);
 	}

@@ -140,9 +140,9 @@ static void *watch_progress(void *arg)
 	unsigned long last = 0;
 
 	for (;;) {
-		sleep(20);
+		sleep(60);
 		if (__atomic_load_n(&done, __ATOMIC_RELAXED) == last)
-			bail_out("no progress for 20 s");
+			bail_out("no progress for 60 s");
 		last = __atomic_load_n(&done, __ATOMIC_RELAXED);
 	}
 	return NULL;

@@ -585,7 +585,7 @@ static int child(struct mmun_registration *of_parent)
 	struct use use = { .first = 0, .nr = ALIGNMENT };
 	const unsigned long before = registered - deregistered;
 
-	alarm(20);
+	alarm(60);
 	failures_wanted = 0;
 	behind = 0;
 	stale = stale_current = surprises = used_dead = 0;

@@ -411,7 +411,7 @@ static void try_exits(void)
 		pid = fork();
 		if (!pid) {
 			dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
-			alarm(20);
+			alarm(60);
 			exit(0);
 		}
 		end = waitpid(pid, &status, 0) == pid && !status;

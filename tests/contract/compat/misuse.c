@@ -321,7 +321,7 @@ static bool aborts(void (*code)(void), char *said, size_t size)
 		bail_out("no pipe");
 	child = fork();
 	if (!child) {
-		alarm(10);
+		alarm(60);
 		dup2(out[1], STDERR_FILENO);
 		code();
 		_exit(0);

@@ -33,7 +33,7 @@ static pid_t fork_child(void (*fn)(struct region *held), struct region *inherite
 	fflush(stdout);
 	pid = fork();
 	if (pid == 0) {
-		alarm(30);
+		alarm(60);
 		fn(inherited);
 		_exit(0);
 	}
@@ -356,7 +356,7 @@ static void *use_for_ever(void *arg)
 
 static int end_as(const char *how)
 {
-	alarm(30);
+	alarm(60);
 	/* Before the library has any of its own, so it runs after those. */
 	if (!strcmp(how, "early-use"))
 		atexit(at_exit_use);

@@ -339,7 +339,7 @@ static void fork_child(unsigned int i, uint32_t *state)
 		return;
 	child = fork();
 	if (!child) {
-		alarm(20);
+		alarm(60);
 		free(malloc(500000));
 		munmap(fresh(NULL), RANGE);
 		_exit(0);
