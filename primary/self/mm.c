@@ -135,58 +135,36 @@ static void begin_epoch(struct mm_struct *mm, unsigned int *word)
 }
 
 extern void *dlopen(const char *file, int mode) __attribute__((weak));
+extern int dladdr1(const void *address, Dl_info *info, void **extra, int flags)
+	__attribute__((weak));
+/* Of the object that this code is in; of a static program none. */
+extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
 
-struct object {
-	bool stays;
-	char name[4096];
-};
-
-static bool is_marked(const struct dl_phdr_info *info, const ElfW(Phdr) * program)
+static bool stays_by_itself(void)
 {
-	const ElfW(Dyn) *entry = (const ElfW(Dyn) *)(info->dlpi_addr + program->p_vaddr);
-
-	for (; entry->d_tag != DT_NULL; entry++)
+	for (const ElfW(Dyn) *entry = _DYNAMIC; entry && entry->d_tag != DT_NULL; entry++)
 		if (entry->d_tag == DT_FLAGS_1)
 			return entry->d_un.d_val & (DF_1_NODELETE | DF_1_PIE);
-	return false;
-}
-
-/* The object that this code is in. */
-static int find_own_object(struct dl_phdr_info *info, size_t size, void *arg)
-{
-	unsigned long at = (unsigned long)&mmun_primary_self - info->dlpi_addr;
-	struct object *object = arg;
-	bool is_ours = false;
-
-	object->stays = !info->dlpi_name[0];
-	for (int i = 0; i < info->dlpi_phnum; i++) {
-		const ElfW(Phdr) *program = &info->dlpi_phdr[i];
-
-		if (program->p_type == PT_LOAD && at - program->p_vaddr < program->p_memsz)
-			is_ours = true;
-		else if (program->p_type == PT_DYNAMIC)
-			object->stays |= is_marked(info, program);
-	}
-	if (is_ours && strlen(info->dlpi_name) < sizeof(object->name))
-		strcpy(object->name, info->dlpi_name);
-	return is_ours;
+	return !_DYNAMIC;
 }
 
 /*
  * The C library will jump into this code.  Where it is part of a plug-in, the plug-in
  * must not be unloaded; the shared library is marked so when it is linked.  With none
- * of our locks held, because the loader takes its own.
+ * of our locks held, because the loader takes its own.  Not by dl_iterate_phdr(): in a
+ * forked child its lock may be held for ever by a thread of the parent.
  */
 static void stay_loaded(void)
 {
 	static bool done;
-	struct object object;
+	struct link_map *map;
+	Dl_info info;
 
 	if (mmun_load_relaxed(&done))
 		return;
-	object.name[0] = 0;
-	if (dlopen && dl_iterate_phdr(find_own_object, &object) && !object.stays && object.name[0])
-		dlopen(object.name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+	if (!stays_by_itself() && dladdr1 && dlopen &&
+	    dladdr1(&mmun_primary_self, &info, (void **)&map, RTLD_DL_LINKMAP) && map->l_name[0])
+		dlopen(map->l_name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 	mmun_store_relaxed(&done, true);
 }
 
