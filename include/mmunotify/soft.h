@@ -216,7 +216,10 @@ static inline bool mmun_soft_is_error(mmun_soft_address address)
 }
 
 /** mmun_soft_mmap() - as mmap(2).  @file NULL means MAP_ANONYMOUS.  MAP_GROWSDOWN,
- *  MAP_POPULATE, MAP_LOCKED, MAP_NORESERVE, MAP_FIXED, MAP_FIXED_NOREPLACE work. */
+ *  MAP_POPULATE, MAP_LOCKED, MAP_NORESERVE, MAP_FIXED, MAP_FIXED_NOREPLACE work.  So does
+ *  MAP_HUGETLB for private anonymous memory: huge pages of 2 MiB that are never split, reclaimed or
+ *  moved, and that fork copies; -ENOMEM when fewer are free at that moment, SIGBUS for a fault
+ *  that finds none. */
 mmun_soft_address mmun_soft_mmap(struct mm_struct *mm, unsigned long address, size_t length,
 				 int prot, int flags, struct file *file, uint64_t offset);
 int mmun_soft_munmap(struct mm_struct *mm, unsigned long address, size_t length);

@@ -103,6 +103,7 @@ int mmun_soft_device_create(struct mmun_soft *soft, const char *name,
 #define VM_DONTEXPAND 0x00040000ul
 #define VM_ACCOUNT    0x00100000ul
 #define VM_NORESERVE  0x00200000ul
+#define VM_HUGETLB    0x00400000ul
 #define VM_NONLINEAR  0x00800000ul
 #define VM_WIPEONFORK 0x02000000ul
 #define VM_DONTDUMP   0x04000000ul

@@ -110,9 +110,9 @@ static int check_flags(const struct advice *a)
 	case MADV_DOFORK:
 		return flags & VM_IO ? -EINVAL : 0;
 	case MADV_WIPEONFORK:
-		return a->vma->v.vm_file || flags & VM_SHARED ? -EINVAL : 0;
+		return a->vma->v.vm_file || flags & (VM_SHARED | VM_HUGETLB) ? -EINVAL : 0;
 	case MADV_DODUMP:
-		return flags & SOFT_VM_SPECIAL ? -EINVAL : 0;
+		return flags & SOFT_VM_SPECIAL && !(flags & VM_HUGETLB) ? -EINVAL : 0;
 	default:
 		return 0;
 	}
@@ -168,19 +168,25 @@ static int change_flags(struct advice *a)
 
 /* Pages. */
 
-static int advise_drop(const struct advice *a, enum mmun_op op)
+/* A huge page that is never split goes whole, or not at all if the range begins inside one; where
+ * the range ends inside one that stays, as in Linux. */
+static int fit_hugetlb(struct advice *a)
+{
+	if (!(a->vma->v.vm_flags & VM_HUGETLB))
+		return 0;
+	if (a->what == MADV_FREE || a->start != soft_huge_start(a->start))
+		return -EINVAL;
+	a->end = soft_huge_start(a->end);
+	return 0;
+}
+
+static int drop_pages(const struct advice *a, enum mmun_op op)
 {
 	/* A nonlinear mapping remembers which pages it chose. */
 	const struct soft_zap how = { .last = ULONG_MAX, .keep_nonlinear = true };
-	const unsigned long forbidden = VM_PFNMAP |
-					(a->what == MADV_DONTNEED_LOCKED ? 0 : VM_LOCKED);
 	struct soft_section section;
 	int ret;
 
-	if (a->vma->v.vm_flags & forbidden)
-		return -EINVAL;
-	if (a->what == MADV_FREE && !soft_vma_anonymous(a->vma))
-		return -EINVAL;
 	ret = mmun_soft_split_huge_edges(a->vma, a->start, a->end);
 	if (ret)
 		return ret;
@@ -193,9 +199,27 @@ static int advise_drop(const struct advice *a, enum mmun_op op)
 	return 0;
 }
 
+static int advise_drop(struct advice *a, enum mmun_op op)
+{
+	const unsigned long forbidden = VM_PFNMAP |
+					(a->what == MADV_DONTNEED_LOCKED ? 0 : VM_LOCKED);
+	const unsigned long end = a->end;
+	int ret;
+
+	if (a->vma->v.vm_flags & forbidden)
+		return -EINVAL;
+	if (a->what == MADV_FREE && !soft_vma_anonymous(a->vma))
+		return -EINVAL;
+	ret = fit_hugetlb(a);
+	if (!ret && a->start < a->end)
+		ret = drop_pages(a, op);
+	a->end = end;
+	return ret;
+}
+
 static int age_pages(const struct advice *a)
 {
-	if (a->vma->v.vm_flags & (VM_LOCKED | VM_PFNMAP))
+	if (a->vma->v.vm_flags & (VM_LOCKED | VM_PFNMAP | VM_HUGETLB))
 		return -EINVAL;
 	if (a->what == MADV_COLD)
 		mmun_soft_cold_range(a->vma, a->start, a->end);

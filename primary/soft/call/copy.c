@@ -25,6 +25,7 @@
 #include "alloc.h"
 #include "bug.h"
 #include "call/call.h"
+#include "fault/fault.h"
 #include "frame/page.h"
 #include "frame/swap.h"
 #include "rmap/rmap.h"
@@ -37,6 +38,8 @@ struct copy {
 	struct mmun_soft *soft;
 	/* Private: entries lose their right to write. */
 	bool cow;
+	/* Never split, and so never copied on a write: the child gets its pages at once. */
+	bool hugetlb;
 	/* Frames for pinned pages, by page->link, and how many were found to be needed. */
 	struct mmun_dlist frames;
 	unsigned long pinned;
@@ -79,8 +82,9 @@ static int get_frames(struct copy *copy)
 {
 	struct page *page;
 
-	mmun_soft_for_each_entry(copy->from, copy->parent->v.vm_start, copy->parent->v.vm_end,
-				 count_pinned, copy);
+	if (!copy->hugetlb)
+		mmun_soft_for_each_entry(copy->from, copy->parent->v.vm_start,
+					 copy->parent->v.vm_end, count_pinned, copy);
 	for (unsigned long i = 0; i < copy->pinned; i++) {
 		page = mmun_soft_page_alloc(copy->soft);
 		if (!page) {
@@ -206,11 +210,27 @@ static bool copy_huge(struct copy *copy, struct soft_walk *walk, struct soft_tab
 	return true;
 }
 
+/* *@own, 512 frames, becomes the child's. */
+static void copy_hugetlb(const struct copy *copy, const struct soft_walk *walk,
+			 struct soft_table **leaf, struct page **own)
+{
+	struct page *page = soft_pte_page(copy->from, *walk->entry);
+
+	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++)
+		mmun_soft_copy_page(mmun_soft_page_next(*own, i), mmun_soft_page_next(page, i));
+	mmun_soft_huge_install(copy->child, walk->address, *own, *leaf);
+	*leaf = NULL;
+	*own = NULL;
+}
+
 /* Both locks held; what one leaf can hold.  Uses *@leaf up if the child has none here. */
-static void copy_pte_range(struct copy *copy, struct soft_walk *walk, struct soft_table **leaf)
+static void copy_pte_range(struct copy *copy, struct soft_walk *walk, struct soft_table **leaf,
+			   struct page **own)
 {
 	while (mmun_soft_walk_find(walk)) {
-		if (soft_walk_huge(walk)) {
+		if (copy->hugetlb) {
+			copy_hugetlb(copy, walk, leaf, own);
+		} else if (soft_walk_huge(walk)) {
 			if (!copy_huge(copy, walk, *leaf))
 				continue;
 			*leaf = NULL;
@@ -235,14 +255,21 @@ static int copy_piece(struct copy *copy, unsigned long start, unsigned long end)
 		.whole = true,
 	};
 	struct soft_table *leaf;
+	struct page *own = NULL;
 
 	if (mmun_soft_pmd_make(copy->to, start))
 		return -ENOMEM;
 	leaf = mmun_soft_leaf_alloc();
 	if (!leaf)
 		return -ENOMEM;
+	if (copy->hugetlb)
+		own = mmun_soft_huge_alloc(copy->child, start);
+	if (copy->hugetlb && !own) {
+		mmun_free(leaf);
+		return -ENOMEM;
+	}
 	lock_both(copy);
-	copy_pte_range(copy, &walk, &leaf);
+	copy_pte_range(copy, &walk, &leaf, &own);
 	unlock_both(copy);
 	mmun_free(leaf);
 	return 0;
@@ -318,6 +345,7 @@ int mmun_soft_copy(struct soft_vma *parent, struct soft_vma *child)
 		.to = soft_vma_mm(child),
 		.soft = soft_vma_mm(parent)->soft,
 		.cow = soft_vma_cow(parent),
+		.hugetlb = parent->v.vm_flags & VM_HUGETLB,
 	};
 	int ret;
 

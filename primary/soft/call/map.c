@@ -22,6 +22,10 @@
 #define MAP_SHARED_VALIDATE 0x03
 #endif
 #define MAP_KINDS 0x0f
+#ifndef MAP_HUGE_SHIFT
+#define MAP_HUGE_SHIFT 26
+#define MAP_HUGE_MASK  0x3f
+#endif
 
 /* What MAP_SHARED always let pass; MAP_SHARED_VALIDATE refuses everything else. */
 #define KNOWN_FLAGS \
@@ -42,10 +46,17 @@ unsigned long mmun_soft_vm_flags(int prot)
 	       (prot & PROT_EXEC ? VM_EXEC : 0);
 }
 
+/* As in Linux such a mapping merges with none. */
+static unsigned long hugetlb_bits(int flags)
+{
+	return flags & MAP_HUGETLB ? VM_HUGETLB | VM_DONTEXPAND : 0;
+}
+
 static unsigned long flag_bits(int flags)
 {
 	return (flags & MAP_GROWSDOWN ? VM_GROWSDOWN : 0) | (flags & MAP_LOCKED ? VM_LOCKED : 0) |
-	       (flags & MAP_STACK ? VM_NOHUGEPAGE : 0) | (flags & MAP_NORESERVE ? VM_NORESERVE : 0);
+	       (flags & MAP_STACK ? VM_NOHUGEPAGE : 0) |
+	       (flags & MAP_NORESERVE ? VM_NORESERVE : 0) | hugetlb_bits(flags);
 }
 
 bool mmun_soft_accountable(unsigned long flags)
@@ -76,10 +87,23 @@ static int check_file(const struct file *file, int flags, unsigned long vm_flags
 	return vm_flags & VM_GROWSDOWN ? -EINVAL : 0;
 }
 
+/* Of one size, private ones: there is no pool to reserve them in. */
+static int check_hugetlb(const struct request *r, int flags, const struct soft_place *place)
+{
+	const unsigned int order = (unsigned int)flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK;
+	const unsigned long wanted = (place->end - place->start) >> MMUN_SOFT_HUGE_SHIFT;
+
+	if (order && order != MMUN_SOFT_HUGE_SHIFT)
+		return -EINVAL;
+	if (place->start != soft_huge_start(place->start))
+		return flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) ? -EINVAL : -ENOMEM;
+	if ((flags & MAP_KINDS) != MAP_PRIVATE)
+		return -ENOMEM;
+	return flags & MAP_NORESERVE || wanted <= mmun_soft_free_huge(r->mm->soft) ? 0 : -ENOMEM;
+}
+
 static int check_anonymous(int flags, unsigned long vm_flags)
 {
-	if (flags & MAP_HUGETLB)
-		return -ENOMEM; /* there is no pool of huge pages */
 	switch (flags & MAP_KINDS) {
 	case MAP_SHARED:
 		return vm_flags & VM_GROWSDOWN ? -EINVAL : 0;
@@ -104,6 +128,8 @@ static int describe_request(struct request *r, unsigned long address, unsigned l
 	if (!fixed && (address & MMUN_SOFT_PAGE_MASK) &&
 	    (address & MMUN_SOFT_PAGE_MASK) < MMUN_SOFT_MIN_ADDRESS)
 		address = MMUN_SOFT_MIN_ADDRESS;
+	if (flags & MAP_HUGETLB && !fixed && address != soft_huge_start(address))
+		address = 0;
 	address = mmun_soft_area(r->mm, address, length, fixed,
 				 !span->file && !shared && length % MMUN_SOFT_HUGE_SIZE == 0);
 	if (mmun_soft_is_error(address))
@@ -118,6 +144,11 @@ static int describe_request(struct request *r, unsigned long address, unsigned l
 	span->flags = vm_flags | (shared ? VM_SHARED | VM_MAYSHARE : 0);
 	span->place.start = address;
 	span->place.end = address + length;
+	if (flags & MAP_HUGETLB) {
+		ret = check_hugetlb(r, flags, &span->place);
+		if (ret)
+			return ret;
+	}
 	if (span->file)
 		span->place.pgoff = offset >> MMUN_SOFT_PAGE_SHIFT;
 	else
@@ -266,6 +297,8 @@ mmun_soft_address mmun_soft_mmap(struct mm_struct *mm, unsigned long address, si
 
 	if (offset & ~MMUN_SOFT_PAGE_MASK || !length)
 		return -EINVAL;
+	if (!r.span.file && flags & MAP_HUGETLB)
+		size = soft_huge_start(size + MMUN_SOFT_HUGE_SIZE - 1);
 	if (!size)
 		return -ENOMEM;
 	mmap_write_lock(mm);

@@ -97,6 +97,8 @@ static int check_vma(const struct remap *r)
 		return -EFAULT;
 	if (r->old_length >= r->new_length && !is_placed(r))
 		return 0;
+	if (vma->v.vm_flags & VM_HUGETLB)
+		return -EINVAL;
 	/* Nothing of it, once more elsewhere: only of memory that can be shared. */
 	if (!r->old_length && !(vma->v.vm_flags & (VM_SHARED | VM_MAYSHARE)))
 		return -EINVAL;

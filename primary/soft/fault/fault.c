@@ -41,6 +41,8 @@ static int do_anonymous_page(struct soft_vm_fault *vmf)
 	struct soft_mm *mm = soft_fault_mm(vmf);
 	int ret;
 
+	if (vmf->vma->v.vm_flags & VM_HUGETLB)
+		return mmun_soft_do_hugetlb(vmf);
 	if (mmun_soft_do_huge_pmd_anonymous_page(vmf))
 		return 0;
 	ret = mmun_soft_pte_make(mm, vmf->address);

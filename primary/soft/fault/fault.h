@@ -89,6 +89,8 @@ int mmun_soft_do_device_private(struct soft_vm_fault *vmf, struct page *page);
 int mmun_soft_do_wp_page(struct soft_vm_fault *vmf);
 /* huge.c: first touch; true when a huge page is there now. */
 bool mmun_soft_do_huge_pmd_anonymous_page(struct soft_vm_fault *vmf);
+/* huge.c: first touch of memory that is huge by its mapping (VM_HUGETLB). */
+int mmun_soft_do_hugetlb(struct soft_vm_fault *vmf);
 
 /* Fills *@why if there is one.  Returns -EFAULT, or -ENOMEM for SIGKILL. */
 int mmun_soft_refuse(struct mmun_soft_fault *why, unsigned long address, int signal, int code,

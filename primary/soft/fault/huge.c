@@ -6,11 +6,15 @@
  *     one VMA, each with its own counts: splitting changes entries only.
  * I2  Filling takes the place of nothing: not even of an empty leaf, which
  *     another fault may be about to use.  So it opens no section.
+ * I3  In a VM_HUGETLB mapping each aligned 2 MiB is empty or huge: boundaries are
+ *     aligned, no entry is split there, and its pages are not on the LRU, where they
+ *     would be found to go or move.
  *
  * Not here: the split (table/split.c), a huge page of small ones (reclaim/collapse.c).
  * Tests: tests/unit/soft/huge.c.
  */
 #include <errno.h>
+#include <signal.h>
 
 #include "alloc.h"
 #include "fault/fault.h"
@@ -43,7 +47,8 @@ void mmun_soft_huge_install(struct soft_vma *vma, unsigned long start, struct pa
 	mmun_soft_pmd_set_huge(soft_vma_mm(vma), start, first_value(vma, page), leaf);
 	for (unsigned long i = 0; i < MMUN_SOFT_HUGE_PAGES; i++) {
 		soft_page_map(mmun_soft_page_next(page, i));
-		mmun_soft_lru_add(mmun_soft_page_next(page, i));
+		if (!(vma->v.vm_flags & VM_HUGETLB))
+			mmun_soft_lru_add(mmun_soft_page_next(page, i));
 	}
 }
 
@@ -103,34 +108,49 @@ static bool install_if_empty(struct soft_vma *vma, unsigned long start, struct p
 	return empty;
 }
 
+/* 0; -EAGAIN: something is there now; -ENOSPC: no huge page is free; -ENOMEM. */
+static int fill(struct soft_vma *vma, unsigned long start)
+{
+	struct soft_mm *mm = soft_vma_mm(vma);
+	struct soft_table *leaf;
+	struct page *page;
+
+	if (mmun_soft_anon_prepare(vma) || mmun_soft_pmd_make(mm, start))
+		return -ENOMEM;
+	leaf = mmun_soft_leaf_alloc();
+	if (!leaf)
+		return -ENOMEM;
+	page = mmun_soft_huge_alloc(vma, start);
+	if (!page) {
+		mmun_free(leaf);
+		return -ENOSPC;
+	}
+	if (install_if_empty(vma, start, page, leaf)) {
+		soft_stat_inc(mm->soft, huge_filled);
+		return 0;
+	}
+	mmun_soft_huge_put(page);
+	mmun_free(leaf);
+	return -EAGAIN;
+}
+
 /* A read takes the zero page, which is small. */
 bool mmun_soft_do_huge_pmd_anonymous_page(struct soft_vm_fault *vmf)
 {
 	unsigned long start = soft_huge_start(vmf->address);
-	struct soft_mm *mm = soft_fault_mm(vmf);
-	struct soft_table *leaf;
-	struct page *page;
 
-	if (!wants_huge(vmf->vma, start) || has_leaf(mm, vmf->address))
+	if (!wants_huge(vmf->vma, start) || has_leaf(soft_fault_mm(vmf), vmf->address))
 		return false;
-	if (!(vmf->flags & SOFT_FAULT_WRITE) || mmun_soft_anon_prepare(vmf->vma))
-		return false;
-	if (mmun_soft_pmd_make(mm, start))
-		return false;
-	leaf = mmun_soft_leaf_alloc();
-	if (!leaf)
-		return false;
-	page = mmun_soft_huge_alloc(vmf->vma, start);
-	if (!page)
-		goto free_leaf;
-	if (!install_if_empty(vmf->vma, start, page, leaf))
-		goto put_page;
-	soft_stat_inc(mm->soft, huge_filled);
-	return true;
+	return vmf->flags & SOFT_FAULT_WRITE && !fill(vmf->vma, start);
+}
 
-put_page:
-	mmun_soft_huge_put(page);
-free_leaf:
-	mmun_free(leaf);
-	return false;
+/* I3: there is never a leaf in the way. */
+int mmun_soft_do_hugetlb(struct soft_vm_fault *vmf)
+{
+	int ret = fill(vmf->vma, soft_huge_start(vmf->address));
+
+	if (ret == -ENOSPC)
+		return mmun_soft_refuse(vmf->why, vmf->real_address, SIGBUS, BUS_ADRERR,
+					"no huge page is free");
+	return ret == -EAGAIN ? 0 : ret;
 }

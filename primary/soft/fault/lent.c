@@ -111,8 +111,10 @@ static bool make_exclusive(struct soft_mm *mm, unsigned long address, struct pag
 /* Gives up the reference if not. */
 static bool try_exclusive(struct soft_mm *mm, unsigned long address, struct page *page, void *owner)
 {
-	if (mmun_soft_page_trylock(page)) {
-		mmun_soft_split_huge(mmun_soft_vma_at(mm, address), address);
+	struct soft_vma *vma = mmun_soft_vma_at(mm, address);
+
+	if (!(vma->v.vm_flags & VM_HUGETLB) && mmun_soft_page_trylock(page)) {
+		mmun_soft_split_huge(vma, address);
 		if (make_exclusive(mm, address, page, owner))
 			return true;
 		mmun_soft_page_unlock(page);

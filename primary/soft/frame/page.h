@@ -34,6 +34,8 @@ struct page *mmun_soft_page_alloc(struct mmun_soft *soft);
 struct page *mmun_soft_page_alloc_nowait(struct mmun_soft *soft);
 /* 512 aligned frames, one reference each, zeroed; the first one, or NULL.  Does not reclaim. */
 struct page *mmun_soft_page_alloc_huge(struct mmun_soft *soft);
+/* How many of those there are now. */
+unsigned long mmun_soft_free_huge(struct mmun_soft *soft);
 /* The lowest free frame below @pfn, for compaction; NULL. */
 struct page *mmun_soft_page_alloc_below(struct mmun_soft *soft, unsigned long pfn);
 

@@ -218,6 +218,19 @@ struct page *mmun_soft_page_alloc_huge(struct mmun_soft *soft)
 	return page;
 }
 
+unsigned long mmun_soft_free_huge(struct mmun_soft *soft)
+{
+	struct soft_zone *zone = soft->zone;
+	struct mmun_dlist *link;
+	unsigned long nr = 0;
+
+	mmun_mutex_lock(&zone->lock);
+	mmun_dlist_for_each(link, &zone->whole)
+		nr++;
+	mmun_mutex_unlock(&zone->lock);
+	return nr;
+}
+
 struct page *mmun_soft_page_alloc_below(struct mmun_soft *soft, unsigned long pfn)
 {
 	struct soft_zone *zone = soft->zone;

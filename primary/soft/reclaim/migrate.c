@@ -135,6 +135,8 @@ static int isolate_small(struct soft_mm *mm, unsigned long address, struct page 
 
 	if (!vma)
 		return -ENOENT;
+	if (vma->v.vm_flags & VM_HUGETLB)
+		return -EBUSY;
 	for (;;) {
 		ret = look_up(mm, address, out, &huge);
 		if (ret || !huge)

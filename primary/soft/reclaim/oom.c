@@ -17,7 +17,7 @@
 /* What others see too stays, and what the driver has put there is its own. */
 static bool reapable(const struct soft_vma *vma)
 {
-	return !(vma->v.vm_flags & (VM_SHARED | VM_PFNMAP | VM_IO | VM_MIXEDMAP));
+	return !(vma->v.vm_flags & (VM_SHARED | VM_PFNMAP | VM_IO | VM_MIXEDMAP | VM_HUGETLB));
 }
 
 static int reap_vma(struct soft_vma *vma)

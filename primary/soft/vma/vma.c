@@ -252,6 +252,9 @@ int mmun_soft_vma_split_uncounted(struct soft_vma *vma, unsigned long address)
 	struct soft_vma *copy;
 	int ret = ops && ops->may_split ? ops->may_split(&vma->v, address) : 0;
 
+	if (vma->v.vm_flags & VM_HUGETLB && address != soft_huge_start(address))
+		return -EINVAL;
+
 	if (!ret && address % MMUN_SOFT_HUGE_SIZE)
 		ret = mmun_soft_split_huge(vma, address);
 	if (ret)

@@ -4,6 +4,7 @@
 
 #include <linux/hmm-dma.h>
 #include <linux/hmm.h>
+#include <linux/hugetlb.h>
 
 static bool invalidate(struct mmu_interval_notifier *sub, const struct mmu_notifier_range *range,
 		       unsigned long cur_seq)
@@ -149,6 +150,33 @@ static void test_huge(void)
 	mmun_soft_munmap(current->mm, AT, PMD_SIZE);
 }
 
+static void test_hugetlb(void)
+{
+	const struct vm_area_struct *vma;
+
+	is(mmun_soft_mmap(current->mm, AT, PMD_SIZE, PROT_READ | PROT_WRITE,
+			  MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED | MAP_HUGETLB, NULL, 0),
+	   AT, "memory that is always huge");
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, AT);
+	ok(vma && is_vm_hugetlb_page(vma), "says so");
+	mmap_read_unlock(current->mm);
+	watch(3);
+	range.default_flags = HMM_PFN_REQ_FAULT | HMM_PFN_REQ_WRITE;
+	is(fault_again(), 0, "it is faulted to be written");
+	for (int i = 0; i < 3; i++) {
+		is(hmm_pfn_to_map_order(pfns[i]), HPAGE_PMD_ORDER, "page %d is huge", i);
+		ok(pfns[i] & HMM_PFN_WRITE, "and writable");
+	}
+	range.default_flags = 0;
+	is(mmun_soft_mprotect(current->mm, AT, PMD_SIZE, PROT_READ), 0, "no more to be written");
+	is(fault_again(), 0, "another look");
+	is(hmm_pfn_to_map_order(pfns[2]), HPAGE_PMD_ORDER, "finds it huge");
+	ok(!(pfns[2] & HMM_PFN_WRITE), "and not writable");
+	mmu_interval_notifier_remove(&sub);
+	mmun_soft_munmap(current->mm, AT, PMD_SIZE);
+}
+
 static void test_dma(void)
 {
 	struct device dev = { .driver_data = NULL };
@@ -183,6 +211,7 @@ int main(void)
 	test_snapshot();
 	test_device();
 	test_huge();
+	test_hugetlb();
 	test_dma();
 	stop_machine(0);
 	return tap_done();

@@ -42,7 +42,8 @@ static void test_errors(void)
 	   "first of all there must be room");
 	is(map(&s, AT(0), PAGE, MAP_SHARED_VALIDATE | MAP_FIXED_NOREPLACE, f, 0), -EOPNOTSUPP,
 	   "a flag that MAP_SHARED_VALIDATE does not know");
-	is(map(&s, 0, PAGE, PRIVATE | MAP_HUGETLB, NULL, 0), -ENOMEM, "no pool of huge pages");
+	is(map(&s, 0, PAGE, MAP_SHARED | MAP_ANONYMOUS | MAP_HUGETLB, NULL, 0), -ENOMEM,
+	   "no pool of huge pages");
 	is_layout(s.mm, "", "none of these maps anything");
 	mmun_soft_file_put(f);
 	scene_end(&s, "errors");
