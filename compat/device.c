@@ -370,6 +370,23 @@ void mmun_compat_close(struct file *file)
 	mmun_soft_file_put(file);
 }
 
+struct file *filp_open(const char *name, int flags, umode_t mode)
+{
+	struct file *file;
+	int ret = -ENOENT;
+
+	might_sleep();
+	if (!strncmp(name, "/dev/", 5))
+		ret = mmun_compat_open(name + 5, (unsigned int)flags, &file);
+	return ret ? (struct file *)ERR_PTR(ret) : file;
+}
+
+int filp_close(struct file *file, void *id)
+{
+	fput(file);
+	return 0;
+}
+
 long mmun_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	long ret;

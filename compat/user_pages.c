@@ -338,3 +338,24 @@ void clear_highpage(struct page *page)
 	for (size_t i = 0; i < PAGE_SIZE; i++)
 		WRITE_ONCE(bytes[i], 0);
 }
+
+/* Mappings of current. */
+
+unsigned long vm_mmap(struct file *file, unsigned long address, unsigned long length,
+		      unsigned long prot, unsigned long flags, unsigned long offset)
+{
+	struct mm_struct *mm = current->mm;
+
+	mmun_compat_may_fault(mm, "vm_mmap() by a thread that holds the mmap lock");
+	if (offset_in_page(offset))
+		return (unsigned long)-EINVAL;
+	return mmun_soft_mmap(mm, address, length, (int)prot, (int)flags, file, offset);
+}
+
+int vm_munmap(unsigned long start, size_t length)
+{
+	struct mm_struct *mm = current->mm;
+
+	mmun_compat_may_fault(mm, "vm_munmap() by a thread that holds the mmap lock");
+	return mmun_soft_munmap(mm, start, length);
+}

@@ -39,6 +39,10 @@ loff_t noop_llseek(struct file *file, loff_t offset, int whence);
 int nonseekable_open(struct inode *inode, struct file *file);
 #define stream_open(inode, file) nonseekable_open(inode, file)
 
+/* "/dev/NAME", or an error pointer; nothing else can be opened. */
+struct file *filp_open(const char *name, int flags, umode_t mode);
+int filp_close(struct file *file, void *id);
+
 int alloc_chrdev_region(dev_t *dev, unsigned int first, unsigned int count, const char *name);
 int register_chrdev_region(dev_t from, unsigned int count, const char *name);
 void unregister_chrdev_region(dev_t from, unsigned int count);

@@ -52,6 +52,11 @@ static inline void zap_vma_ptes(struct vm_area_struct *vma, unsigned long addres
 	mmun_soft_zap_vma_ptes(vma, address, size);
 }
 
+/* Of current, whose mmap lock is not held.  An address, or -errno. */
+unsigned long vm_mmap(struct file *file, unsigned long address, unsigned long length,
+		      unsigned long prot, unsigned long flags, unsigned long offset);
+int vm_munmap(unsigned long start, size_t length);
+
 static inline struct vm_area_struct *find_vma_intersection(struct mm_struct *mm,
 							   unsigned long start, unsigned long end)
 {
