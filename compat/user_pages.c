@@ -314,13 +314,13 @@ static void copy_bytes(char *to, const char *from, size_t length)
 		WRITE_ONCE(to[i], READ_ONCE(from[i]));
 }
 
-void memcpy_from_page(char *to, struct page *page, size_t offset, size_t length)
+void(memcpy_from_page)(char *to, struct page *page, size_t offset, size_t length)
 {
 	BUG_ON(offset + length > PAGE_SIZE);
 	copy_bytes(to, (const char *)page_address(page) + offset, length);
 }
 
-void memcpy_to_page(struct page *page, size_t offset, const char *from, size_t length)
+void(memcpy_to_page)(struct page *page, size_t offset, const char *from, size_t length)
 {
 	BUG_ON(offset + length > PAGE_SIZE);
 	copy_bytes((char *)page_address(page) + offset, from, length);

@@ -165,6 +165,9 @@ unsigned long mmun_soft_page_pfn(const struct page *page);
 struct page *mmun_soft_pfn_page(struct mmun_soft *soft, unsigned long pfn);
 /** The 4096 bytes.  Valid while a reference is held; a freed frame reads as poison. */
 void *mmun_soft_page_address(const struct page *page);
+/** mmun_soft_page_is_free() - nobody has the frame now: a translation that still leads to it
+ *  is stale.  Any context. */
+bool mmun_soft_page_is_free(const struct page *page);
 /** What every byte of a free frame holds. */
 #define MMUN_SOFT_POISON 0xaa
 

@@ -23,6 +23,19 @@ void memcpy_from_page(char *to, struct page *page, size_t offset, size_t length)
 void memcpy_to_page(struct page *page, size_t offset, const char *from, size_t length);
 void copy_highpage(struct page *to, struct page *from);
 void clear_highpage(struct page *page);
+/* These end the program, with the place, when nobody has the frame any more. */
+#define MMUN_COMPAT_IN_USE(used) \
+	({ \
+		struct page *mmun_page = (used); \
+		if (mmun_soft_page_is_free(mmun_page)) \
+			mmun_compat_bug("a page is accessed after its frame was freed", __FILE__, \
+					__LINE__); \
+		mmun_page; \
+	})
+#define memcpy_from_page(to, page, offset, length) \
+	memcpy_from_page(to, MMUN_COMPAT_IN_USE(page), offset, length)
+#define memcpy_to_page(page, offset, from, length) \
+	memcpy_to_page(MMUN_COMPAT_IN_USE(page), offset, from, length)
 #define copy_page(to, from)     memcpy(to, from, PAGE_SIZE)
 #define clear_page(page)        memset(page, 0, PAGE_SIZE)
 #define flush_dcache_page(page) ((void)(page))

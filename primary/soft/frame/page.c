@@ -110,6 +110,11 @@ void mmun_soft_set_page_dirty(struct page *page)
 		soft_page_set(page, SOFT_PAGE_DIRTY);
 }
 
+bool mmun_soft_page_is_free(const struct page *page)
+{
+	return soft_page_test(page, SOFT_PAGE_FREE);
+}
+
 void *mmun_soft_page_address(const struct page *page)
 {
 	if (soft_page_test(page, SOFT_PAGE_DEVICE))
