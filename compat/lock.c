@@ -18,6 +18,7 @@
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct mmun_compat_lock *)0)->libc),
 	       "a mutex of libc fits");
 
+void (*mmun_compat_mutex_taken)(void);
 static __thread int atomic_depth, non_block_depth;
 
 void mmun_compat_atomic(int change)
@@ -113,19 +114,26 @@ void mmun_compat_spin_unlock(struct mmun_compat_lock *lock)
 	mmun_compat_atomic(-1);
 }
 
+static void take_mutex(struct mmun_compat_lock *lock)
+{
+	take(lock);
+	if (mmun_compat_mutex_taken)
+		mmun_compat_mutex_taken();
+}
+
 void mmun_compat_mutex_lock(struct mmun_compat_lock *lock)
 {
 	might_sleep();
-	take(lock);
+	take_mutex(lock);
 }
 
 /* A signal that comes while it waits does not end the wait. */
 int mmun_compat_mutex_lock_interruptible(struct mmun_compat_lock *lock)
 {
 	might_sleep();
-	if (signal_pending(current))
+	if (mmun_compat_signal_pending(TASK_INTERRUPTIBLE))
 		return -EINTR;
-	take(lock);
+	take_mutex(lock);
 	return 0;
 }
 

@@ -25,6 +25,8 @@ void mmun_compat_may_fault(const struct mm_struct *mm, const char *what);
 void mmun_compat_stop_work(void);
 /* Frees what opened devices have left. */
 void mmun_compat_free_inodes(void);
+/* Called by each thread that has just taken a mutex, for which it may have slept; NULL: none. */
+extern void (*mmun_compat_mutex_taken)(void);
 /* A malloc that mmun_compat_fail_allocations() may make fail; zero-filled. */
 void *mmun_compat_alloc(size_t size, gfp_t gfp);
 /* get_pid_task() finds @task no more. */

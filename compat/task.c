@@ -43,6 +43,8 @@ static pthread_mutex_t tasks_lock = PTHREAD_MUTEX_INITIALIZER;
 static LIST_HEAD(tasks);
 static pthread_once_t key_once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
+static bool (*signal_comes)(void *arg);
+static void *signal_comes_arg;
 
 struct task_struct *get_task_struct(struct task_struct *task)
 {
@@ -157,9 +159,19 @@ static bool interruptible(unsigned int state)
 	return (state & TASK_INTERRUPTIBLE) || state == TASK_KILLABLE;
 }
 
+void mmun_compat_signal_waits(bool (*comes)(void *arg), void *arg)
+{
+	signal_comes_arg = arg;
+	signal_comes = comes;
+}
+
 bool mmun_compat_signal_pending(unsigned int state)
 {
-	return interruptible(state) && READ_ONCE(get_current()->signal);
+	if (!interruptible(state))
+		return false;
+	if (signal_comes && signal_comes(signal_comes_arg))
+		WRITE_ONCE(get_current()->signal, true);
+	return READ_ONCE(get_current()->signal);
 }
 
 static void futex_wait(unsigned int *word, unsigned int value, u64 ns)

@@ -86,9 +86,24 @@ void mmun_compat_fail_allocations(bool (*fail)(size_t size, void *arg), void *ar
  *  limit takes CAP_IPC_LOCK from it; ULONG_MAX, as at first, gives it back. */
 void mmun_compat_limit_locked(unsigned long bytes);
 
+/** mmun_compat_signal_waits() - @comes is asked before each wait that a signal may end, and by
+ *  true makes one pending for the calling thread, which then has it; NULL: none. */
+void mmun_compat_signal_waits(bool (*comes)(void *arg), void *arg);
+
 /** mmun_compat_set_loglevel() - messages below this level (0...8) are printed; default 5:
  *  warnings and worse. */
 void mmun_compat_set_loglevel(int level);
+
+/** mmun_compat_kunit() - runs the KUnit suites of the program (kunit/test.h) and prints KTAP.
+ *
+ * It is the main() of a program that has no other.  @argv: a pattern SUITE.CASE, with * and ?,
+ * of cases to run; --tap: flat TAP instead; --messages: what the driver prints, too.  One of
+ * these runs each case again and again with something that goes wrong, where only what is
+ * left, or warned of, or ends the program counts: --allocations, each allocation fails in
+ * turn; --signals, a signal comes at each wait that one may end; --reap, the memory is reaped
+ * at each mutex that the case has just taken, by callbacks that must not sleep.
+ * Return: 0; 1: something failed; 2: the arguments are wrong. */
+int mmun_compat_kunit(int argc, char **argv);
 
 #pragma GCC visibility pop
 
