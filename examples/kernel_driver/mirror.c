@@ -9,6 +9,9 @@
  * I2  Pages there have no reference: the notifier is all that keeps them good.
  * I3  The status page is written under ctx->lock, each counter at once: programs read it
  *     without any lock.
+ *
+ * MIRROR_PLANTED_RACE and MIRROR_PLANTED_STALE make it wrong, so that what finds mistakes
+ * can be seen to find them.
  */
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -46,20 +49,25 @@ struct mirror {
 static struct workqueue_struct *mirror_wq;
 
 /* I3 */
-static void mirror_count(__u64 *counter)
+static void mirror_count(__u64 *counter, int change)
 {
-	WRITE_ONCE(*counter, *counter + 1);
+	WRITE_ONCE(*counter, *counter + change);
 }
 
 /* The notifier. */
 
 static void mirror_drop(struct mirror *ctx, unsigned long start, unsigned long end)
 {
-	unsigned long index;
+	unsigned long index, last = (end - 1) >> PAGE_SHIFT;
 	void *entry;
 
-	xa_for_each_range(&ctx->pages, index, entry, start >> PAGE_SHIFT, (end - 1) >> PAGE_SHIFT)
+#ifdef MIRROR_PLANTED_STALE /* the last page stays */
+	last--;
+#endif
+	xa_for_each_range(&ctx->pages, index, entry, start >> PAGE_SHIFT, last) {
+		mirror_count(&ctx->status->pages, -1);
 		xa_erase(&ctx->pages, index);
+	}
 }
 
 static bool mirror_invalidate(struct mmu_interval_notifier *sub,
@@ -67,13 +75,16 @@ static bool mirror_invalidate(struct mmu_interval_notifier *sub,
 {
 	struct mirror *ctx = container_of(sub, struct mirror, notifier);
 
+#ifdef MIRROR_PLANTED_RACE /* before the lock is taken, too */
+	mirror_drop(ctx, range->start, range->end);
+#endif
 	if (mmu_notifier_range_blockable(range))
 		mutex_lock(&ctx->lock);
 	else if (!mutex_trylock(&ctx->lock))
 		return false;
 	mmu_interval_set_seq(sub, cur_seq);
 	mirror_drop(ctx, range->start, range->end);
-	mirror_count(&ctx->status->invalidations);
+	mirror_count(&ctx->status->invalidations, 1);
 	mutex_unlock(&ctx->lock);
 	queue_work(mirror_wq, &ctx->report);
 	return true;
@@ -88,7 +99,7 @@ static void mirror_report(struct work_struct *work)
 	struct mirror *ctx = container_of(work, struct mirror, report);
 
 	mutex_lock(&ctx->lock);
-	mirror_count(&ctx->status->reports);
+	mirror_count(&ctx->status->reports, 1);
 	mutex_unlock(&ctx->lock);
 }
 
@@ -112,8 +123,8 @@ static int mirror_lookup(struct mirror *ctx, struct hmm_range *range)
 	return -EBUSY;
 }
 
-/* Has the page at @address in ctx->pages, and on success ctx->lock held. */
-static int mirror_fault(struct mirror *ctx, unsigned long address, bool write)
+/* Puts the page at @address into ctx->pages; on success ctx->lock is held. */
+static int mirror_fault(struct mirror *ctx, unsigned long address, bool write, void **entry)
 {
 	unsigned long pfn = 0;
 	struct hmm_range range = {
@@ -123,22 +134,25 @@ static int mirror_fault(struct mirror *ctx, unsigned long address, bool write)
 		.hmm_pfns = &pfn,
 		.default_flags = HMM_PFN_REQ_FAULT | (write ? HMM_PFN_REQ_WRITE : 0),
 	};
-	void *entry;
+	void *old;
 	int ret;
 
 	if (!mmget_not_zero(ctx->mm))
 		return -EFAULT;
 	while ((ret = mirror_lookup(ctx, &range)) == -EBUSY) {
 		mutex_lock(&ctx->lock);
-		mirror_count(&ctx->status->retries);
+		mirror_count(&ctx->status->retries, 1);
 		mutex_unlock(&ctx->lock);
 	}
 	mmput(ctx->mm);
 	if (ret)
 		return ret;
-	mirror_count(&ctx->status->faults);
-	entry = xa_tag_pointer(hmm_pfn_to_page(pfn), pfn & HMM_PFN_WRITE ? MIRROR_WRITABLE : 0);
-	ret = xa_err(xa_store(&ctx->pages, address >> PAGE_SHIFT, entry, GFP_KERNEL));
+	mirror_count(&ctx->status->faults, 1);
+	*entry = xa_tag_pointer(hmm_pfn_to_page(pfn), pfn & HMM_PFN_WRITE ? MIRROR_WRITABLE : 0);
+	old = xa_store(&ctx->pages, address >> PAGE_SHIFT, *entry, GFP_KERNEL);
+	if (!old)
+		mirror_count(&ctx->status->pages, 1);
+	ret = xa_err(old);
 	if (ret)
 		mutex_unlock(&ctx->lock);
 	return ret;
@@ -154,10 +168,9 @@ static int mirror_get(struct mirror *ctx, unsigned long address, bool write, str
 	entry = xa_load(&ctx->pages, address >> PAGE_SHIFT);
 	if (!entry || (write && xa_pointer_tag(entry) != MIRROR_WRITABLE)) {
 		mutex_unlock(&ctx->lock);
-		ret = mirror_fault(ctx, address, write);
+		ret = mirror_fault(ctx, address, write, &entry);
 		if (ret)
 			return ret;
-		entry = xa_load(&ctx->pages, address >> PAGE_SHIFT);
 	}
 	*page = xa_untag_pointer(entry);
 	return 0;
@@ -221,7 +234,9 @@ static void mirror_forget(struct mirror *ctx)
 		return;
 	mmu_interval_notifier_remove(&ctx->notifier);
 	ctx->watching = false;
-	xa_destroy(&ctx->pages);
+	mutex_lock(&ctx->lock);
+	mirror_drop(ctx, 0, ULONG_MAX);
+	mutex_unlock(&ctx->lock);
 }
 
 static long mirror_watch(struct mirror *ctx, void __user *arg)

@@ -24,6 +24,8 @@ struct mirror_status {
 	__u64 faults;
 	__u64 retries;
 	__u64 invalidations;
+	/* That the device has now. */
+	__u64 pages;
 	/* Written by a worker, after the fact. */
 	__u64 reports;
 };
