@@ -50,8 +50,9 @@ struct vm_operations_struct {
 	/** mmap lock held for read.  VM_FAULT_NOPAGE: the driver has set the entry itself. */
 	vm_fault_t (*fault)(struct vm_fault *vmf);
 	const char *(*name)(struct vm_area_struct *vma);
-	/* Xen's drivers set it; nothing here calls it, a page is found by its frame. */
+	/* Xen's drivers set them; nothing here calls them, a page is found by its frame. */
 	struct page *(*find_special_page)(struct vm_area_struct *vma, unsigned long address);
+	struct page *(*find_normal_page)(struct vm_area_struct *vma, unsigned long address);
 };
 
 struct file_operations {
