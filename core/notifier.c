@@ -41,6 +41,7 @@
 #include <pthread.h>
 
 #include "bug.h"
+#include "call_srcu.h"
 #include "chain.h"
 #include "clock.h"
 
@@ -120,6 +121,10 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool
 	}
 
 	ret = mmun_spares_alloc(&spares, mm, !mn);
+	if (ret)
+		goto free_spares;
+	/* mmu_notifier_put() may be its end. */
+	ret = mn && mn->ops->free_notifier ? mmun_srcu_worker_start() : 0;
 	if (ret)
 		goto free_spares;
 	if (take_mmap_lock)

@@ -8,7 +8,7 @@
  *     leaves the list and cannot be found again.
  * I3  put does not wait: ->free_notifier runs in the SRCU worker after a grace
  *     period, which also outlasts a ->release of exit that is still running.
- *     The worker is made by get, where sleeping and allocating are legal.
+ *     The worker is made by get and by registration, where sleeping and allocating are legal.
  *
  * Tests: tests/unit/core/notifier_get.c, tests/torture/chain.c.
  */
@@ -131,14 +131,15 @@ static void put_stale(struct mmu_notifier *mn)
 {
 	const struct mmu_notifier_ops *ops = mn->ops;
 
-	if (!mn->users || --mn->users)
+	if (mn->users ? --mn->users : !ops->free_notifier)
 		return;
 	mmun_notifier_forget(mn);
 	if (ops->free_notifier)
 		ops->free_notifier(mn);
 }
 
-/* Drops a user; true for the last one, which is off the list then. */
+/* Drops a user; true for the last one, which is off the list then.  What was registered, not
+ * got, has one if there is a way to free it: drivers of Linux put it. */
 static bool drop_user(struct mmu_notifier *mn, struct mmu_notifier_mm *chain)
 {
 	mmun_sigmask saved;
@@ -148,6 +149,8 @@ static bool drop_user(struct mmu_notifier *mn, struct mmu_notifier_mm *chain)
 	users = mn->users;
 	if (users)
 		mn->users--;
+	else if (mn->ops->free_notifier && !(mn->state & MMUN_MN_LEAVING))
+		users = 1;
 	if (users == 1)
 		mmun_notifier_detach(mn);
 	mmun_chain_unlock(chain, &saved);

@@ -302,7 +302,8 @@ struct mmu_notifier *mmu_notifier_get_locked(const struct mmu_notifier_ops *ops,
  * mmu_notifier_put() - drop a user; the last one schedules ->free_notifier.
  *
  * ->free_notifier runs after a grace period, from another context.  ->release
- * is not called: the caller has already dropped every translation.
+ * is not called: the caller has already dropped every translation.  Also for one that was
+ * registered with operations that have ->free_notifier: it has one user, and get does not find it.
  * Context: any but async-signal, does not sleep, legal from ->release.
  */
 void mmu_notifier_put(struct mmu_notifier *mn);

@@ -106,6 +106,27 @@ static void test_mixed(void)
 	is(freed, 1, "and only its own is freed");
 }
 
+/* A driver registers with the lock held, and puts. */
+static void test_registered(void)
+{
+	struct watcher *plain = mmun_alloc(sizeof(*plain));
+
+	begin();
+	watcher_init(plain);
+	plain->mn.ops = &get_ops;
+	mmap_write_lock(mm);
+	is(__mmu_notifier_register(&plain->mn, mm), 0, "registered, to be put");
+	mmap_write_unlock(mm);
+	fake_section(mm);
+	is(plain->starts, 1, "R1 it is called");
+	mmu_notifier_put(&plain->mn);
+	fake_section(mm);
+	mmu_notifier_synchronize();
+	ok(freed == 1 && last_freed == plain, "put frees it");
+	is(mm->mm_count, 1, "R6 its reference is dropped");
+	mmput(mm);
+}
+
 static void test_errors(void)
 {
 	static const struct mmu_notifier_ops no_alloc;
@@ -312,6 +333,7 @@ int main(void)
 {
 	test_singleton();
 	test_mixed();
+	test_registered();
 	test_errors();
 	test_inside_section();
 	test_claimed_by_exit();
