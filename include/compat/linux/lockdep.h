@@ -21,6 +21,12 @@ bool mmun_compat_rwlock_held(const struct mmun_compat_rwlock *lock, bool write);
 	_Generic(&(lock)->mmun, struct mmun_compat_lock * \
 		 : mmun_compat_lock_held((const void *)&(lock)->mmun), struct mmun_compat_rwlock * \
 		 : mmun_compat_rwlock_held((const void *)&(lock)->mmun, false))
+/* For write where @r is 0, for read where it is 1. */
+#define lockdep_is_held_type(lock, r) \
+	(lockdep_is_held(lock) && \
+	 _Generic(&(lock)->mmun, struct mmun_compat_lock * \
+		  : true, struct mmun_compat_rwlock * \
+		  : mmun_compat_rwlock_held((const void *)&(lock)->mmun, true)) == !(r))
 #define lockdep_assert_held(lock) BUG_ON(!lockdep_is_held(lock))
 #define lockdep_assert_held_write(lock) \
 	BUG_ON(!_Generic(&(lock)->mmun, struct mmun_compat_lock * \

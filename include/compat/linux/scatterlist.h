@@ -14,6 +14,8 @@ struct device;
 #define SG_CHAIN          1ul
 #define SG_END            2ul
 #define SG_PAGE_LINK_MASK 3ul
+/* Entries in one page. */
+#define SG_MAX_SINGLE_ALLOC (PAGE_SIZE / sizeof(struct scatterlist))
 
 struct scatterlist {
 	unsigned long page_link;
