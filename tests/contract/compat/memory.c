@@ -112,6 +112,33 @@ static void gup_without_lock(void)
 	get_user_pages(AT, 1, 0, &page);
 }
 
+static void test_contents(void)
+{
+	struct page *page = alloc_page(GFP_KERNEL), *other = alloc_page(GFP_KERNEL);
+	char in[64], out[80], wrong = 0;
+
+	for (unsigned int i = 0; i < sizeof(in); i++)
+		in[i] = (char)(i + 1);
+	for (unsigned int at = 0; at < 17; at++) {
+		for (unsigned int n = 0; n < 40; n++) {
+			clear_highpage(page);
+			memset(out, 0x55, sizeof(out));
+			memcpy_to_page(page, 8 + at, in + at % 3, n);
+			memcpy_from_page(out + at % 5, page, 8 + at, n + 1);
+			wrong |= memcmp(out + at % 5, in + at % 3, n) || out[at % 5 + n] ||
+				 out[at % 5 + n + 1] != 0x55;
+			memcpy_from_page(out, page, 7 + at, 1);
+			wrong |= out[0];
+		}
+	}
+	ok(!wrong, "bytes of a page, wherever they begin and end");
+	memcpy_to_page(page, PAGE_SIZE - 1, in, 1);
+	copy_highpage(other, page);
+	ok(!memcmp(page_address(other), page_address(page), PAGE_SIZE), "all of it");
+	put_page(page);
+	put_page(other);
+}
+
 static void test_failures(void)
 {
 	struct kmem_cache *cache = kmem_cache_create("things", 24, 8, 0, NULL);
@@ -228,6 +255,7 @@ int main(void)
 	test_copies();
 	test_outside();
 	test_pages();
+	test_contents();
 	dies(gup_without_lock, "get_user_pages() without the mmap lock");
 	test_objects();
 	test_limits();
