@@ -178,8 +178,6 @@ long call(struct program *program, const struct wire_request *request)
 	case WIRE_READY:
 		pages_wait_ready(program);
 		return 0;
-	case WIRE_FAULT:
-		return pages_fault(program, arg[0], arg[1]);
 	case WIRE_OPEN:
 		return open_device(program, request);
 	case WIRE_CREATE:

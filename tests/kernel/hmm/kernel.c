@@ -69,8 +69,12 @@ static void serve_calls(int fd, struct program *program)
 	mmun_compat_set_current(task);
 	call_for(program);
 	answer(fd, program->id);
-	while (receive(fd, &request))
-		answer(fd, call(program, &request));
+	while (receive(fd, &request)) {
+		if (request.call == WIRE_FAULT)
+			pages_fault(program, fd, request.arg[0], request.arg[1]);
+		else
+			answer(fd, call(program, &request));
+	}
 	call_for(NULL);
 	mmun_compat_set_current(NULL);
 	mmun_soft_exit(task);

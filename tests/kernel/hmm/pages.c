@@ -27,25 +27,17 @@ static unsigned int page_of(unsigned long address)
 }
 
 /* pages_lock held.  A program that has died maps nothing more. */
-static void order(struct program *program, const struct wire_order_message *message)
+static void hide(struct program *program, unsigned long start, unsigned long end)
 {
+	const struct wire_hide message = { start, end - start };
 	long done;
 
 	if (program->mapper < 0)
 		return;
-	if (send(program->mapper, message, sizeof(*message), MSG_NOSIGNAL) == sizeof(*message) &&
+	if (send(program->mapper, &message, sizeof(message), MSG_NOSIGNAL) == sizeof(message) &&
 	    recv(program->mapper, &done, sizeof(done), 0) == sizeof(done))
 		return;
 	program->mapper = -1;
-}
-
-static void hide(struct program *program, unsigned long start, unsigned long end)
-{
-	const struct wire_order_message message = { .order = WIRE_HIDE,
-						    .address = start,
-						    .length = end - start };
-
-	order(program, &message);
 }
 
 static bool is_shown(const struct shown *shown, unsigned int page)
@@ -175,20 +167,40 @@ static struct shown *find_shown(struct program *program, unsigned long block)
 }
 
 /* I3 */
-static void show(struct program *program, unsigned long address,
-		 const struct mmun_soft_translation *t)
+static void add_frame(struct wire_frames *frames, const struct mmun_soft_translation *t)
 {
-	const struct wire_order_message message = {
-		.order = WIRE_SHOW,
-		.address = address & MMUN_SOFT_PAGE_MASK,
-		.physical = mmun_soft_page_pfn(t->page) << MMUN_SOFT_PAGE_SHIFT,
-		.length = MMUN_SOFT_PAGE_SIZE,
-		.writable = t->writable,
-	};
-	const unsigned int page = page_of(address);
+	frames->physical[frames->count++] = mmun_soft_page_pfn(t->page) << MMUN_SOFT_PAGE_SHIFT |
+					    (t->writable ? WIRE_WRITABLE : 0);
+}
 
-	find_shown(program, block_of(address))->pages[page / 64] |= 1ull << page % 64;
-	order(program, &message);
+/* What is there behind the page that faulted goes with it, as far as it needs no fault. */
+static void add_more(struct program *program, struct wire_frames *frames)
+{
+	const unsigned long room = MMUN_SOFT_HUGE_PAGES - page_of(frames->address);
+	unsigned long address = frames->address;
+	struct mmun_soft_translation t;
+
+	while (frames->count < WIRE_FRAMES && frames->count < room) {
+		address += MMUN_SOFT_PAGE_SIZE;
+		if (mmun_soft_translate_present(program->mm, address, &t))
+			break;
+		add_frame(frames, &t);
+	}
+}
+
+/* pages_lock held: nothing is hidden before the thread has mapped the frames. */
+static void show(struct program *program, int wire, const struct wire_frames *frames)
+{
+	struct shown *shown = find_shown(program, block_of(frames->address));
+	unsigned int page = page_of(frames->address);
+	long done;
+
+	for (unsigned long i = 0; i < frames->count; i++, page++)
+		shown->pages[page / 64] |= 1ull << page % 64;
+	/* A thread that has died maps nothing. */
+	if (send(wire, frames, sizeof(*frames), MSG_NOSIGNAL) != sizeof(*frames) ||
+	    recv(wire, &done, sizeof(done), 0) != sizeof(done))
+		return;
 }
 
 static int refused(struct mm_struct *mm, unsigned long address)
@@ -202,9 +214,19 @@ static int refused(struct mm_struct *mm, unsigned long address)
 	return fault.signal ? fault.signal : SIGKILL;
 }
 
-/* I2 */
-int pages_fault(struct program *program, unsigned long address, bool write)
+static void refuse(int wire, int signal)
 {
+	const struct wire_frames frames = { .signal = signal };
+
+	/* A program that does not wait for it has died. */
+	if (send(wire, &frames, sizeof(frames), MSG_NOSIGNAL) < 0)
+		return;
+}
+
+/* I2 */
+void pages_fault(struct program *program, int wire, unsigned long address, bool write)
+{
+	struct wire_frames frames = { .address = address & MMUN_SOFT_PAGE_MASK };
 	struct mm_struct *mm = program->mm;
 	struct mmun_soft_translation t;
 	unsigned long seq;
@@ -215,14 +237,17 @@ int pages_fault(struct program *program, unsigned long address, bool write)
 		mmap_read_lock(mm);
 		ret = mmun_soft_translate(mm, address, write, &t);
 		mmap_read_unlock(mm);
-		if (ret && ret != -EBUSY)
-			return refused(mm, address);
+		if (ret && ret != -EBUSY) {
+			refuse(wire, refused(mm, address));
+			return;
+		}
 		pthread_mutex_lock(&program->pages_lock);
 		if (!ret && !mmu_interval_read_retry(&program->notifier, seq))
 			break;
 		pthread_mutex_unlock(&program->pages_lock);
 	}
-	show(program, address, &t);
+	add_frame(&frames, &t);
+	add_more(program, &frames);
+	show(program, wire, &frames);
 	pthread_mutex_unlock(&program->pages_lock);
-	return 0;
 }

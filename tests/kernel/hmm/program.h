@@ -73,8 +73,8 @@ void pages_end(struct program *program);
 void pages_set_mapper(struct program *program, int mapper);
 /* pages_set_mapper() is through. */
 void pages_wait_ready(struct program *program);
-/* A processor's access faulted: 0, or a signal. */
-int pages_fault(struct program *program, unsigned long address, bool write);
+/* A processor's access faulted in the thread behind @wire, which gets the frames or a signal. */
+void pages_fault(struct program *program, int wire, unsigned long address, bool write);
 
 /* call.c: the answer to a request, in a thread that acts for @program. */
 struct wire_request;

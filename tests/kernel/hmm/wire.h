@@ -3,8 +3,8 @@
  * What a user's program and the process that is its kernel say to each other.
  *
  * Each thread of a program has a connection for its calls, and each program one more, on
- * which the kernel says to its mapper thread which frames to map where: the program's page
- * tables are a secondary MMU of its software address space.
+ * which the kernel says to its mapper thread what to hide: the program's page tables are a
+ * secondary MMU of its software address space.
  */
 #ifndef MMUN_TESTS_KERNEL_WIRE_H
 #define MMUN_TESTS_KERNEL_WIRE_H
@@ -20,7 +20,7 @@ enum wire_call {
 	WIRE_MAPPER,    /* program; the kernel sends orders on it from then on */
 	WIRE_WAIT,      /* process: nothing is left of its program */
 	WIRE_READY,     /* the mapper has hidden all that a copy of a program shows */
-	WIRE_FAULT,     /* address, write: 0, or a signal */
+	WIRE_FAULT,     /* address, write: a struct wire_frames, which is answered by a long */
 	WIRE_OPEN,      /* flags, name in ->text: handle */
 	WIRE_CREATE,    /* a file without a name: handle */
 	WIRE_CLOSE,     /* handle */
@@ -44,15 +44,19 @@ struct wire_request {
 	char text[64];
 };
 
-/* To a mapper, which answers by a long. */
-enum wire_order {
-	WIRE_SHOW = 1, /* address, physical address, length, writable */
-	WIRE_HIDE,     /* address, length */
+/* What a faulting thread maps: one behind the other from @address on. */
+#define WIRE_FRAMES   32
+#define WIRE_WRITABLE 1ul
+
+struct wire_frames {
+	long signal; /* 0, or there are none */
+	unsigned long address, count;
+	unsigned long physical[WIRE_FRAMES]; /* address of a frame | WIRE_WRITABLE */
 };
 
-struct wire_order_message {
-	long order;
-	unsigned long address, physical, length, writable;
+/* To a mapper, which answers by a long when nothing is mapped there any more. */
+struct wire_hide {
+	unsigned long address, length;
 };
 
 #endif

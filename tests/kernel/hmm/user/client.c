@@ -5,10 +5,10 @@
  * Linked into the program, it takes the place of libc's functions.  A program becomes a user of
  * the kernel when it opens a device; before that, and for what is not the kernel's, calls
  * go to the host.  Memory that it maps then is, for the host, a reservation without access: the
- * first access faults, the kernel says which frame is there, and the mapper maps it.
+ * first access faults, the kernel says which frame is there, and the thread maps it.
  *
- * I1  A frame is mapped and taken away by the mapper thread only, when the kernel says so, and
- *     the kernel waits for its answer.
+ * I1  The kernel waits until a frame is mapped that it has named to a thread, and until it is
+ *     taken away by the mapper thread, so that it always knows what is mapped.
  * I2  A forked child does nothing before the frames that were mapped at the fork are hidden.
  * I3  Connections have descriptors of their own range, so that a child closes its parent's:
  *     the kernel sees the end of each program by the end of its connections.
@@ -40,6 +40,7 @@
 #define MAX_FD 1024
 /* I3 */
 #define FIRST_WIRE 900
+#define PAGE       4096ul
 #define HUGE       (2ul << 20)
 /* The times of tests are for a processor and its kernel. */
 #define SLOWER 20
@@ -78,18 +79,24 @@ static int connect_kernel(void)
 	return fd;
 }
 
-static long ask_on(int fd, const struct wire_request *request)
+static void ask_for(int fd, const struct wire_request *request, void *answer, size_t size)
 {
-	long answer;
 	ssize_t n;
 
 	if (send(fd, request, sizeof(*request), MSG_NOSIGNAL) != sizeof(*request))
 		lost("send");
 	do {
-		n = recv(fd, &answer, sizeof(answer), 0);
+		n = recv(fd, answer, size, 0);
 	} while (n < 0 && errno == EINTR);
-	if (n != sizeof(answer))
+	if (n != (ssize_t)size)
 		lost("receive");
+}
+
+static long ask_on(int fd, const struct wire_request *request)
+{
+	long answer;
+
+	ask_for(fd, request, &answer, sizeof(answer));
 	return answer;
 }
 
@@ -138,24 +145,48 @@ static void *reserve(void *address, size_t length, int flags)
 static void *obey(void *arg)
 {
 	const int fd = (int)(long)arg;
-	struct wire_order_message m;
-	void *address, *mapped;
+	struct wire_hide m;
 	long done = 0;
 
 	while (recv(fd, &m, sizeof(m), 0) == sizeof(m)) {
-		address = (void *)m.address;
-		if (m.order == WIRE_SHOW)
-			mapped = (void *)syscall(SYS_mmap, address, m.length,
-						 PROT_READ | (m.writable ? PROT_WRITE : 0),
-						 MAP_SHARED | MAP_FIXED, memory, m.physical);
-		else
-			mapped = reserve(address, m.length, MAP_FIXED);
-		if (mapped != address)
-			lost("mapping");
+		if (reserve((void *)m.address, m.length, MAP_FIXED) != (void *)m.address)
+			lost("hiding");
 		if (send(fd, &done, sizeof(done), MSG_NOSIGNAL) != sizeof(done))
 			break;
 	}
 	return NULL;
+}
+
+/* The frames that lie one behind the other as their addresses do, from @first on. */
+static unsigned long run_of(const struct wire_frames *frames, unsigned long first)
+{
+	unsigned long n = 1;
+
+	while (first + n < frames->count &&
+	       frames->physical[first + n] == frames->physical[first] + n * PAGE)
+		n++;
+	return n;
+}
+
+/* I1 */
+static void map_frames(int fd, const struct wire_frames *frames)
+{
+	unsigned long n, physical;
+	long done = 0;
+	void *address;
+
+	for (unsigned long i = 0; i < frames->count; i += n) {
+		n = run_of(frames, i);
+		physical = frames->physical[i];
+		address = (void *)(frames->address + i * PAGE);
+		if ((void *)syscall(SYS_mmap, address, n * PAGE,
+				    PROT_READ | (physical & WIRE_WRITABLE ? PROT_WRITE : 0),
+				    MAP_SHARED | MAP_FIXED, memory,
+				    physical & ~WIRE_WRITABLE) != address)
+			lost("mapping");
+	}
+	if (send(fd, &done, sizeof(done), MSG_NOSIGNAL) != sizeof(done))
+		lost("mapped");
 }
 
 static void start_mapper(void)
@@ -179,14 +210,22 @@ static void start_mapper(void)
 static void on_fault(int signal, siginfo_t *info, void *context)
 {
 	const ucontext_t *uc = context;
-	unsigned long write = uc->uc_mcontext.gregs[REG_ERR] & 2;
+	const unsigned long write = uc->uc_mcontext.gregs[REG_ERR] & 2;
+	const struct wire_request request = { WIRE_FAULT,
+					      { (unsigned long)info->si_addr, write },
+					      "" };
+	struct wire_frames frames;
 	int saved = errno;
-	long ret = CALL(WIRE_FAULT, (unsigned long)info->si_addr, write);
 
+	if (wire < 0)
+		hello();
+	ask_for(wire, &request, &frames, sizeof(frames));
+	if (!frames.signal)
+		map_frames(wire, &frames);
 	errno = saved;
-	if (!ret)
+	if (!frames.signal)
 		return;
-	fprintf(stderr, "client: signal %ld at %p\n", ret, info->si_addr);
+	fprintf(stderr, "client: signal %ld at %p\n", frames.signal, info->si_addr);
 	/* Again, and this time for good. */
 	sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 }
@@ -341,7 +380,7 @@ static void *failed(long error)
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
 	const long handle = fd < 0 ? -1 : handle_of(fd);
-	const size_t whole = (length + 4095) & ~4095ul;
+	const size_t whole = (length + PAGE - 1) & ~(PAGE - 1);
 	const int fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE);
 	char *place = address;
 	long ret;
