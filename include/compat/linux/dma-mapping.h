@@ -34,6 +34,48 @@ struct dma_iova_state {
 };
 #define dma_use_iova(state) ((void)(state), false)
 
+/* False: every page is to be mapped by itself. */
+static inline bool dma_iova_try_alloc(struct device *dev, struct dma_iova_state *state,
+				      phys_addr_t phys, size_t size)
+{
+	*state = (struct dma_iova_state){ 0 };
+	return false;
+}
+
+/* Never come to: they are for what dma_iova_try_alloc() has allocated. */
+static inline int dma_iova_link(struct device *dev, struct dma_iova_state *state, phys_addr_t phys,
+				size_t offset, size_t size, enum dma_data_direction direction,
+				unsigned long attrs)
+{
+	BUG();
+	return -EINVAL;
+}
+
+static inline int dma_iova_sync(struct device *dev, struct dma_iova_state *state, size_t offset,
+				size_t size)
+{
+	BUG();
+	return -EINVAL;
+}
+
+static inline void dma_iova_unlink(struct device *dev, struct dma_iova_state *state, size_t offset,
+				   size_t size, enum dma_data_direction direction,
+				   unsigned long attrs)
+{
+	BUG();
+}
+
+static inline void dma_iova_destroy(struct device *dev, struct dma_iova_state *state, size_t mapped,
+				    enum dma_data_direction direction, unsigned long attrs)
+{
+	BUG();
+}
+
+static inline void dma_iova_free(struct device *dev, struct dma_iova_state *state)
+{
+	BUG();
+}
+
 /* An address, or one for which dma_mapping_error() is true: nothing is mapped then.  @size
  * may reach over following frames.  Any context. */
 dma_addr_t dma_map_page_attrs(struct device *dev, struct page *page, size_t offset, size_t size,

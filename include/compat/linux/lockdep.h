@@ -42,6 +42,8 @@ bool mmun_compat_rwlock_held(const struct mmun_compat_rwlock *lock, bool write);
 #define lockdep_set_class(lock, key) ((void)(lock), (void)(key))
 #define lockdep_register_key(key)    ((void)(key))
 #define lockdep_unregister_key(key)  ((void)(key))
+#define might_lock(lock)             ((void)(lock))
+#define might_lock_read(lock)        ((void)(lock))
 #define lockdep_assert_once(cond)    WARN_ON_ONCE(!(cond))
 #define lockdep_assert(cond)         WARN_ON(!(cond))
 

@@ -146,11 +146,15 @@ static void test_allowed(void)
 	down_read(&sem);
 	ok(down_read_trylock(&sem), "a reader may try again");
 	ok(!down_write_trylock(&sem), "readers keep writers out");
+	ok(lockdep_is_held_type(&sem, 1) && !lockdep_is_held_type(&sem, 0), "held for read");
 	up_read(&sem);
 	up_read(&sem);
 	ok(down_write_trylock(&sem), "until they have gone");
 	lockdep_assert_held_write(&sem);
+	ok(lockdep_is_held_type(&sem, 0) && !lockdep_is_held_type(&sem, 1), "held for write");
 	up_write(&sem);
+	ok(!lockdep_is_held_type(&sem, 0) && !lockdep_is_held_type(&sem, 1), "neither");
+	might_lock(&sem);
 	rcu_read_lock();
 	rcu_read_lock();
 	rcu_read_unlock();

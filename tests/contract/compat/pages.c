@@ -96,6 +96,7 @@ static void test_dma(void)
 {
 	struct device dev = { .driver_data = NULL }, other = { .driver_data = NULL };
 	unsigned long warnings = mmun_compat_warnings();
+	struct dma_iova_state state;
 	dma_addr_t address;
 
 	pin(1);
@@ -121,6 +122,8 @@ static void test_dma(void)
 	address = dma_map_single(&dev, page_address(pages[0]), PAGE_SIZE, DMA_TO_DEVICE);
 	mmun_compat_fail_allocations(NULL, NULL);
 	is(dma_mapping_error(&dev, address), -ENOMEM, "or it fails");
+	ok(!dma_iova_try_alloc(&dev, &state, 0, PAGE_SIZE) && !dma_use_iova(&state),
+	   "there is no IOMMU whose addresses a range could get");
 	unpin(1);
 }
 
