@@ -35,12 +35,21 @@ enum memory_type {
 	MEMORY_DEVICE_PCI_P2PDMA,
 };
 
+struct folio;
+struct dev_pagemap;
+
 struct dev_pagemap_ops {
-	/** The last reference to a page has gone: it is the driver's again.  Does not sleep. */
+	/** The last reference to a page has gone: it is the driver's again.  Does not sleep.  One of
+	 *  the two: folio_free since 6.19, where the folio is that page. */
 	void (*page_free)(struct page *page);
+	void (*folio_free)(struct folio *folio);
 	/** Private memory: a processor touches vmf->page: to be migrated by migrate_vma_setup() and what follows
 	 *  it, with this page as ->fault_page.  mmap lock held for read.  0: the fault looks again. */
 	vm_fault_t (*migrate_to_ram)(struct vm_fault *vmf);
+	/** Never called: no memory fails, and a folio is one page. */
+	int (*memory_failure)(struct dev_pagemap *pgmap, unsigned long pfn, unsigned long nr_pages,
+			      int flags);
+	void (*folio_split)(struct folio *head, struct folio *tail);
 };
 
 /** What the driver fills in of its memory, and keeps as long as that is there. */
@@ -58,6 +67,7 @@ struct dev_pagemap {
 	/* private: */
 	struct mmun_soft *mmun_soft;
 	unsigned int mmun_used;
+	bool mmun_going;
 	void *mmun_bytes;
 };
 
@@ -68,9 +78,14 @@ void mmun_soft_device_space(const struct mmun_soft *soft, struct range *space);
  *  Return: 0; -EINVAL (neither private nor coherent, no owner, operations missing, not whole pages
  *  of the device space); -EBUSY (another's memory is there); -ENOMEM. */
 int mmun_soft_memremap_pages(struct mmun_soft *soft, struct dev_pagemap *pgmap);
-/** mmun_soft_memunmap_pages() - they exist no more.  Waits until no page is in use: the driver
- *  has moved them away by migrate_device_range(), or munmap() and exit free them meanwhile. */
+/** mmun_soft_memunmap_pages() - they exist no more.  Waits until no page is in use (the driver
+ *  has moved them away by migrate_device_range(), or munmap() and exit free them meanwhile) and each
+ *  mmun_soft_get_dev_pagemap() is put. */
 void mmun_soft_memunmap_pages(struct dev_pagemap *pgmap);
+/** mmun_soft_get_dev_pagemap() - whose frame @pfn is, so that its memory does not go until
+ *  mmun_soft_put_dev_pagemap().  NULL: no device's, or it is going. */
+struct dev_pagemap *mmun_soft_get_dev_pagemap(struct mmun_soft *soft, unsigned long pfn);
+void mmun_soft_put_dev_pagemap(struct dev_pagemap *pgmap);
 /** mmun_soft_zone_device_page_init() - the driver's own @page gets a reference and is locked. */
 void mmun_soft_zone_device_page_init(struct page *page);
 /** mmun_soft_page_memory_type() - 0 for a page of the machine.  Any context. */
@@ -102,12 +117,16 @@ long mmun_soft_make_device_exclusive(struct mm_struct *mm, unsigned long start, 
 #define MIGRATE_PFN_VALID   (1ul << 0)
 #define MIGRATE_PFN_MIGRATE (1ul << 1)
 #define MIGRATE_PFN_WRITE   (1ul << 3)
-#define MIGRATE_PFN_SHIFT   6
+/** Never set: pages move one by one. */
+#define MIGRATE_PFN_COMPOUND (1ul << 4)
+#define MIGRATE_PFN_SHIFT    6
 
 enum migrate_vma_direction {
 	MIGRATE_VMA_SELECT_SYSTEM = 1 << 0,
 	MIGRATE_VMA_SELECT_DEVICE_PRIVATE = 1 << 1,
 	MIGRATE_VMA_SELECT_DEVICE_COHERENT = 1 << 2,
+	/** Without effect: a huge page is split, as it is without this. */
+	MIGRATE_VMA_SELECT_COMPOUND = 1 << 3,
 };
 
 struct migrate_vma {
@@ -143,6 +162,9 @@ void mmun_soft_migrate_vma_finalize(struct migrate_vma *args);
  *  on, wherever it is mapped; for a driver whose memory goes.  No mmap lock is held. */
 int mmun_soft_migrate_device_range(struct mmun_soft *soft, unsigned long *src, unsigned long start,
 				   unsigned long npages);
+/** mmun_soft_migrate_device_pfns() - the same for the frames whose numbers @src has, which its entries
+ *  replace. */
+int mmun_soft_migrate_device_pfns(struct mmun_soft *soft, unsigned long *src, unsigned long npages);
 void mmun_soft_migrate_device_pages(struct mmun_soft *soft, unsigned long *src, unsigned long *dst,
 				    unsigned long npages);
 void mmun_soft_migrate_device_finalize(struct mmun_soft *soft, unsigned long *src,

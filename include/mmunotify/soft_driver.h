@@ -151,13 +151,18 @@ void mmun_soft_zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, u
 
 /** mmun_soft_get_user_pages() - fault @nr pages from @start in, with a reference each in @pages.
  *  FOLL_PIN: the pages also stay with this mm over fork, and are neither reclaimed nor migrated.
+ *  FOLL_LONGTERM: a page in the memory of a device moves to the machine's first.
  *  Context: mmap lock held (read or write).  Return: pages got, or -EFAULT, -ENOMEM if none;
- *  -EBUSY if none and a driver has to have the mmap lock free first (VM_FAULT_RETRY). */
+ *  -EBUSY if none and a driver has to have the mmap lock free first (VM_FAULT_RETRY), or a page that
+ *  should move is somebody else's too. */
 long mmun_soft_get_user_pages(struct mm_struct *mm, unsigned long start, unsigned long nr,
 			      unsigned int gup_flags, struct page **pages);
 void mmun_soft_get_page(struct page *page);
 void mmun_soft_put_page(struct page *page);
 void mmun_soft_unpin_page(struct page *page);
+/** mmun_soft_page_pinned() - has it a pin at this moment?  Never said of the zero page, whose pins are not
+ *  counted.  Any context. */
+bool mmun_soft_page_pinned(const struct page *page);
 /** The page will be written back or swapped before it is dropped. */
 void mmun_soft_set_page_dirty(struct page *page);
 /** A frame that belongs to no mapping yet, zeroed, one reference; NULL when memory ran out. */

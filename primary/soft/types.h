@@ -86,7 +86,7 @@ struct mmun_soft {
 	struct page *device_pages; /* frame/device.c; NULL until a device has memory */
 	struct soft_bytes bytes;
 
-	/* Which address spaces and files exist. */
+	/* Which address spaces, files and memory of devices exist. */
 	struct mmun_mutex list_lock; /* MMUN_RANK_SOFT_LIST */
 	struct mmun_dlist mms;       /* soft_mm.link */
 	struct mmun_dlist files;     /* soft_file.link */

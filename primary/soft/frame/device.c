@@ -11,6 +11,8 @@
  * I2  A frame without references is its driver's: it is on no list here, and no entry names
  *     it.  From ->page_free on, and not before, the driver may hand it out again.
  * I3  ->mmun_used counts frames with references, so that none is left when the memory goes.
+ * I4  Memory that is going, and its end, are marked under the list_lock: under it the pgmap of a
+ *     frame that exists is there.
  *
  * Not here: moving pages there and back (reclaim/migrate_device.c).
  * Tests: tests/unit/soft/device_memory.c.
@@ -114,7 +116,8 @@ static bool frames_of(const struct mmun_soft *soft, const struct range *range, u
 
 static bool valid(const struct dev_pagemap *pgmap)
 {
-	if (pgmap->nr_range != 1 || !pgmap->owner || !pgmap->ops || !pgmap->ops->page_free)
+	if (pgmap->nr_range != 1 || !pgmap->owner || !pgmap->ops ||
+	    !(pgmap->ops->page_free || pgmap->ops->folio_free))
 		return false;
 	return pgmap->type == MEMORY_DEVICE_COHERENT ||
 	       (pgmap->type == MEMORY_DEVICE_PRIVATE && pgmap->ops->migrate_to_ram);
@@ -179,6 +182,7 @@ int mmun_soft_memremap_pages(struct mmun_soft *soft, struct dev_pagemap *pgmap)
 	pages = reserve(soft);
 	pgmap->mmun_soft = soft;
 	pgmap->mmun_used = 0;
+	pgmap->mmun_going = false;
 	if (!pages || add_bytes(pgmap))
 		return -ENOMEM;
 	if (claim_all(&pages[first], nr, pgmap))
@@ -193,12 +197,39 @@ void mmun_soft_memunmap_pages(struct dev_pagemap *pgmap)
 	unsigned long first = 0, nr = 0;
 	unsigned int used;
 
+	mmun_mutex_lock(&soft->list_lock);
+	pgmap->mmun_going = true;
+	mmun_mutex_unlock(&soft->list_lock);
 	while ((used = mmun_load_full(&pgmap->mmun_used)))
 		mmun_futex_wait(&pgmap->mmun_used, used);
 	frames_of(soft, &pgmap->range, &first, &nr);
+	mmun_mutex_lock(&soft->list_lock);
 	for (unsigned long i = 0; i < nr; i++)
 		unclaim(&soft->device_pages[first + i]);
+	mmun_mutex_unlock(&soft->list_lock);
 	remove_bytes(pgmap);
+}
+
+/* I4 */
+struct dev_pagemap *mmun_soft_get_dev_pagemap(struct mmun_soft *soft, unsigned long pfn)
+{
+	struct dev_pagemap *pgmap = NULL;
+	struct page *page;
+
+	mmun_mutex_lock(&soft->list_lock);
+	page = mmun_soft_device_page(soft, pfn);
+	if (page && !page->pgmap->mmun_going) {
+		pgmap = page->pgmap;
+		(void)mmun_add_full(&pgmap->mmun_used, 1);
+	}
+	mmun_mutex_unlock(&soft->list_lock);
+	return pgmap;
+}
+
+void mmun_soft_put_dev_pagemap(struct dev_pagemap *pgmap)
+{
+	if (!mmun_sub_full(&pgmap->mmun_used, 1))
+		mmun_futex_wake_all(&pgmap->mmun_used);
 }
 
 void mmun_soft_zone_device_page_init(struct page *page)
@@ -231,7 +262,9 @@ void mmun_soft_device_page_free(struct page *page)
 	/* The page lock, if held, ends here. */
 	if (flags & SOFT_PAGE_WAITERS)
 		mmun_futex_wake_all(&page->flags);
-	pgmap->ops->page_free(page);
-	if (!mmun_sub_full(&pgmap->mmun_used, 1))
-		mmun_futex_wake_all(&pgmap->mmun_used);
+	if (pgmap->ops->folio_free)
+		pgmap->ops->folio_free((struct folio *)page);
+	else
+		pgmap->ops->page_free(page);
+	mmun_soft_put_dev_pagemap(pgmap);
 }

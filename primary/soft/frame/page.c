@@ -104,6 +104,11 @@ void mmun_soft_unpin_page(struct page *page)
 	mmun_soft_put_page(page);
 }
 
+bool mmun_soft_page_pinned(const struct page *page)
+{
+	return soft_page_pinned(page);
+}
+
 void mmun_soft_set_page_dirty(struct page *page)
 {
 	if (!soft_page_test(page, SOFT_PAGE_ZERO))

@@ -357,6 +357,14 @@ int mmun_soft_migrate_device_range(struct mmun_soft *soft, unsigned long *src, u
 	return 0;
 }
 
+int mmun_soft_migrate_device_pfns(struct mmun_soft *soft, unsigned long *src, unsigned long npages)
+{
+	for (unsigned long i = 0; i < npages; i++)
+		src[i] = take_frame(soft, src[i]);
+	unmap_all(soft, src, npages, NULL);
+	return 0;
+}
+
 void mmun_soft_migrate_device_pages(struct mmun_soft *soft, unsigned long *src, unsigned long *dst,
 				    unsigned long npages)
 {

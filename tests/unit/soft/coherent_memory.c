@@ -287,7 +287,9 @@ static void test_pins(void)
 	ok(in_device(mm, at) && soft_entry(mm, at).writable, "and is as it was");
 	is(pin(at, FOLL_WRITE | FOLL_PIN | FOLL_LONGTERM, &page), -EBUSY, "nor for long");
 	mmun_soft_put_page(page);
+	ok(!mmun_soft_page_pinned(page), "which is no pin");
 	is(pin(at, FOLL_WRITE | FOLL_PIN, &page), 1, "a pin");
+	ok(mmun_soft_page_pinned(page), "is one");
 	is(owned_move(&gpu, mm, at, 1, false), 0, "keeps it");
 	is(mmun_soft_mm_fork(mm, &child), 0, "also from being shared by fork");
 	ok(in_device(mm, at) && !in_device(child, at), "the child has a copy of the machine's");
@@ -381,6 +383,38 @@ static void test_evict(void)
 	is(soft_tagged(child, at, 4, 100) + soft_tagged(mm, at, 4, 100), 8, "with their contents");
 	mmput(child);
 	end();
+}
+
+static void *remove_memory(void *arg)
+{
+	mmun_soft_memunmap_pages(&gpu.pgmap);
+	return NULL;
+}
+
+static void test_reference(void)
+{
+	struct page *first;
+	pthread_t thread;
+
+	begin(64, 0);
+	first = mmun_soft_pfn_page(soft, gpu.first);
+	ok(!mmun_soft_get_dev_pagemap(soft, 0), "a frame of the machine is no device's");
+	ok(!mmun_soft_get_dev_pagemap(soft, gpu.first + OWNED_FRAMES), "nor one that is not there");
+	ok(mmun_soft_get_dev_pagemap(soft, gpu.first + 1) == &gpu.pgmap,
+	   "others say whose they are");
+	pthread_create(&thread, NULL, remove_memory, NULL);
+	while (mmun_soft_get_dev_pagemap(soft, gpu.first)) {
+		mmun_soft_put_dev_pagemap(&gpu.pgmap);
+		sched_yield();
+	}
+	ok(mmun_soft_pfn_page(soft, gpu.first) == first,
+	   "memory that is to go stays while asked for");
+	mmun_soft_put_dev_pagemap(&gpu.pgmap);
+	pthread_join(thread, NULL);
+	ok(!mmun_soft_pfn_page(soft, gpu.first), "and then goes");
+	pthread_mutex_destroy(&gpu.lock);
+	mmput(mm);
+	soft_gone(soft, live);
 }
 
 static void test_exit(void)
@@ -540,6 +574,7 @@ int main(void)
 	test_long_pin_of_shared();
 	test_device_sees();
 	test_evict();
+	test_reference();
 	test_exit();
 	test_failures();
 	test_threads();
