@@ -146,6 +146,7 @@ void device_del(struct device *dev)
 		}
 	}
 	pthread_mutex_unlock(&lock);
+	mmun_compat_devres_release(dev);
 }
 
 struct device *device_create(const struct class *class, struct device *parent, dev_t devt,

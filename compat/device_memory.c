@@ -11,6 +11,7 @@
  */
 #include "runtime.h"
 
+#include <linux/device.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
 #include <linux/rmap.h>
@@ -65,17 +66,25 @@ struct resource *request_free_mem_region(struct resource *base, unsigned long si
 	return (struct resource *)ERR_PTR(-ERANGE);
 }
 
-/* @name: only one with that; NULL: any. */
-static struct resource *take_region(resource_size_t start, resource_size_t size, const char *name)
+/* Locked.  @name: only one with that; NULL: any. */
+static struct resource *find_region(resource_size_t start, resource_size_t size, const char *name)
 {
 	struct resource *region, *found = NULL;
 
-	pthread_mutex_lock(&lock);
 	list_for_each_entry(region, &regions, mmun_link) {
 		if (region->start == start && resource_size(region) == size &&
 		    (!name || region->name == name))
 			found = region;
 	}
+	return found;
+}
+
+static struct resource *take_region(resource_size_t start, resource_size_t size, const char *name)
+{
+	struct resource *found;
+
+	pthread_mutex_lock(&lock);
+	found = find_region(start, size, name);
 	if (found)
 		list_del(&found->mmun_link);
 	pthread_mutex_unlock(&lock);
@@ -159,6 +168,67 @@ void memunmap_pages(struct dev_pagemap *pgmap)
 	remove_region(&range);
 }
 
+static void unmap_managed(void *data)
+{
+	memunmap_pages((struct dev_pagemap *)data);
+}
+
+void *devm_memremap_pages(struct device *dev, struct dev_pagemap *pgmap)
+{
+	void *bytes = memremap_pages(pgmap, numa_node_id());
+	int ret;
+
+	if (IS_ERR(bytes))
+		return bytes;
+	ret = devm_add_action_or_reset(dev, unmap_managed, pgmap);
+	return ret ? ERR_PTR(ret) : bytes;
+}
+
+void devm_memunmap_pages(struct device *dev, struct dev_pagemap *pgmap)
+{
+	devm_release_action(dev, unmap_managed, pgmap);
+}
+
+static void release_managed(void *data)
+{
+	const struct resource *region = (const struct resource *)data;
+
+	release_mem_region(region->start, resource_size(region));
+}
+
+struct resource *devm_request_free_mem_region(struct device *dev, struct resource *base,
+					      unsigned long size)
+{
+	struct resource *region = request_free_mem_region(base, size, dev_name(dev));
+	int ret;
+
+	if (IS_ERR(region))
+		return region;
+	ret = devm_add_action_or_reset(dev, release_managed, region);
+	return ret ? (struct resource *)ERR_PTR(ret) : region;
+}
+
+void devm_release_mem_region(struct device *dev, resource_size_t start, resource_size_t size)
+{
+	struct resource *region;
+
+	pthread_mutex_lock(&lock);
+	region = find_region(start, size, NULL);
+	pthread_mutex_unlock(&lock);
+	if (!WARN_ON(!region))
+		devm_release_action(dev, release_managed, region);
+}
+
+struct dev_pagemap *mmun_compat_get_dev_pagemap(unsigned long pfn, struct dev_pagemap *known)
+{
+	if (known) {
+		if (PFN_PHYS(pfn) >= known->range.start && PFN_PHYS(pfn) <= known->range.end)
+			return known;
+		put_dev_pagemap(known);
+	}
+	return mmun_soft_get_dev_pagemap(mmun_compat_machine(), pfn);
+}
+
 int migrate_vma_setup(struct migrate_vma *args)
 {
 	might_sleep();
@@ -183,6 +253,12 @@ int migrate_device_range(unsigned long *src_pfns, unsigned long start, unsigned 
 {
 	might_sleep();
 	return mmun_soft_migrate_device_range(mmun_compat_machine(), src_pfns, start, npages);
+}
+
+int migrate_device_pfns(unsigned long *src_pfns, unsigned long npages)
+{
+	might_sleep();
+	return mmun_soft_migrate_device_pfns(mmun_compat_machine(), src_pfns, npages);
 }
 
 void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns, unsigned long npages)

@@ -24,6 +24,7 @@ struct device {
 	char mmun_name[32];
 	bool mmun_created;
 	struct device *mmun_next;
+	struct mmun_devres *mmun_devres;
 };
 
 int dev_set_name(struct device *dev, const char *name, ...) __printf(2, 3);
@@ -41,7 +42,20 @@ static inline void dev_set_drvdata(struct device *dev, void *data)
 static inline void device_initialize(struct device *dev)
 {
 	dev->mmun_next = NULL;
+	dev->mmun_devres = NULL;
 }
+
+/* What is to be done when the device goes (device_del(), device_destroy()), latest first.
+ * -ENOMEM. */
+int devm_add_action(struct device *dev, void (*action)(void *data), void *data);
+/* After -ENOMEM it has been done. */
+int devm_add_action_or_reset(struct device *dev, void (*action)(void *data), void *data);
+/* Not to be done; to be done now. */
+void devm_remove_action(struct device *dev, void (*action)(void *data), void *data);
+void devm_release_action(struct device *dev, void (*action)(void *data), void *data);
+void *devm_kzalloc(struct device *dev, size_t size, gfp_t gfp);
+void devm_kfree(struct device *dev, const void *block);
+void mmun_compat_devres_release(struct device *dev);
 
 int device_add(struct device *dev);
 void device_del(struct device *dev);

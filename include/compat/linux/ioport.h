@@ -28,6 +28,10 @@ static inline resource_size_t resource_size(const struct resource *resource)
 struct resource *request_free_mem_region(struct resource *base, unsigned long size,
 					 const char *name);
 void mmun_compat_release_region(resource_size_t start, resource_size_t size);
+/* The same until @dev goes. */
+struct resource *devm_request_free_mem_region(struct device *dev, struct resource *base,
+					      unsigned long size);
+void devm_release_mem_region(struct device *dev, resource_size_t start, resource_size_t size);
 #define release_mem_region(start, size) mmun_compat_release_region(start, size)
 
 #endif

@@ -7,6 +7,7 @@
 #define MMUN_COMPAT_LINUX_MEMREMAP_H
 
 #include <linux/ioport.h>
+#include <linux/bug.h>
 #include <linux/mm.h>
 #include <linux/range.h>
 #include <mmunotify/soft_device.h>
@@ -18,7 +19,39 @@ struct device;
 void *memremap_pages(struct dev_pagemap *pgmap, int nid);
 /* Waits until no page of it is in use. */
 void memunmap_pages(struct dev_pagemap *pgmap);
-#define zone_device_page_init(page) mmun_soft_zone_device_page_init(page)
+/* The same until @dev goes, or devm_memunmap_pages(). */
+void *devm_memremap_pages(struct device *dev, struct dev_pagemap *pgmap);
+void devm_memunmap_pages(struct device *dev, struct dev_pagemap *pgmap);
+
+/* Since 6.19 with the pgmap, which is the page's, and the order, which is 0. */
+#define zone_device_page_init(page, ...) mmun_soft_zone_device_page_init(page)
+#define zone_device_folio_init(folio, pgmap, order...) \
+	({ \
+		WARN_ON_ONCE(order); \
+		zone_device_page_init(folio_page(folio, 0)); \
+	})
+
+/* Whose frame it is; NULL: no device's.  Until 6.17 with one that is known, whose reference is
+ * given up if it is another's. */
+struct dev_pagemap *mmun_compat_get_dev_pagemap(unsigned long pfn, struct dev_pagemap *known);
+#define get_dev_pagemap(args...)                 MMUN_COMPAT_GET_PAGEMAP(args, NULL, NULL)
+#define MMUN_COMPAT_GET_PAGEMAP(pfn, known, ...) mmun_compat_get_dev_pagemap(pfn, known)
+
+static inline void put_dev_pagemap(struct dev_pagemap *pgmap)
+{
+	if (pgmap)
+		mmun_soft_put_dev_pagemap(pgmap);
+}
+
+static inline void *folio_zone_device_data(const struct folio *folio)
+{
+	return ((const struct page *)folio)->zone_device_data;
+}
+
+static inline void folio_set_zone_device_data(struct folio *folio, void *data)
+{
+	folio_page(folio, 0)->zone_device_data = data;
+}
 
 static inline struct dev_pagemap *page_pgmap(const struct page *page)
 {

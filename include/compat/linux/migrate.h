@@ -21,6 +21,8 @@ int migrate_vma_setup(struct migrate_vma *args);
 void migrate_vma_pages(struct migrate_vma *args);
 void migrate_vma_finalize(struct migrate_vma *args);
 int migrate_device_range(unsigned long *src_pfns, unsigned long start, unsigned long npages);
+/* @src_pfns are numbers of frames; the entries replace them. */
+int migrate_device_pfns(unsigned long *src_pfns, unsigned long npages);
 void migrate_device_pages(unsigned long *src_pfns, unsigned long *dst_pfns, unsigned long npages);
 void migrate_device_finalize(unsigned long *src_pfns, unsigned long *dst_pfns,
 			     unsigned long npages);

@@ -2,6 +2,7 @@
 /* A driver with private or coherent memory: the kernel's names for it, pages there and back. */
 #include "machine.h"
 
+#include <linux/device.h>
 #include <linux/hmm.h>
 #include <linux/memremap.h>
 #include <linux/migrate.h>
@@ -351,6 +352,33 @@ static unsigned long move_coherent(bool there)
 	return moved;
 }
 
+/* All go there, and come back in another order, with a frame that nobody uses. */
+static void move_by_number(void)
+{
+	unsigned long src[PAGES + 1], dst[PAGES + 1] = { 0 };
+	char byte = 0;
+
+	is(move_coherent(true), PAGES, "there again");
+	look(&other, 0);
+	for (unsigned long i = 0; i < PAGES; i++)
+		src[i] = page_to_pfn(hmm_pfn_to_page(pfns[PAGES - 1 - i]));
+	src[PAGES] = page_to_pfn(coherent_free);
+	is(migrate_device_pfns(src, PAGES + 1), 0, "frames by their numbers");
+	is(src[PAGES], 0, "one that nobody uses does not move");
+	for (unsigned long i = 0; i < PAGES; i++) {
+		struct page *from = migrate_pfn_to_page(src[i]), *to = alloc_page(GFP_KERNEL);
+
+		lock_page(to);
+		copy_highpage(to, from);
+		dst[i] = migrate_pfn(page_to_pfn(to));
+	}
+	migrate_device_pages(src, dst, PAGES + 1);
+	migrate_device_finalize(src, dst, PAGES + 1);
+	is(nr_free, 8, "the others do");
+	mmun_soft_read(current->mm, AT, &byte, 1, NULL);
+	is(byte, 'b', "nothing is lost");
+}
+
 static void test_coherent(void)
 {
 	struct page *pages[2];
@@ -378,11 +406,96 @@ static void test_coherent(void)
 	unpin_user_pages(pages, 2);
 	is(move_coherent(false), PAGES - 2, "the others come back when asked for");
 	is(nr_free, 8, "all");
+	move_by_number();
 	mmun_soft_munmap(current->mm, AT, PAGES * PAGE_SIZE);
 	memunmap_pages(&coherent);
 	ok(!pfn_valid(PHYS_PFN(coherent.range.start)), "the memory is gone");
 	ok(!IS_ERR(memremap_pages(&coherent, 0)), "and can be there again");
 	memunmap_pages(&coherent);
+}
+
+/* Memory that goes with its device, by the names of newer kernels. */
+
+static unsigned long folios_freed, acted;
+
+static void folio_free(struct folio *folio)
+{
+	folios_freed++;
+}
+
+static const struct dev_pagemap_ops folio_ops = { .folio_free = folio_free,
+						  .migrate_to_ram = migrate_to_ram };
+
+static void act(void *data)
+{
+	acted = acted * 10 + (unsigned long)(uintptr_t)data;
+}
+
+static void test_managed(void)
+{
+	struct dev_pagemap managed = {
+		.type = MEMORY_DEVICE_PRIVATE, .nr_range = 1, .ops = &folio_ops, .owner = &owner
+	};
+	unsigned long before = mmun_compat_allocated(), pfn;
+	struct resource *res;
+	struct folio *folio;
+	struct device dev;
+
+	device_initialize(&dev);
+	dev_set_name(&dev, "managed");
+	res = devm_request_free_mem_region(&dev, &iomem_resource, 2 * PAGE_SIZE);
+	ok(!IS_ERR(res), "room for memory of a device");
+	managed.range.start = res->start;
+	managed.range.end = res->end;
+	pfn = PHYS_PFN(res->start);
+	ok(!IS_ERR(devm_memremap_pages(&dev, &managed)), "which has it");
+	ok(get_dev_pagemap(pfn, NULL) == &managed, "it is found by the number of a frame");
+	ok(get_dev_pagemap(pfn + 1, &managed) == &managed, "and known for the next");
+	ok(!get_dev_pagemap(0, &managed), "but a frame of the machine is none's");
+	ok(get_dev_pagemap(pfn) == &managed, "as newer kernels ask");
+	put_dev_pagemap(&managed);
+	put_dev_pagemap(NULL);
+	folio = page_folio(pfn_to_page(pfn));
+	zone_device_folio_init(folio, &managed, 0);
+	ok(folio_test_locked(folio), "a folio there is taken");
+	folio_set_zone_device_data(folio, &managed);
+	ok(folio_zone_device_data(folio) == &managed, "and has data of the driver's");
+	folio_unlock(folio);
+	folio_put(folio);
+	is(folios_freed, 1, "its last reference has gone");
+	is(devm_add_action(&dev, act, (void *)1), 0, "something to do when the device goes");
+	is(devm_add_action(&dev, act, (void *)2), 0, "something more");
+	is(devm_add_action(&dev, act, (void *)3), 0, "and more");
+	devm_remove_action(&dev, act, (void *)2);
+	is(acted, 0, "one is not to be done");
+	ok(devm_kzalloc(&dev, 8, GFP_KERNEL), "a block");
+	devm_kfree(&dev, devm_kzalloc(&dev, 8, GFP_KERNEL));
+	device_del(&dev);
+	is(acted, 31, "the others are, latest first");
+	ok(!pfn_valid(pfn), "and the memory is gone");
+	is(mmun_compat_allocated(), before, "as all that the device had");
+}
+
+static void test_managed_early(void)
+{
+	struct dev_pagemap managed = {
+		.type = MEMORY_DEVICE_COHERENT, .nr_range = 1, .ops = &folio_ops, .owner = &owner
+	};
+	unsigned long before = mmun_compat_allocated();
+	struct resource *res;
+	struct device dev;
+
+	device_initialize(&dev);
+	dev_set_name(&dev, "managed");
+	res = devm_request_free_mem_region(&dev, &iomem_resource, PAGE_SIZE);
+	managed.range.start = res->start;
+	managed.range.end = res->end;
+	ok(!IS_ERR(devm_memremap_pages(&dev, &managed)), "a device has memory");
+	devm_memunmap_pages(&dev, &managed);
+	ok(!pfn_valid(PHYS_PFN(managed.range.start)), "and has it no more");
+	devm_release_mem_region(&dev, managed.range.start, PAGE_SIZE);
+	is(mmun_compat_allocated(), before, "nor its room");
+	device_del(&dev);
 }
 
 int main(void)
@@ -393,6 +506,8 @@ int main(void)
 	test_removal();
 	test_exclusive();
 	test_coherent();
+	test_managed();
+	test_managed_early();
 	stop_machine(0);
 	return tap_done();
 }
