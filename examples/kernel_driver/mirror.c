@@ -10,8 +10,8 @@
  * I3  The status page is written under ctx->lock, each counter at once: programs read it
  *     without any lock.
  *
- * MIRROR_PLANTED_RACE and MIRROR_PLANTED_STALE make it wrong, so that what finds mistakes
- * can be seen to find them.
+ * Each MIRROR_PLANTED_... makes it wrong in one place, so that what finds mistakes can be seen
+ * to find them.
  */
 #include <linux/fs.h>
 #include <linux/highmem.h>
@@ -78,10 +78,14 @@ static bool mirror_invalidate(struct mmu_interval_notifier *sub,
 #ifdef MIRROR_PLANTED_RACE /* before the lock is taken, too */
 	mirror_drop(ctx, range->start, range->end);
 #endif
+#ifdef MIRROR_PLANTED_SLEEP /* whatever the range */
+	mutex_lock(&ctx->lock);
+#else
 	if (mmu_notifier_range_blockable(range))
 		mutex_lock(&ctx->lock);
 	else if (!mutex_trylock(&ctx->lock))
 		return false;
+#endif
 	mmu_interval_set_seq(sub, cur_seq);
 	mirror_drop(ctx, range->start, range->end);
 	mirror_count(&ctx->status->invalidations, 1);
@@ -369,7 +373,9 @@ static int mirror_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	ctx->status_page = alloc_page(GFP_KERNEL | __GFP_ZERO);
 	if (!ctx->status_page) {
+#ifndef MIRROR_PLANTED_LEAK
 		kfree(ctx);
+#endif
 		return -ENOMEM;
 	}
 	ctx->status = page_address(ctx->status_page);
