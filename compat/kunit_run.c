@@ -361,7 +361,7 @@ static bool faulty_round(struct kunit_suite *suite, struct kunit_case *kase, lon
 static void run_faulty_case(struct kunit_suite *suite, struct kunit_case *kase, int place)
 {
 	struct kunit test = { .name = kase->name };
-	long n = 1, rounds = 0;
+	long n = 1, at, rounds = 0;
 	char text[128];
 	bool clean = true, last;
 
@@ -370,12 +370,14 @@ static void run_faulty_case(struct kunit_suite *suite, struct kunit_case *kase, 
 		clean = faulty_round(suite, kase, n) && clean;
 		last = READ_ONCE(until_fault) > 0;
 		rounds += !last;
+		at = n;
 		n += 1 + n / 16;
 	} while (clean && !last);
 	WRITE_ONCE(quiet, false);
 	if (!clean)
 		test.status = KUNIT_FAILURE;
-	scnprintf(text, sizeof(text), ", with %s in turn: %ld", fault_names[faults], rounds);
+	scnprintf(text, sizeof(text), ", with %s in turn: %s%ld", fault_names[faults],
+		  clean ? "" : "number ", clean ? rounds : at);
 	failures += !clean;
 	result(suite, place, &test, text);
 }

@@ -25,12 +25,13 @@ int mmun_compat_mutex_lock_interruptible(struct mmun_compat_lock *lock);
 
 #define mutex_init(lock)                  mmun_compat_lock_init(&(lock)->mmun)
 #define mutex_destroy(lock)               BUG_ON(READ_ONCE((lock)->mmun.owner))
-#define mutex_lock(lock)                  mmun_compat_mutex_lock(&(lock)->mmun)
+#define mutex_lock(lock)                  (might_sleep(), mmun_compat_mutex_lock(&(lock)->mmun))
 #define mutex_lock_nested(lock, subclass) mutex_lock(lock)
-#define mutex_lock_interruptible(lock)    mmun_compat_mutex_lock_interruptible(&(lock)->mmun)
-#define mutex_lock_killable(lock)         mutex_lock_interruptible(lock)
-#define mutex_trylock(lock)               mmun_compat_mutex_trylock(&(lock)->mmun)
-#define mutex_unlock(lock)                mmun_compat_mutex_unlock(&(lock)->mmun)
-#define mutex_is_locked(lock)             (READ_ONCE((lock)->mmun.owner) != 0)
+#define mutex_lock_interruptible(lock) \
+	(might_sleep(), mmun_compat_mutex_lock_interruptible(&(lock)->mmun))
+#define mutex_lock_killable(lock) mutex_lock_interruptible(lock)
+#define mutex_trylock(lock)       mmun_compat_mutex_trylock(&(lock)->mmun)
+#define mutex_unlock(lock)        mmun_compat_mutex_unlock(&(lock)->mmun)
+#define mutex_is_locked(lock)     (READ_ONCE((lock)->mmun.owner) != 0)
 
 #endif

@@ -391,7 +391,7 @@ static void test_faults(void)
 	   "a block that is forgotten when another fails");
 	says("    # forgets_one: blocks that were allocated and not freed: 1\n    not ok 1 forgets_one");
 	is(run("--signals", "faulty.stays_locked"), 1, "one that is forgotten when a signal comes");
-	says("with a signal at each wait in turn: 1\n");
+	says("with a signal at each wait in turn: number 1\n");
 	is(run("--reap", "faulty.sleeps_when_reaped"), -SIGABRT, "a callback that sleeps");
 	says("BUG: may sleep in a section whose callbacks must not at ");
 	is(run("--reap", "faulty.forgets_one"), 0, "no memory, nothing to reap");
