@@ -163,6 +163,17 @@ def test_verbs_pingpong(source, command, env, work):
         passes(result, 'example verbs-pingpong: runs')
 
 
+def test_driver(env, work):
+    """A kernel driver and its KUnit cases; tests/system/driver_page.py does the rest."""
+    command = ('cc -o driver %s $(pkg-config --cflags mmunotify-compat) $(pkg-config --libs mmunotify-compat)' %
+               ' '.join(os.path.join(SOURCE, 'examples/kernel_driver', name)
+                        for name in ('mirror.c', 'mirror_kunit.c')))
+    if passes(run(['sh', '-c', command], cwd=work, env=env), 'example kernel_driver: compiles'):
+        result = run([os.path.join(work, 'driver')], env=env, timeout=60)
+        ok(result.returncode == 0 and 'ok 1 mirror\n' in result.stdout,
+           'example kernel_driver: its cases pass', result.stdout + result.stderr)
+
+
 def test_static(env, work):
     """The archive in a dynamic program works; in a static one it says no and harms nothing."""
     command = ('cc -o mixed print_events.c $(pkg-config --cflags mmunotify) -Wl,-Bstatic '
@@ -232,6 +243,7 @@ def main():
         diag(run(['pkg-config', '--cflags', '--libs', 'mmunotify'], env=env).stdout)
         test_examples(env, work)
         test_cuda(env, work)
+        test_driver(env, work)
         test_static(env, work)
         test_headers(env, work)
         test_command(root, env)
