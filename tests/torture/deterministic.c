@@ -59,6 +59,7 @@ static void create(uint64_t seed)
 	if (mmun_soft_create(&params, &soft))
 		bail_out("cannot make a machine");
 	files_create(soft);
+	gpus_create(soft);
 	for (unsigned int i = 0; i < nr_workers; i++)
 		worker_create(&workers[i], soft, i, rng_of(seed, i));
 }
@@ -90,6 +91,7 @@ static struct outcome run(uint64_t seed)
 	for (unsigned int i = 0; i < nr_workers; i++)
 		worker_destroy(&workers[i]);
 	files_destroy();
+	gpus_destroy();
 	mmun_soft_stats(soft, &stats);
 	outcome.hash = hash_stats(outcome.hash, &stats);
 	outcome.contents = work_wrong() == 0;

@@ -153,6 +153,7 @@ static void create(const struct options *options)
 	if (mmun_soft_create(&params, &soft))
 		bail_out("cannot make a machine");
 	files_create(soft);
+	gpus_create(soft);
 	for (unsigned int i = 0; i < nr_workers; i++)
 		worker_create(&workers[i], soft, i, rng_of(options->seed, i));
 	mmun_alloc_fail = fail_sometimes;
@@ -170,6 +171,7 @@ static void report(void)
 	ok(stats.device_writes > 0 && stats.device_reads > 0, "devices worked");
 	ok(stats.swapped_out > 0 && stats.ksm_merged > 0 && stats.migrated > 0 && stats.forks > 0,
 	   "so did swap, merging, migration and fork");
+	ok(gpus_worked(), "so did memory of devices");
 	ok(stats.frames_free == stats.frames, "every frame is free again (%zu of %zu)",
 	   stats.frames_free, stats.frames);
 	ok(stats.swap_free == stats.swap_slots, "and every swap slot (%zu of %zu)", stats.swap_free,
@@ -188,6 +190,7 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < nr_workers; i++)
 		worker_destroy(&workers[i]);
 	files_destroy();
+	gpus_destroy();
 	ok(work_wrong() == 0, "every page said what was written there last");
 	ok(device_unpaired() == 0, "sections paired");
 	ok(tlb_stale() == 0 && tlb_flushes() > 0,

@@ -403,6 +403,29 @@ static void step_device(struct worker *w)
 		drop_device(w);
 }
 
+/* Pages that leave for the memory of a device, or are lent to it. */
+static void step_gpu(struct worker *w)
+{
+	struct part p = some_part(w);
+	bool coherent = below(w, 2);
+	uint64_t value;
+
+	switch (below(w, 8)) {
+	case 0:
+		gpu_evict(coherent);
+		break;
+	case 1 ... 2:
+		value = new_value(w);
+		if (gpu_write_lent(mm_of(w), p.at, value))
+			wrote(w, p.first, value);
+		break;
+	default:
+		gpu_move(mm_of(w), p.at, p.at + p.size, coherent, below(w, 3));
+		break;
+	}
+	check_some(w, &p);
+}
+
 /* Tasks. */
 
 /* The device may go before its mm, or after (U4: legal at any time). */
@@ -515,10 +538,10 @@ static const struct {
 	void (*step)(struct worker *w);
 	unsigned int weight;
 } steps[] = {
-	{ step_write, 20 },  { step_read, 16 },   { step_map, 4 },    { step_protect, 4 },
-	{ step_advise, 10 }, { step_lock, 2 },    { step_mremap, 4 }, { step_machine, 6 },
-	{ step_pin, 3 },     { step_device, 16 }, { file_step, 20 },  { step_fork, 3 },
-	{ step_exec, 1 },    { step_clone, 2 },   { step_adopt, 2 },
+	{ step_write, 20 },  { step_read, 16 }, { step_map, 4 },     { step_protect, 4 },
+	{ step_advise, 10 }, { step_lock, 2 },  { step_mremap, 4 },  { step_machine, 6 },
+	{ step_pin, 3 },     { step_gpu, 10 },  { step_device, 16 }, { file_step, 20 },
+	{ step_fork, 3 },    { step_exec, 1 },  { step_clone, 2 },   { step_adopt, 2 },
 };
 
 #define NR_STEPS (sizeof(steps) / sizeof(steps[0]))

@@ -10,6 +10,7 @@
 
 #include "options.h"
 #include "soft_device.h"
+#include "soft_gpu.h"
 #include "soft_tlb.h"
 
 #define PAGE         MMUN_SOFT_PAGE_SIZE
