@@ -15,9 +15,9 @@ SOURCE = os.path.abspath(sys.argv[1])
 sys.path.insert(0, os.path.join(SOURCE, 'tests/system'))
 from tap import done, equal, ok  # noqa: E402
 
-KINDS = {'R': 11, 'L': 4, 'S': 12, 'U': 11, 'H': 4, 'E': 4, 'C': 9, 'B': 23}
+KINDS = {'R': 11, 'L': 4, 'S': 12, 'U': 11, 'H': 4, 'E': 4, 'C': 9, 'D': 9, 'B': 23}
 NUMBERS = [kind + str(i) for kind, last in KINDS.items() for i in range(1, last + 1)]
-NUMBER = r'\b([RLSUHECB]\d{1,2})\b'
+NUMBER = r'\b([RLSUHECDB]\d{1,2})\b'
 
 
 def read(path):
@@ -29,7 +29,7 @@ def rows():
     """{number: (program paths, mutants)}"""
     found = {}
     for line in read('docs/RULES.md').splitlines():
-        row = re.match(r'\| ([RLSUHECB]\d+) \| .* \| ([^|]*) \| ([^|]*) \|$', line)
+        row = re.match(r'\| ([RLSUHECDB]\d+) \| .* \| ([^|]*) \| ([^|]*) \|$', line)
         if row:
             found[row.group(1)] = (re.findall('`([^`]*)`', row.group(2)),
                                    row.group(3).split(', '))
