@@ -58,9 +58,4 @@ static inline struct dev_pagemap *page_pgmap(const struct page *page)
 	return page->pgmap;
 }
 
-static inline void *folio_zone_device_data(const struct folio *folio)
-{
-	return ((const struct page *)folio)->zone_device_data;
-}
-
 #endif
