@@ -68,7 +68,7 @@ static inline struct mmu_notifier_mm *listeners(struct mm_struct *mm)
 	return chain;
 }
 
-bool mm_has_notifiers(struct mm_struct *mm)
+int mm_has_notifiers(struct mm_struct *mm)
 {
 	return mmun_load_relaxed(&mm->mmu_notifier_mm) != NULL;
 }
@@ -346,6 +346,8 @@ int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, un
 	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_flush_young)
 			young |= !!mn->ops->clear_flush_young(mn, mm, start, end);
+		if (mn->ops->clear_flush_young_bool)
+			young |= mn->ops->clear_flush_young_bool(mn, mm, start, end);
 	}
 	return young;
 }
@@ -365,6 +367,8 @@ int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned
 	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->clear_young)
 			young |= !!mn->ops->clear_young(mn, mm, start, end);
+		if (mn->ops->clear_young_bool)
+			young |= mn->ops->clear_young_bool(mn, mm, start, end);
 	}
 	return young;
 }
@@ -384,6 +388,8 @@ int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address)
 	mmun_for_each_notifier(mn, node, next, mmun_list_first(&chain->list)) {
 		if (mn->ops->test_young)
 			young = !!mn->ops->test_young(mn, mm, address);
+		if (!young && mn->ops->test_young_bool)
+			young = mn->ops->test_young_bool(mn, mm, address);
 		if (young)
 			break;
 	}

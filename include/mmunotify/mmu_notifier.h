@@ -120,6 +120,16 @@ mmu_notifier_range_blockable(const struct mmu_notifier_range *range)
 	return range->flags & MMU_NOTIFIER_RANGE_BLOCKABLE;
 }
 
+/* Two forms of one struct: include/compat gives the newest kernels' names to the others, which
+ * return a bool, and the kernel's type to an entry. */
+#ifndef MMUN_YOUNG_INT
+#define MMUN_YOUNG_INT(name)  name
+#define MMUN_YOUNG_BOOL(name) name##_bool
+#endif
+#ifndef MMUN_PTE
+#define MMUN_PTE unsigned long
+#endif
+
 /**
  * struct mmu_notifier_ops - what a secondary MMU does about changes.
  *
@@ -144,16 +154,17 @@ struct mmu_notifier_ops {
 	void (*release)(struct mmu_notifier *mn, struct mm_struct *mm);
 
 	/** Clear the young bits of [start,end) and flush; 1 if any was set.  Must not sleep. */
-	int (*clear_flush_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
-				 unsigned long end);
+	int (*MMUN_YOUNG_INT(clear_flush_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+						 unsigned long start, unsigned long end);
 	/** Like clear_flush_young, the flush may be left out. */
-	int (*clear_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
-			   unsigned long end);
+	int (*MMUN_YOUNG_INT(clear_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+					   unsigned long start, unsigned long end);
 	/** Is the young bit at @address set?  Changes nothing. */
-	int (*test_young)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address);
+	int (*MMUN_YOUNG_INT(test_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+					  unsigned long address);
 	/** The pte at @address is being replaced by @pte (the primary's format). */
 	void (*change_pte)(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long address,
-			   unsigned long pte);
+			   MMUN_PTE pte);
 	/** The page at @address was unmapped; it is freed after the return. */
 	void (*invalidate_page)(struct mmu_notifier *mn, struct mm_struct *mm,
 				unsigned long address);
@@ -204,6 +215,14 @@ struct mmu_notifier_ops {
 
 	/** MMUN_OPS_*, or 0. */
 	unsigned int flags;
+
+	/* Callbacks for young bits in the newest form; each is asked beside the other's. */
+	bool (*MMUN_YOUNG_BOOL(clear_flush_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+						   unsigned long start, unsigned long end);
+	bool (*MMUN_YOUNG_BOOL(clear_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+					     unsigned long start, unsigned long end);
+	bool (*MMUN_YOUNG_BOOL(test_young))(struct mmu_notifier *mn, struct mm_struct *mm,
+					    unsigned long address);
 };
 
 /**
@@ -318,7 +337,7 @@ void mmu_notifier_put(struct mmu_notifier *mn);
 void mmu_notifier_synchronize(void);
 
 /** mm_has_notifiers() - has @mm ever had a notifier?  One pointer test.  Any context. */
-bool mm_has_notifiers(struct mm_struct *mm);
+int mm_has_notifiers(struct mm_struct *mm);
 
 /*
  * What a primary MMU calls.
@@ -342,7 +361,7 @@ int mmu_notifier_clear_flush_young(struct mm_struct *mm, unsigned long start, un
 int mmu_notifier_clear_young(struct mm_struct *mm, unsigned long start, unsigned long end);
 /* Stops at the first young answer. */
 int mmu_notifier_test_young(struct mm_struct *mm, unsigned long address);
-void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, unsigned long pte);
+void mmu_notifier_change_pte(struct mm_struct *mm, unsigned long address, MMUN_PTE pte);
 /* At a flush of TLBs, of [start,end) or (0, ~0ul).  Context: any; never waits. */
 void mmu_notifier_arch_invalidate_secondary_tlbs(struct mm_struct *mm, unsigned long start,
 						 unsigned long end);

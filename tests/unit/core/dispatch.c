@@ -437,6 +437,23 @@ static int test_young_bit(struct mmu_notifier *mn, struct mm_struct *of, unsigne
 	return young_of(mn)->answer;
 }
 
+static bool flush_young_bool(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+			     unsigned long end)
+{
+	return flush_young(mn, of, start, end);
+}
+
+static bool clear_young_bool(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+			     unsigned long end)
+{
+	return clear_young(mn, of, start, end);
+}
+
+static bool test_young_bool(struct mmu_notifier *mn, struct mm_struct *of, unsigned long address)
+{
+	return test_young_bit(mn, of, address);
+}
+
 static void note_pte(struct mmu_notifier *mn, struct mm_struct *of, unsigned long address,
 		     unsigned long pte)
 {
@@ -478,6 +495,39 @@ static void test_young(void)
 	ok(young[0].pte == 42 && young[2].pte == 42, "change_pte reaches all");
 	for (int i = 0; i < 3; i++)
 		mmu_notifier_unregister(&young[i].mn, mm);
+	mmput(mm);
+}
+
+/* The form of the newest kernels, beside the other. */
+static void test_young_bools(void)
+{
+	static const struct mmu_notifier_ops ops = {
+		.clear_flush_young = flush_young,
+		.clear_young = clear_young,
+		.test_young = test_young_bit,
+	};
+	static const struct mmu_notifier_ops bools = {
+		.clear_flush_young_bool = flush_young_bool,
+		.clear_young_bool = clear_young_bool,
+		.test_young_bool = test_young_bool,
+	};
+	struct young old = { .mn.ops = &ops }, young = { .mn.ops = &bools, .answer = 256 };
+
+	mm = fake_mm(&fake);
+	mmu_notifier_register(&old.mn, mm);
+	mmu_notifier_register(&young.mn, mm);
+	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 1, "S9 a bool counts as well");
+	is(mmu_notifier_clear_young(mm, 0, 4096), 1, "S9 for clear_young too");
+	ok(old.flushed && old.cleared, "S9 the others are asked");
+	is(mmu_notifier_test_young(mm, 0), 1, "S9 and for test_young");
+	ok(!old.tested, "S9 which stops there");
+	young.answer = 0;
+	old.answer = 256;
+	is(mmu_notifier_clear_flush_young(mm, 0, 4096), 1, "S9 so does an int that is no bool");
+	is(mmu_notifier_test_young(mm, 0), 1, "S9 by each callback");
+	is(young.tested, 2, "S9 in their order");
+	mmu_notifier_unregister(&old.mn, mm);
+	mmu_notifier_unregister(&young.mn, mm);
 	mmput(mm);
 }
 
@@ -620,6 +670,7 @@ int main(void)
 	test_moved_section(&word);
 	test_refusal_without_end();
 	test_young();
+	test_young_bools();
 	test_concurrent_changes();
 	test_cancellation();
 	test_cancelled_page();
