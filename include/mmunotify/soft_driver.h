@@ -185,6 +185,8 @@ struct mmun_soft_translation {
 	/** How often the frame had been freed when it was translated. */
 	unsigned long generation;
 	bool writable;
+	/** It was used since its young bit was cleared. */
+	bool young;
 	/** The whole aligned 2 MiB around it is mapped alike. */
 	bool huge;
 };
@@ -199,6 +201,10 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
  *  -ENOENT when nothing is present, or the mapping has no right (PROT_NONE).  Any lock or none. */
 int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 				struct mmun_soft_translation *out);
+
+/** mmun_soft_test_and_clear_young() - clears the young bit of what maps @address, and says whether
+ *  it was set.  No notifier is asked.  Any lock or none. */
+bool mmun_soft_test_and_clear_young(struct mm_struct *mm, unsigned long address);
 
 /** mmun_soft_device_read() / _write() - access memory through a cached translation.
  *

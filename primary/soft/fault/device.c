@@ -34,6 +34,7 @@ static void fill_translation(const struct soft_mm *mm, soft_pte pte,
 		.writable = (pte & writable) == writable ||
 			    (pte & (SOFT_PTE_DEVICE | SOFT_PTE_WRITE)) ==
 				    (SOFT_PTE_DEVICE | SOFT_PTE_WRITE),
+		.young = pte & SOFT_PTE_YOUNG,
 		.huge = pte & SOFT_PTE_HUGE,
 	};
 }

@@ -180,6 +180,26 @@ static bool clear_young_bit(struct soft_mm *mm, unsigned long address, struct pa
 	return true;
 }
 
+bool mmun_soft_test_and_clear_young(struct mm_struct *mm, unsigned long address)
+{
+	struct soft_mm *sm = soft_mm(mm);
+	struct soft_change change;
+	bool young = false;
+	soft_pte value = 0;
+
+	mmun_soft_change_begin(&change, mm);
+	mmun_mutex_lock(&sm->page_table_lock);
+	/* The tables know only the lower bits of an address. */
+	if (!sm->dead && address < MMUN_SOFT_TASK_SIZE)
+		value = mmun_soft_pte_value(sm, address);
+	if (value & SOFT_PTE_PRESENT)
+		young = clear_young_bit(sm, address & MMUN_SOFT_PAGE_MASK, soft_pte_page(sm, value),
+					value);
+	mmun_mutex_unlock(&sm->page_table_lock);
+	mmun_soft_change_end(&change, mm);
+	return young;
+}
+
 static int ask_notifiers(struct mm_struct *mm, unsigned long address, struct page *page, bool huge)
 {
 	const unsigned long size = huge ? MMUN_SOFT_HUGE_SIZE : MMUN_SOFT_PAGE_SIZE;

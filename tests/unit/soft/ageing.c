@@ -150,6 +150,30 @@ static void test_small(void)
 	end();
 }
 
+/* For drivers that look at entries. */
+static void test_entries(void)
+{
+	struct asked asked;
+
+	begin(3 * MMUN_SOFT_HUGE_PAGES, 64);
+	soft_map(mm, AT, MMUN_SOFT_HUGE_PAGES, RW, PRIVATE, NULL);
+	soft_poke(mm, AT, 1);
+	ask(&asked);
+	ok(mmun_soft_test_and_clear_young(mm, AT + 5), "an entry that was used is young");
+	ok(!mmun_soft_test_and_clear_young(mm, AT) && !entry_of(mm, AT).young, "once");
+	ok(!mmun_soft_test_and_clear_young(mm, AT + PAGE), "what is not there is not young");
+	ok(!mmun_soft_test_and_clear_young(mm, ~0ul), "nor what cannot be there");
+	mmun_soft_munmap(mm, AT, HUGE);
+	soft_map(mm, AT, MMUN_SOFT_HUGE_PAGES, RW, PRIVATE, NULL);
+	mmun_soft_madvise(mm, AT, HUGE, MADV_HUGEPAGE);
+	soft_poke(mm, AT, 1);
+	ok(mmun_soft_test_and_clear_young(mm, AT + 7 * PAGE), "a huge one is young in each part");
+	ok(!mmun_soft_test_and_clear_young(mm, AT), "and old as a whole");
+	is(asked.times, 0, "nobody else was asked");
+	mmu_notifier_unregister(&asked.mn, mm);
+	end();
+}
+
 static void test_inside_a_change(void)
 {
 	struct asked asked;
@@ -172,6 +196,7 @@ int main(void)
 {
 	test_huge();
 	test_small();
+	test_entries();
 	test_inside_a_change();
 	return tap_done();
 }
