@@ -12,18 +12,26 @@
 
 unsigned long mmun_compat_entry(struct mm_struct *mm, unsigned long address, bool huge)
 {
-	unsigned long flags = _PAGE_PRESENT | _PAGE_ACCESSED;
+	unsigned long flags = _PAGE_PRESENT;
 	struct mmun_soft_translation t;
 
 	if (huge)
 		address &= PMD_MASK;
 	if (mmun_soft_translate_present(mm, address, &t) || (huge && !t.huge))
 		return 0;
+	if (t.young)
+		flags |= _PAGE_ACCESSED;
 	if (t.writable)
 		flags |= _PAGE_RW | _PAGE_DIRTY;
 	if (huge)
 		flags |= _PAGE_PSE;
 	return page_to_pfn(t.page) << PAGE_SHIFT | flags;
+}
+
+bool mmun_compat_clear_young(struct mm_struct *mm, unsigned long address, unsigned long *copy)
+{
+	*copy &= ~_PAGE_ACCESSED;
+	return mmun_soft_test_and_clear_young(mm, address);
 }
 
 static int apply(struct mm_struct *mm, unsigned long address, unsigned long size, pte_fn_t fn,

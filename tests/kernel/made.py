@@ -139,7 +139,8 @@ class Program:
     def common(self):
         return ['-std=gnu11', '-O2', '-g', '-D_GNU_SOURCE', '-pthread',
                 '-fno-strict-aliasing', '-fasynchronous-unwind-tables', '-fdiagnostics-color=never',
-                '-DTEST_LINUX=0x%02x%02x' % self.version[:2]]
+                '-DTEST_LINUX=0x%02x%02x' % self.version[:2],
+                '-DMMUN_COMPAT_LINUX=0x%02x%02x' % self.version[:2]]
 
     def driver_flags(self):
         folders = [os.path.join(self.scratch, 'taken')]

@@ -12,6 +12,10 @@ struct lock_class_key {
 	char unused;
 };
 
+struct lockdep_map {
+	char unused;
+};
+
 struct mmun_compat_lock;
 struct mmun_compat_rwlock;
 bool mmun_compat_lock_held(const struct mmun_compat_lock *lock);

@@ -49,6 +49,7 @@ void mmun_v15_end(struct mm_struct *mm, unsigned long start, unsigned long end);
 #define __mmu_notifier_register(mn, mm) mmun_v15_register(mn, mm, true)
 #define mmu_notifier_unregister(mn, mm) mmun_v15_unregister(mn, mm)
 
+#undef mmu_notifier_invalidate_range_start
 #define __mmu_notifier_invalidate_range_start(mm, start, end) mmun_v15_start(mm, start, end)
 #define __mmu_notifier_invalidate_range_end(mm, start, end)   mmun_v15_end(mm, start, end)
 #define mmu_notifier_invalidate_range_start(mm, start, end)   mmun_v15_start(mm, start, end)

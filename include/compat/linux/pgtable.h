@@ -19,34 +19,12 @@
 #define pgprot_device(prot)       (prot)
 #define vm_get_page_prot(flags)   ((void)(flags), __pgprot(0))
 
-typedef struct {
-	unsigned long pte;
-} pte_t;
-
-/* The value comes first in each: of a huge page's, a pte_t can be read. */
-typedef struct {
-	unsigned long pmd;
-	struct mm_struct *mm;
-} pmd_t;
-
-typedef struct {
-	struct mm_struct *mm;
-} pud_t;
-
-typedef struct {
-	struct mm_struct *mm;
-} p4d_t;
-
-typedef struct {
-	struct mm_struct *mm;
-} pgd_t;
-
-#define _PAGE_PRESENT 0x001ul
-#define _PAGE_RW      0x002ul
-#define _PAGE_PSE     0x080ul
-/* Set where the processor's tables have an accessed and a dirty bit. */
-#define _PAGE_ACCESSED 0x020ul
-#define _PAGE_DIRTY    0x040ul
+/* As the machine has them in ->change_pte. */
+#define _PAGE_PRESENT  0x001ul
+#define _PAGE_RW       0x002ul
+#define _PAGE_ACCESSED 0x004ul
+#define _PAGE_DIRTY    0x008ul
+#define _PAGE_PSE      0x020ul
 
 /* What the machine maps at @address; @huge: only if that is a huge page.  Any lock or none;
  * does not sleep. */
@@ -98,6 +76,28 @@ unsigned long mmun_compat_entry(struct mm_struct *mm, unsigned long address, boo
 #define pte_young(pte)   (!!(pte_val(pte) & _PAGE_ACCESSED))
 #define pte_pfn(pte)     (pte_val(pte) >> PAGE_SHIFT)
 #define pte_page(pte)    pfn_to_page(pte_pfn(pte))
+
+#define __pte(value) ((pte_t){ (value) })
+
+/* Clears the young bit of the machine's entry, and of the copy; was it set? */
+bool mmun_compat_clear_young(struct mm_struct *mm, unsigned long address, unsigned long *copy);
+#define ptep_test_and_clear_young(vma, address, ptep) \
+	mmun_compat_clear_young((vma)->vm_mm, address, &(ptep)->pte)
+#define pmdp_test_and_clear_young(vma, address, pmdp) \
+	mmun_compat_clear_young((vma)->vm_mm, address, &(pmdp)->pmd)
+/* As on x86: no flush for that. */
+#define ptep_clear_flush_young(vma, address, ptep) ptep_test_and_clear_young(vma, address, ptep)
+#define pmdp_clear_flush_young(vma, address, pmdp) pmdp_test_and_clear_young(vma, address, pmdp)
+
+#define MMUN_COMPAT_READ_ONLY __attribute__((error("entries are the machine's, to look at")))
+void set_pte_at(struct mm_struct *mm, unsigned long address, pte_t *ptep,
+		pte_t pte) MMUN_COMPAT_READ_ONLY;
+pte_t ptep_clear_flush(struct vm_area_struct *vma, unsigned long address,
+		       pte_t *ptep) MMUN_COMPAT_READ_ONLY;
+pmd_t pmdp_huge_clear_flush(struct vm_area_struct *vma, unsigned long address,
+			    pmd_t *pmdp) MMUN_COMPAT_READ_ONLY;
+pud_t pudp_huge_clear_flush(struct vm_area_struct *vma, unsigned long address,
+			    pud_t *pudp) MMUN_COMPAT_READ_ONLY;
 
 typedef int (*pte_fn_t)(pte_t *pte, unsigned long address, void *data);
 /* @fn for each page of a range, until one returns an error, which is returned.  The existing

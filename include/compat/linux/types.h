@@ -12,6 +12,7 @@
 
 #include <linux/compiler.h>
 #include <linux/stddef.h>
+#include <asm/pgtable_types.h>
 #include <mmunotify/mmu_notifier.h>
 
 typedef __u8 u8;
