@@ -8,7 +8,7 @@
  * I2  A section that somebody opens by addresses is found again by the same addresses, the
  *     last such one first.
  *
- * Tests: examples/v15_driver/window_test.c.
+ * Tests: tests/contract/compat/v15.c, examples/v15_driver/window_test.c.
  */
 #include "runtime.h"
 
@@ -91,14 +91,27 @@ static const struct mmu_notifier_ops chain_ops = {
 	.invalidate_range_end = end_section,
 };
 
-int mmun_v15_register(struct mmun_v15_notifier *mn, struct mm_struct *mm, bool locked)
+static int check(struct mmun_v15_notifier *mn)
 {
 	might_sleep();
 	if (!mn->ops)
 		return -EINVAL;
 	mn->chain.ops = &chain_ops;
-	return locked ? __mmu_notifier_register(&mn->chain, mm)
-		      : mmu_notifier_register(&mn->chain, mm);
+	return 0;
+}
+
+int mmun_v15_register(struct mmun_v15_notifier *mn, struct mm_struct *mm)
+{
+	int ret = check(mn);
+
+	return ret ? ret : mmu_notifier_register(&mn->chain, mm);
+}
+
+int mmun_v15_register_locked(struct mmun_v15_notifier *mn, struct mm_struct *mm)
+{
+	int ret = check(mn);
+
+	return ret ? ret : __mmu_notifier_register(&mn->chain, mm);
 }
 
 void mmun_v15_unregister(struct mmun_v15_notifier *mn, struct mm_struct *mm)

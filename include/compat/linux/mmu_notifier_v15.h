@@ -36,34 +36,49 @@ struct mmun_v15_notifier {
 	struct mmu_notifier chain;
 };
 
-/* As mmu_notifier_register(), __mmu_notifier_register() and mmu_notifier_unregister(). */
-int mmun_v15_register(struct mmun_v15_notifier *mn, struct mm_struct *mm, bool locked);
-void mmun_v15_unregister(struct mmun_v15_notifier *mn, struct mm_struct *mm);
 /* A section by one thread, which ends it with the same addresses. */
 void mmun_v15_start(struct mm_struct *mm, unsigned long start, unsigned long end);
 void mmun_v15_end(struct mm_struct *mm, unsigned long start, unsigned long end);
 
-#define mmu_notifier                    mmun_v15_notifier
-#define mmu_notifier_ops                mmun_v15_ops
-#define mmu_notifier_register(mn, mm)   mmun_v15_register(mn, mm, false)
-#define __mmu_notifier_register(mn, mm) mmun_v15_register(mn, mm, true)
-#define mmu_notifier_unregister(mn, mm) mmun_v15_unregister(mn, mm)
+/* As mmu_notifier_register(), __mmu_notifier_register() and mmu_notifier_unregister(). */
+int mmun_v15_register(struct mmun_v15_notifier *mn, struct mm_struct *mm);
+int mmun_v15_register_locked(struct mmun_v15_notifier *mn, struct mm_struct *mm);
+void mmun_v15_unregister(struct mmun_v15_notifier *mn, struct mm_struct *mm);
+
+static inline int mmun_v15_young(struct mm_struct *mm, unsigned long address)
+{
+	return mmu_notifier_clear_flush_young(mm, address, address + PAGE_SIZE);
+}
+
+static inline void mmun_v15_page(struct mm_struct *mm, unsigned long address)
+{
+	mmu_notifier_invalidate_page(mm, address);
+}
+
+/* The memory of the chain comes and goes with the mm, after the last unregister. */
+static inline void mmun_v15_nothing(struct mm_struct *mm)
+{
+}
+
+/* Functions too: their types are those of version 15. */
+#define mmu_notifier            mmun_v15_notifier
+#define mmu_notifier_ops        mmun_v15_ops
+#define mmu_notifier_register   mmun_v15_register
+#define __mmu_notifier_register mmun_v15_register_locked
+#define mmu_notifier_unregister mmun_v15_unregister
 
 #undef mmu_notifier_invalidate_range_start
-#define __mmu_notifier_invalidate_range_start(mm, start, end) mmun_v15_start(mm, start, end)
-#define __mmu_notifier_invalidate_range_end(mm, start, end)   mmun_v15_end(mm, start, end)
-#define mmu_notifier_invalidate_range_start(mm, start, end)   mmun_v15_start(mm, start, end)
-#define mmu_notifier_invalidate_range_end(mm, start, end)     mmun_v15_end(mm, start, end)
-#define __mmu_notifier_invalidate_page(mm, address)           mmu_notifier_invalidate_page(mm, address)
-#define __mmu_notifier_clear_flush_young(mm, address) \
-	(mmu_notifier_clear_flush_young)(mm, address, (address) + PAGE_SIZE)
-#define mmu_notifier_clear_flush_young(mm, address) __mmu_notifier_clear_flush_young(mm, address)
-/* Every ->release, then no more callbacks: what exit does first. */
-#define __mmu_notifier_release(mm) mmun_mm_exit(mm)
-#define mmu_notifier_release(mm)   mmun_mm_exit(mm)
-/* Nothing: the memory of the chain goes with the mm, after the last unregister. */
-#define __mmu_notifier_mm_destroy(mm) ((void)(mm))
-#define mmu_notifier_mm_destroy(mm)   ((void)(mm))
-#define mmu_notifier_mm_init(mm)      ((void)(mm))
+#undef mmu_notifier_clear_flush_young
+#define __mmu_notifier_invalidate_range_start mmun_v15_start
+#define __mmu_notifier_invalidate_range_end   mmun_v15_end
+#define mmu_notifier_invalidate_range_start   mmun_v15_start
+#define mmu_notifier_invalidate_range_end     mmun_v15_end
+#define __mmu_notifier_invalidate_page        mmun_v15_page
+#define __mmu_notifier_clear_flush_young      mmun_v15_young
+#define mmu_notifier_clear_flush_young        mmun_v15_young
+/* __mmu_notifier_release() is the kernel's of today: every ->release, then no more callbacks. */
+#define __mmu_notifier_mm_destroy mmun_v15_nothing
+#define mmu_notifier_mm_destroy   mmun_v15_nothing
+#define mmu_notifier_mm_init      mmun_v15_nothing
 
 #endif
