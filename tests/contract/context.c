@@ -444,6 +444,25 @@ static void refusal(void)
 	mmu_notifier_unregister(&mn, mmun_self());
 }
 
+/* This process has no tables that a device walks: such a notifier would wait in vain. */
+
+static void flush_nothing(struct mmu_notifier *mn, struct mm_struct *mm, unsigned long start,
+			  unsigned long end)
+{
+}
+
+static void flushes_refused(void)
+{
+	static const struct mmu_notifier_ops newer = { .arch_invalidate_secondary_tlbs =
+							       flush_nothing };
+	static const struct mmu_notifier_ops older = { .invalidate_range = flush_nothing };
+	struct mmu_notifier mn = { .ops = &newer };
+
+	check(mmu_notifier_register(&mn, mmun_self()) == -EOPNOTSUPP, "of the newer form");
+	mn.ops = &older;
+	check(mmu_notifier_register(&mn, mmun_self()) == -EOPNOTSUPP, "of the older form");
+}
+
 /* One that refuses whatever can be refused, and hears what cannot. */
 
 struct objector {
@@ -629,6 +648,7 @@ int main(void)
 	scene("smallest stack", smallest_stack);
 	scene("alternate signal stack", alternate_stack);
 	scene("refusal", refusal);
+	scene("notifiers that wait for flushes", flushes_refused);
 	scene("refusal by caller", refusal_by_caller);
 	scene("before main", early);
 	scene("after the exit handlers", ends_through_handlers);
