@@ -14,6 +14,7 @@
 #include "runtime.h"
 
 #include <linux/mutex.h>
+#include <mmunotify/soft.h>
 
 _Static_assert(sizeof(pthread_mutex_t) <= sizeof(((struct mmun_compat_lock *)0)->libc),
 	       "a mutex of libc fits");
@@ -47,6 +48,9 @@ void mmun_compat_might_sleep(const char *file, int line)
 			file, line);
 	if (non_block_depth)
 		mmun_compat_bug("may sleep in a section whose callbacks must not", file, line);
+	if (mmun_soft_is_flushing())
+		mmun_compat_bug("may sleep in a callback for flushes, under a page table lock",
+				file, line);
 }
 
 static pthread_mutex_t *libc_mutex(struct mmun_compat_lock *lock)

@@ -202,6 +202,10 @@ int mmun_soft_translate(struct mm_struct *mm, unsigned long address, bool write,
 int mmun_soft_translate_present(struct mm_struct *mm, unsigned long address,
 				struct mmun_soft_translation *out);
 
+/** mmun_soft_is_flushing() - is the calling thread in a callback that is called for a flush?  It must
+ *  not sleep then.  Any context. */
+bool mmun_soft_is_flushing(void);
+
 /** mmun_soft_test_and_clear_young() - clears the young bit of what maps @address, and says whether
  *  it was set.  No notifier is asked.  Any lock or none. */
 bool mmun_soft_test_and_clear_young(struct mm_struct *mm, unsigned long address);

@@ -114,17 +114,32 @@ void mmun_soft_section_end(struct soft_section *s, bool unchanged)
 	mmun_soft_change_end(&s->change, s->range.mm);
 }
 
+static __thread bool flushing __attribute__((tls_model("initial-exec")));
+
+bool mmun_soft_is_flushing(void)
+{
+	return flushing;
+}
+
+static void flush(struct soft_mm *mm, unsigned long start, unsigned long end)
+{
+	flushing = true;
+	mmu_notifier_arch_invalidate_secondary_tlbs(mm->mm, start, end);
+	flushing = false;
+}
+
 void mmun_soft_flush_all(struct soft_mm *mm)
 {
-	mmu_notifier_arch_invalidate_secondary_tlbs(mm->mm, 0, ~0ul);
+	flush(mm, 0, ~0ul);
 }
 
 /* The older callback has no form for everything. */
 void mmun_soft_flush(struct soft_mm *mm, unsigned long start, unsigned long end, unsigned long size)
 {
+	flushing = true;
 	mmu_notifier_invalidate_range(mm->mm, start, end);
 	if ((end - start) / size > SOFT_FLUSH_CEILING)
-		mmun_soft_flush_all(mm);
+		flush(mm, 0, ~0ul);
 	else
-		mmu_notifier_arch_invalidate_secondary_tlbs(mm->mm, start, end);
+		flush(mm, start, end);
 }

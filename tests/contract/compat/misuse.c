@@ -12,6 +12,7 @@
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
 #include <linux/rwsem.h>
 #include <linux/uaccess.h>
 
@@ -258,6 +259,38 @@ static void write_in_release(void)
 	unmap_device();
 }
 
+static DEFINE_MUTEX(mutex);
+
+static void flush(struct mmu_notifier *mn, struct mm_struct *of, unsigned long start,
+		  unsigned long end)
+{
+	mutex_lock(&mutex);
+	mutex_unlock(&mutex);
+}
+
+static const struct mmu_notifier_ops flush_ops = { .arch_invalidate_secondary_tlbs = flush };
+static const struct mmu_notifier_ops older_ops = { .invalidate_range = flush };
+
+static void change_with(const struct mmu_notifier_ops *ops)
+{
+	struct mmu_notifier mn = { .ops = ops };
+
+	if (mmu_notifier_register(&mn, mm))
+		_exit(1);
+	mmun_soft_write(mm, AT, &byte, 1, NULL);
+	mmun_soft_mprotect(mm, AT, PAGE_SIZE, PROT_READ);
+}
+
+static void sleep_in_flush(void)
+{
+	change_with(&flush_ops);
+}
+
+static void sleep_in_older_flush(void)
+{
+	change_with(&older_ops);
+}
+
 static const struct {
 	void (*code)(void);
 	const char *what, *sentence;
@@ -291,6 +324,8 @@ static const struct {
 	{ read_in_release, "a read in ->release inside munmap()",
 	  "for reading by a thread that holds it for writing" },
 	{ write_in_release, "a write in ->release inside munmap()", "taken twice for writing" },
+	{ sleep_in_flush, "a mutex in ->arch_invalidate_secondary_tlbs", "callback for flushes" },
+	{ sleep_in_older_flush, "a mutex in ->invalidate_range", "callback for flushes" },
 	{ assert_in_nothing, "mmap_assert_locked() without it", "does not hold the mmap lock" },
 	{ assert_write_in_read, "mmap_assert_write_locked() by a reader",
 	  "does not hold the mmap lock for write" },
