@@ -29,6 +29,8 @@ struct vm_fault {
 	unsigned long address; /* page aligned */
 	/** A ->fault that returns 0 leaves here a page with a reference for the mapping. */
 	struct page *page;
+	/** In ->migrate_to_ram not NULL: the page is not part of a huge one.  Not to be followed. */
+	const void *pte;
 };
 #define FAULT_FLAG_WRITE 0x01u
 /** VM_FAULT_RETRY drops the mmap lock before the next try.  Without it (get_user_pages,

@@ -25,6 +25,7 @@ struct device {
 	bool mmun_created;
 	struct device *mmun_next;
 	struct mmun_devres *mmun_devres;
+	int mmun_users;
 };
 
 int dev_set_name(struct device *dev, const char *name, ...) __printf(2, 3);
@@ -43,6 +44,21 @@ static inline void device_initialize(struct device *dev)
 {
 	dev->mmun_next = NULL;
 	dev->mmun_devres = NULL;
+	dev->mmun_users = 1;
+}
+
+static inline struct device *get_device(struct device *dev)
+{
+	if (dev)
+		__atomic_fetch_add(&dev->mmun_users, 1, __ATOMIC_RELAXED);
+	return dev;
+}
+
+/* The last one calls ->release, which devices from device_create() have none of. */
+static inline void put_device(struct device *dev)
+{
+	if (dev && __atomic_sub_fetch(&dev->mmun_users, 1, __ATOMIC_ACQ_REL) == 0 && dev->release)
+		dev->release(dev);
 }
 
 /* What is to be done when the device goes (device_del(), device_destroy()), latest first.

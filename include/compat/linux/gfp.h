@@ -16,6 +16,7 @@ static inline bool gfpflags_allow_blocking(gfp_t gfp)
 /* Zeroed in any case.  NULL when memory ran out. */
 struct page *alloc_page(gfp_t gfp);
 void __free_page(struct page *page);
+#define __free_pages(page, order) ((void)(order), __free_page(page))
 unsigned long get_zeroed_page(gfp_t gfp);
 unsigned long __get_free_page(gfp_t gfp);
 void free_page(unsigned long address);

@@ -23,6 +23,7 @@ void memcpy_from_page(char *to, struct page *page, size_t offset, size_t length)
 void memcpy_to_page(struct page *page, size_t offset, const char *from, size_t length);
 void copy_highpage(struct page *to, struct page *from);
 void clear_highpage(struct page *page);
+#define folio_copy(to, from) copy_highpage(folio_page(to, 0), folio_page(from, 0))
 /* These end the program, with the place, when nobody has the frame any more. */
 #define MMUN_COMPAT_IN_USE(used) \
 	({ \

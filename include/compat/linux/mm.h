@@ -12,6 +12,7 @@
 #include <linux/mm_types.h>
 #include <linux/mmap_lock.h>
 #include <linux/numa.h>
+#include <linux/mmdebug.h>
 #include <linux/overflow.h>
 #include <linux/page-flags.h>
 #include <linux/pfn.h>
@@ -26,6 +27,9 @@
 #define HPAGE_PMD_SHIFT PMD_SHIFT
 #define HPAGE_PMD_SIZE  PMD_SIZE
 #define HPAGE_PMD_ORDER (PMD_SHIFT - PAGE_SHIFT)
+#define HPAGE_PMD_NR    (1 << HPAGE_PMD_ORDER)
+#define PTRS_PER_PTE    512
+#define PTRS_PER_PMD    512
 #define PUD_SHIFT       30
 #define TASK_SIZE       MMUN_SOFT_TASK_SIZE
 

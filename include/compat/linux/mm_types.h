@@ -44,4 +44,15 @@ struct page {
 	unsigned long mmun_words[6];
 };
 
+/* One page (linux/page-flags.h). */
+struct folio {
+	union {
+		struct page page;
+		struct {
+			struct dev_pagemap *pgmap;
+			void *zone_device_data;
+		};
+	};
+};
+
 #endif

@@ -6,22 +6,22 @@
 
 #include <linux/mm_types.h>
 
-struct folio;
-
-#define page_folio(page)     ((struct folio *)(uintptr_t)(page))
-#define folio_page(folio, n) ((void)(n), (struct page *)(uintptr_t)(folio))
-#define compound_head(page)  (page)
-#define compound_order(page) ((void)(page), 0u)
-#define compound_nr(page)    ((void)(page), 1ul)
-#define page_size(page)      ((void)(page), PAGE_SIZE)
-#define PageCompound(page)   ((void)(page), false)
-#define PageTail(page)       ((void)(page), false)
-#define PageHead(page)       ((void)(page), false)
-#define PageTransHuge(page)  ((void)(page), false)
-#define PageHuge(page)       ((void)(page), false)
-#define PageHighMem(page)    ((void)(page), false)
-#define PageReserved(page)   ((void)(page), false)
-#define PageHWPoison(page)   ((void)(page), false)
+#define page_folio(page)          ((struct folio *)(uintptr_t)(page))
+#define folio_page(folio, n)      ((void)(n), (struct page *)(uintptr_t)(folio))
+#define compound_head(page)       (page)
+#define clear_compound_head(page) ((void)(page))
+#define folio_reset_order(folio)  ((void)(folio))
+#define compound_order(page)      ((void)(page), 0u)
+#define compound_nr(page)         ((void)(page), 1ul)
+#define page_size(page)           ((void)(page), PAGE_SIZE)
+#define PageCompound(page)        ((void)(page), false)
+#define PageTail(page)            ((void)(page), false)
+#define PageHead(page)            ((void)(page), false)
+#define PageTransHuge(page)       ((void)(page), false)
+#define PageHuge(page)            ((void)(page), false)
+#define PageHighMem(page)         ((void)(page), false)
+#define PageReserved(page)        ((void)(page), false)
+#define PageHWPoison(page)        ((void)(page), false)
 
 #define folio_test_large(folio)     ((void)(folio), false)
 #define folio_test_hugetlb(folio)   ((void)(folio), false)

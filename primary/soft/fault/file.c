@@ -139,6 +139,7 @@ int mmun_soft_do_device_private(struct soft_vm_fault *vmf, struct page *page)
 		.pgoff = soft_vma_index(vmf->vma, vmf->address),
 		.address = vmf->address,
 		.page = page,
+		.pte = &vmf->orig_pte,
 	};
 	int ret = driver_answer(vmf, page->pgmap->ops->migrate_to_ram(&driver));
 

@@ -90,7 +90,7 @@ static vm_fault_t migrate_to_ram(struct vm_fault *vmf)
 		.fault_page = vmf->page,
 	};
 
-	if (migrate_vma_setup(&args))
+	if (!vmf->pte || migrate_vma_setup(&args))
 		return VM_FAULT_SIGBUS;
 	to_system(&src, &dst);
 	migrate_vma_pages(&args);
@@ -420,7 +420,7 @@ static unsigned long folios_freed, acted;
 
 static void folio_free(struct folio *folio)
 {
-	folios_freed++;
+	folios_freed += folio->pgmap == page_pgmap(&folio->page);
 }
 
 static const struct dev_pagemap_ops folio_ops = { .folio_free = folio_free,
@@ -429,6 +429,11 @@ static const struct dev_pagemap_ops folio_ops = { .folio_free = folio_free,
 static void act(void *data)
 {
 	acted = acted * 10 + (unsigned long)(uintptr_t)data;
+}
+
+static void released(struct device *dev)
+{
+	acted *= 10;
 }
 
 static void test_managed(void)
@@ -470,8 +475,13 @@ static void test_managed(void)
 	is(acted, 0, "one is not to be done");
 	ok(devm_kzalloc(&dev, 8, GFP_KERNEL), "a block");
 	devm_kfree(&dev, devm_kzalloc(&dev, 8, GFP_KERNEL));
+	dev.release = released;
+	ok(get_device(&dev) == &dev, "a device has users");
+	put_device(&dev);
 	device_del(&dev);
 	is(acted, 31, "the others are, latest first");
+	put_device(&dev);
+	is(acted, 310, "the last user's end is the device's");
 	ok(!pfn_valid(pfn), "and the memory is gone");
 	is(mmun_compat_allocated(), before, "as all that the device had");
 }
