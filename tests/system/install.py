@@ -63,7 +63,7 @@ def test_examples(env, work):
         shutil.copy(source, work)
         if passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
                   'example %s: compiles by its first line' % name):
-            passes(run([os.path.join(work, name)], cwd=work, env=env, timeout=60),
+            passes(run([os.path.join(work, name)], cwd=work, env=env, timeout=240),
                    'example %s: runs' % name)
 
 
@@ -83,7 +83,7 @@ def test_uring_copy(source, command, env, work):
         return
 
     def copy(*args):
-        return run([os.path.join(work, 'uring-copy'), *args], cwd=work, env=env, timeout=60)
+        return run([os.path.join(work, 'uring-copy'), *args], cwd=work, env=env, timeout=240)
 
     data = os.urandom(1 << 20) * 9 + b'the end'
     for name, contents in (('data', data), ('empty', b'')):
@@ -154,7 +154,7 @@ def test_verbs_pingpong(source, command, env, work):
     if not passes(run(['sh', '-c', command + ' -Wall -Wextra -Werror'], cwd=work, env=env),
                   'example verbs-pingpong: compiles by its first line'):
         return
-    result = run([os.path.join(work, 'verbs-pingpong'), '-n', '20'], cwd=work, env=env, timeout=60)
+    result = run([os.path.join(work, 'verbs-pingpong'), '-n', '20'], cwd=work, env=env, timeout=240)
     if result.returncode == 77:
         ok('there is no RDMA device' in result.stderr and 'rdma link add' in result.stderr,
            'example verbs-pingpong: says what is missing, and what to do', result.stderr)
@@ -169,7 +169,7 @@ def test_driver(env, work):
                ' '.join(os.path.join(SOURCE, 'examples/kernel_driver', name)
                         for name in ('mirror.c', 'mirror_kunit.c')))
     if passes(run(['sh', '-c', command], cwd=work, env=env), 'example kernel_driver: compiles'):
-        result = run([os.path.join(work, 'driver')], env=env, timeout=60)
+        result = run([os.path.join(work, 'driver')], env=env, timeout=240)
         ok(result.returncode == 0 and 'ok 1 mirror\n' in result.stdout,
            'example kernel_driver: its cases pass', result.stdout + result.stderr)
 
@@ -183,10 +183,10 @@ def test_static(env, work):
         linked = run(['readelf', '-dW', 'mixed'], cwd=work)
         ok('libmmunotify' not in linked.stdout, 'static archive: no shared library is needed',
            linked.stdout)
-        passes(run([os.path.join(work, 'mixed')], timeout=60), 'static archive: runs')
+        passes(run([os.path.join(work, 'mixed')], timeout=240), 'static archive: runs')
     command = 'cc -static -o alone print_events.c $(pkg-config --static --cflags --libs mmunotify)'
     if passes(run(['sh', '-c', command], cwd=work, env=env), 'static program: links'):
-        result = run([os.path.join(work, 'alone')], timeout=60)
+        result = run([os.path.join(work, 'alone')], timeout=240)
         ok(result.returncode == 1 and 'not supported' in result.stderr.lower(),
            'static program: registration is refused with a sentence',
            '%d %s' % (result.returncode, result.stderr))

@@ -263,7 +263,7 @@ def start(*args, **kwargs):
 
 
 def end(process):
-    out, error = process.communicate(timeout=60)
+    out, error = process.communicate(timeout=240)
     return out, error, process.returncode
 
 
@@ -326,7 +326,7 @@ def test_ignored_child():
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
         try:
-            out = process.communicate(timeout=20)[0]
+            out = process.communicate(timeout=240)[0]
         except subprocess.TimeoutExpired:
             process.kill()
             out = process.communicate()[0]
@@ -344,7 +344,7 @@ def states(pid):
 
 
 def until(question, what):
-    for _ in range(500):
+    for _ in range(12000):
         if question():
             return True
         time.sleep(0.01)
@@ -385,7 +385,7 @@ def test_daemon():
     process = start(WORKLOAD, 'create=ucx', 'connected=x', 'add=0:1', 'daemon', 'connected=again',
                     'ready')
     process.stdout.readline()
-    process.wait(timeout=60)
+    process.wait(timeout=240)
     equal(process.returncode, 0, 'a command that goes into the background has ended')
     process.stdin.write('\n')
     error = end(process)[1]

@@ -100,7 +100,7 @@ def test_ucx(user):
     shown = json.loads(result.stdout or '{"users": []}')['users']
     ok(len(shown) == 1 and shown[0]['name'] == 'ucx' and shown[0]['connected'] and
        shown[0]['counters']['sections'] >= 10, 'stat shows it while it runs', result.stdout + result.stderr)
-    process.communicate('\n', timeout=60)
+    process.communicate('\n', timeout=240)
 
 
 def test_ucx_beside(user):

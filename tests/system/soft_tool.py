@@ -236,7 +236,7 @@ def test_waiting():
     equal(result.returncode, 0, 'waiting: a callback that goes on')
     result = play(MEMORY + 'notifier n on A; device D on A without release; load D b\n'
                   'block n start; start x { unmap A b 1p }; wait n; start u { unregister D }\n'
-                  'go n; join x; join u; load D b+1p 1', '--timeout=10')
+                  'go n; join x; join u; load D b+1p 1', '--timeout=60')
     equal((result.returncode, result.stderr), (0, ''),
           'R3: a device that leaves inside a section waits for no end')
     result = play(MEMORY + 'parallel { touch A b 1p } and { print "1" } and { print "2" }')

@@ -156,7 +156,7 @@ def test_output():
     fails(125, 'MMUNOTIFY_TRACE_LIBRARY', 'trace', 'true',
           env={**os.environ, 'MMUNOTIFY_TRACE_LIBRARY': '/no/such/library.so'})
     result = subprocess.run('%s trace -- %s loop 20000 2>&1 | head -n 1' % (TOOL, WORKLOAD),
-                            shell=True, capture_output=True, text=True, timeout=60, check=False)
+                            shell=True, capture_output=True, text=True, timeout=240, check=False)
     ok(len(result.stdout.splitlines()) == 1, 'a reader that goes away does not hang the tool')
 
 
@@ -194,6 +194,20 @@ def start(*args):
     return process
 
 
+def runs(process, name):
+    """Has the tool a child of that name, if only one that it has not yet waited for?"""
+    with open('/proc/%d/task/%d/children' % (process.pid, process.pid), encoding='utf-8') as file:
+        children = file.read().split()
+    for child in children:
+        try:
+            with open('/proc/%s/stat' % child, encoding='utf-8') as file:
+                if '(%s) ' % name in file.read():
+                    return True
+        except OSError:
+            pass                        # reaped meanwhile
+    return False
+
+
 def trace_is_whole():
     with open(path('s.json'), encoding='utf-8') as file:
         return json.loads(file.read().splitlines()[-1])['type'] == 'end'
@@ -202,17 +216,17 @@ def trace_is_whole():
 def test_signals():
     process = start(sys.executable, '-uc', 'import time; print(); time.sleep(60)')
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     equal(process.returncode, -signal.SIGINT, 'Ctrl-C: the program dies of it, the tool likewise')
     ok(trace_is_whole(), 'Ctrl-C: the trace is whole')
     process = start('sh', '-c', 'trap "echo caught; exit 7" INT; echo; while :; do sleep 0.1; done')
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=240)
     equal((process.returncode, out.strip()), (7, 'caught'), 'Ctrl-C: the program may catch it')
     ok(trace_is_whole(), 'Ctrl-C: and the trace is whole')
     process = start('sh', '-c', 'trap "exit 8" TERM; echo; while :; do sleep 0.1; done')
     os.kill(process.pid, signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     equal(process.returncode, 8, 'SIGTERM to the tool is passed on to the program')
 
 
@@ -223,13 +237,15 @@ def test_descendants():
     ok(sum(line.get('op') == 'munmap' for line in lines) >= 9,
        'children that outlive the program are traced to their end')
     process = start('sh', '-c', 'echo; sleep 100 >/dev/null 2>&1 & exit 6')
+    while runs(process, 'sh'):
+        time.sleep(0.01)
     time.sleep(0.5)
     os.kill(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     equal(process.returncode, 6, 'an interrupt ends the wait for them')
     os.killpg(process.pid, signal.SIGKILL)
     result = tool('trace', '--no-follow', '-o', path('x'), 'sh', '-c',
-                  'sleep 100 >/dev/null 2>&1 & echo $!; exit 6', timeout=30)
+                  'sleep 100 >/dev/null 2>&1 & echo $!; exit 6', timeout=240)
     equal(result.returncode, 6, '--no-follow does not wait')
     os.kill(int(result.stdout), signal.SIGKILL)
 

@@ -44,7 +44,7 @@ def trace_stalled(*options):
         time.sleep(0.01)
     ok(is_dead(child), 'a stalled tool does not hold the program up')
     os.kill(process.pid, signal.SIGCONT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     equal(process.returncode, 0, '... and ends when it goes on')
     return errors
 
@@ -80,7 +80,7 @@ def test_enough_room():
 
 
 def test_killed_producers():
-    result, lines = trace_json(WORKLOAD, 'storm', timeout=60)
+    result, lines = trace_json(WORKLOAD, 'storm', timeout=240)
     equal(result.returncode, 0, 'producers killed at work do not stop the tool')
     equal(sum(line['type'] == 'process' and not line['after_exec'] for line in lines), 20,
           'all of them are in the trace')
