@@ -114,6 +114,12 @@ void mmun_soft_section_end(struct soft_section *s, bool unchanged)
 	mmun_soft_change_end(&s->change, s->range.mm);
 }
 
+void mmun_soft_section_only_end(struct soft_section *s, bool unchanged)
+{
+	s->range.flags |= MMUN_RANGE_ONLY_END;
+	mmun_soft_section_end(s, unchanged);
+}
+
 static __thread bool flushing __attribute__((tls_model("initial-exec")));
 
 bool mmun_soft_is_flushing(void)

@@ -39,6 +39,9 @@ int mmun_soft_section_start(struct soft_section *s, struct mm_struct *mm,
 			    unsigned long end, bool nonblock);
 /* @unchanged: nothing in the range changed (adds MMUN_RANGE_UNCHANGED). */
 void mmun_soft_section_end(struct soft_section *s, bool unchanged);
+/* All that has changed was flushed, and the older callback for that is not called once more: where
+ * Linux 6.1 leaves it out. */
+void mmun_soft_section_only_end(struct soft_section *s, bool unchanged);
 
 /*
  * The processors' TLBs are flushed: those of devices that walk these tables too.  Under the

@@ -147,7 +147,7 @@ static bool replace_with_copy(struct soft_vm_fault *vmf, struct page *old)
 	else
 		mmun_soft_section_start_moving(&section, mm, MMUN_OP_COW, start, end);
 	copied = set_copy(vmf, old, pins_stay);
-	mmun_soft_section_end(&section, !copied);
+	mmun_soft_section_only_end(&section, !copied);
 	return copied;
 }
 

@@ -272,7 +272,7 @@ static void insert_all(const struct migrate_vma *args)
 		else
 			args->src[i] = 0;
 	}
-	mmun_soft_section_end(&section, !inserted);
+	mmun_soft_section_only_end(&section, !inserted);
 }
 
 static void pass_all(struct mmun_soft *soft, unsigned long *src, const unsigned long *dst,

@@ -54,7 +54,7 @@ int mmun_soft_split_huge(struct soft_vma *vma, unsigned long address)
 	mmun_soft_section_start(&section, mm->mm, MMU_NOTIFY_CLEAR, MMUN_OP_HUGE_SPLIT, start,
 				start + MMUN_SOFT_HUGE_SIZE, false);
 	split = split_entry(mm, address);
-	mmun_soft_section_end(&section, !split);
+	mmun_soft_section_only_end(&section, !split);
 	return 0;
 }
 

@@ -218,6 +218,8 @@ static void test_file(void)
 /* The callback of before Linux 6.6: the same ranges, and those of the sections. */
 static void test_older(void)
 {
+	struct mm_struct *child;
+
 	poke(0, 8);
 	advise(1, 1, MADV_DONTNEED);
 	is(older.calls, 2, "S12: ->invalidate_range: at the flush, and at the end of the section");
@@ -225,6 +227,14 @@ static void test_older(void)
 	expect_nothing();
 	advise(1, 1, MADV_DONTNEED);
 	is(older.calls, 1, "at the end also where nothing was flushed");
+	if (mmun_soft_mm_fork(mm, &child))
+		bail_out("cannot fork");
+	poke(0, 1);
+	expect_nothing();
+	soft_poke(mm, AT(4), 1);
+	is(older.calls, 1, "S12: ->invalidate_range: at the flush alone where a page is copied");
+	is(older.ends, 1, "whose section ends as others do");
+	mmput(child);
 	poke(0, 8);
 	mmun_soft_clear_soft_dirty(mm);
 	ok(older.calls > 0 && older.start < older.end && older.end != ~0ul, "never of everything");
