@@ -215,7 +215,9 @@ bool mmun_soft_test_and_clear_young(struct mm_struct *mm, unsigned long address)
 /** mmun_soft_device_read() / _write() - access memory through a cached translation.
  *
  * The caller holds the lock of its driver that its invalidate callbacks take, so the contract
- * says that @address still maps @t; this checks it.  Within one page.
+ * says that @address still maps @t; this checks it.  Within one page.  A device that follows
+ * flushes cannot hold the lock that their callbacks take, under the page table lock: of what was
+ * flushed meanwhile it is to make nothing.
  * Context: any callback or driver lock may be held; takes a page table lock only.
  * Return: 0; -EFAULT and a violation reported, nothing transferred. */
 int mmun_soft_device_read(struct mm_struct *mm, unsigned long address,

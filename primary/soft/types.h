@@ -27,8 +27,8 @@
  * M2  Inside a change nothing waits for a frame, the mmap lock, a page lock or a
  *     reverse-map lock: frames are allocated before (allocation reclaims, and
  *     reclaim makes changes).  No frame is allocated under a reverse-map lock either.
- * M3  No callback of a notifier runs under the page_table_lock: a driver's lock
- *     may be held around mmun_soft_device_read(), which takes it.
+ * M3  As in Linux callbacks for flushes run under the page_table_lock, and no others: a driver's
+ *     lock that only those others take may be held around mmun_soft_device_read(), which takes it.
  * M4  A frame with page->mapping set to an anon_vma holds a reference to it, a
  *     merged one to each that it is found through; a file page's mapping is stable
  *     under the page lock.
