@@ -194,23 +194,40 @@ static void run_once(struct kunit_suite *suite, struct kunit_case *kase, struct 
 	in_thread(test, suite, NULL);
 }
 
+static void param_result(const struct kunit_case *kase, const struct kunit *test, const char *desc)
+{
+	const char *verdict = test->status == KUNIT_FAILURE ? "not ok" : "ok";
+	const char *skip = test->status == KUNIT_SKIPPED ? " # SKIP" : "";
+
+	if (READ_ONCE(quiet))
+		return;
+	if (flat)
+		printf("# %s: %s %d %s%s\n", kase->name, verdict, test->param_index + 1, desc,
+		       skip);
+	else
+		printf(KUNIT_SUBSUBTEST_INDENT "%s %d %s%s\n", verdict, test->param_index + 1, desc,
+		       skip);
+	fflush(stdout);
+}
+
 /* Sums up in @sum: any failure fails, a skip counts if all were skipped. */
 static void run_params(struct kunit_suite *suite, struct kunit_case *kase, struct kunit *sum)
 {
-	char desc[KUNIT_PARAM_DESC_SIZE] = "", line[KUNIT_PARAM_DESC_SIZE + 64];
+	char desc[KUNIT_PARAM_DESC_SIZE] = "";
 	const void *param = kase->generate_params(NULL, desc);
 	bool all_skipped = param;
 	struct kunit test;
 
+	if (!flat && !READ_ONCE(quiet))
+		printf(KUNIT_SUBSUBTEST_INDENT "KTAP version 1\n" KUNIT_SUBSUBTEST_INDENT
+					       "# Subtest: %s\n",
+		       kase->name);
 	for (int i = 0; param; i++) {
 		test = (struct kunit){ .param_value = param, .param_index = i };
 		run_once(suite, kase, &test);
 		if (!desc[0])
 			scnprintf(desc, sizeof(desc), "param-%d", i);
-		scnprintf(line, sizeof(line), "%sok %d %s%s",
-			  test.status == KUNIT_FAILURE ? "not " : "", i + 1, desc,
-			  test.status == KUNIT_SKIPPED ? " # SKIP" : "");
-		mmun_compat_kunit_say(kase->name, line);
+		param_result(kase, &test, desc);
 		if (test.status == KUNIT_FAILURE)
 			sum->status = KUNIT_FAILURE;
 		all_skipped = all_skipped && test.status == KUNIT_SKIPPED;

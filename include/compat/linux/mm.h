@@ -57,8 +57,8 @@ static inline void zap_vma_ptes(struct vm_area_struct *vma, unsigned long addres
 }
 
 /* Of current, whose mmap lock is not held.  An address, or -errno. */
-unsigned long vm_mmap(struct file *file, unsigned long address, unsigned long length,
-		      unsigned long prot, unsigned long flags, unsigned long offset);
+unsigned long __must_check vm_mmap(struct file *file, unsigned long address, unsigned long length,
+				   unsigned long prot, unsigned long flags, unsigned long offset);
 int vm_munmap(unsigned long start, size_t length);
 
 static inline struct vm_area_struct *find_vma_intersection(struct mm_struct *mm,

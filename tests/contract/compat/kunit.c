@@ -354,7 +354,7 @@ static void test_good(void)
 	says("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: good\n    1..8\n"
 	     "    ok 1 every_expectation\n    ok 2 own_memory\n");
 	says("    ok 7 skipped # SKIP for reason 1\n");
-	says("    # parameters: is 3\n    # parameters: ok 1 param-0\n");
+	says("        # Subtest: parameters\n    # parameters: is 3\n        ok 1 param-0\n");
 	says("    ok 8 parameters\nok 1 good\n");
 	is(run("--tap", "good.s*"), 0, "by a pattern, flat");
 	says("ok 1 - good.stubs\nok 2 - good.stubs_went\nok 3 - good.skipped # SKIP for reason 1\n"
