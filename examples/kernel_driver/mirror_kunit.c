@@ -19,14 +19,14 @@
 #define PATTERN 100
 
 /* Of one case. */
-struct user {
+struct mirror_user {
 	struct file *device;
 	struct mm_struct *mm;
 	/* In its memory: what the device follows; arguments, and behind them what is copied. */
 	unsigned long memory, arguments, buffer;
 	/* The device's status page. */
 	unsigned long status;
-	bool go, done;
+	bool go, done, replaced;
 };
 
 static unsigned long map(struct kunit *test, struct file *file, unsigned long pages, int prot,
@@ -35,14 +35,15 @@ static unsigned long map(struct kunit *test, struct file *file, unsigned long pa
 	return kunit_vm_mmap(test, file, 0, pages * PAGE_SIZE, prot, flags, 0);
 }
 
-static long command(struct user *user, unsigned int cmd, const void *argument, size_t length)
+static long command(struct mirror_user *user, unsigned int cmd, const void *argument, size_t length)
 {
 	if (copy_to_user((void __user *)user->arguments, argument, length))
 		return -EFAULT;
 	return user->device->f_op->unlocked_ioctl(user->device, cmd, user->arguments);
 }
 
-static long ranged(struct user *user, unsigned int cmd, unsigned long start, unsigned long pages)
+static long ranged(struct mirror_user *user, unsigned int cmd, unsigned long start,
+		   unsigned long pages)
 {
 	struct mirror_range range = { start, pages * PAGE_SIZE };
 
@@ -61,7 +62,7 @@ static int user_put(unsigned long address, int value)
 	return put_user(value, (int __user *)address);
 }
 
-static long device_get(struct user *user, unsigned long address)
+static long device_get(struct mirror_user *user, unsigned long address)
 {
 	struct mirror_copy copy = { address, user->buffer, sizeof(int) };
 	long ret = command(user, MIRROR_READ, &copy, sizeof(copy));
@@ -69,14 +70,14 @@ static long device_get(struct user *user, unsigned long address)
 	return ret ? ret : user_get(user->buffer);
 }
 
-static long device_put(struct user *user, unsigned long address, int value)
+static long device_put(struct mirror_user *user, unsigned long address, int value)
 {
 	struct mirror_copy copy = { address, user->buffer, sizeof(int) };
 
 	return user_put(user->buffer, value) ?: command(user, MIRROR_WRITE, &copy, sizeof(copy));
 }
 
-static u64 device_pages(struct user *user)
+static u64 device_pages(struct mirror_user *user)
 {
 	struct mirror_status __user *status = (void __user *)user->status;
 	u64 pages;
@@ -85,15 +86,15 @@ static u64 device_pages(struct user *user)
 }
 
 /* Another page, zero, where @page was. */
-static void replace(struct user *user, unsigned long page)
+static bool replace(unsigned long page)
 {
-	vm_mmap(NULL, page, PAGE_SIZE, PROT_READ | PROT_WRITE,
-		MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0);
+	return vm_mmap(NULL, page, PAGE_SIZE, PROT_READ | PROT_WRITE,
+		       MAP_ANONYMOUS | MAP_PRIVATE | MAP_FIXED, 0) == page;
 }
 
 static int mirror_test_init(struct kunit *test)
 {
-	struct user *user = kunit_kzalloc(test, sizeof(*user), GFP_KERNEL);
+	struct mirror_user *user = kunit_kzalloc(test, sizeof(*user), GFP_KERNEL);
 	struct file *device;
 
 	if (!user)
@@ -116,7 +117,7 @@ static int mirror_test_init(struct kunit *test)
 /* The memory of the case is gone already. */
 static void mirror_test_exit(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 
 	if (user && user->device)
 		filp_close(user->device, NULL);
@@ -124,7 +125,7 @@ static void mirror_test_exit(struct kunit *test)
 
 static void mirror_test_same_memory(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 
 	KUNIT_ASSERT_EQ(test, user_put(user->memory, 1), 0);
 	KUNIT_EXPECT_EQ(test, device_get(user, user->memory), 1);
@@ -136,10 +137,10 @@ static void mirror_test_same_memory(struct kunit *test)
 
 static void mirror_test_replaced(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 
 	KUNIT_ASSERT_EQ(test, device_put(user, user->memory, 5), 0);
-	replace(user, user->memory);
+	KUNIT_ASSERT_TRUE(test, replace(user->memory));
 	KUNIT_EXPECT_EQ_MSG(test, device_get(user, user->memory), 0, "the device has the old page");
 	KUNIT_EXPECT_EQ(test, device_put(user, user->memory, 6), 0);
 	KUNIT_EXPECT_EQ(test, user_get(user->memory), 6);
@@ -147,7 +148,7 @@ static void mirror_test_replaced(struct kunit *test)
 
 static void mirror_test_unmapped(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 
 	KUNIT_ASSERT_EQ(test, device_put(user, user->memory, 5), 0);
 	KUNIT_ASSERT_EQ(test, device_put(user, user->memory + PAGE_SIZE, 6), 0);
@@ -169,7 +170,7 @@ KUNIT_ARRAY_PARAM(offset, offsets, describe);
 static void mirror_test_offset(struct kunit *test)
 {
 	unsigned long offset = *(const unsigned long *)test->param_value;
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 
 	KUNIT_ASSERT_EQ(test, device_put(user, user->memory + offset, 0x1234567), 0);
 	KUNIT_EXPECT_EQ(test, user_get(user->memory + offset), 0x1234567);
@@ -178,7 +179,7 @@ static void mirror_test_offset(struct kunit *test)
 
 static void mirror_test_pins(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 	const struct file_operations *fops = user->device->f_op;
 
 	KUNIT_ASSERT_EQ(test, ranged(user, MIRROR_PIN, user->memory, 4), 0);
@@ -190,16 +191,16 @@ static void mirror_test_pins(struct kunit *test)
 /* Another thread, behind the device's back and ordered by nothing but the driver's locks. */
 static int replacer(void *data)
 {
-	struct user *user = data;
+	struct mirror_user *user = data;
 
 	kthread_use_mm(user->mm);
 	while (!READ_ONCE(user->go) && !kthread_should_stop())
 		cond_resched();
-	replace(user, user->memory);
+	WRITE_ONCE(user->replaced, replace(user->memory));
 	WRITE_ONCE(user->done, true);
 	while (!kthread_should_stop()) {
 		user_put(user->memory, PATTERN);
-		replace(user, user->memory);
+		WRITE_ONCE(user->replaced, replace(user->memory));
 		cond_resched();
 	}
 	kthread_unuse_mm(user->mm);
@@ -209,7 +210,7 @@ static int replacer(void *data)
 /* The device has just finished when the memory goes. */
 static void mirror_test_replaced_by_thread(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 	struct task_struct *thread = kthread_run(replacer, user, "replacer");
 
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, thread);
@@ -218,13 +219,14 @@ static void mirror_test_replaced_by_thread(struct kunit *test)
 	while (!READ_ONCE(user->done))
 		msleep(1);
 	kthread_stop(thread);
+	KUNIT_EXPECT_TRUE(test, user->replaced);
 	KUNIT_EXPECT_EQ(test, device_get(user, user->memory), 0);
 }
 
 /* All the while: what the device reads has been written there, or is a new page's. */
 static void mirror_test_race(struct kunit *test)
 {
-	struct user *user = test->priv;
+	struct mirror_user *user = test->priv;
 	struct task_struct *thread = kthread_run(replacer, user, "replacer");
 	long value, wrong = 0;
 	int i;

@@ -28,7 +28,7 @@ BUSYBOX = '/bin/busybox'
 IMAGE = ['?and(?reverse-depends(?exact-name(linux-image-amd64)),?name(^linux-image-))']
 PARTS = ['?and(?reverse-depends(%s),?name(^linux-%s-))' % (IMAGE[0], part)
          for part in ('binary', 'modules')]
-PACKAGES = {'bookworm': IMAGE, 'trixie': IMAGE, 'trixie-backports': PARTS}
+PACKAGES = {'bookworm': IMAGE, 'bookworm-backports': IMAGE, 'trixie': IMAGE, 'trixie-backports': PARTS}
 # {module: its parameters}; those that they depend on are found.
 MODULES = {'virtio_pci': '', '9pnet_virtio': '', '9p': '', 'overlay': '', 'crc32_generic': '',
            'rdma_rxe': '', 'ib_uverbs': '', 'rdma_ucm': '', 'dummy': 'numdummies=1'}
