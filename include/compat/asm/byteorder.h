@@ -3,7 +3,11 @@
 #ifndef MMUN_COMPAT_ASM_BYTEORDER_H
 #define MMUN_COMPAT_ASM_BYTEORDER_H
 
+#include <endian.h>
 #include_next <asm/byteorder.h>
+
+/* libc has both names, the kernel the one that is so. */
+#undef __BIG_ENDIAN
 
 #define cpu_to_le16(x) __cpu_to_le16(x)
 #define cpu_to_le32(x) __cpu_to_le32(x)

@@ -6,6 +6,7 @@
 #include <linux/dev_printk.h>
 #include <linux/err.h>
 #include <linux/kdev_t.h>
+#include <linux/numa.h>
 #include <linux/slab.h>
 #include <linux/types.h>
 
@@ -14,12 +15,18 @@ struct class
 	const char *name;
 };
 
+struct dev_iommu;
+struct iommu_group;
+
 struct device {
 	struct device *parent;
 	const struct class *class;
 	void (*release)(struct device *dev);
 	void *driver_data;
 	dev_t devt;
+	/* Of whoever puts it behind an IOMMU: there is none here. */
+	struct dev_iommu *iommu;
+	struct iommu_group *iommu_group;
 	/* private: */
 	char mmun_name[32];
 	bool mmun_created;
@@ -38,6 +45,11 @@ static inline void *dev_get_drvdata(const struct device *dev)
 static inline void dev_set_drvdata(struct device *dev, void *data)
 {
 	dev->driver_data = data;
+}
+
+static inline int dev_to_node(struct device *dev)
+{
+	return NUMA_NO_NODE;
 }
 
 static inline void device_initialize(struct device *dev)

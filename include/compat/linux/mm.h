@@ -235,10 +235,11 @@ int io_remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsign
 		       unsigned long size, pgprot_t prot)
 	MMUN_COMPAT_OUTSIDE("device registers are not there; map pages with vm_insert_page()");
 
-#define FAULT_FLAG_DEFAULT 0u
-#define FAULT_FLAG_USER    0x40u
-#define FAULT_FLAG_REMOTE  0x80u
-#define VM_FAULT_ERROR     (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
+#define FAULT_FLAG_DEFAULT     0u
+#define FAULT_FLAG_USER        0x40u
+#define FAULT_FLAG_REMOTE      0x80u
+#define FAULT_FLAG_INSTRUCTION 0x100u
+#define VM_FAULT_ERROR         (VM_FAULT_OOM | VM_FAULT_SIGBUS | VM_FAULT_SIGSEGV)
 
 static inline vm_fault_t vmf_error(int error)
 {

@@ -3,6 +3,7 @@
 #ifndef MMUN_COMPAT_LINUX_PREEMPT_H
 #define MMUN_COMPAT_LINUX_PREEMPT_H
 
+#include <linux/export.h>
 #include <linux/compiler.h>
 #include <stdbool.h>
 

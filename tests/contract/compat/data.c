@@ -2,6 +2,8 @@
 /* Lists, counts, trees, arrays and bitmaps of kernel code, against naive ones. */
 #include "part.h"
 
+#include <asm/byteorder.h>
+#include <linux/bitfield.h>
 #include <linux/bitmap.h>
 #include <linux/count_zeros.h>
 #include <linux/hashtable.h>
@@ -290,6 +292,21 @@ static void exchange(void *a, void *b, int size)
 	exchanges++;
 }
 
+static void test_fields(void)
+{
+	u64 word = FIELD_PREP(GENMASK_ULL(47, 40), 0x1a5) | FIELD_PREP(GENMASK_ULL(3, 0), 9);
+
+	is(word, 0xa50000000009, "FIELD_PREP() puts a value under its mask, and no more of it");
+	is(FIELD_GET(GENMASK_ULL(47, 40), word), 0xa5, "FIELD_GET() gets it");
+	is(FIELD_MAX(GENMASK_ULL(47, 40)), 0xff, "FIELD_MAX()");
+	ok(FIELD_FIT(0xf0u, 15) && !FIELD_FIT(0xf0u, 16), "FIELD_FIT()");
+#ifdef __BIG_ENDIAN
+	ok(false, "the order of bytes has one name");
+#else
+	is(le64_to_cpu(cpu_to_le64(word)), word, "the order of bytes has one name");
+#endif
+}
+
 static void test_sort(void)
 {
 	int values[200], bad = 0;
@@ -363,6 +380,7 @@ int main(void)
 	test_xarray();
 	test_idr();
 	test_bits();
+	test_fields();
 	test_sort();
 	test_overflow();
 	test_parameters();
