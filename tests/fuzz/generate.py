@@ -13,9 +13,9 @@ import sys
 
 OPERATIONS = ('mmap munmap mprotect mremap madvise remap_file_pages brk lock msync write read '
               'fill file_write truncate punch fsync driver device fork exit machine pin mm_lock '
-              'show fail').split()
+              'show fail gpu').split()
 WEIGHTS = {'mmap': 6, 'write': 4, 'fill': 8, 'device': 10, 'driver': 4, 'madvise': 6, 'machine': 8,
-           'fork': 3, 'mremap': 3, 'exit': 0.5, 'brk': 0.5, 'show': 0.5, 'fail': 0.7}
+           'fork': 3, 'gpu': 6, 'mremap': 3, 'exit': 0.5, 'brk': 0.5, 'show': 0.5, 'fail': 0.7}
 
 
 def record(rnd, place):
@@ -37,7 +37,7 @@ def record(rnd, place):
 def sequence(rnd):
     place = rnd.choice((0, 16, 30, 64, 100, rnd.randrange(256)))
     count = rnd.choice((10, 40, 100, 190))
-    return bytes((rnd.randrange(64),)) + b''.join(record(rnd, place) for _ in range(count))
+    return bytes((rnd.randrange(128),)) + b''.join(record(rnd, place) for _ in range(count))
 
 
 def main():

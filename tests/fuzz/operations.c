@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../torture/soft_gpu.h"
 #include "world.h"
 
 #define MAX_RECORDS 200
@@ -383,12 +384,34 @@ static void op_fail(const struct step *s)
 	world_fail_allocation(s->r->c % 16);
 }
 
+static void op_gpu(const struct step *s)
+{
+	const bool coherent = s->r->c & 8;
+	uint64_t word;
+
+	if (!s->world->gpus)
+		return;
+	switch (s->r->c & 7) {
+	case 0:
+		gpu_evict(coherent);
+		break;
+	case 1 ... 2:
+		if (gpu_write_lent(s->mm, s->address, s->r->c) &&
+		    !mmun_soft_read(s->mm, s->address, &word, sizeof(word), NULL))
+			must(word == s->r->c);
+		break;
+	default:
+		gpu_move(s->mm, s->address, s->address + s->length, coherent, s->r->c & 1);
+		break;
+	}
+}
+
 static void (*const operations[])(const struct step *s) = {
 	op_mmap,       op_munmap,   op_mprotect, op_mremap, op_madvise, op_remap_file_pages,
 	op_brk,        op_lock,     op_msync,    op_write,  op_read,    op_fill,
 	op_file_write, op_truncate, op_punch,    op_fsync,  op_driver,  op_device,
 	op_fork,       op_exit,     op_machine,  op_pin,    op_mm_lock, op_show,
-	op_fail,
+	op_fail,       op_gpu,
 };
 
 #define NR_OPERATIONS (sizeof(operations) / sizeof(operations[0]))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../torture/soft_gpu.h"
 #include "alloc.h"
 
 static unsigned int allocations_left;
@@ -51,7 +52,8 @@ static void create_files(struct world *world)
 					    files[i].pages * PAGE, &world->file[i]));
 }
 
-/* @kind: bits 0-1 mm_lock, 2 room for huge pages, 3 huge ones always, 4 swap, 5 limits. */
+/* @kind: bits 0-1 mm_lock, 2 room for huge pages, 3 huge ones always, 4 swap, 5 limits,
+ * 6 devices with memory. */
 void world_create(struct world *world, uint8_t kind)
 {
 	const struct mmun_soft_params params = {
@@ -70,6 +72,9 @@ void world_create(struct world *world, uint8_t kind)
 	mmun_alloc_fail = fail_one;
 	must(!mmun_soft_create(&params, &world->soft));
 	create_files(world);
+	world->gpus = kind & 64;
+	if (world->gpus)
+		gpus_create(world->soft);
 	must(!mmun_soft_task_create(world->soft, &world->task[0]));
 }
 
@@ -125,6 +130,8 @@ void world_destroy(struct world *world)
 	}
 	for (unsigned int i = 0; i < NR_FILES; i++)
 		mmun_soft_file_put(world->file[i]);
+	if (world->gpus)
+		gpus_destroy();
 	check_nothing_left(world->soft);
 	must(!mmun_soft_destroy(world->soft));
 	must(mmun_alloc_live() == live_before);

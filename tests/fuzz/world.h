@@ -32,6 +32,8 @@ struct world {
 	struct mmun_soft_task *task[NR_TASKS];
 	struct driver *driver[NR_TASKS];
 	struct file *file[NR_FILES];
+	/* There are devices with memory. */
+	bool gpus;
 	/* A pinned page, or NULL. */
 	struct page *pinned;
 };

@@ -10,9 +10,9 @@
 #include "frame/page.h"
 #include "options.h"
 
-#define PAGE   MMUN_SOFT_PAGE_SIZE
+#define PAGE       MMUN_SOFT_PAGE_SIZE
 #define GPU_FRAMES 64ul
-#define BATCH  64ul
+#define BATCH      64ul
 
 static struct gpu {
 	struct dev_pagemap pgmap;
@@ -108,8 +108,8 @@ static unsigned long selection(const struct gpu *gpu, bool there)
 							: MIGRATE_VMA_SELECT_DEVICE_COHERENT;
 }
 
-/* mmap lock held. */
-static void migrate(struct gpu *gpu, struct vm_area_struct *vma, unsigned long start,
+/* mmap lock held.  False: there is no memory to come back to. */
+static bool migrate(struct gpu *gpu, struct vm_area_struct *vma, unsigned long start,
 		    unsigned long end, struct page *fault_page, bool there)
 {
 	unsigned long src[BATCH], dst[BATCH];
@@ -124,13 +124,18 @@ static void migrate(struct gpu *gpu, struct vm_area_struct *vma, unsigned long s
 		.fault_page = fault_page,
 	};
 
+	bool memory = true;
+
 	if (mmun_soft_migrate_vma_setup(&args))
-		return;
-	for (unsigned long i = 0; i < args.npages; i++)
+		return true;
+	for (unsigned long i = 0; i < args.npages; i++) {
 		dst[i] = copy(gpu, src[i], there);
+		memory &= dst[i] || !(src[i] & MIGRATE_PFN_MIGRATE);
+	}
 	mmun_soft_migrate_vma_pages(&args);
 	count_moved(src, dst, args.npages, there);
 	mmun_soft_migrate_vma_finalize(&args);
+	return memory;
 }
 
 static vm_fault_t to_ram(struct vm_fault *vmf)
@@ -138,8 +143,9 @@ static vm_fault_t to_ram(struct vm_fault *vmf)
 	struct gpu *gpu = gpu_of(vmf->page);
 
 	(void)mmun_add_relaxed(&counts.faults, 1);
-	migrate(gpu, vmf->vma, vmf->address, vmf->address + PAGE, vmf->page, false);
-	return 0;
+	return migrate(gpu, vmf->vma, vmf->address, vmf->address + PAGE, vmf->page, false)
+		       ? 0
+		       : VM_FAULT_OOM;
 }
 
 static const struct dev_pagemap_ops gpu_ops = { .page_free = give, .migrate_to_ram = to_ram };
