@@ -5,8 +5,8 @@
  * inputs.  One byte before them says what the machine is like.
  *
  * What must hold: the device reads what the user would read there, and is refused where the
- * user is; what it writes is there afterwards, and not in a child's copy; at the end
- * nothing is left.
+ * user is; what it writes is there afterwards, and not in a child's copy; after exec it reaches
+ * nothing; at the end nothing is left.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -30,6 +30,8 @@ static struct mmun_soft *soft;
 static struct mmun_soft_task *task, *child;
 static struct mm_struct *mm;
 static struct file *device;
+/* The user has another address space than that which the device follows. */
+static bool left;
 /* Of the driver's next allocations, the last one fails; none is failed at 0. */
 static unsigned int allocations;
 
@@ -73,6 +75,8 @@ static void device_reads(unsigned long at)
 
 	if (ret == -EINVAL || ret == -ENOMEM)
 		return;
+	if (left)
+		return must(ret, "the device reads memory that its user has left");
 	must(!ret == !mmun_soft_read(mm, at, &users, sizeof(users), NULL),
 	     "the device may read what its user may not, or the reverse");
 	must(!mmun_soft_read(mm, BUFFER, &devices, sizeof(devices), NULL), "no buffer");
@@ -89,6 +93,7 @@ static void device_writes(unsigned long at, int value)
 	mmun_soft_write(mm, BUFFER, &value, sizeof(value), NULL);
 	if (command(MIRROR_WRITE, &copy, sizeof(copy)))
 		return;
+	must(!left, "the device writes memory that its user has left");
 	must(!mmun_soft_read(mm, at, &after, sizeof(after), NULL) && after == value,
 	     "what the device wrote is not there");
 	if (!child)
@@ -105,6 +110,22 @@ static void fork_or_exit(void)
 	else if (!mmun_soft_fork(task, &child))
 		return;
 	child = NULL;
+}
+
+static void map_all(void)
+{
+	map(ARGUMENTS, PAGE, PROT_READ | PROT_WRITE);
+	mmun_soft_mlock(mm, ARGUMENTS, PAGE);
+	map(MEMORY, PAGES * PAGE, PROT_READ | PROT_WRITE);
+}
+
+static void exec(void)
+{
+	if (mmun_soft_exec(task))
+		return;
+	mm = mmun_soft_task_mm(task);
+	left = true;
+	map_all();
 }
 
 static void reap(void)
@@ -124,7 +145,7 @@ static void operation(const uint8_t *bytes)
 	struct mm_struct *child_mm = child ? mmun_soft_task_mm(child) : NULL;
 	unsigned long inside = at + bytes[2] * 16ul % (PAGE - sizeof(int));
 
-	switch (bytes[0] % 18) {
+	switch (bytes[0] % 19) {
 	case 0:
 		return device_reads(inside);
 	case 1:
@@ -179,6 +200,8 @@ static void operation(const uint8_t *bytes)
 	case 17:
 		allocations = value % 8;
 		return;
+	case 18:
+		return exec();
 	}
 }
 
@@ -193,9 +216,8 @@ static void begin(uint8_t kind)
 	mmun_compat_start(soft);
 	mmun_compat_set_current(task);
 	must(!mmun_compat_load() && !mmun_compat_open("mirror", 0, &device), "no device");
-	map(ARGUMENTS, PAGE, PROT_READ | PROT_WRITE);
-	mmun_soft_mlock(mm, ARGUMENTS, PAGE);
-	map(MEMORY, PAGES * PAGE, PROT_READ | PROT_WRITE);
+	left = false;
+	map_all();
 	must(!ranged(MIRROR_WATCH, MEMORY, PAGES), "the device does not follow the memory");
 	allocations = 0;
 	mmun_compat_fail_allocations(fails, NULL);
