@@ -19,7 +19,7 @@ static long live;
 
 static void begin(size_t blocks)
 {
-	const struct mmun_soft_params params = { .memory = blocks * HUGE, .swap = 64 * PAGE };
+	const struct mmun_soft_params params = { .memory = blocks * HUGE, .swap = 2048 * PAGE };
 
 	live = mmun_alloc_live();
 	soft = soft_machine(&params);
