@@ -105,6 +105,7 @@ void mmun_compat_stop(void)
 	rcu_barrier();
 	mmun_compat_stop_work();
 	mmun_compat_free_inodes();
+	mmun_compat_free_debugfs();
 	mmun_compat_start(NULL);
 }
 
@@ -283,6 +284,7 @@ struct target {
 	const struct file_operations *fops;
 	struct miscdevice *misc;
 	struct cdev *cdev;
+	void *inode_private;
 	dev_t dev;
 	unsigned int flags;
 };
@@ -328,6 +330,7 @@ static struct inode *new_inode(const struct target *target)
 		return NULL;
 	o->inode.i_rdev = target->dev;
 	o->inode.i_cdev = target->cdev;
+	o->inode.i_private = target->inode_private;
 	pthread_mutex_lock(&lock);
 	o->next = opened;
 	opened = o;
@@ -352,6 +355,13 @@ static int open_target(struct inode *none, struct file *file)
 
 static const struct file_operations opening = { .open = open_target };
 
+static bool find_debugfs(const char *path, struct target *out)
+{
+	*out = (struct target){ 0 };
+	out->fops = mmun_compat_find_debugfs(path, &out->inode_private);
+	return out->fops;
+}
+
 int mmun_compat_open(const char *name, unsigned int flags, struct file **file)
 {
 	struct target target;
@@ -360,7 +370,7 @@ int mmun_compat_open(const char *name, unsigned int flags, struct file **file)
 	pthread_mutex_lock(&lock);
 	found = find_misc(name, &target) || find_cdev(name, &target);
 	pthread_mutex_unlock(&lock);
-	if (!found)
+	if (!found && !find_debugfs(name, &target))
 		return -ENOENT;
 	target.flags = flags;
 	return mmun_soft_device_create(mmun_compat_machine(), name, &opening, &target, file);

@@ -227,6 +227,13 @@ struct page *virt_to_page(const void *address)
 	return pfn_to_page(virt_to_pfn(address));
 }
 
+void dump_page(struct page *page, const char *reason)
+{
+	_printk("page 0x%lx of memory type %u, %spinned: %s\n", page_to_pfn(page),
+		mmun_soft_page_memory_type(page), mmun_soft_page_pinned(page) ? "" : "not ",
+		reason);
+}
+
 unsigned long get_zeroed_page(gfp_t gfp)
 {
 	struct page *page = alloc_page(gfp);

@@ -27,6 +27,9 @@ void mmun_compat_stop_work(void);
 void mmun_compat_free_inodes(void);
 /* Called by each thread that has just taken a mutex, for which it may have slept; NULL: none. */
 extern void (*mmun_compat_mutex_taken)(void);
+/* The operations and the data of a file of debugfs, or NULL. */
+const struct file_operations *mmun_compat_find_debugfs(const char *path, void **data);
+void mmun_compat_free_debugfs(void);
 /* A malloc that mmun_compat_fail_allocations() may make fail; zero-filled. */
 void *mmun_compat_alloc(size_t size, gfp_t gfp);
 /* get_pid_task() finds @task no more. */

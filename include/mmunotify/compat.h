@@ -46,7 +46,7 @@ void mmun_compat_set_current(struct mmun_soft_task *task);
  *  for @task: waits that signals end return -ERESTARTSYS. */
 void mmun_compat_signal(struct mmun_soft_task *task, bool pending);
 
-/** mmun_compat_open() - open the device @name; @flags are O_*.
+/** mmun_compat_open() - open the device @name, or a file of debugfs by its path; @flags are O_*.
  *  Return: 0; -ENOENT; -ENOMEM; what the driver's ->open returned. */
 int mmun_compat_open(const char *name, unsigned int flags, struct file **file);
 

@@ -218,6 +218,13 @@ void unpin_user_pages(struct page **pages, unsigned long nr);
 void unpin_user_page_range_dirty_lock(struct page *page, unsigned long nr, bool dirty);
 void unpin_user_pages_dirty_lock(struct page **pages, unsigned long nr, bool dirty);
 void release_pages(struct page **pages, int nr);
+/* Not the zero page: nobody counts there. */
+#define page_maybe_dma_pinned(page)       mmun_soft_page_pinned(page)
+#define folio_maybe_dma_pinned(folio)     page_maybe_dma_pinned(folio_page(folio, 0))
+#define is_longterm_pinnable_page(page)   (mmun_soft_page_memory_type(page) != MEMORY_DEVICE_COHERENT)
+#define folio_is_longterm_pinnable(folio) is_longterm_pinnable_page(folio_page(folio, 0))
+/* A line that says what it is. */
+void dump_page(struct page *page, const char *reason);
 
 /* Into a driver's mapping. */
 int vm_insert_pages(struct vm_area_struct *vma, unsigned long address, struct page **pages,

@@ -4,6 +4,7 @@
 
 #include <linux/capability.h>
 #include <linux/cdev.h>
+#include <linux/debugfs.h>
 #include <linux/highmem.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
@@ -186,6 +187,50 @@ static const struct file_operations fops = {
 	.poll = poll_in,
 };
 
+static void *opened_data;
+
+static int open_data(struct inode *inode, struct file *file)
+{
+	opened_data = inode->i_private;
+	return 0;
+}
+
+static const struct file_operations data_fops = { .open = open_data };
+
+static void test_debugfs(void)
+{
+	struct dentry *top = debugfs_create_dir("top", NULL), *below;
+	struct file *file;
+
+	below = debugfs_create_dir("below", top);
+	ok(!IS_ERR(below), "folders");
+	ok(!IS_ERR(debugfs_create_file("data", 0600, below, &file, &data_fops)), "a file");
+	ok(PTR_ERR(debugfs_create_dir("top", NULL)) == -EEXIST, "a name is taken once");
+	ok(PTR_ERR(debugfs_create_dir("x", (struct dentry *)ERR_PTR(-ENOMEM))) == -ENOMEM,
+	   "nothing is below nothing");
+	is(mmun_compat_open("top/below", 0, &file), -ENOENT, "a folder is not opened");
+	is(mmun_compat_open("top/below/data", 0, &file), 0, "the file is, by its path");
+	ok(opened_data == &file, "and has its data");
+	mmun_compat_close(file);
+	debugfs_remove(top);
+	is(mmun_compat_open("top/below/data", 0, &file), -ENOENT, "it goes with the folder");
+	ok(!IS_ERR(debugfs_create_file("left", 0, NULL, NULL, &data_fops)), "a file that is left");
+}
+
+static void test_pinned(void)
+{
+	struct page *page;
+
+	map(AT, 1, PROT_READ | PROT_WRITE);
+	is(get_user_pages_fast(AT, 1, FOLL_WRITE, &page), 1, "a page");
+	ok(!page_maybe_dma_pinned(page) && folio_is_longterm_pinnable(page_folio(page)),
+	   "that is not pinned, but can be");
+	put_page(page);
+	is(pin_user_pages_fast(AT, 1, FOLL_WRITE, &page), 1, "pinned");
+	ok(folio_maybe_dma_pinned(page_folio(page)), "it says so");
+	unpin_user_page(page);
+}
+
 static void test_devices(void)
 {
 	struct class *class = class_create("zeros");
@@ -260,6 +305,8 @@ int main(void)
 	test_objects();
 	test_limits();
 	test_failures();
+	test_pinned();
+	test_debugfs();
 	test_devices();
 	stop_machine(0);
 	return tap_done();
