@@ -27,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -280,13 +281,11 @@ static long handle_of(int fd)
 /* The name under which the kernel knows what @path is, or NULL. */
 static const char *device_name(const char *path)
 {
-	static const char *const folders[] = { "/dev/hmm_", "/sys/kernel/debug/" };
+	static const char devices[] = "/dev/", debugfs[] = "/sys/kernel/debug/";
 
-	for (unsigned int i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
-		if (!strncmp(path, folders[i], strlen(folders[i])))
-			return strrchr(path, '/') + 1;
-	}
-	return NULL;
+	if (!strncmp(path, debugfs, sizeof(debugfs) - 1))
+		return path + sizeof(debugfs) - 1;
+	return strncmp(path, "/dev/hmm_", 9) ? NULL : path + sizeof(devices) - 1;
 }
 
 int open(const char *path, int flags, ...)
@@ -494,6 +493,8 @@ static void begin_child(long child, int fd)
 		if (i != fd)
 			syscall(SYS_close, i);
 	}
+	/* Some wait for their parent in a loop. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	program = child;
 	set_wire(fd);
 	start_mapper();
