@@ -60,6 +60,7 @@ check-linux:
 	@for build in build build-asan build-tsan; do $(NINJA) -C $$build kernel-needs || exit 1; done
 	@status=0; for build in build build-asan build-tsan; do \
 		tests/kernel/run --build $$build $(if $(LINUX),--linux '$(LINUX)') $(DRIVERS) || status=1; done; \
+	tests/kernel/run --headers $(if $(LINUX),--linux '$(LINUX)') || status=1; \
 	tests/kernel/run --table build build-asan build-tsan; exit $$status
 
 bench:
