@@ -194,7 +194,7 @@ static bool queue(struct workqueue_struct *wq, struct work_struct *work, unsigne
 	bool queued;
 
 	pthread_mutex_lock(&lock);
-	queued = !work->pending;
+	queued = !work->pending && !work->disabled;
 	if (queued)
 		work_enqueue(wq, work, delay);
 	pthread_mutex_unlock(&lock);
@@ -227,7 +227,8 @@ bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, un
 
 	pthread_mutex_lock(&lock);
 	pending = dequeue(&work->work);
-	work_enqueue(wq, &work->work, delay);
+	if (!work->work.disabled)
+		work_enqueue(wq, &work->work, delay);
 	pthread_mutex_unlock(&lock);
 	return pending;
 }
@@ -267,6 +268,40 @@ bool cancel_work_sync(struct work_struct *work)
 	dequeue(work);
 	pthread_mutex_unlock(&lock);
 	return pending;
+}
+
+bool disable_work(struct work_struct *work)
+{
+	bool pending;
+
+	pthread_mutex_lock(&lock);
+	work->disabled++;
+	pending = dequeue(work);
+	pthread_mutex_unlock(&lock);
+	return pending;
+}
+
+bool disable_work_sync(struct work_struct *work)
+{
+	bool pending;
+
+	might_sleep();
+	pthread_mutex_lock(&lock);
+	work->disabled++;
+	pending = dequeue(work);
+	wait_for(work, false);
+	pthread_mutex_unlock(&lock);
+	return pending;
+}
+
+bool enable_work(struct work_struct *work)
+{
+	bool enabled;
+
+	pthread_mutex_lock(&lock);
+	enabled = work->disabled && !--work->disabled;
+	pthread_mutex_unlock(&lock);
+	return enabled;
 }
 
 bool flush_work(struct work_struct *work)

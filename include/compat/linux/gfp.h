@@ -21,6 +21,10 @@ unsigned long get_zeroed_page(gfp_t gfp);
 unsigned long __get_free_page(gfp_t gfp);
 void free_page(unsigned long address);
 #define alloc_page_vma(gfp, vma, address) ((void)(vma), (void)(address), alloc_page(gfp))
+/* NULL above order 0 too: callers go on with single pages. */
+#define folio_alloc(gfp, order) ((struct folio *)((order) ? NULL : alloc_page(gfp)))
+#define vma_alloc_folio(gfp, order, vma, address) \
+	((void)(vma), (void)(address), folio_alloc(gfp, order))
 struct page *alloc_pages(gfp_t gfp, unsigned int order)
 	MMUN_COMPAT_OUTSIDE("blocks of pages are not there; use alloc_page()");
 

@@ -18,6 +18,8 @@ unsigned long mmun_compat_jiffies(void);
 #define time_before(a, b)         time_after(b, a)
 #define time_after_eq(a, b)       ((long)((a) - (b)) >= 0)
 #define time_before_eq(a, b)      time_after_eq(b, a)
+#define time_after64(a, b)        ((s64)((b) - (a)) < 0)
+#define time_before64(a, b)       time_after64(b, a)
 #define time_is_before_jiffies(a) time_after(jiffies, a)
 #define time_is_after_jiffies(a)  time_before(jiffies, a)
 

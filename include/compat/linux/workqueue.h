@@ -18,6 +18,7 @@ struct work_struct {
 	struct list_head entry;
 	struct workqueue_struct *wq;
 	bool pending;
+	unsigned int disabled;
 	unsigned long due;
 };
 
@@ -38,6 +39,7 @@ struct delayed_work {
 		INIT_LIST_HEAD(&(w)->entry); \
 		(w)->wq = NULL; \
 		(w)->pending = false; \
+		(w)->disabled = 0; \
 		(w)->due = 0; \
 	} while (0)
 #define INIT_WORK_ONSTACK(w, f)  INIT_WORK(w, f)
@@ -78,6 +80,10 @@ bool queue_work(struct workqueue_struct *wq, struct work_struct *work);
 bool flush_work(struct work_struct *work);
 bool cancel_work(struct work_struct *work);
 bool cancel_work_sync(struct work_struct *work);
+/* Cancelled, and not queued any more until as many enable_work(), whose last one returns true. */
+bool disable_work(struct work_struct *work);
+bool disable_work_sync(struct work_struct *work);
+bool enable_work(struct work_struct *work);
 bool queue_delayed_work(struct workqueue_struct *wq, struct delayed_work *work,
 			unsigned long delay);
 bool mod_delayed_work(struct workqueue_struct *wq, struct delayed_work *work, unsigned long delay);

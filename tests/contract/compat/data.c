@@ -11,6 +11,7 @@
 #include <linux/interval_tree.h>
 #include <linux/interval_tree_generic.h>
 #include <linux/kref.h>
+#include <linux/llist.h>
 #include <linux/math64.h>
 #include <linux/moduleparam.h>
 #include <linux/rculist.h>
@@ -66,6 +67,37 @@ static void test_lists(void)
 	ok(list_empty(&other) && !list_empty(&list), "so does list_replace_init()");
 	list_replace_init(&other, &list);
 	ok(list_empty(&other) && list_empty(&list), "of an empty list too");
+}
+
+struct llisted {
+	int number;
+	struct llist_node node;
+};
+
+static void test_llist(void)
+{
+	struct llisted items[3] = { { .number = 0 }, { .number = 1 }, { .number = 2 } };
+	struct llisted *item, *next;
+	struct llist_node *all;
+	LLIST_HEAD(list);
+	int sum = 0;
+
+	ok(llist_empty(&list) && !llist_del_all(&list), "a list without a lock is empty");
+	ok(llist_add(&items[0].node, &list), "the first one sees that");
+	ok(!llist_add(&items[1].node, &list) && !llist_add(&items[2].node, &list), "not others");
+	all = llist_del_all(&list);
+	ok(llist_empty(&list), "all are taken at once");
+	is(llist_entry(all, struct llisted, node)->number, 2, "the newest first");
+	all = llist_reverse_order(all);
+	is(llist_entry(all, struct llisted, node)->number, 0, "or last");
+	llist_for_each_entry_safe(item, next, all, node)
+	{
+		sum = sum * 10 + item->number;
+		item->node.next = NULL;
+	}
+	is(sum, 12, "each is met, and may go");
+	llist_for_each_entry(item, llist_del_all(&list), node) sum = -1;
+	is(sum, 12, "none in an empty list");
 }
 
 static void test_hash(void)
@@ -372,6 +404,7 @@ static void test_parameters(void)
 int main(void)
 {
 	test_lists();
+	test_llist();
 	test_hash();
 	test_kref();
 	test_interval_tree();

@@ -84,6 +84,10 @@ static void test_folios(void)
 	is(order, 1000, "one holder at a time");
 	folio_mark_dirty(folio);
 	folio_put(folio);
+	folio = folio_alloc(GFP_KERNEL, 0);
+	ok(folio && &folio->page == folio_page(folio, 0), "a folio of its own");
+	folio_put(folio);
+	ok(!folio_alloc(GFP_KERNEL, 1), "but none of two pages");
 	unpin(2);
 }
 

@@ -194,6 +194,13 @@ static void test_work(void)
 		msleep(1);
 	ok(true, "or runs in its time");
 	flush_work(&later.work);
+	queue_work(ordered, &items[0]);
+	flush_workqueue(ordered);
+	disable_work(&items[0]);
+	ok(!disable_work_sync(&items[0]), "disabled twice, it was not pending");
+	ok(!queue_work(ordered, &items[0]), "and is not queued");
+	ok(!enable_work(&items[0]) && !queue_work(ordered, &items[0]), "nor after one enable");
+	ok(enable_work(&items[0]) && queue_work(ordered, &items[0]), "but after the other");
 	destroy_workqueue(ordered);
 }
 
