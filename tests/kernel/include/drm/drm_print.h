@@ -6,11 +6,16 @@
 #include <linux/bug.h>
 #include <linux/printk.h>
 
-#define DRM_ERROR(format, ...)      pr_err(format, ##__VA_ARGS__)
-#define DRM_WARN_ONCE(format, ...)  pr_warn(format, ##__VA_ARGS__)
-#define drm_err(drm, format, ...)   ((void)(drm), pr_err(format, ##__VA_ARGS__))
-#define drm_warn(drm, format, ...)  ((void)(drm), pr_warn(format, ##__VA_ARGS__))
-#define drm_dbg(drm, format, ...)   ((void)(drm), pr_debug(format, ##__VA_ARGS__))
+#define DRM_ERROR(format, ...)     pr_err(format, ##__VA_ARGS__)
+#define DRM_WARN_ONCE(format, ...) pr_warn(format, ##__VA_ARGS__)
+#define drm_err(drm, format, ...)  ((void)(drm), pr_err(format, ##__VA_ARGS__))
+#define drm_warn(drm, format, ...) ((void)(drm), pr_warn(format, ##__VA_ARGS__))
+#define drm_dbg(drm, format, ...)  ((void)(drm), pr_debug(format, ##__VA_ARGS__))
+#define drm_WARN(drm, condition, format, ...) \
+	({ \
+		(void)(drm); \
+		WARN(condition, format, ##__VA_ARGS__); \
+	})
 #define drm_WARN_ON(drm, condition) ((void)(drm), WARN_ON(condition))
 #define drm_WARN_ONCE(drm, condition, format, ...) \
 	((void)(drm), WARN_ONCE(condition, format, ##__VA_ARGS__))
