@@ -26,7 +26,7 @@ static struct nouveau_drm drm = { .dev = &drm_dev };
 static struct nouveau_cli cli = { .drm = &drm };
 static struct drm_file file = { .driver_priv = &cli };
 /* Held to move pages to the device's memory, and to read around accesses. */
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static unsigned long in_memory, atomics;
 
 /* A page that only the device reaches: its content says whether it is still the address's. */

@@ -25,7 +25,7 @@ static struct ttm_tt ttm;
 static struct radeon_bo bo;
 static unsigned long unbound;
 /* Held to change memory, and to read around a lookup. */
-static pthread_rwlock_t gate = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_rwlock_t gate = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 
 bool radeon_ttm_tt_is_bound(struct ttm_device *bdev, struct ttm_tt *tt)
 {
