@@ -261,6 +261,24 @@ int xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, gfp
 	LOCKED(int, __xa_alloc(xa, id, entry, limit, gfp));
 }
 
+int xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, u32 *next,
+		    gfp_t gfp)
+{
+	struct xa_limit rest = XA_LIMIT(max(limit.min, *next), limit.max);
+	int ret, wrapped = 0;
+
+	xa_lock(xa);
+	ret = __xa_alloc(xa, id, entry, rest, gfp);
+	if (ret == -EBUSY && rest.min > limit.min) {
+		ret = __xa_alloc(xa, id, entry, limit, gfp);
+		wrapped = 1;
+	}
+	if (!ret)
+		*next = *id + 1;
+	xa_unlock(xa);
+	return ret ? ret : wrapped;
+}
+
 void xa_destroy(struct xarray *xa)
 {
 	unsigned long index;

@@ -117,6 +117,9 @@ void *xa_erase(struct xarray *xa, unsigned long index);
 void *xa_cmpxchg(struct xarray *xa, unsigned long index, void *old, void *entry, gfp_t gfp);
 int xa_insert(struct xarray *xa, unsigned long index, void *entry, gfp_t gfp);
 int xa_alloc(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, gfp_t gfp);
+/* From *@next on, then from the lower limit: 1 if it began again.  *@next is what follows. */
+int xa_alloc_cyclic(struct xarray *xa, u32 *id, void *entry, struct xa_limit limit, u32 *next,
+		    gfp_t gfp);
 
 #define xa_for_each_range(xa, index, entry, start, last) \
 	for ((index) = (start), (entry) = xa_find(xa, &(index), last, XA_PRESENT); (entry); \

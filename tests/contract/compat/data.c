@@ -258,6 +258,24 @@ static void test_xarray(void)
 	ok(xa_untag_pointer(xa_tag_pointer(&xa, 1)) == &xa, "pointers can be tagged");
 }
 
+static void test_cyclic(void)
+{
+	struct xarray xa;
+	u32 id = 0, next = 3;
+
+	xa_init_flags(&xa, XA_FLAGS_ALLOC1);
+	is(xa_alloc_cyclic(&xa, &id, &xa, XA_LIMIT(1, 3), &next, GFP_KERNEL), 0,
+	   "an index in turn");
+	ok(id == 3 && next == 4, "from the one that is next");
+	is(xa_alloc_cyclic(&xa, &id, &xa, XA_LIMIT(1, 3), &next, GFP_KERNEL), 1,
+	   "after the last begins again");
+	is(id, 1, "with the first");
+	is(xa_alloc_cyclic(&xa, &id, &xa, XA_LIMIT(1, 3), &next, GFP_KERNEL), 0, "goes on");
+	is(xa_alloc_cyclic(&xa, &id, &xa, XA_LIMIT(1, 3), &next, GFP_KERNEL), -EBUSY,
+	   "until all are in use");
+	xa_destroy(&xa);
+}
+
 static void test_idr(void)
 {
 	DEFINE_IDR(idr);
@@ -411,6 +429,7 @@ int main(void)
 	test_own_interval_tree();
 	test_rbtree();
 	test_xarray();
+	test_cyclic();
 	test_idr();
 	test_bits();
 	test_fields();
