@@ -9,6 +9,7 @@
  */
 #include "runtime.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,6 +93,11 @@ void kfree(const void *block)
 		return;
 	__atomic_fetch_sub(&allocated, 1, __ATOMIC_SEQ_CST);
 	free((void *)(uintptr_t)block);
+}
+
+size_t ksize(const void *block)
+{
+	return block ? malloc_usable_size((void *)(uintptr_t)block) : 0;
 }
 
 void *kmemdup(const void *src, size_t size, gfp_t flags)

@@ -81,3 +81,35 @@ int mmun_compat_set_param(const char *name, const char *value)
 	}
 	return -ENOENT;
 }
+
+int kstrtoull(const char *text, unsigned int base, unsigned long long *out)
+{
+	unsigned long long value;
+	char *end;
+
+	if (*text == '+')
+		text++;
+	if (*text < '0' || (*text > '9' && base <= 10))
+		return -EINVAL;
+	errno = 0;
+	value = strtoull(text, &end, (int)base);
+	if (end == text || (*end == '\n' ? end[1] : *end))
+		return -EINVAL;
+	if (errno == ERANGE)
+		return -ERANGE;
+	*out = value;
+	return 0;
+}
+
+int kstrtou32(const char *text, unsigned int base, u32 *out)
+{
+	unsigned long long value;
+	int ret = kstrtoull(text, base, &value);
+
+	if (ret)
+		return ret;
+	if (value > U32_MAX)
+		return -ERANGE;
+	*out = (u32)value;
+	return 0;
+}

@@ -86,6 +86,7 @@ static struct task *new_task(void)
 	task->task.pid = __atomic_add_fetch(&last_pid, 1, __ATOMIC_RELAXED);
 	task->task.tgid = task->task.pid;
 	task->task.group_leader = &task->task;
+	task->task.real_parent = &task->task;
 	return task;
 }
 

@@ -62,6 +62,12 @@ long mmun_compat_read(struct file *file, unsigned long address, size_t length);
 long mmun_compat_write(struct file *file, unsigned long address, size_t length);
 unsigned int mmun_compat_poll(struct file *file);
 
+/** mmun_compat_show_attribute() and _store_ - what reads and writes of sysfs do with attribute
+ *  @name of the device @device.  @buf has a page.
+ *  Return: bytes; -ENOENT; -EIO (it cannot be read, or written); what the driver returned. */
+long mmun_compat_show_attribute(const char *device, const char *name, char *buf);
+long mmun_compat_store_attribute(const char *device, const char *name, const char *text);
+
 /** mmun_compat_non_block() - @change 1: callbacks that this thread runs must not sleep, a
  *  sleep ends the program; -1 takes that back.  To put around mmun_soft_oom_reap(). */
 void mmun_compat_non_block(int change);

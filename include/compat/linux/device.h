@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Names, private data and classes of devices; buses, drivers and sysfs are outside. */
+/* Names, private data, classes and attributes of devices; buses and drivers are outside. */
 #ifndef MMUN_COMPAT_LINUX_DEVICE_H
 #define MMUN_COMPAT_LINUX_DEVICE_H
 
@@ -8,11 +8,30 @@
 #include <linux/kdev_t.h>
 #include <linux/numa.h>
 #include <linux/slab.h>
+#include <linux/sysfs.h>
 #include <linux/types.h>
+
+struct device;
+/* Nobody listens. */
+struct kobj_uevent_env;
+__printf(2, 3) static inline int add_uevent_var(struct kobj_uevent_env *env, const char *format,
+						...)
+{
+	return 0;
+}
 
 struct class
 {
 	const char *name;
+	/* Never called. */
+	int (*dev_uevent)(const struct device *dev, struct kobj_uevent_env *env);
+};
+
+struct device_attribute {
+	struct attribute attr;
+	ssize_t (*show)(struct device *dev, struct device_attribute *attr, char *buf);
+	ssize_t (*store)(struct device *dev, struct device_attribute *attr, const char *buf,
+			 size_t count);
 };
 
 struct dev_iommu;
@@ -34,6 +53,15 @@ struct device {
 	struct mmun_devres *mmun_devres;
 	int mmun_users;
 };
+
+#define DEVICE_ATTR(name, mode, show, store) \
+	struct device_attribute dev_attr_##name = __ATTR(name, mode, show, store)
+#define DEVICE_ATTR_RO(name) struct device_attribute dev_attr_##name = __ATTR_RO(name)
+#define DEVICE_ATTR_WO(name) struct device_attribute dev_attr_##name = __ATTR_WO(name)
+#define DEVICE_ATTR_RW(name) struct device_attribute dev_attr_##name = __ATTR_RW(name)
+/* -EEXIST: it has one of that name. */
+int device_create_file(struct device *dev, const struct device_attribute *attr);
+void device_remove_file(struct device *dev, const struct device_attribute *attr);
 
 int dev_set_name(struct device *dev, const char *name, ...) __printf(2, 3);
 

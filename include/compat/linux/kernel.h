@@ -54,6 +54,11 @@ void mmun_compat_non_block(int change);
 		mmun_abs < 0 ? -mmun_abs : mmun_abs; \
 	})
 
+/* A number and nothing else but one line's end: 0, -EINVAL, -ERANGE.  @base 0: as it is written. */
+int kstrtoull(const char *text, unsigned int base, unsigned long long *out);
+int kstrtou32(const char *text, unsigned int base, u32 *out);
+#define kstrtouint(text, base, out) kstrtou32(text, base, out)
+
 int scnprintf(char *buf, size_t size, const char *format, ...) __printf(3, 4);
 char *kasprintf(gfp_t gfp, const char *format, ...) __printf(2, 3);
 

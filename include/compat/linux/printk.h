@@ -45,9 +45,24 @@ int mmun_compat_no_printk(const char *format, ...) __printf(1, 2);
 		if (!__atomic_exchange_n(&mmun_once, 1, __ATOMIC_RELAXED)) \
 			call; \
 	} while (0)
-#define pr_warn_once(fmt, ...)        MMUN_COMPAT_ONCE(pr_warn(fmt, ##__VA_ARGS__))
-#define pr_info_once(fmt, ...)        MMUN_COMPAT_ONCE(pr_info(fmt, ##__VA_ARGS__))
-#define pr_err_ratelimited(fmt, ...)  pr_err(fmt, ##__VA_ARGS__)
-#define pr_warn_ratelimited(fmt, ...) pr_warn(fmt, ##__VA_ARGS__)
+#define pr_emerg_once(fmt, ...)  MMUN_COMPAT_ONCE(pr_emerg(fmt, ##__VA_ARGS__))
+#define pr_alert_once(fmt, ...)  MMUN_COMPAT_ONCE(pr_alert(fmt, ##__VA_ARGS__))
+#define pr_crit_once(fmt, ...)   MMUN_COMPAT_ONCE(pr_crit(fmt, ##__VA_ARGS__))
+#define pr_err_once(fmt, ...)    MMUN_COMPAT_ONCE(pr_err(fmt, ##__VA_ARGS__))
+#define pr_warn_once(fmt, ...)   MMUN_COMPAT_ONCE(pr_warn(fmt, ##__VA_ARGS__))
+#define pr_notice_once(fmt, ...) MMUN_COMPAT_ONCE(pr_notice(fmt, ##__VA_ARGS__))
+#define pr_info_once(fmt, ...)   MMUN_COMPAT_ONCE(pr_info(fmt, ##__VA_ARGS__))
+#define pr_debug_once(fmt, ...)  MMUN_COMPAT_ONCE(pr_debug(fmt, ##__VA_ARGS__))
+/* Every one is printed. */
+#define pr_emerg_ratelimited(fmt, ...)  pr_emerg(fmt, ##__VA_ARGS__)
+#define pr_alert_ratelimited(fmt, ...)  pr_alert(fmt, ##__VA_ARGS__)
+#define pr_crit_ratelimited(fmt, ...)   pr_crit(fmt, ##__VA_ARGS__)
+#define pr_err_ratelimited(fmt, ...)    pr_err(fmt, ##__VA_ARGS__)
+#define pr_warn_ratelimited(fmt, ...)   pr_warn(fmt, ##__VA_ARGS__)
+#define pr_notice_ratelimited(fmt, ...) pr_notice(fmt, ##__VA_ARGS__)
+#define pr_info_ratelimited(fmt, ...)   pr_info(fmt, ##__VA_ARGS__)
+#define pr_debug_ratelimited(fmt, ...)  pr_debug(fmt, ##__VA_ARGS__)
+#define printk_once(fmt, ...)           MMUN_COMPAT_ONCE(printk(fmt, ##__VA_ARGS__))
+#define printk_ratelimited(fmt, ...)    printk(fmt, ##__VA_ARGS__)
 
 #endif

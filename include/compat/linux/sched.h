@@ -24,6 +24,8 @@ struct task_struct {
 	pid_t pid, tgid;
 	char comm[TASK_COMM_LEN];
 	struct task_struct *group_leader;
+	/* Nobody knows: itself. */
+	struct task_struct *real_parent;
 	/* private: */
 	unsigned int __state;
 	bool signal, mm_borrowed;

@@ -13,6 +13,8 @@ void *kmalloc(size_t size, gfp_t gfp) __malloc;
 void *kzalloc(size_t size, gfp_t gfp) __malloc;
 void *krealloc(const void *old, size_t size, gfp_t gfp);
 void kfree(const void *block);
+/* What a block may hold, which is what was asked for or more. */
+size_t ksize(const void *block);
 
 static inline void *kmalloc_array(size_t n, size_t size, gfp_t gfp)
 {

@@ -6,11 +6,13 @@
 #include <linux/cdev.h>
 #include <linux/debugfs.h>
 #include <linux/highmem.h>
+#include <linux/mempool.h>
 #include <linux/miscdevice.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 #include <mmunotify/compat.h>
 
 static void test_copies(void)
@@ -273,6 +275,8 @@ static void test_objects(void)
 
 	ok(one && !one->values[2], "a structure with three values");
 	ok(three && !three[2], "three objects of a type");
+	ok(ksize(three) >= 3 * sizeof(long) && !ksize(NULL),
+	   "which have at least the room for them");
 	kfree(one);
 	kfree(three);
 	one = kmalloc_obj(*one);
@@ -294,6 +298,107 @@ static void test_limits(void)
 	ok(capable(CAP_IPC_LOCK) && rlimit(RLIMIT_NOFILE) == ULONG_MAX, "and is taken back");
 }
 
+static bool refuse_all(size_t size, void *arg)
+{
+	return true;
+}
+
+static void test_pools(void)
+{
+	mempool_t *pool = mempool_create_kmalloc_pool(1, 32);
+	void *first, *second;
+
+	ok(pool, "a pool with one in reserve");
+	first = mempool_alloc(pool, GFP_KERNEL);
+	mmun_compat_fail_allocations(refuse_all, NULL);
+	second = mempool_alloc(pool, GFP_ATOMIC);
+	ok(first && second && first != second, "the reserve is there when memory is not");
+	ok(!mempool_alloc(pool, GFP_ATOMIC), "once");
+	mempool_free(first, pool);
+	first = mempool_alloc(pool, GFP_KERNEL);
+	ok(first, "what is freed fills it");
+	mmun_compat_fail_allocations(NULL, NULL);
+	mempool_free(first, pool);
+	mempool_free(second, pool);
+	mempool_destroy(pool);
+}
+
+static void test_shared_blocks(void)
+{
+	char *block = (char *)vmalloc_user(3 * PAGE_SIZE), bytes[4] = { 0 };
+	unsigned long at = vm_mmap(NULL, 0, 2 * PAGE_SIZE, PROT_READ | PROT_WRITE,
+				   MAP_ANONYMOUS | MAP_SHARED, 0);
+	struct vm_area_struct *vma;
+
+	ok(block && !block[3 * PAGE_SIZE - 1], "a block that tasks may map, zeroed");
+	mmap_write_lock(current->mm);
+	vma = find_vma(current->mm, at);
+	is(remap_vmalloc_range(vma, block, 2), -EINVAL, "not beyond its end");
+	is(remap_vmalloc_range(vma, block + 1, 0), -EINVAL, "nor what is none");
+	is(remap_vmalloc_range(vma, block, 1), 0, "mapped from its second page on");
+	mmap_write_unlock(current->mm);
+	strcpy(block + 2 * PAGE_SIZE, "abc");
+	is(copy_from_user(bytes, (char *)at + PAGE_SIZE, 4), 0, "the task reads");
+	ok(!strcmp(bytes, "abc"), "what is in the third");
+	is(copy_to_user((char *)at, "xyz", 4), 0, "and writes");
+	ok(!strcmp(block + PAGE_SIZE, "xyz"), "into the second");
+	vfree(block);
+	is(copy_from_user(bytes, (char *)at, 4), 0, "its mapping keeps its pages");
+	vm_munmap(at, 2 * PAGE_SIZE);
+	ok(!vmalloc_user(1ul << 30), "more than the machine has");
+	vfree(vmalloc(10));
+	vfree(NULL);
+}
+
+static int level = 5;
+
+static ssize_t level_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%d\n", level);
+}
+
+static ssize_t level_store(struct device *dev, struct device_attribute *attr, const char *buf,
+			   size_t count)
+{
+	u32 value;
+	int ret = kstrtou32(buf, 0, &value);
+
+	level = ret ? level : (int)value;
+	return ret ? ret : (ssize_t)count;
+}
+
+static ssize_t name_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%s\n", dev_name(dev));
+}
+
+static DEVICE_ATTR_RW(level);
+static DEVICE_ATTR_RO(name);
+
+static void test_attributes(void)
+{
+	struct class *class = class_create("attributes");
+	struct device *dev = device_create(class, NULL, MKDEV(99, 1), NULL, "known");
+	char buf[PAGE_SIZE];
+
+	is(device_create_file(dev, &dev_attr_level), 0, "an attribute");
+	is(device_create_file(dev, &dev_attr_level), -EEXIST, "once");
+	is(device_create_file(dev, &dev_attr_name), 0, "another");
+	is(mmun_compat_show_attribute("known", "level", buf), 2, "it is read");
+	ok(!strcmp(buf, "5\n"), "as the driver says");
+	is(mmun_compat_store_attribute("known", "level", "0x10\n"), 5, "written");
+	is(level, 16, "to the driver");
+	is(mmun_compat_store_attribute("known", "level", "5x"), -EINVAL, "unless it refuses");
+	is(mmun_compat_store_attribute("known", "level", "5000000000"), -ERANGE, "as too much");
+	is(mmun_compat_store_attribute("known", "name", "n"), -EIO, "one is read only");
+	is(mmun_compat_show_attribute("other", "level", buf), -ENOENT, "no other device has it");
+	device_remove_file(dev, &dev_attr_level);
+	is(mmun_compat_show_attribute("known", "level", buf), -ENOENT, "nor this one any more");
+	device_remove_file(dev, &dev_attr_name);
+	device_destroy(class, MKDEV(99, 1));
+	class_destroy(class);
+}
+
 int main(void)
 {
 	start_machine();
@@ -307,6 +412,9 @@ int main(void)
 	test_failures();
 	test_pinned();
 	test_debugfs();
+	test_pools();
+	test_shared_blocks();
+	test_attributes();
 	test_devices();
 	stop_machine(0);
 	return tap_done();

@@ -237,6 +237,9 @@ int main(void)
 	make_machine();
 	test_one_by_one();
 	test_section_in_the_middle();
+	/* One that has never been active has no address to be refreshed by. */
+	for (unsigned long i = 0; i < CACHES; i++)
+		activate(&caches[i], i);
 	test_threads();
 	test_control();
 	for (int i = 0; i < CACHES; i++)
