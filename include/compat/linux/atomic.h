@@ -103,6 +103,17 @@ static inline bool atomic_add_unless(atomic_t *v, int i, int unless)
 #define atomic_sub_and_test(i, v) (atomic_sub_return((i), (v)) == 0)
 #define atomic_inc_not_zero(v)    atomic_add_unless((v), 1, 0)
 
+/* What it would be, or is, less one: below zero nothing was done. */
+static inline int atomic_dec_if_positive(atomic_t *v)
+{
+	int old = atomic_read(v);
+
+	while (old > 0)
+		if (atomic_try_cmpxchg(v, &old, old - 1))
+			break;
+	return old - 1;
+}
+
 static inline s64 atomic64_read(const atomic64_t *v)
 {
 	return __atomic_load_n(&v->counter, __ATOMIC_RELAXED);

@@ -17,8 +17,13 @@ bool mmun_compat_warn(const char *file, int line, const char *format, ...) __pri
 			mmun_compat_bug("BUG_ON(" #cond ")", __FILE__, __LINE__); \
 	} while (0)
 
-#define WARN(cond, ...) (unlikely(cond) ? mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__) : false)
-#define WARN_ON(cond)   WARN(cond, "WARN_ON(%s)\n", #cond)
+#define WARN(cond, ...) \
+	({ \
+		bool mmun_failed = unlikely(cond) && \
+				   mmun_compat_warn(__FILE__, __LINE__, __VA_ARGS__); \
+		mmun_failed; \
+	})
+#define WARN_ON(cond) WARN(cond, "WARN_ON(%s)\n", #cond)
 #define WARN_ONCE(cond, ...) \
 	({ \
 		static bool mmun_warned; \

@@ -29,8 +29,12 @@ struct mm_struct {
 	void *pgd;
 	struct iommu_mm_data *iommu_mm;
 	u32 pasid;
+	/* A processor's name for it; set by nobody here. */
+	struct {
+		u64 id;
+	} context;
 	/* private: */
-	unsigned long mmun_words[4];
+	unsigned long mmun_words[3];
 };
 
 /* Frames lie in one array: a page + 1 is the next one.  What is not the driver's here is the

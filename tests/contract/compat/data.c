@@ -14,6 +14,7 @@
 #include <linux/llist.h>
 #include <linux/math64.h>
 #include <linux/moduleparam.h>
+#include <linux/radix-tree.h>
 #include <linux/rculist.h>
 #include <linux/sort.h>
 #include <linux/xarray.h>
@@ -276,6 +277,28 @@ static void test_cyclic(void)
 	xa_destroy(&xa);
 }
 
+static void test_radix_tree(void)
+{
+	struct radix_tree_root tree;
+	int item;
+
+	INIT_RADIX_TREE(&tree, GFP_KERNEL);
+	is(radix_tree_insert(&tree, 7, &item), 0, "radix_tree_insert()");
+	is(radix_tree_insert(&tree, 7, &tree), -EEXIST, "not where something is");
+	ok(radix_tree_lookup(&tree, 7) == &item && !radix_tree_lookup(&tree, 8),
+	   "radix_tree_lookup()");
+	ok(radix_tree_delete(&tree, 7) == &item && !radix_tree_lookup(&tree, 7),
+	   "radix_tree_delete()");
+}
+
+static void test_counts(void)
+{
+	atomic_t count = ATOMIC_INIT(1);
+
+	is(atomic_dec_if_positive(&count), 0, "atomic_dec_if_positive()");
+	ok(atomic_dec_if_positive(&count) == -1 && !atomic_read(&count), "not below zero");
+}
+
 static void test_idr(void)
 {
 	DEFINE_IDR(idr);
@@ -430,6 +453,8 @@ int main(void)
 	test_rbtree();
 	test_xarray();
 	test_cyclic();
+	test_radix_tree();
+	test_counts();
 	test_idr();
 	test_bits();
 	test_fields();
