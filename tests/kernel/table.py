@@ -4,7 +4,7 @@ import glob
 import json
 import os
 
-COLUMNS = {'none': 'plain', 'address,undefined': 'ASan, UBSan', 'thread': 'TSan'}
+KINDS = ('none', 'address,undefined', 'thread')
 
 
 def rows(builds, name):
@@ -18,16 +18,17 @@ def rows(builds, name):
     return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0].split('.')]))
 
 
-def cell(row):
-    if not row:
-        return 'not run'
-    if not row['linked']:
-        return 'not compiled'
-    text = '%d passed' % row['passed']
-    for word in ('failed', 'skipped'):
-        if row[word]:
-            text += ', %d %s' % (row[word], word)
-    return text
+def cell(kinds):
+    """How many passed in each kind of build, and what did not."""
+    texts = []
+    for kind in KINDS:
+        row = kinds.get(kind)
+        text = 'not run' if not row else str(row['passed']) if row['linked'] else 'not compiled'
+        for word in ('failed', 'skipped'):
+            if row and row[word]:
+                text += ' (%d %s)' % (row[word], word)
+        texts.append(text)
+    return ', '.join(texts)
 
 
 def shortened(texts):
@@ -35,18 +36,24 @@ def shortened(texts):
     return texts[0] if len(set(texts)) == 1 else '; '.join(texts)
 
 
-def show(builds, names):
-    print('| driver | files | Linux | date | %s | reports that are its own |' % ' | '.join(COLUMNS.values()))
-    print('|---|---|---|---|%s---|' % ('---|' * len(COLUMNS)))
-    for name in names:
-        found = rows(builds, name)
+def races(driver, excused):
+    """Those that the description names; which of them this run did not meet."""
+    known = ['%s: %s' % tuple(rest.split(None, 1)) for word, _, rest in driver.lines if word == 'expect-tsan']
+    return '; '.join('`%s`%s%s' % (*text.partition(':')[:1], text[text.index(':'):],
+                                   '' if text in excused else ' (not met in this run)') for text in known) or 'none'
+
+
+def show(builds, drivers):
+    print('| files | what is driven | Linux | date | passed: plain, ASan and UBSan, TSan | races of its own |')
+    print('|---|---|---|---|---|---|')
+    for driver in drivers:
+        found = rows(builds, driver.name)
         if not found:
             continue
         every = [row for kinds in found.values() for row in kinds.values()]
-        excused = sorted({reason for row in every for reason in row['excused']})
+        files = list(dict.fromkeys(os.path.basename(path) for row in every for path in row['files']))
+        excused = {reason for row in every for reason in row['excused']}
         print('| %s | %s | %s | %s | %s | %s |' % (
-            every[-1]['title'], shortened([', '.join('`%s`' % os.path.basename(path) for path in row['files'])
-                                           for row in every]), ', '.join(found),
-            max(row['date'] for row in every),
-            ' | '.join(shortened([cell(kinds.get(kind)) for kinds in found.values()]) for kind in COLUMNS),
-            '; '.join(excused) or 'none'))
+            ', '.join('`%s`' % name for name in files), every[-1]['title'], ', '.join(found),
+            max(row['date'] for row in every), shortened([cell(kinds) for kinds in found.values()]),
+            races(driver, excused)))
