@@ -98,6 +98,11 @@ void *mmun_soft_bytes_add(struct mmun_soft *soft, const struct range *range)
 	return bytes == MAP_FAILED ? NULL : bytes;
 }
 
+void mmun_soft_bytes_unmap(void *bytes, const struct range *range)
+{
+	munmap(bytes, range->end + 1 - range->start);
+}
+
 void mmun_soft_bytes_remove(struct mmun_soft *soft, void *bytes, const struct range *range)
 {
 	const unsigned long length = range->end + 1 - range->start;

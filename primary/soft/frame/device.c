@@ -187,7 +187,9 @@ int mmun_soft_memremap_pages(struct mmun_soft *soft, struct dev_pagemap *pgmap)
 		return -ENOMEM;
 	if (claim_all(&pages[first], nr, pgmap))
 		return 0;
-	remove_bytes(pgmap);
+	if (pgmap->mmun_bytes)
+		mmun_soft_bytes_unmap(pgmap->mmun_bytes, &pgmap->range);
+	pgmap->mmun_bytes = NULL;
 	return -EBUSY;
 }
 
@@ -202,12 +204,13 @@ void mmun_soft_memunmap_pages(struct dev_pagemap *pgmap)
 	mmun_mutex_unlock(&soft->list_lock);
 	while ((used = mmun_load_full(&pgmap->mmun_used)))
 		mmun_futex_wait(&pgmap->mmun_used, used);
+	/* Before another device may have these frames. */
+	remove_bytes(pgmap);
 	frames_of(soft, &pgmap->range, &first, &nr);
 	mmun_mutex_lock(&soft->list_lock);
 	for (unsigned long i = 0; i < nr; i++)
 		unclaim(&soft->device_pages[first + i]);
 	mmun_mutex_unlock(&soft->list_lock);
-	remove_bytes(pgmap);
 }
 
 /* I4 */

@@ -102,5 +102,7 @@ void mmun_soft_bytes_destroy(struct mmun_soft *soft);
 /* Zeroes, for the frames of a device that processors reach; NULL: no memory. */
 void *mmun_soft_bytes_add(struct mmun_soft *soft, const struct range *range);
 void mmun_soft_bytes_remove(struct mmun_soft *soft, void *bytes, const struct range *range);
+/* Of frames that turned out to be another device's: what they hold stays. */
+void mmun_soft_bytes_unmap(void *bytes, const struct range *range);
 
 #endif

@@ -100,9 +100,11 @@ static void test_in_memfd(void)
 {
 	const int fd = memfd_create("frames", MFD_CLOEXEC);
 	struct mmun_soft_entry entry;
+	struct dev_pagemap second;
 	unsigned long *word;
 
 	begin_in(64, 0, fd);
+	second = gpu.pgmap;
 	soft_tag(mm, at, 2, 100);
 	is(owned_move(&gpu, mm, at, 2, true), 2, "pages move");
 	entry = soft_entry(mm, at + PAGE);
@@ -110,6 +112,8 @@ static void test_in_memfd(void)
 	ok(word != MAP_FAILED && *word == 101, "to where the memfd has their physical address");
 	*word = 7;
 	is(soft_peek(mm, at + PAGE), 7, "both ways");
+	is(mmun_soft_memremap_pages(soft, &second), -EBUSY, "a second device there is refused");
+	is(soft_peek(mm, at + PAGE), 7, "and takes no bytes away");
 	mmput(mm);
 	owned_stop(&gpu);
 	is(*word, 0, "when the memory is gone its bytes are, too");
