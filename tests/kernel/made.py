@@ -192,11 +192,14 @@ class Program:
             units.append((None, os.path.join(self.driver.folder, name), self.driver_flags()))
         return units
 
+    def in_folder(self, flag):
+        return flag.replace('$FOLDER', self.driver.folder)
+
     def user_units(self):
         """The same of the program whose kernel the other one is."""
         flags = [*self.common(), *QUIET, *['-I' + os.path.join(self.scratch, folder) for folder in ('taken', 'tree')],
                  *[flag for line in self.driver.all('user-flags', self.version)
-                   for flag in shlex.split(line.replace('$FOLDER', self.driver.folder))]]
+                   for flag in map(self.in_folder, shlex.split(line))]]
         units = []
         for path in self.driver.all('user', self.version):
             units.append((path, os.path.join(self.scratch, 'tree', path), flags))
