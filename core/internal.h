@@ -56,6 +56,8 @@ struct mmu_notifier_mm {
 	struct mmun_mutex lock __attribute__((aligned(2 * MMUN_CACHE_LINE)));
 };
 
+_Static_assert(sizeof(unsigned long) == 2 * sizeof(unsigned int), "->unusual does not cover all");
+
 /* Words of an mm that are its drivers' (include/compat/linux/mm_types.h names them); zero at first. */
 #define MMUN_MM_DRIVER_WORDS 8
 
