@@ -140,11 +140,15 @@ extern int dladdr1(const void *address, Dl_info *info, void **extra, int flags)
 /* Of the object that this code is in; of a static program none. */
 extern ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
 
+/* A program (only there linkers make DT_DEBUG), or an object that is marked. */
 static bool stays_by_itself(void)
 {
-	for (const ElfW(Dyn) *entry = _DYNAMIC; entry && entry->d_tag != DT_NULL; entry++)
-		if (entry->d_tag == DT_FLAGS_1)
-			return entry->d_un.d_val & (DF_1_NODELETE | DF_1_PIE);
+	for (const ElfW(Dyn) *entry = _DYNAMIC; entry && entry->d_tag != DT_NULL; entry++) {
+		if (entry->d_tag == DT_DEBUG)
+			return true;
+		if (entry->d_tag == DT_FLAGS_1 && entry->d_un.d_val & (DF_1_NODELETE | DF_1_PIE))
+			return true;
+	}
 	return !_DYNAMIC;
 }
 
@@ -163,7 +167,7 @@ static void stay_loaded(void)
 	if (mmun_load_relaxed(&done))
 		return;
 	if (!stays_by_itself() && dladdr1 && dlopen &&
-	    dladdr1(&mmun_primary_self, &info, (void **)&map, RTLD_DL_LINKMAP) && map->l_name[0])
+	    dladdr1(_DYNAMIC, &info, (void **)&map, RTLD_DL_LINKMAP) && map->l_name[0])
 		dlopen(map->l_name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 	mmun_store_relaxed(&done, true);
 }
