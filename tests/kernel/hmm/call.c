@@ -31,12 +31,14 @@ size_t call_outside(unsigned long address, void *buffer, size_t length, bool wri
 	/* Only an address. */
 	const struct iovec there = { (void *)address,
 				     length }; /* NOLINT(performance-no-int-to-ptr) */
+	/* A parent may name its fork meanwhile. */
+	const pid_t pid = acting ? __atomic_load_n(&acting->pid, __ATOMIC_RELAXED) : 0;
 	ssize_t n;
 
-	if (!acting || !acting->pid)
+	if (!pid)
 		return 0;
-	n = write ? process_vm_writev(acting->pid, &here, 1, &there, 1, 0)
-		  : process_vm_readv(acting->pid, &here, 1, &there, 1, 0);
+	n = write ? process_vm_writev(pid, &here, 1, &there, 1, 0)
+		  : process_vm_readv(pid, &here, 1, &there, 1, 0);
 	return n < 0 ? 0 : (size_t)n;
 }
 

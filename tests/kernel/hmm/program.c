@@ -163,7 +163,7 @@ void program_set_pid(long id, pid_t pid)
 	pthread_mutex_lock(&lock);
 	program = find(id);
 	if (program)
-		program->pid = pid;
+		__atomic_store_n(&program->pid, pid, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&lock);
 }
 

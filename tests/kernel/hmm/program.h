@@ -28,7 +28,7 @@ struct shown {
 struct program {
 	struct program *next;
 	long id;
-	pid_t pid;                /* 0: not known yet */
+	pid_t pid;                /* 0: not known yet; set at any time, always the same */
 	unsigned int connections; /* the last one that ends ends the program */
 	bool awaited;             /* the first one of a fork has been counted before it comes */
 	struct mmun_soft_task *task;
