@@ -304,7 +304,10 @@ class Program:
         reports = []
         expected = self.driver.expected('expect-tsan', self.version)
         for report in re.findall(r'^WARNING: ThreadSanitizer: .*?^={18}$', errors, re.M | re.S):
-            functions = re.findall(r'^\s+#\d+ (\S+) ', report, re.M)
+            # Of a race the two accesses, not where memory, locks and threads have come from.
+            accesses = re.split(r'^  (?:Location|Mutex|Thread) ', report, maxsplit=1, flags=re.M)[0] \
+                if ': data race ' in report else report
+            functions = re.findall(r'^\s+#\d+ (\S+) ', accesses, re.M)
             reason = next(('%s: %s' % line for line in expected if line[0] in functions), None)
             if reason is None:
                 reports.append(report)
