@@ -4,7 +4,8 @@
  * behalf of callers that may not.
  *
  * I1  The thread is made by mmun_srcu_worker_start(), never by loading the
- *     library; processes that do not use mmu_notifier_get() have none.
+ *     library; processes that register no operations with ->free_notifier, and do not
+ *     use mmu_notifier_get(), have none.
  * I2  All signals are blocked in it: the program's handlers run elsewhere.
  * I3  The queue lives in memory that fork wipes: the child starts with an empty
  *     queue, a free lock and no worker, whatever the parent was doing.

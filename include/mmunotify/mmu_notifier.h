@@ -267,7 +267,8 @@ struct mmu_notifier {
  * With @mn NULL it only switches @mm to interval mode: the first interval notifier
  * of an mm does that by itself.  mm_users must be above zero throughout.
  * Locks: must not hold the mmap lock nor a lock any callback takes.
- * Return: 0; -ENOMEM; -EINVAL (no ops, or arch_invalidate_secondary_tlbs beside sections);
+ * Return: 0; -ENOMEM; -EAGAIN (->free_notifier has no thread, and none can be made);
+ * -EINVAL (no ops, or arch_invalidate_secondary_tlbs beside sections);
  * -EOPNOTSUPP (a callback for flushes, and @mm has none); -EEXIST (already registered);
  * -ESRCH (@mm is NULL, dead, or the copy that fork left in a child);
  * -EDEADLK (called from a callback, or with the mmap lock held for write; held
