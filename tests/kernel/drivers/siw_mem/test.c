@@ -146,7 +146,8 @@ static void *peer_main(void *none)
 				      &value, draw(&state, 2));
 
 		accesses += !ret;
-		refused += ret == -E_STAG_INVALID;
+		if (ret == -E_STAG_INVALID)
+			__atomic_add_fetch(&refused, 1, __ATOMIC_RELAXED);
 		wrong += (ret && ret != -E_STAG_INVALID) || value == 0xaaaaaaaaaaaaaaaaul;
 	}
 	return NULL;
@@ -160,7 +161,10 @@ static void test_threads(void)
 	start_changes(&changes);
 	if (pthread_create(&peer, NULL, peer_main, NULL))
 		bail_out("no thread");
-	for (int i = 0; i < ROUNDS || changed(&changes) < ROUNDS; i++) {
+	/* The peer may begin late. */
+	for (int i = 0; i < ROUNDS || changed(&changes) < ROUNDS ||
+			!__atomic_load_n(&refused, __ATOMIC_RELAXED);
+	     i++) {
 		struct siw_mr mr;
 
 		if (register_memory(&mr, AT, SMALL * PAGE_SIZE))
