@@ -438,7 +438,11 @@ int register_of_test(struct mmu_notifier *mn, struct mm_struct *of)
 	mn->ops = ops;
 	if (sva_deaf) {
 		sva_deaf_ops = *mn->ops;
-		sva_deaf_ops.arch_invalidate_secondary_tlbs = sva_ignore;
+		/* By the name that it has since 6.6, or before. */
+		if (mn->ops->arch_invalidate_secondary_tlbs)
+			sva_deaf_ops.arch_invalidate_secondary_tlbs = sva_ignore;
+		else
+			sva_deaf_ops.invalidate_range = sva_ignore;
 		mn->ops = &sva_deaf_ops;
 	}
 	return mmu_notifier_register(mn, of);
