@@ -94,7 +94,11 @@ enum {
 	MMUN_MM_DEAD = 2,
 };
 
-/* Bits of mmu_notifier.state; changed under the chain lock except for the first. */
+/*
+ * Bits of mmu_notifier.state; changed under the chain lock except for the first.  Above them
+ * is whose state it is: a driver of Linux registers what kmalloc() gave it, and what that
+ * memory held before must not pass for a registration.
+ */
 enum {
 	/* A registration has begun: the object is spoken for. */
 	MMUN_MN_REGISTERED = 1u << 0,
@@ -102,7 +106,18 @@ enum {
 	MMUN_MN_CLAIMED = 1u << 1,
 	/* unregister or the last put has begun. */
 	MMUN_MN_LEAVING = 1u << 2,
+	/* Always set in a state, so that 0 is none. */
+	MMUN_MN_MARKED = 1u << 3,
+	MMUN_MN_BITS = MMUN_MN_REGISTERED | MMUN_MN_CLAIMED | MMUN_MN_LEAVING,
 };
+
+static inline unsigned int mmun_notifier_mark(const struct mmu_notifier *mn)
+{
+	uint64_t address = (uintptr_t)mn;
+
+	return ((unsigned int)((address * 0x9e3779b97f4a7c15ull) >> 32) & ~MMUN_MN_BITS) |
+	       MMUN_MN_MARKED;
+}
 
 #define mmun_stat_inc(mm, field) ((void)mmun_add_relaxed(&(mm)->stats.field, 1))
 

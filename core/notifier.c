@@ -84,6 +84,16 @@ static int check_ops(const struct mmu_notifier_ops *ops, const struct mm_struct 
 	return 0;
 }
 
+/* False: it is registered, or somebody else is registering it. */
+static bool claim(struct mmu_notifier *mn)
+{
+	unsigned int before = mmun_load_full(&mn->state);
+	unsigned int mark = mmun_notifier_mark(mn);
+
+	return (before & ~MMUN_MN_BITS) != mark &&
+	       mmun_cas_full(&mn->state, &before, mark | MMUN_MN_REGISTERED);
+}
+
 /*
  * Two grace periods.  The second is what R2 asks for (no section that opened before is
  * still open).  The first comes before anything is published, so that a section that never
@@ -101,7 +111,6 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool
 {
 	struct mmun_spares spares = { NULL, NULL };
 	struct mm_lock_data data;
-	unsigned int idle = 0;
 	uint64_t deadline;
 	int ret;
 
@@ -115,7 +124,7 @@ int do_mmu_notifier_register(struct mmu_notifier *mn, struct mm_struct *mm, bool
 	if (mmun_task_inside(mm) || mmun_rwlock_mine(&mm->mmap_lock) == take_mmap_lock)
 		return -EDEADLK;
 	if (mn) {
-		if (!mmun_cas_full(&mn->state, &idle, MMUN_MN_REGISTERED))
+		if (!claim(mn))
 			return -EEXIST;
 		mn->users = users;
 	}

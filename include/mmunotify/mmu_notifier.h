@@ -240,7 +240,7 @@ struct mmun_list_node {
 /**
  * struct mmu_notifier - one subscription; embed it in your own object.
  *
- * Set @ops before registering and leave the rest alone.  Zero-initialise it.
+ * Set @ops before registering and leave the rest alone; what it holds before does not matter.
  * Lifetime: from registration until mmu_notifier_unregister() returned, or
  * until ->free_notifier for mmu_notifier_get().
  */

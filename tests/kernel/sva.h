@@ -431,11 +431,6 @@ static void sva_ignore(struct mmu_notifier *mn, struct mm_struct *of, unsigned l
 
 int register_of_test(struct mmu_notifier *mn, struct mm_struct *of)
 {
-	const struct mmu_notifier_ops *ops = mn->ops;
-
-	/* Linux's does not look at what is there, ocxl's is not zero (docs/COMPAT.md). */
-	memset(mn, 0, sizeof(*mn));
-	mn->ops = ops;
 	if (sva_deaf) {
 		sva_deaf_ops = *mn->ops;
 		/* By the name that it has since 6.6, or before. */

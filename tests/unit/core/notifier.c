@@ -423,6 +423,35 @@ static void test_twice(void)
 	mmput(other);
 }
 
+/* As out of kmalloc(): only the operations are set. */
+static void test_memory_used_before(void)
+{
+	static const unsigned char contents[] = { 0xff, 0xa5, 0x01, 0x08 };
+	struct watcher watcher;
+
+	mm = fake_mm(&fake);
+	for (size_t i = 0; i < sizeof(contents); i++) {
+		const struct mmu_notifier_ops *ops;
+		struct watcher copy;
+
+		watch(&watcher, mm);
+		ops = watcher.mn.ops;
+		copy = watcher;
+		mmu_notifier_unregister(&watcher.mn, mm);
+		memset(&watcher.mn, contents[i], sizeof(watcher.mn));
+		watcher.mn.ops = ops;
+		is(mmu_notifier_register(&watcher.mn, mm), 0, "R11 of bytes %#x: registered",
+		   contents[i]);
+		is(mmu_notifier_register(&watcher.mn, mm), -EEXIST, "R11 twice is refused");
+		is(watcher.mn.users, 0, "R11 nobody has got it");
+		mmu_notifier_unregister(&watcher.mn, mm);
+		is(mmu_notifier_register(&copy.mn, mm), 0, "R11 so is a copy of another");
+		mmu_notifier_unregister(&copy.mn, mm);
+	}
+	is(mm->mm_count, 1, "R11 and no reference is left");
+	mmput(mm);
+}
+
 /* Release, exit, unregister. */
 
 static long in_release, may_return, done;
@@ -910,6 +939,7 @@ int main(void)
 	test_chain_block();
 	test_order();
 	test_twice();
+	test_memory_used_before();
 	test_release_before_memory();
 	test_unregister_waits();
 	test_exit_waits_for_unregister();
