@@ -123,11 +123,16 @@ int dev_set_name(struct device *dev, const char *name, ...)
 
 const char *dev_name(const struct device *dev)
 {
+	if (dev && dev->init_name)
+		return dev->init_name;
 	return dev && dev->mmun_name[0] ? dev->mmun_name : "(device)";
 }
 
 int device_add(struct device *dev)
 {
+	if (dev->init_name)
+		dev_set_name(dev, "%s", dev->init_name);
+	dev->init_name = NULL;
 	pthread_mutex_lock(&lock);
 	dev->mmun_next = named;
 	named = dev;

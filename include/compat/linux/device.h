@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Names, private data, classes and attributes of devices; buses and drivers are outside. */
+/* Names, private data, classes and attributes of devices; buses are outside, and of a driver
+ * there is its name. */
 #ifndef MMUN_COMPAT_LINUX_DEVICE_H
 #define MMUN_COMPAT_LINUX_DEVICE_H
 
@@ -37,8 +38,15 @@ struct device_attribute {
 struct dev_iommu;
 struct iommu_group;
 
+struct device_driver {
+	const char *name;
+};
+
 struct device {
 	struct device *parent;
+	/* A name of one that is no block, until it is added. */
+	const char *init_name;
+	struct device_driver *driver;
 	const struct class *class;
 	void (*release)(struct device *dev);
 	void *driver_data;

@@ -399,6 +399,22 @@ static void test_attributes(void)
 	class_destroy(class);
 }
 
+static void test_initial_name(void)
+{
+	static struct device_driver driver = { .name = "driver" };
+	static struct device dev = { .init_name = "initial", .driver = &driver };
+	char buf[PAGE_SIZE];
+
+	ok(!strcmp(dev_name(&dev), "initial"), "a device that is no block has its first name");
+	device_initialize(&dev);
+	is(device_add(&dev), 0, "it is added");
+	ok(!dev.init_name && !strcmp(dev_name(&dev), "initial"), "by that name");
+	is(device_create_file(&dev, &dev_attr_name), 0, "under which");
+	is(mmun_compat_show_attribute("initial", "name", buf), 8, "it is found");
+	device_remove_file(&dev, &dev_attr_name);
+	device_del(&dev);
+}
+
 int main(void)
 {
 	start_machine();
@@ -415,6 +431,7 @@ int main(void)
 	test_pools();
 	test_shared_blocks();
 	test_attributes();
+	test_initial_name();
 	test_devices();
 	stop_machine(0);
 	return tap_done();
