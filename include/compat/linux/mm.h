@@ -56,6 +56,13 @@ static inline void zap_vma_ptes(struct vm_area_struct *vma, unsigned long addres
 	mmun_soft_zap_vma_ptes(vma, address, size);
 }
 
+/* The same, by its name in 7.2. */
+static inline void zap_special_vma_range(struct vm_area_struct *vma, unsigned long address,
+					 unsigned long size)
+{
+	mmun_soft_zap_vma_ptes(vma, address, size);
+}
+
 /* Of current, whose mmap lock is not held.  An address, or -errno. */
 unsigned long __must_check vm_mmap(struct file *file, unsigned long address, unsigned long length,
 				   unsigned long prot, unsigned long flags, unsigned long offset);
