@@ -336,7 +336,6 @@ static int run(const char *option, const char *glob)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* The name of the result is one line. */
 /* In the name of a result neither a line's end nor a # of the report means anything. */
 static void says(const char *text)
 {
