@@ -132,7 +132,8 @@ long mmun_rc_reclaim(struct mmun_rcache *cache, bool wait)
 	struct rc_state *state = mmun_rc_state(cache);
 	long done;
 
-	if (!mmun_load_full(&state->dead) && !mmun_load_relaxed(&state->dying))
+	/* What another thread has taken is in neither, and registered yet. */
+	if (!wait && !mmun_load_full(&state->dead) && !mmun_load_relaxed(&state->dying))
 		return 0;
 	if (wait)
 		mmun_mutex_lock(&state->reclaim_lock);

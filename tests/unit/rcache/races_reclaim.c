@@ -171,6 +171,42 @@ static void test_kill(void)
 	is(deregistered, 1, "C4: it is deregistered once");
 }
 
+/* A flush while another thread deregisters. */
+
+static long in_backend, flushed, deregistered_whole;
+
+static void deregister_slowly(void)
+{
+	mmun_store_full(&in_backend, 1);
+	for (int i = 0; i < 1000 && !mmun_load_full(&flushed); i++)
+		usleep(100);
+	count(&deregistered_whole);
+}
+
+static void *make_progress(void *arg)
+{
+	mmun_rcache_progress(the_cache);
+	return NULL;
+}
+
+static void test_flush_waits(void)
+{
+	pthread_t thread;
+
+	begin_cache(4);
+	keep_one(A);
+	in_deregister = deregister_slowly;
+	mmun_rcache_invalidate(the_cache, A, A + SIZE);
+	thread = spawn(make_progress, NULL);
+	wait_until_set(&in_backend);
+	is(mmun_rcache_flush(the_cache), 0, "C4: a flush: nothing is in use");
+	is(mmun_load_full(&deregistered_whole), 1, "C4: nor still being deregistered by others");
+	mmun_store_full(&flushed, 1);
+	pthread_join(thread, NULL);
+	in_deregister = NULL;
+	finish("flush");
+}
+
 int main(void)
 {
 	if (!PLAIN_CELLS)
@@ -178,6 +214,7 @@ int main(void)
 	test_reclaim();
 	test_evict();
 	test_evict_range();
+	test_flush_waits();
 	start();
 	test_sum(true);
 	test_sum(false);
