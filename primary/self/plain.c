@@ -16,8 +16,13 @@
 #include "atomic.h"
 #include "call.h"
 #include "cancel.h"
-#include "section.h"
 #include "state.h"
+
+/* This file is not instrumented. */
+#if MMUN_CORE_IS_INSTRUMENTED
+#define MMUN_LIST_WAS_LOADED(list) mmun_self_acquired(list)
+#endif
+#include "section.h"
 
 struct plain {
 	struct mmu_notifier_range range;
@@ -78,14 +83,13 @@ static inline void open_section(struct plain *plain, struct mm_struct *mm)
 	plain->range.section.interval = NULL;
 }
 
-/* This file is not instrumented, so ThreadSanitizer does not see what it loads. */
 static inline struct mmu_notifier_mm *find_chain(struct mm_struct *mm)
 {
 	struct mmu_notifier_mm *chain = mmun_load_acquire(&mm->mmu_notifier_mm);
 
 #if MMUN_CORE_IS_INSTRUMENTED
 	if (chain)
-		mmun_self_acquired(&chain->list);
+		mmun_self_acquired(&mm->mmu_notifier_mm);
 #endif
 	return chain;
 }
