@@ -43,6 +43,59 @@ static int take_time(struct output_options *options, const char *command)
 				     optarg);
 }
 
+void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct option *own)
+{
+	static const struct option shared[] = {
+		{ "output", required_argument, NULL, 'o' },
+		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER },
+		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME },
+		{ "stacks", no_argument, NULL, 'k' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 },
+	};
+	size_t nr = 0;
+
+	for (const struct option *option = shared; option->name; option++)
+		out[nr++] = *option;
+	for (int i = 0; output_formats[i].option; i++)
+		out[nr++] = (struct option){ output_formats[i].option, output_formats[i].argument,
+					     NULL, OUTPUT_OPTION_FORMATS + i };
+	for (; own->name && nr < OUTPUT_MAX_OPTIONS - 1; own++)
+		out[nr++] = *own;
+	out[nr] = (struct option){ 0 };
+}
+
+void output_print_help(FILE *out)
+{
+	fputs("  -o, --output=FILE   write to FILE\n", out);
+	for (const struct format *format = output_formats; format->option; format++)
+		fputs(format->help, out);
+	fputs("      --filter=EXPR   only events for which EXPR holds, such as\n"
+	      "                      'op=munmap|brk,size>=1M' (op, class, range, name, size, addr,\n"
+	      "                      pid, tid, outcome)\n"
+	      "      --time=STYLE    relative (default), absolute or none\n"
+	      "  -k, --stacks        the caller's stack with each event\n"
+	      "  -q, --quiet         no lines about processes\n",
+	      out);
+}
+
+static int take_format(struct output_options *options, const char *command,
+		       const struct format *format)
+{
+	if (format->ops == &sink_json) {
+		options->json = true;
+		return 0;
+	}
+	if (options->format && options->format != format)
+		return mmunotify_usage_error(command, "--%s does not go with --%s",
+					     options->format->option, format->option);
+	options->format = format;
+	if (format->names_file)
+		options->named_file = optarg;
+	return format->take ? format->take(options, command, optarg) : 0;
+}
+
 int output_option(struct output_options *options, const char *command, int option)
 {
 	switch (option) {
@@ -55,59 +108,53 @@ int output_option(struct output_options *options, const char *command, int optio
 	case 'q':
 		options->quiet = true;
 		return 0;
-	case OUTPUT_OPTION_TEXT:
-		options->text = true;
-		return 0;
-	case OUTPUT_OPTION_JSON:
-		options->json = true;
-		return 0;
-	case OUTPUT_OPTION_SUMMARY:
-		options->summary = true;
-		return 0;
 	case OUTPUT_OPTION_FILTER:
 		return take_filter(options, command);
 	case OUTPUT_OPTION_TIME:
 		return take_time(options, command);
 	}
+	if (option >= OUTPUT_OPTION_FORMATS)
+		return take_format(options, command,
+				   &output_formats[option - OUTPUT_OPTION_FORMATS]);
 	return -1;
 }
 
-int output_format(const struct output_options *options, const char *command, bool recording,
-		  enum output_format *format)
+int output_choose(struct output_options *options, const char *command, bool recording,
+		  const struct sink_ops **ops)
 {
-	if (options->text && (options->json || options->summary))
-		return mmunotify_usage_error(command, "--text does not go with %s",
-					     options->json ? "--json" : "--summary");
-	if (options->summary)
-		*format = options->json ? OUTPUT_SUMMARY_JSON : OUTPUT_SUMMARY;
+	const struct format *format = options->format;
+
+	if (options->json && format && !format->json)
+		return mmunotify_usage_error(command, "--%s does not go with --json",
+					     format->option);
+	if (options->named_file && options->path)
+		return mmunotify_usage_error(command,
+					     "--%s names the file already: -o %s is "
+					     "one too many",
+					     format->option, options->path);
+	if (options->named_file)
+		options->path = options->named_file;
+	if (format)
+		*ops = options->json ? format->json : format->ops;
 	else if (options->json)
-		*format = OUTPUT_JSON;
-	else if (options->text || !recording || !options->path)
-		*format = OUTPUT_TEXT;
+		*ops = &sink_json;
 	else
-		*format = OUTPUT_RECORDING;
+		*ops = recording && options->path ? &sink_recording : &sink_text;
+	if (format && format->wants_stacks)
+		options->stacks = true;
 	return 0;
 }
 
-int sink_open(struct sink *sink, enum output_format format, const struct output_options *options,
+int sink_open(struct sink *sink, const struct sink_ops *ops, const struct output_options *options,
 	      FILE *out, const struct record_header *header)
 {
-	static const struct sink_ops *const formats[] = {
-		[OUTPUT_DEFAULT] = &sink_text,
-		[OUTPUT_TEXT] = &sink_text,
-		[OUTPUT_JSON] = &sink_json,
-		[OUTPUT_SUMMARY] = &sink_summary,
-		[OUTPUT_SUMMARY_JSON] = &sink_summary_json,
-		[OUTPUT_RECORDING] = &sink_recording,
-	};
-
 	*sink = (struct sink){
-		.ops = formats[format],
+		.ops = ops,
 		.options = options,
 		.out = out,
 		.header = *header,
 	};
-	return sink->ops->open(sink, header);
+	return ops->open(sink, header);
 }
 
 int sink_record(struct sink *sink, const struct record *record)

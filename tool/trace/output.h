@@ -10,71 +10,20 @@
 #include "filter.h"
 #include "record.h"
 
-enum output_format {
-	/* Not chosen: text, or a recording where -o names a file for trace. */
-	OUTPUT_DEFAULT,
-	OUTPUT_TEXT,
-	OUTPUT_JSON,
-	OUTPUT_SUMMARY,
-	OUTPUT_SUMMARY_JSON,
-	OUTPUT_RECORDING,
-};
-
 enum time_style { TIME_RELATIVE, TIME_ABSOLUTE, TIME_NONE };
 
 struct output_options {
-	bool text, json, summary, quiet, stacks;
+	bool quiet, stacks;
 	enum time_style time;
 	struct filter filter;
 	/* NULL: the stream that the command has by default. */
 	const char *path;
+	/* The file that a format's argument named; output_choose() makes it the path. */
+	const char *named_file;
+	/* What was asked for, --json aside: it may vary another format.  NULL: nothing. */
+	const struct format *format;
+	bool json;
 };
-
-/* The options above, for getopt_long(): short ones, and long ones as array elements. */
-#define OUTPUT_SHORT_OPTIONS "ko:qh"
-#define OUTPUT_LONG_OPTIONS \
-	{ "output", required_argument, NULL, 'o' }, \
-		{ "text", no_argument, NULL, OUTPUT_OPTION_TEXT }, \
-		{ "json", no_argument, NULL, OUTPUT_OPTION_JSON }, \
-		{ "summary", no_argument, NULL, OUTPUT_OPTION_SUMMARY }, \
-		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER }, \
-		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME }, \
-		{ "stacks", no_argument, NULL, 'k' }, \
-	{ \
-		"quiet", no_argument, NULL, 'q' \
-	}
-
-enum {
-	OUTPUT_OPTION_TEXT = 256,
-	OUTPUT_OPTION_JSON,
-	OUTPUT_OPTION_SUMMARY,
-	OUTPUT_OPTION_FILTER,
-	OUTPUT_OPTION_TIME,
-	/* The first one free for a command's own. */
-	OUTPUT_OPTION_NEXT
-};
-
-#define OUTPUT_HELP \
-	"  -o, --output=FILE   write to FILE\n" \
-	"      --text          one line per event\n" \
-	"      --json          one JSON object per line\n" \
-	"      --summary       a table per operation and per mapping at the end\n" \
-	"      --filter=EXPR   only events for which EXPR holds, such as\n" \
-	"                      'op=munmap|brk,size>=1M' (op, class, range, name, size, addr,\n" \
-	"                      pid, tid, outcome)\n" \
-	"      --time=STYLE    relative (default), absolute or none\n" \
-	"  -k, --stacks        the caller's stack with each event\n" \
-	"  -q, --quiet         no lines about processes\n"
-
-/*
- * output_option() - take one option from getopt_long().
- * Return: 0; -1 when it is none of ours; otherwise the exit status (said already).
- */
-int output_option(struct output_options *options, const char *command, int option);
-
-/* The format asked for; 0 or the exit status (said already). */
-int output_format(const struct output_options *options, const char *command, bool recording,
-		  enum output_format *format);
 
 struct sink;
 
@@ -83,6 +32,64 @@ struct sink_ops {
 	int (*record)(struct sink *sink, const struct record *record);
 	int (*close)(struct sink *sink);
 };
+
+/* A format that an option chooses: one entry of output_formats[], in formats.c. */
+struct format {
+	/* The long option, without the dashes. */
+	const char *option;
+	/* no_argument, required_argument or optional_argument (getopt.h). */
+	int argument;
+	/* Its lines in the help, newlines included. */
+	const char *help;
+	const struct sink_ops *ops;
+	/* The same together with --json; NULL: --json does not go with it. */
+	const struct sink_ops *json;
+	/* The argument is the file to write, as after -o. */
+	bool names_file;
+	/* It is little without stacks: trace collects them as with -k. */
+	bool wants_stacks;
+	/*
+	 * Takes the argument, which is NULL where an optional one is left out; NULL: there is
+	 * nothing to take.  Return: 0 or the exit status (said already).
+	 */
+	int (*take)(struct output_options *options, const char *command, const char *argument);
+};
+
+/* The last one has no option. */
+extern const struct format output_formats[];
+
+/* The options above, for getopt_long(). */
+#define OUTPUT_SHORT_OPTIONS "ko:qh"
+
+enum {
+	OUTPUT_OPTION_FILTER = 256,
+	OUTPUT_OPTION_TIME,
+	/* The first one free for a command's own. */
+	OUTPUT_OPTION_NEXT,
+	/* And one for each format, in their order. */
+	OUTPUT_OPTION_FORMATS = 512,
+};
+
+#define OUTPUT_MAX_OPTIONS 64
+
+/* The long options above and the command's @own, which end with a zero entry. */
+void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct option *own);
+/* Their help. */
+void output_print_help(FILE *out);
+
+/*
+ * output_option() - take one option from getopt_long().
+ * Return: 0; -1 when it is none of ours; otherwise the exit status (said already).
+ */
+int output_option(struct output_options *options, const char *command, int option);
+
+/*
+ * output_choose() - the sink asked for, when all options are known.
+ * @recording: a file that -o names without a format becomes a recording.
+ * Return: 0 or the exit status (said already).
+ */
+int output_choose(struct output_options *options, const char *command, bool recording,
+		  const struct sink_ops **ops);
 
 struct sink {
 	const struct sink_ops *ops;
@@ -95,7 +102,7 @@ struct sink {
 extern const struct sink_ops sink_text, sink_json, sink_summary, sink_summary_json, sink_recording;
 
 /* All return 0 or -errno; record applies the filter. */
-int sink_open(struct sink *sink, enum output_format format, const struct output_options *options,
+int sink_open(struct sink *sink, const struct sink_ops *ops, const struct output_options *options,
 	      FILE *out, const struct record_header *header);
 int sink_record(struct sink *sink, const struct record *record);
 int sink_close(struct sink *sink);

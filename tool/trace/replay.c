@@ -18,7 +18,10 @@ static const char help_text[] =
 	"Usage: mmunotify replay [OPTION...] FILE\n"
 	"\n"
 	"Print a recording made by mmunotify trace -o; - is standard input.\n"
-	"\n" OUTPUT_HELP "  -h, --help          print this text\n"
+	"\n";
+
+static const char own_help_text[] =
+	"  -h, --help          print this text\n"
 	"\n"
 	"Exit status: 0; 1 the recording is damaged (what is readable is printed first);\n"
 	"2 wrong usage, or a file that cannot be read or written.\n";
@@ -26,13 +29,11 @@ static const char help_text[] =
 /* Return: below 0 to go on, otherwise the exit status. */
 static int parse_replay(struct output_options *options, int argc, char **argv)
 {
-	static const struct option longs[] = {
-		OUTPUT_LONG_OPTIONS,
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
-	};
+	static const struct option own[] = { { NULL, 0, NULL, 0 } };
+	struct option longs[OUTPUT_MAX_OPTIONS];
 	int option, status;
 
+	output_long_options(longs, own);
 	optind = 0;
 	while ((option = getopt_long(argc, argv, OUTPUT_SHORT_OPTIONS, longs, NULL)) >= 0) {
 		status = output_option(options, "replay", option);
@@ -40,6 +41,8 @@ static int parse_replay(struct output_options *options, int argc, char **argv)
 			return status;
 		if (option == 'h') {
 			fputs(help_text, stdout);
+			output_print_help(stdout);
+			fputs(own_help_text, stdout);
 			return 0;
 		}
 		if (option == '?') {
@@ -80,8 +83,8 @@ static int copy(struct record_reader *reader, struct sink *sink, const char *pat
 	return MMUNOTIFY_EXIT_FAILED;
 }
 
-static int replay(const struct output_options *options, enum output_format format, const char *path,
-		  FILE *in, FILE *out)
+static int replay(const struct output_options *options, const struct sink_ops *ops,
+		  const char *path, FILE *in, FILE *out)
 {
 	struct intern *intern = intern_new();
 	struct record_reader reader;
@@ -97,7 +100,7 @@ static int replay(const struct output_options *options, enum output_format forma
 		intern_free(intern);
 		return MMUNOTIFY_EXIT_FAILED;
 	}
-	error = sink_open(&sink, format, options, out, &header);
+	error = sink_open(&sink, ops, options, out, &header);
 	if (error) {
 		status = unusable(path, "printed", -error);
 	} else {
@@ -115,13 +118,13 @@ static int replay(const struct output_options *options, enum output_format forma
 int mmunotify_cmd_replay(int argc, char **argv)
 {
 	struct output_options options = { 0 };
-	enum output_format format;
+	const struct sink_ops *ops;
 	int status = parse_replay(&options, argc, argv);
 	FILE *in, *out = stdout;
 	const char *path;
 
 	if (status < 0)
-		status = output_format(&options, "replay", false, &format);
+		status = output_choose(&options, "replay", false, &ops);
 	else
 		return status;
 	if (status)
@@ -132,7 +135,7 @@ int mmunotify_cmd_replay(int argc, char **argv)
 		return unusable(path, "read", errno);
 	if (options.path && !(out = fopen(options.path, "we")))
 		return unusable(options.path, "written", errno);
-	status = replay(&options, format, path, in, out);
+	status = replay(&options, ops, path, in, out);
 	filter_clear(&options.filter);
 	return status;
 }

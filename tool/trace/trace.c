@@ -32,7 +32,10 @@ static const char help_text[] =
 	"Usage: mmunotify trace [OPTION...] [--] COMMAND [ARGUMENT...]\n"
 	"\n"
 	"Run COMMAND and print each change of its address space, its children's included.\n"
-	"\n" OUTPUT_HELP "      --no-follow     do not trace children\n"
+	"\n";
+
+static const char own_help_text[] =
+	"      --no-follow     do not trace children\n"
 	"      --strict        see system calls that no C library makes, too; they cost more\n"
 	"      --buffer=SIZE   size of the ring between program and tool (default 4M)\n"
 	"  -h, --help          print this text\n"
@@ -45,7 +48,7 @@ static const char help_text[] =
 
 struct trace {
 	struct output_options options;
-	enum output_format format;
+	const struct sink_ops *ops;
 	bool follow, strict;
 	uint64_t buffer;
 	char **command;
@@ -100,6 +103,8 @@ static int take_option(struct trace *trace, int option)
 		return status ? status : -1;
 	case 'h':
 		fputs(help_text, stdout);
+		output_print_help(stdout);
+		fputs(own_help_text, stdout);
 		return 0;
 	case '?':
 		fputs("Try 'mmunotify trace --help'.\n", stderr);
@@ -110,18 +115,18 @@ static int take_option(struct trace *trace, int option)
 
 static int parse_trace(struct trace *trace, int argc, char **argv)
 {
-	static const struct option options[] = {
-		OUTPUT_LONG_OPTIONS,
+	static const struct option own[] = {
 		{ "no-follow", no_argument, NULL, OPTION_NO_FOLLOW },
 		{ "strict", no_argument, NULL, OPTION_STRICT },
 		{ "buffer", required_argument, NULL, OPTION_BUFFER },
-		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	struct option options[OUTPUT_MAX_OPTIONS];
 	int option, status;
 
 	trace->follow = true;
 	trace->buffer = RING_DEFAULT_BYTES;
+	output_long_options(options, own);
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "+" OUTPUT_SHORT_OPTIONS, options, NULL)) >= 0) {
 		status = take_option(trace, option);
@@ -131,7 +136,7 @@ static int parse_trace(struct trace *trace, int argc, char **argv)
 	if (optind == argc)
 		return mmunotify_usage_error("trace", "a command to run is missing");
 	trace->command = argv + optind;
-	status = output_format(&trace->options, "trace", true, &trace->format);
+	status = output_choose(&trace->options, "trace", true, &trace->ops);
 	return status ? status : -1;
 }
 
@@ -223,7 +228,7 @@ static int open_sink(struct trace *trace)
 	int error;
 
 	join_command(trace->command, command, sizeof(command));
-	error = sink_open(&trace->sink, trace->format, &trace->options, trace->out, &header);
+	error = sink_open(&trace->sink, trace->ops, &trace->options, trace->out, &header);
 	if (!error)
 		return 0;
 	mmunotify_error("trace", "the output cannot be started: %s", strerror(-error));

@@ -15,7 +15,9 @@
 #include "intern.h"
 #include "json.h"
 #include "output.h"
+#include "processes.h"
 #include "record.h"
+#include "stacks.h"
 
 /* Wrong usage cannot happen here. */
 int mmunotify_usage_error(const char *command, const char *format, ...)
@@ -270,6 +272,53 @@ static void test_intern(void)
 	key_map_clear(&map);
 }
 
+static void test_stacks(void)
+{
+	struct stack_table *table = stack_table_new();
+	struct record record = { .type = RECORD_EVENT };
+	const struct record_frame *frames;
+	bool fine = true;
+	unsigned int nr;
+	uint32_t id = 9;
+
+	ok(!stack_table_add(table, &record, &id) && id == 0, "no stack has the number 0");
+	record.event.nr_frames = 2;
+	record.event.frames[0] = (struct record_frame){ "x", 16 };
+	for (int round = 0; round < 2; round++) {
+		for (uint32_t i = 0; i < 1000; i++) {
+			record.event.frames[1] = (struct record_frame){ "y", i };
+			fine &= !stack_table_add(table, &record, &id) && id == i + 1;
+		}
+	}
+	ok(fine && stack_table_size(table) == 1000, "equal stacks have one number");
+	record.event.nr_frames = 1;
+	ok(!stack_table_add(table, &record, &id) && id == 1001, "a part of a stack is another one");
+	frames = stack_table_frames(table, 1000, &nr);
+	ok(nr == 2 && frames[0].offset == 16 && frames[1].offset == 999,
+	   "a number leads back to the frames");
+	stack_table_free(table);
+}
+
+static void test_processes(void)
+{
+	struct process_table *table = process_table_new();
+	struct record record = { .type = RECORD_RELEASE, .pid = 5 };
+
+	ok(!process_table_take(table, &record) && !strcmp(process_table_comm(table, 5), "?"),
+	   "a process that said nothing has no name");
+	record = (struct record){ .type = RECORD_PROCESS, .pid = 5 };
+	record.process.comm = "sh";
+	ok(!process_table_take(table, &record) && !strcmp(process_table_comm(table, 5), "sh") &&
+		   !strcmp(process_table_exe(table, 5), "?"),
+	   "what it left out is not known");
+	record.process.comm = "make";
+	record.process.exe = "/usr/bin/make";
+	ok(!process_table_take(table, &record) && !strcmp(process_table_comm(table, 5), "make") &&
+		   !strcmp(process_table_exe(table, 5), "/usr/bin/make"),
+	   "exec changes its name");
+	process_table_free(table);
+}
+
 static void is_size(uint64_t bytes, const char *expected)
 {
 	char text[32];
@@ -320,6 +369,8 @@ int main(void)
 	test_damage(bytes, size);
 	test_foreign();
 	test_intern();
+	test_stacks();
+	test_processes();
 	test_text();
 	free(bytes);
 	return tap_done();

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The formats of trace and replay: one entry each, in the order of the help.
+ *
+ * A format is a sink (output.h): it is opened with the header of the trace, gets each
+ * record that passes the filter, and is closed.  It keeps what it needs in sink->state and
+ * writes to sink->out, a file, a pipe or a terminal.  Records come in the order in which
+ * operations ended.  Without an entry here are text where nothing is asked for, and
+ * recordings.  Tests: tests/system/trace_errors.py, tests/system/trace_events.py.
+ */
+#include "output.h"
+
+const struct format output_formats[] = {
+	{
+		.option = "text",
+		.help = "      --text          one line per event\n",
+		.ops = &sink_text,
+	},
+	{
+		.option = "json",
+		.help = "      --json          one JSON object per line\n",
+		.ops = &sink_json,
+	},
+	{
+		.option = "summary",
+		.help = "      --summary       a table per operation and per mapping at the end\n",
+		.ops = &sink_summary,
+		.json = &sink_summary_json,
+	},
+	{ 0 },
+};
