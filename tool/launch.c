@@ -7,6 +7,7 @@
  * of running untraced.  What is checked is the file that the kernel will load: for
  * a script its interpreter.  Tests: tests/system/trace_errors.py, tests/system/run.py.
  */
+#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -240,22 +241,27 @@ int launch_check(struct launch *launch, const char *command, char **argv)
 	return MMUNOTIFY_EXIT_CANNOT;
 }
 
-static bool take_library(struct launch *launch, const char *format, const char *directory)
+static bool take_library(struct launch *launch, const char *directory, const char *name)
 {
-	char path[2 * PATH_MAX];
+	char path[3 * PATH_MAX];
 
-	snprintf(path, sizeof(path), format, directory);
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
 	return realpath(path, launch->library);
 }
 
-int launch_find_library(struct launch *launch)
+int launch_find_library(struct launch *launch, const char *part)
 {
-	const char *named = getenv("MMUNOTIFY_TRACE_LIBRARY");
-	char exe[PATH_MAX];
+	char variable[64], name[64], exe[PATH_MAX], beside[2 * PATH_MAX];
+	const char *named;
 
+	snprintf(name, sizeof(name), "mmunotify-%s.so", part);
+	snprintf(variable, sizeof(variable), "MMUNOTIFY_%s_LIBRARY", part);
+	for (char *at = variable; *at; at++)
+		*at = (char)toupper(*at);
+	named = getenv(variable);
 	if (named) {
 		if (!realpath(named, launch->library)) {
-			mmunotify_error(speaker, "MMUNOTIFY_TRACE_LIBRARY names %s: %s", named,
+			mmunotify_error(speaker, "%s names %s: %s", variable, named,
 					strerror(errno));
 			return MMUNOTIFY_EXIT_TOOL;
 		}
@@ -263,15 +269,13 @@ int launch_find_library(struct launch *launch)
 		if (!realpath("/proc/self/exe", exe))
 			strcpy(exe, "/");
 		*strrchr(exe, '/') = '\0';
+		snprintf(beside, sizeof(beside), "%s/../" TRACE_LIBDIR "/mmunotify", exe);
 		/* Beside us in the build tree; else where the install put it,
 		 * relative to us first because the tree may have been moved. */
-		if (!take_library(launch, "%s/mmunotify-trace.so", exe) &&
-		    !take_library(launch, "%s/../" TRACE_LIBDIR "/mmunotify/mmunotify-trace.so",
-				  exe) &&
-		    !take_library(launch, "%s/mmunotify/mmunotify-trace.so",
-				  TRACE_PREFIX "/" TRACE_LIBDIR)) {
-			mmunotify_error(speaker, "mmunotify-trace.so is not installed; "
-						 "MMUNOTIFY_TRACE_LIBRARY can name it");
+		if (!take_library(launch, exe, name) && !take_library(launch, beside, name) &&
+		    !take_library(launch, TRACE_PREFIX "/" TRACE_LIBDIR "/mmunotify", name)) {
+			mmunotify_error(speaker, "%s is not installed; %s can name it", name,
+					variable);
 			return MMUNOTIFY_EXIT_TOOL;
 		}
 	}

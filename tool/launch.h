@@ -33,8 +33,11 @@ const char *launch_obstacle(const struct launch *launch);
  */
 int launch_check(struct launch *launch, const char *command, char **argv);
 
-/* launch_find_library() - where mmunotify-trace.so is.  Return: as above. */
-int launch_find_library(struct launch *launch);
+/*
+ * launch_find_library() - where the object that is preloaded for @part ("trace", "audit") is:
+ * mmunotify-PART.so, or what MMUNOTIFY_PART_LIBRARY names.  Return: as above.
+ */
+int launch_find_library(struct launch *launch, const char *part);
 
 /*
  * launch_start() - run the program.

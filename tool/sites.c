@@ -428,7 +428,7 @@ static int run_command(char **command, int fd)
 	pid_t child;
 
 	if (!status)
-		status = launch_find_library(&launch);
+		status = launch_find_library(&launch, "trace");
 	if (status)
 		return status;
 	snprintf(launch.value, sizeof(launch.value), "/proc/%d/fd/%d", getpid(), fd);

@@ -101,7 +101,7 @@ static const struct blob *find_blob(struct collector *collector, uint64_t hash, 
 	return blob && blob->kind == kind && blob->got == blob->total ? blob : NULL;
 }
 
-static const char *text_of(struct collector *collector, uint64_t hash)
+const char *collector_text(struct collector *collector, uint64_t hash)
 {
 	const struct blob *blob = find_blob(collector, hash, RING_BLOB_TEXT);
 
@@ -110,19 +110,19 @@ static const char *text_of(struct collector *collector, uint64_t hash)
 	return blob ? blob->text : "(name lost)";
 }
 
-static void add_stack(struct collector *collector, struct record *record, uint64_t hash)
+unsigned int collector_stack(struct collector *collector, uint64_t hash,
+			     struct record_frame frames[RING_MAX_FRAMES])
 {
 	const struct blob *blob = find_blob(collector, hash, RING_BLOB_STACK);
+	unsigned int nr = blob ? blob->total / sizeof(struct ring_frame) : 0;
 	struct ring_frame frame;
 
-	if (!blob)
-		return;
-	record->event.nr_frames = blob->total / sizeof(frame);
-	for (unsigned int i = 0; i < record->event.nr_frames; i++) {
+	for (unsigned int i = 0; i < nr; i++) {
 		memcpy(&frame, blob->bytes + i * sizeof(frame), sizeof(frame));
-		record->event.frames[i].module = text_of(collector, frame.module);
-		record->event.frames[i].offset = frame.offset;
+		frames[i].module = collector_text(collector, frame.module);
+		frames[i].offset = frame.offset;
 	}
+	return nr;
 }
 
 static struct process *process_of(struct collector *collector, uint32_t pid)
@@ -146,8 +146,8 @@ static void take_event(struct collector *collector, const struct ring_event *eve
 	record->event.duration = event->duration;
 	record->event.result = event->result;
 	record->event.offset = event->offset;
-	record->event.name = text_of(collector, event->name);
-	add_stack(collector, record, event->stack);
+	record->event.name = collector_text(collector, event->name);
+	record->event.nr_frames = collector_stack(collector, event->stack, record->event.frames);
 	/* The child may take a while to come forward. */
 	if (record->event.op == MMUN_OP_FORK && record->event.result > 0)
 		process_of(collector, (uint32_t)record->event.result);
@@ -168,7 +168,7 @@ static void take_process(struct collector *collector, const struct ring_process 
 	record->process.ppid = message->ppid;
 	record->process.error = message->error;
 	record->process.comm = intern_text(collector->intern, comm, strlen(comm));
-	record->process.exe = text_of(collector, message->exe);
+	record->process.exe = collector_text(collector, message->exe);
 	emit(collector, record);
 }
 
@@ -204,6 +204,9 @@ static void take(struct collector *collector, const struct ring_message *message
 	case RING_BLOB:
 		take_blob(collector, &message->blob);
 		break;
+	default:
+		if (collector->other)
+			collector->other(collector, message);
 	}
 }
 

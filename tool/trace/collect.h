@@ -21,6 +21,8 @@ struct collector {
 	/* struct process by pid. */
 	struct key_map processes;
 	uint64_t unfollowed;
+	/* Takes messages of types that are not trace's; NULL: they are left out. */
+	void (*other)(struct collector *collector, const struct ring_message *message);
 	/* The sink's first error. */
 	int error;
 };
@@ -29,6 +31,11 @@ struct collector {
 int collector_init(struct collector *collector, struct ring *ring, ino_t ring_inode,
 		   struct sink *sink);
 void collector_free(struct collector *collector);
+
+/* What a hash in a message stands for: a text (NULL for 0), a stack and its number of frames. */
+const char *collector_text(struct collector *collector, uint64_t hash);
+unsigned int collector_stack(struct collector *collector, uint64_t hash,
+			     struct record_frame frames[RING_MAX_FRAMES]);
 
 /* Takes everything out of the ring. */
 void collector_drain(struct collector *collector);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Runs a program and drains the ring that its processes write to into a sink.
+ *
+ * One thread does it all: it sleeps on the ring's futex for at most TICK_NS,
+ * and signals only set flags.  The terminal's signals are the program's
+ * business: the tool outlives them and drains on.
+ * Tests: tests/system/trace_*.py.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <mmunotify/primary.h>
+#include <mmunotify/version.h>
+
+#include "command.h"
+#include "session.h"
+
+#define TICK_NS 50000000ull
+
+static uint64_t clock_ns(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* A sentence if the source of events cannot work on this machine at all. */
+static int check_source(const char *command)
+{
+	const struct mmun_primary_ops *source;
+	struct mmun_probe probe;
+
+	for (unsigned int i = 0; (source = mmun_source_at(i)); i++) {
+		if (strcmp(source->name, "self"))
+			continue;
+		source->probe(&probe);
+		if (probe.available)
+			return 0;
+		mmunotify_error(command, "%s; %s", probe.reason, probe.remedy);
+		return MMUNOTIFY_EXIT_TOOL;
+	}
+	mmunotify_error(command, "this build has no source of events for processes");
+	return MMUNOTIFY_EXIT_TOOL;
+}
+
+int session_open(struct session *session, unsigned int wants, uint64_t bytes)
+{
+	struct stat file;
+	int error = check_source(session->command);
+
+	if (error)
+		return error;
+	error = ring_create(&session->ring, bytes, wants | (session->follow ? RING_FOLLOW : 0),
+			    &session->ring_fd);
+	if (error || fstat(session->ring_fd, &file) < 0) {
+		mmunotify_error(session->command, "the ring of %llu bytes cannot be made: %s",
+				(unsigned long long)bytes, strerror(error ? -error : errno));
+		return MMUNOTIFY_EXIT_TOOL;
+	}
+	session->launch.variable = RING_ENV;
+	snprintf(session->launch.value, sizeof(session->launch.value), "/proc/%d/fd/%d", getpid(),
+		 session->ring_fd);
+	error = collector_init(&session->collector, &session->ring, file.st_ino, &session->sink);
+	if (!error)
+		return 0;
+	mmunotify_error(session->command, "there is not enough memory");
+	return MMUNOTIFY_EXIT_TOOL;
+}
+
+/* The words of the command, quoted where a shell would need it. */
+static void join_command(char **words, char *out, size_t size)
+{
+	size_t used = 0;
+
+	out[0] = '\0';
+	for (; *words && used < size; words++) {
+		bool plain =
+			**words &&
+			!(*words)[strspn(*words, "abcdefghijklmnopqrstuvwxyz"
+						 "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%+,-./:=@_")];
+		const char *quote = plain ? "" : "'";
+
+		used += (size_t)snprintf(out + used, size - used, "%s%s%s%s", used ? " " : "",
+					 quote, *words, quote);
+	}
+}
+
+struct record_header session_header(char **words)
+{
+	static char command[2048];
+
+	join_command(words, command, sizeof(command));
+	return (struct record_header){
+		.start_monotonic = clock_ns(CLOCK_MONOTONIC),
+		.start_realtime = clock_ns(CLOCK_REALTIME),
+		.command = command,
+		.version = mmun_version(),
+	};
+}
+
+static volatile sig_atomic_t forward, interrupted;
+/* When a child ended; we may be busy for long after that. */
+static volatile uint64_t child_signal_at;
+
+static void on_signal(int signal)
+{
+	if (signal == SIGTERM || signal == SIGHUP)
+		forward = signal;
+	if (signal == SIGCHLD)
+		child_signal_at = clock_ns(CLOCK_MONOTONIC);
+	else
+		interrupted = 1;
+}
+
+/* Before the program can have printed anything: somebody may press Ctrl-C then.
+ * What the caller ignores (nohup, a shell's background job) stays ignored. */
+static void install_handlers(void)
+{
+	static const int signals[] = { SIGCHLD, SIGINT, SIGQUIT, SIGTERM, SIGHUP };
+	struct sigaction action = { .sa_handler = on_signal }, old;
+
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+		sigaction(signals[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN || signals[i] == SIGCHLD)
+			sigaction(signals[i], &action, NULL);
+	}
+	/* The reader of our output going away must not take the program along. */
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static bool child_has_ended(struct session *session)
+{
+	pid_t pid = waitpid(session->child, &session->wait_status, WNOHANG);
+
+	return pid == session->child || (pid < 0 && errno == ECHILD);
+}
+
+/* Until the program and, if they are followed, its descendants have ended. */
+static void drain_until_end(struct session *session)
+{
+	bool ended = false;
+
+	interrupted = 0;
+	for (;;) {
+		if (forward && !ended)
+			kill(session->child, forward);
+		forward = 0;
+		if (!ended && child_has_ended(session)) {
+			ended = true;
+			session->ended_at = child_signal_at ? child_signal_at
+							    : clock_ns(CLOCK_MONOTONIC);
+			interrupted = 0;
+		}
+		collector_drain(&session->collector);
+		collector_check_released(&session->collector, clock_ns(CLOCK_MONOTONIC));
+		if (ended &&
+		    (!session->follow || interrupted ||
+		     !collector_is_anybody_alive(&session->collector, clock_ns(CLOCK_MONOTONIC))))
+			break;
+		ring_wait(&session->ring, TICK_NS);
+	}
+	mmun_store_full(&session->ring.header->closed, 1);
+	collector_drain(&session->collector);
+}
+
+int session_run(struct session *session)
+{
+	int status = launch_start(&session->launch, &session->child, install_handlers);
+
+	if (!status)
+		drain_until_end(session);
+	return status;
+}
+
+int session_close(struct session *session)
+{
+	int error;
+
+	collector_finish(&session->collector, session->child, session->wait_status,
+			 session->ended_at);
+	error = sink_close(&session->sink);
+	if (!error)
+		error = session->collector.error;
+	collector_free(&session->collector);
+	ring_destroy(&session->ring);
+	return error;
+}
