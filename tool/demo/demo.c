@@ -19,16 +19,16 @@
 #include "demo.h"
 
 static const char help_text[] =
-	"Usage: mmunotify demo [--backend=io_uring|vmsplice|auto] [--json]\n"
+	"Usage: mmunotify demo [OPTION...]\n"
 	"\n"
 	"Register a buffer with a device, change the memory behind it in five ways, and\n"
 	"show what the device sees: without a notifier, with one that re-registers, and\n"
 	"through the registration cache.\n"
 	"\n"
-	"  --backend=NAME  io_uring, vmsplice, or auto (default): io_uring where it is\n"
-	"                  permitted, otherwise vmsplice\n"
-	"  --json          one JSON object\n"
-	"  --help          this text\n"
+	"      --backend=NAME  io_uring, vmsplice, or auto (default): io_uring where it is\n"
+	"                      permitted, otherwise vmsplice\n"
+	"  -j, --json          one JSON object\n"
+	"  -h, --help          print this text\n"
 	"\n"
 	"Exit status: 0 if every operation went stale without a notifier and none with\n"
 	"one or the cache, 1 if not or if the demo cannot run here, 2 for wrong usage.\n";
