@@ -25,6 +25,15 @@ static int take_filter(struct output_options *options, const char *command)
 				     error.text);
 }
 
+/* Its number, or -1. */
+static int word_in(const char *const *words, int nr, const char *word)
+{
+	for (int i = 0; i < nr; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -1;
+}
+
 static int take_time(struct output_options *options, const char *command)
 {
 	static const char *const styles[] = {
@@ -32,15 +41,31 @@ static int take_time(struct output_options *options, const char *command)
 		[TIME_ABSOLUTE] = "absolute",
 		[TIME_NONE] = "none",
 	};
+	int style = word_in(styles, 3, optarg);
 
-	for (int style = 0; style < 3; style++) {
-		if (!strcmp(optarg, styles[style])) {
-			options->time = (enum time_style)style;
-			return 0;
-		}
-	}
-	return mmunotify_usage_error(command, "--time is relative, absolute or none, not '%s'",
-				     optarg);
+	if (style < 0)
+		return mmunotify_usage_error(command,
+					     "--time is relative, absolute or none, not "
+					     "'%s'",
+					     optarg);
+	options->time = (enum time_style)style;
+	return 0;
+}
+
+static int take_colour(struct output_options *options, const char *command)
+{
+	static const char *const whens[] = {
+		[COLOUR_AUTO] = "auto",
+		[COLOUR_ALWAYS] = "always",
+		[COLOUR_NEVER] = "never",
+	};
+	int when = optarg ? word_in(whens, 3, optarg) : COLOUR_ALWAYS;
+
+	if (when < 0)
+		return mmunotify_usage_error(command, "--color is auto, always or never, not '%s'",
+					     optarg);
+	options->colour = (enum colour)when;
+	return 0;
 }
 
 void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct option *own)
@@ -49,6 +74,7 @@ void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct opt
 		{ "output", required_argument, NULL, 'o' },
 		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER },
 		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME },
+		{ "color", optional_argument, NULL, OUTPUT_OPTION_COLOUR },
 		{ "stacks", no_argument, NULL, 'k' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "help", no_argument, NULL, 'h' },
@@ -75,6 +101,8 @@ void output_print_help(FILE *out)
 	      "                      'op=munmap|brk,size>=1M' (op, class, range, name, size, addr,\n"
 	      "                      pid, tid, outcome)\n"
 	      "      --time=STYLE    relative (default), absolute or none\n"
+	      "      --color[=WHEN]  auto (default: on a terminal, unless NO_COLOR is set),\n"
+	      "                      always or never\n"
 	      "  -k, --stacks        the caller's stack with each event\n"
 	      "  -q, --quiet         no lines about processes\n",
 	      out);
@@ -112,6 +140,8 @@ int output_option(struct output_options *options, const char *command, int optio
 		return take_filter(options, command);
 	case OUTPUT_OPTION_TIME:
 		return take_time(options, command);
+	case OUTPUT_OPTION_COLOUR:
+		return take_colour(options, command);
 	}
 	if (option >= OUTPUT_OPTION_FORMATS)
 		return take_format(options, command,
@@ -154,6 +184,7 @@ int sink_open(struct sink *sink, const struct sink_ops *ops, const struct output
 		.out = out,
 		.header = *header,
 	};
+	terminal_look(&sink->terminal, out, options->colour);
 	return ops->open(sink, header);
 }
 
@@ -228,21 +259,6 @@ const char *output_outcome(const struct record *record)
 	return record->flags & RING_UNCHANGED ? "unchanged" : "ok";
 }
 
-void output_escape(const char *text, char *out, size_t size)
-{
-	size_t used = 0;
-
-	for (; *text && used + 5 < size; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c < 0x20 || c == 0x7f || c == '\\')
-			used += (size_t)sprintf(out + used, "\\%03o", c);
-		else
-			out[used++] = (char)c;
-	}
-	out[used] = '\0';
-}
-
 void output_mapping(const struct record *record, bool offset, char *out, size_t size)
 {
 	const char *name = record->event.name;
@@ -256,7 +272,7 @@ void output_mapping(const struct record *record, bool offset, char *out, size_t 
 	/* "/memfd:x (deleted)": neither a path nor deleted. */
 	if (record->event.kind == MAPPING_MEMFD || record->event.kind == MAPPING_SYSV)
 		name++;
-	output_escape(name, escaped, sizeof(escaped));
+	terminal_escape(name, escaped, sizeof(escaped));
 	deleted = strstr(escaped, " (deleted)");
 	if (deleted && record->event.kind != MAPPING_FILE)
 		*deleted = '\0';

@@ -9,12 +9,14 @@
 
 #include "filter.h"
 #include "record.h"
+#include "terminal.h"
 
 enum time_style { TIME_RELATIVE, TIME_ABSOLUTE, TIME_NONE };
 
 struct output_options {
 	bool quiet, stacks;
 	enum time_style time;
+	enum colour colour;
 	struct filter filter;
 	/* NULL: the stream that the command has by default. */
 	const char *path;
@@ -64,6 +66,7 @@ extern const struct format output_formats[];
 enum {
 	OUTPUT_OPTION_FILTER = 256,
 	OUTPUT_OPTION_TIME,
+	OUTPUT_OPTION_COLOUR,
 	/* The first one free for a command's own. */
 	OUTPUT_OPTION_NEXT,
 	/* And one for each format, in their order. */
@@ -95,6 +98,7 @@ struct sink {
 	const struct sink_ops *ops;
 	const struct output_options *options;
 	FILE *out;
+	struct terminal terminal;
 	struct record_header header;
 	void *state;
 };
@@ -119,8 +123,6 @@ void output_size(uint64_t bytes, char *out, size_t size);
 const char *output_outcome(const struct record *record);
 /* "libc.so.6+0x1000", "heap": one name for people. */
 void output_mapping(const struct record *record, bool offset, char *out, size_t size);
-/* Control and invalid bytes as \ooo. */
-void output_escape(const char *text, char *out, size_t size);
 /* "exited with status 0", "was killed by SIGKILL". */
 void output_status(int wait_status, char *out, size_t size);
 /* What was lost, a sentence; false when nothing was. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Return addresses to names of functions, with elfutils' libdwfl where it was built in.
+ * Return addresses to names of functions, with elfutils' libdwfl where it was built in, and
+ * as people write them, with the demangler of libiberty.
  *
  * A file is opened once and for all its addresses; a file that cannot be read
  * gives no names and is not tried again.  Without libdwfl, and for code outside
@@ -8,34 +9,95 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "intern.h"
 #include "symbolize.h"
+#include "terminal.h"
 
 static void describe_module(const struct record_frame *frame, char *out, size_t size)
 {
-	if (frame->module)
-		snprintf(out, size, "%s+0x%llx", frame->module, (unsigned long long)frame->offset);
-	else
+	char module[RING_MAX_TEXT + 64];
+
+	if (frame->module) {
+		terminal_escape(frame->module, module, sizeof(module));
+		snprintf(out, size, "%s+0x%llx", module, (unsigned long long)frame->offset);
+	} else {
 		snprintf(out, size, "0x%llx", (unsigned long long)frame->offset);
+	}
 }
 
 void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
 			 size_t size)
 {
 	struct symbol symbol;
-	char module[1200], source[600] = "";
+	char module[1200], source[600] = "", text[500];
+	size_t used;
 
 	describe_module(frame, module, sizeof(module));
 	symbolizer_find(symbolizer, frame, &symbol);
-	if (symbol.file)
-		snprintf(source, sizeof(source), " (%s:%d)", symbol.file, symbol.line);
-	if (symbol.function)
-		snprintf(out, size, "%s+0x%llx%s in %s", symbol.function,
-			 (unsigned long long)symbol.offset, source, module);
-	else
+	if (symbol.file) {
+		terminal_escape(symbol.file, text, sizeof(text));
+		snprintf(source, sizeof(source), " (%s:%d)", text, symbol.line);
+	}
+	if (!symbol.function) {
 		snprintf(out, size, "%s", module);
+		return;
+	}
+	/* Whatever the function is called, the place stays readable. */
+	terminal_escape(symbol.function, out, size > 1900 ? size - 1850 : size / 4);
+	used = strlen(out);
+	snprintf(out + used, size - used, "+0x%llx%s in %s", (unsigned long long)symbol.offset,
+		 source, module);
 }
+
+#ifdef HAVE_LIBIBERTY
+#include <setjmp.h>
+
+#include <libiberty/demangle.h>
+
+struct demangled {
+	char *out;
+	size_t used, size;
+	jmp_buf too_long;
+};
+
+/* A short mangled name may stand for one without end: it is left where it gets too long.
+ * The demangler has its memory on the stack then. */
+static void take_piece(const char *piece, size_t length, void *opaque)
+{
+	struct demangled *demangled = opaque;
+
+	if (length >= demangled->size - demangled->used)
+		longjmp(demangled->too_long, 1);
+	memcpy(demangled->out + demangled->used, piece, length);
+	demangled->used += length;
+	demangled->out[demangled->used] = '\0';
+}
+
+const char *symbolizer_demangle(const char *name, char *out, size_t size)
+{
+	struct demangled demangled = { .out = out, .size = size };
+	int options = DMGL_PARAMS | DMGL_ANSI;
+
+	if (name[0] != '_' || (name[1] != 'Z' && name[1] != 'R') || strlen(name) > 4096)
+		return name;
+	if (setjmp(demangled.too_long))
+		return name;
+	/* Rust's older names look like C++. */
+	if (rust_demangle_callback(name, options, take_piece, &demangled) && demangled.used)
+		return out;
+	demangled.used = 0;
+	if (cplus_demangle_v3_callback(name, options, take_piece, &demangled) && demangled.used)
+		return out;
+	return name;
+}
+#else
+const char *symbolizer_demangle(const char *name, char *out, size_t size)
+{
+	return name;
+}
+#endif
 
 #ifdef HAVE_LIBDW
 #include <elfutils/libdwfl.h>
@@ -46,6 +108,8 @@ struct symbolizer {
 	struct key_map modules;
 	/* struct place by module and offset: programs call from few places. */
 	struct key_map places;
+	/* What was demangled. */
+	struct intern *names;
 };
 
 /* What was found out about one address. */
@@ -70,8 +134,10 @@ struct symbolizer *symbolizer_new(void)
 {
 	struct symbolizer *symbolizer = calloc(1, sizeof(*symbolizer));
 
-	if (symbolizer)
+	if (symbolizer) {
 		symbolizer->dwfl = dwfl_begin(&callbacks);
+		symbolizer->names = intern_new();
+	}
 	return symbolizer;
 }
 
@@ -81,6 +147,7 @@ void symbolizer_free(struct symbolizer *symbolizer)
 		return;
 	key_map_free_values(&symbolizer->modules);
 	key_map_free_values(&symbolizer->places);
+	intern_free(symbolizer->names);
 	if (symbolizer->dwfl)
 		dwfl_end(symbolizer->dwfl);
 	free(symbolizer);
@@ -88,6 +155,11 @@ void symbolizer_free(struct symbolizer *symbolizer)
 
 static void load_module(struct symbolizer *symbolizer, const char *path, struct module *module)
 {
+	struct stat file;
+
+	/* A recording may name anything: what is no plain file is not opened. */
+	if (stat(path, &file) || !S_ISREG(file.st_mode))
+		return;
 	dwfl_report_begin_add(symbolizer->dwfl);
 	module->module = dwfl_report_offline(symbolizer->dwfl, path, path, -1);
 	dwfl_report_end(symbolizer->dwfl, NULL, NULL);
@@ -109,6 +181,17 @@ static const struct module *find_module(struct symbolizer *symbolizer, const cha
 	return *place;
 }
 
+static const char *readable(struct symbolizer *symbolizer, const char *name)
+{
+	char text[4096];
+	const char *readable = symbolizer_demangle(name, text, sizeof(text));
+
+	if (readable == name || !symbolizer->names)
+		return name;
+	readable = intern_text(symbolizer->names, readable, strlen(readable));
+	return readable ? readable : name;
+}
+
 static void look_up(struct symbolizer *symbolizer, const struct record_frame *frame,
 		    struct symbol *out)
 {
@@ -125,6 +208,8 @@ static void look_up(struct symbolizer *symbolizer, const struct record_frame *fr
 	address = frame->offset + module->bias - 1;
 	out->function =
 		dwfl_module_addrinfo(module->module, address, &offset, &symbol, NULL, NULL, NULL);
+	if (out->function)
+		out->function = readable(symbolizer, out->function);
 	out->offset = offset + 1;
 	line = dwfl_module_getsrc(module->module, address);
 	if (line)

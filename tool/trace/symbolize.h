@@ -9,15 +9,22 @@
 
 struct symbolizer;
 
-/* A place in a program's code. */
+/* A place in a program's code.  Names are as they stand in files: terminal_escape() them. */
 struct symbol {
-	/* NULL: not known. */
+	/* Demangled where it is C++ or Rust; NULL: not known. */
 	const char *function;
 	uint64_t offset;
 	/* NULL: not known. */
 	const char *file;
 	int line;
 };
+
+/*
+ * symbolizer_demangle() - "ns::f(int)" for "_ZN2ns1fEi".
+ * Return: the text, in @out; or @name where it is no such name, or one that would fill more
+ * than @size.
+ */
+const char *symbolizer_demangle(const char *name, char *out, size_t size);
 
 /* NULL, which all others accept, when there is no memory. */
 struct symbolizer *symbolizer_new(void);
@@ -31,7 +38,7 @@ void symbolizer_free(struct symbolizer *symbolizer);
  */
 void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
 		     struct symbol *out);
-/* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234". */
+/* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234", escaped. */
 void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
 			 size_t size);
 

@@ -353,7 +353,7 @@ static void test_text(void)
 	is_json("a\xc3z\xff", "a\xef\xbf\xbdz\xef\xbf\xbd");
 	is_json("\xed\xa0\x80", "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");
 	is_json("\xe2\x82", "\xef\xbf\xbd\xef\xbf\xbd");
-	output_escape("a\nb\\c\033", text, sizeof(text));
+	terminal_escape("a\nb\\c\033", text, sizeof(text));
 	ok(!strcmp(text, "a\\012b\\134c\\033"), "control characters are written as octal");
 }
 
