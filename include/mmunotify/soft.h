@@ -65,7 +65,7 @@ enum mmun_soft_mm_lock {
 	MMUN_SOFT_MM_LOCK_MARK,
 };
 
-/** What is wrong with an access through a secondary MMU. */
+/** What is wrong with an access through a secondary MMU, or a special entry. */
 enum mmun_soft_violation_kind {
 	/** The frame was freed since it was translated. */
 	MMUN_SOFT_FREED = 1,
@@ -86,6 +86,9 @@ struct mmun_soft_violation {
 	unsigned long address;
 	unsigned long pfn;
 	bool write;
+	/** Not a secondary MMU's access but a task's, where a driver has mapped the frame by its number
+	 *  (mmun_soft_vm_insert_pfn()). */
+	bool task;
 };
 
 /** mmun_soft_violation_name() - "freed frame" and so on.  Any context. */

@@ -141,6 +141,16 @@ struct vm_area_struct *mmun_soft_vma_lookup(struct mm_struct *mm, unsigned long 
 /** mmun_soft_vm_insert_page() - map @page at @address, in a driver's ->fault or ->mmap; the mapping
  *  takes a reference of its own.  mmap lock held.  Return: 0; -EFAULT, -EINVAL, -EBUSY, -ENOMEM. */
 int mmun_soft_vm_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
+/** mmun_soft_vm_insert_pfn() - map the frame @pfn at @address of a VM_PFNMAP mapping, in a driver's
+ *  ->fault or ->mmap.
+ *
+ * The entry is special: no reference, no reverse map, no page for get_user_pages; unmapping and fork
+ * leave the frame's counts alone.  Only the driver keeps it good: it holds the frame, or takes the
+ * entry away before the frame can go (as a notifier of the address space that the frame is from).  A task
+ * that touches it when the frame was freed since gets SIGBUS, and a violation is reported.
+ * mmap lock held.  Return: 0; -EFAULT (outside of the mapping), -EINVAL (not VM_PFNMAP, no frame of
+ * the machine), -EBUSY (something is there), -ENOMEM. */
+int mmun_soft_vm_insert_pfn(struct vm_area_struct *vma, unsigned long address, unsigned long pfn);
 /** mmun_soft_zap_vma_ptes() - unmap what a driver has put there, in a section.  mmap lock held. */
 void mmun_soft_zap_vma_ptes(struct vm_area_struct *vma, unsigned long address, unsigned long size);
 

@@ -244,10 +244,27 @@ typedef uint64_t soft_pte;
 /* Not present, but counted as if: only a device reaches the page. */
 #define SOFT_PTE_DEVICE (1ull << 11)
 #define SOFT_PTE_SHIFT  12
+/* With PRESENT: a driver has put it there by frame number.  It counts as no mapping of the page and
+ * holds no reference; above the frame number is how often the frame had been freed then. */
+#define SOFT_PTE_SPECIAL          (1ull << 63)
+#define SOFT_PTE_GENERATION_SHIFT 40
+#define SOFT_PTE_GENERATION_MASK  ((1ull << (63 - SOFT_PTE_GENERATION_SHIFT)) - 1)
+
+static inline bool soft_pte_special(soft_pte pte)
+{
+	return pte & SOFT_PTE_PRESENT && pte & SOFT_PTE_SPECIAL;
+}
 
 static inline unsigned long soft_pte_number(soft_pte pte)
 {
+	if (soft_pte_special(pte))
+		pte &= (1ull << SOFT_PTE_GENERATION_SHIFT) - 1;
 	return pte >> SOFT_PTE_SHIFT;
+}
+
+static inline unsigned long soft_pte_generation(soft_pte special)
+{
+	return special >> SOFT_PTE_GENERATION_SHIFT & SOFT_PTE_GENERATION_MASK;
 }
 
 static inline bool soft_pte_huge(soft_pte value)

@@ -57,7 +57,7 @@ static int count_pinned(unsigned long address, soft_pte pte, void *arg)
 	struct page *page;
 	unsigned long nr = 1;
 
-	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)))
+	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)) || soft_pte_special(pte))
 		return 0;
 	if (soft_pte_huge(pte))
 		nr = MMUN_SOFT_HUGE_PAGES;
@@ -154,9 +154,11 @@ static soft_pte copy_present_pte(struct copy *copy, struct soft_walk *walk, unsi
 	soft_pte pte = *walk->entry;
 	struct page *page = soft_pte_page(copy->from, pte);
 
-	if (stays(copy, page, pte))
-		return copy_for_child(copy, address, page);
-	share_page(page);
+	if (!soft_pte_special(pte)) {
+		if (stays(copy, page, pte))
+			return copy_for_child(copy, address, page);
+		share_page(page);
+	}
 	mmun_soft_walk_set(walk, shared_value(copy, pte));
 	return child_value(copy, pte);
 }

@@ -3,7 +3,8 @@
  * Loads, stores and instruction fetches of a task's processor.
  *
  * I1  Data is copied under the page_table_lock, while the entry permits it: no
- *     access goes to a page that is not mapped any more.
+ *     access goes to a page that is not mapped any more.  What a special entry names nothing keeps: the
+ *     access that meets its end is refused, before or after it was transferred.
  * I2  An access that crosses pages is done page by page from below; what lies
  *     below the fault has been transferred, and the fault names the first byte
  *     that could not be.
@@ -62,6 +63,7 @@ static int transfer(const struct access *access, struct soft_vma *vma, struct mm
 		.flags = access->flags | SOFT_FAULT_ALLOW_RETRY,
 		.why = why,
 	};
+	bool stale;
 	char *bytes;
 	int ret = mmun_soft_fault_in(&vmf);
 
@@ -72,8 +74,9 @@ static int transfer(const struct access *access, struct soft_vma *vma, struct mm
 		mmun_soft_copy_in(bytes, access->buffer, access->length);
 	else
 		mmun_soft_copy_out(access->buffer, bytes, access->length);
+	stale = mmun_soft_special_stale(&vmf);
 	mmun_mutex_unlock(&soft_vma_mm(vma)->page_table_lock);
-	return 0;
+	return stale ? mmun_soft_special_violated(&vmf) : 0;
 }
 
 /* 0, -errno, or 1 when only a mapping that grows down is above.  -EAGAIN: a driver

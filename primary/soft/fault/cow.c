@@ -48,7 +48,8 @@ static int wp_page_shared(struct soft_vm_fault *vmf)
 		return 0;
 	}
 	*vmf->pte |= soft_fault_bits(vmf);
-	soft_page_set(soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte), SOFT_PAGE_DIRTY);
+	if (!soft_pte_special(vmf->orig_pte))
+		soft_page_set(soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte), SOFT_PAGE_DIRTY);
 	mmun_soft_fault_unlock(vmf);
 	return 0;
 }
@@ -58,7 +59,8 @@ static bool only_ours(struct soft_mm *mm, soft_pte pte)
 {
 	const struct page *page = soft_pte_page(mm, pte);
 
-	if (!soft_page_test(page, SOFT_PAGE_ANON) || soft_page_test(page, SOFT_PAGE_KSM))
+	if (soft_pte_special(pte) || !soft_page_test(page, SOFT_PAGE_ANON) ||
+	    soft_page_test(page, SOFT_PAGE_KSM))
 		return false;
 	return (pte & SOFT_PTE_EXCLUSIVE) || mmun_load_full(&page->refcount) == 1;
 }
@@ -97,16 +99,25 @@ static bool wp_page_reuse(struct soft_vm_fault *vmf)
 	return reused;
 }
 
-/* The page that ->orig_pte maps, if it still does, so that it cannot go. */
+/* The page that ->orig_pte maps, if it still does, so that it cannot go.  What a special entry names
+ * may be gone, or be another's by now. */
 static struct page *hold(struct soft_vm_fault *vmf)
 {
+	const bool special = soft_pte_special(vmf->orig_pte);
 	struct page *page;
 
 	if (!mmun_soft_fault_lock(vmf))
 		return NULL;
 	page = soft_pte_page(soft_fault_mm(vmf), vmf->orig_pte);
-	mmun_soft_get_page(page);
+	if (!special)
+		mmun_soft_get_page(page);
+	else if (!mmun_soft_page_tryget(page))
+		page = NULL;
 	mmun_soft_fault_unlock(vmf);
+	if (page && special && soft_pte_stale(soft_fault_mm(vmf), vmf->orig_pte)) {
+		mmun_soft_put_page(page);
+		page = NULL;
+	}
 	return page;
 }
 
@@ -126,7 +137,8 @@ static bool set_copy(struct soft_vm_fault *vmf, struct page *old, bool pins_stay
 		mmun_soft_flush_page(soft_fault_mm(vmf), vmf->address);
 		mmun_soft_set_page(soft_fault_mm(vmf), vmf->address, vmf->page,
 				   exclusive_bits(vmf) | written);
-		soft_page_unmap(old);
+		if (!soft_pte_special(vmf->orig_pte))
+			soft_page_unmap(old);
 	}
 	mmun_soft_fault_unlock(vmf);
 	return copied;
@@ -172,7 +184,8 @@ static int wp_page_copy(struct soft_vm_fault *vmf)
 		if (soft_page_test(old, SOFT_PAGE_KSM))
 			soft_stat_inc(soft, ksm_unmerged);
 		/* The reference that the entry had. */
-		mmun_soft_put_page(old);
+		if (!soft_pte_special(vmf->orig_pte))
+			mmun_soft_put_page(old);
 	}
 	mmun_soft_put_page(old);
 	return ret;
@@ -191,7 +204,8 @@ int mmun_soft_do_wp_page(struct soft_vm_fault *vmf)
 
 static bool maps_ksm(struct soft_mm *mm, soft_pte pte)
 {
-	return (pte & SOFT_PTE_PRESENT) && soft_page_test(soft_pte_page(mm, pte), SOFT_PAGE_KSM);
+	return (pte & SOFT_PTE_PRESENT) && !soft_pte_special(pte) &&
+	       soft_page_test(soft_pte_page(mm, pte), SOFT_PAGE_KSM);
 }
 
 int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address)

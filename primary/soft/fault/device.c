@@ -22,6 +22,16 @@
 #include "table/table.h"
 #include "vma/vma.h"
 
+/* A special entry names the frame as it was when the driver put it there. */
+static unsigned long generation_of(const struct page *page, soft_pte pte)
+{
+	unsigned long now = mmun_load_acquire(&page->generation);
+
+	if (!soft_pte_special(pte))
+		return now;
+	return now - ((now - soft_pte_generation(pte)) & SOFT_PTE_GENERATION_MASK);
+}
+
 static void fill_translation(const struct soft_mm *mm, soft_pte pte,
 			     struct mmun_soft_translation *out)
 {
@@ -30,7 +40,7 @@ static void fill_translation(const struct soft_mm *mm, soft_pte pte,
 
 	*out = (struct mmun_soft_translation){
 		.page = page,
-		.generation = mmun_load_acquire(&page->generation),
+		.generation = generation_of(page, pte),
 		.writable = (pte & writable) == writable ||
 			    (pte & (SOFT_PTE_DEVICE | SOFT_PTE_WRITE)) ==
 				    (SOFT_PTE_DEVICE | SOFT_PTE_WRITE),
@@ -132,23 +142,32 @@ static int check_access(struct soft_mm *mm, unsigned long address,
 	return 0;
 }
 
-static void report_violation(const struct mmun_soft_violation *what)
+static void report_violation(const struct mmun_soft_violation *what, const char *who)
 {
 	char sentence[160];
 
 	snprintf(sentence, sizeof(sentence),
-		 "a secondary MMU %s address 0x%lx through a stale translation: %s (frame %lu)",
+		 "a %s %s address 0x%lx through a stale translation: %s (frame %lu)", who,
 		 what->write ? "writes to" : "reads from", what->address,
 		 mmun_soft_violation_name(what->kind), what->pfn);
 	mmun_report(sentence);
+}
+
+void mmun_soft_violated(struct mmun_soft *soft, const struct mmun_soft_violation *what,
+			const char *who)
+{
+	soft_stat_inc(soft, violations);
+	if (soft->params.violation)
+		soft->params.violation(what, soft->params.violation_arg);
+	else
+		report_violation(what, who);
 }
 
 /* I3 */
 static int violated(struct soft_mm *mm, unsigned long address,
 		    const struct mmun_soft_translation *t, bool write, int kind)
 {
-	const struct mmun_soft_params *params = &mm->soft->params;
-	struct mmun_soft_violation what = {
+	const struct mmun_soft_violation what = {
 		.kind = (enum mmun_soft_violation_kind)kind,
 		.mm = mm->mm,
 		.address = address,
@@ -156,11 +175,7 @@ static int violated(struct soft_mm *mm, unsigned long address,
 		.write = write,
 	};
 
-	soft_stat_inc(mm->soft, violations);
-	if (params->violation)
-		params->violation(&what, params->violation_arg);
-	else
-		report_violation(&what);
+	mmun_soft_violated(mm->soft, &what, "secondary MMU");
 	return -EFAULT;
 }
 

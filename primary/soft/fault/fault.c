@@ -222,6 +222,10 @@ int mmun_soft_fault_in(struct soft_vm_fault *vmf)
 	for (;;) {
 		mmun_mutex_lock(&mm->page_table_lock);
 		vmf->orig_pte = mmun_soft_pte_value(mm, vmf->address);
+		if (mmun_soft_special_stale(vmf)) {
+			mmun_mutex_unlock(&mm->page_table_lock);
+			return mmun_soft_special_violated(vmf);
+		}
 		if ((vmf->orig_pte & SOFT_PTE_PRESENT) && permits(vmf))
 			break;
 		mmun_mutex_unlock(&mm->page_table_lock);

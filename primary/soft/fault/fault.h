@@ -4,7 +4,7 @@
  * secondary MMUs.
  *
  * fault.c (dispatch, anonymous, swap), file.c, cow.c, huge.c (first touch), install.c,
- * access.c, gup.c, device.c.
+ * access.c, gup.c, device.c, special.c (what drivers map by frame number).
  * Tests: tests/unit/soft/fault.c, tests/unit/soft/cow.c, tests/unit/soft/device.c.
  */
 #ifndef MMUN_SOFT_FAULT_FAULT_H
@@ -66,6 +66,14 @@ int mmun_soft_populate(struct soft_mm *mm, unsigned long start, unsigned long en
  * 0; -ENOMEM; -EFAULT (no access, or beyond the end of a file); -EBUSY (see ALLOW_RETRY). */
 int mmun_soft_populate_all(struct soft_mm *mm, unsigned long start, unsigned long end,
 			   unsigned int retry);
+
+/* special.c: page_table_lock held.  Is ->orig_pte special, and its frame freed since? */
+bool mmun_soft_special_stale(const struct soft_vm_fault *vmf);
+/* special.c: then, with the lock let go of, the violation is reported.  -EFAULT with *->why filled. */
+int mmun_soft_special_violated(const struct soft_vm_fault *vmf);
+/* device.c: counts it, and calls the machine's ->violation or reports @sentence. */
+void mmun_soft_violated(struct mmun_soft *soft, const struct mmun_soft_violation *what,
+			const char *who);
 
 /* cow.c: a merged (KSM) page at @address is copied apart; mmap lock held.  0, -ENOMEM. */
 int mmun_soft_break_ksm(struct soft_vma *vma, unsigned long address);

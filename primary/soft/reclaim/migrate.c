@@ -111,7 +111,7 @@ static int look_up(struct soft_mm *mm, unsigned long address, struct page **out,
 
 	mmun_mutex_lock(&mm->page_table_lock);
 	value = mmun_soft_pte_value(mm, address);
-	if (value & SOFT_PTE_PRESENT)
+	if (value & SOFT_PTE_PRESENT && !soft_pte_special(value))
 		page = soft_pte_page(mm, value);
 	else
 		ret = value & SOFT_PTE_MIGRATION ? -EBUSY : -ENOENT;

@@ -252,7 +252,7 @@ static int gather_one(unsigned long address, soft_pte value, void *arg)
 	struct gather *g = arg;
 	struct page *page;
 
-	if (!(value & SOFT_PTE_PRESENT))
+	if (!(value & SOFT_PTE_PRESENT) || soft_pte_special(value))
 		return 0;
 	page = soft_pte_page(g->mm, value);
 	if (value & SOFT_PTE_HUGE)

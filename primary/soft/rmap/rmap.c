@@ -67,7 +67,7 @@ static int is_it(unsigned long address, soft_pte value, void *arg)
 {
 	struct search *search = arg;
 
-	if (!(value & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION)) ||
+	if (!(value & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION)) || soft_pte_special(value) ||
 	    soft_pte_number(value) != mmun_soft_page_pfn(search->page))
 		return 0;
 	search->address = address;

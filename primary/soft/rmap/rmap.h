@@ -109,7 +109,7 @@ bool mmun_soft_entry_maps(struct soft_vma *vma, unsigned long address, const str
 			  soft_pte *value);
 static inline bool soft_pte_maps(soft_pte value, const struct page *page)
 {
-	return value & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE) &&
+	return value & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE) && !soft_pte_special(value) &&
 	       soft_pte_number(value) == mmun_soft_page_pfn(page);
 }
 

@@ -67,7 +67,7 @@ static bool is_pinned(const struct soft_vma *vma, const struct soft_walk *walk)
 	soft_pte pte = *walk->entry;
 	struct page *page;
 
-	if (!(pte & SOFT_PTE_PRESENT) || !soft_vma_cow(vma))
+	if (!(pte & SOFT_PTE_PRESENT) || soft_pte_special(pte) || !soft_vma_cow(vma))
 		return false;
 	page = soft_pte_page(walk->mm, pte);
 	return any_pinned(page, soft_walk_huge(walk) ? MMUN_SOFT_HUGE_PAGES : 1);

@@ -7,6 +7,8 @@
  *   0                      nothing (an anonymous or linear file page by default)
  *   PRESENT                frame number << 12 | flags; with NO_ACCESS the frame is kept
  *                          for when mprotect() gives rights back, and nobody reads it
+ *   PRESENT | SPECIAL      the same of a driver's, with the frame's generation above its number: what
+ *                          asks for the page of a mapping finds none, and nothing is counted
  *   SWAP | slot << 12      in the swap store
  *   MIGRATION | pfn << 12  being migrated; WRITE, NO_ACCESS say what it was
  *   DEVICE | pfn << 12     only a device reaches the page, which is in its private memory or lent to
@@ -81,6 +83,25 @@ static inline bool soft_pte_same(soft_pte a, soft_pte b)
 static inline struct page *soft_pte_page(const struct soft_mm *mm, soft_pte pte)
 {
 	return mmun_soft_pfn_page(mm->soft, soft_pte_number(pte));
+}
+
+static inline soft_pte soft_pte_make_special(const struct page *page, soft_pte flags)
+{
+	const soft_pte generation = mmun_load_acquire(&page->generation);
+
+	return SOFT_PTE_SPECIAL |
+	       (generation & SOFT_PTE_GENERATION_MASK) << SOFT_PTE_GENERATION_SHIFT |
+	       (soft_pte)mmun_soft_page_pfn(page) << SOFT_PTE_SHIFT | SOFT_PTE_PRESENT | flags;
+}
+
+/* Has the frame that a special entry names been freed since? */
+static inline bool soft_pte_stale(const struct soft_mm *mm, soft_pte pte)
+{
+	const struct page *page = soft_pte_page(mm, pte);
+
+	return soft_page_test(page, SOFT_PAGE_FREE) ||
+	       (mmun_load_acquire(&page->generation) & SOFT_PTE_GENERATION_MASK) !=
+		       soft_pte_generation(pte);
 }
 
 static inline bool soft_page_anon(const struct page *page)

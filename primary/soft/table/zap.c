@@ -8,6 +8,7 @@
  *     more may be freed elsewhere, with the last one.
  * I2  A migration entry has neither reference nor map count: it is only erased,
  *     and a migration of the page finds nothing to restore.
+ * I3  A special entry has neither: processors are flushed, and its page is left alone.
  *
  * Not here: sections (the caller's), splitting of huge mappings with notice
  * (fault/huge.c).  Tests: tests/unit/soft/table.c.
@@ -37,10 +38,11 @@ struct zap {
 	struct run runs[BATCH];
 };
 
-/* The page that an entry maps or mapped; NULL for swap slots and file offsets. */
+/* The page that an entry maps or mapped; NULL for swap slots, file offsets and what is a driver's (I3). */
 static struct page *page_of(const struct zap *zap, soft_pte pte)
 {
-	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION | SOFT_PTE_DEVICE)))
+	if (!(pte & (SOFT_PTE_PRESENT | SOFT_PTE_MIGRATION | SOFT_PTE_DEVICE)) ||
+	    soft_pte_special(pte))
 		return NULL;
 	return mmun_soft_pfn_page(zap->soft, soft_pte_number(pte));
 }
@@ -113,7 +115,9 @@ static void zap_small(struct zap *zap)
 	if (rest == pte)
 		return;
 	mmun_soft_walk_set(&zap->walk, rest);
-	if (pte & SOFT_PTE_SWAP) {
+	if (soft_pte_special(pte)) {
+		soft_gather_add(&zap->flush, zap->walk.address, MMUN_SOFT_PAGE_SIZE);
+	} else if (pte & SOFT_PTE_SWAP) {
 		mmun_soft_swap_put(zap->soft, soft_pte_number(pte));
 	} else if (pte & (SOFT_PTE_PRESENT | SOFT_PTE_DEVICE)) {
 		unmap_page(pte, page);
