@@ -179,20 +179,57 @@ int vm_map_pages_zero(struct vm_area_struct *vma, struct page **pages, unsigned 
 	return map_pages(vma, pages, num, 0);
 }
 
-vm_fault_t vmf_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page)
+/* Another thread's fault may have been faster. */
+static vm_fault_t inserted(int ret)
 {
-	int ret = vm_insert_page(vma, address, page);
-
 	if (ret == -ENOMEM)
 		return VM_FAULT_OOM;
 	return ret && ret != -EBUSY ? VM_FAULT_SIGBUS : VM_FAULT_NOPAGE;
 }
 
+vm_fault_t vmf_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page)
+{
+	return inserted(vm_insert_page(vma, address, page));
+}
+
 vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, unsigned long pfn)
 {
-	if (!pfn_valid(pfn))
-		return VM_FAULT_SIGBUS;
-	return vmf_insert_page(vma, address, pfn_to_page(pfn));
+	BUG_ON(!(vma->vm_flags & VM_PFNMAP) || is_cow_mapping(vma->vm_flags));
+	return inserted(mmun_soft_vm_insert_pfn(vma, address, pfn));
+}
+
+/* The kernel asks for the lock always; one that a driver calls in its fault has the flags already. */
+static void become_pfnmap(struct vm_area_struct *vma)
+{
+	const unsigned long flags = VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP;
+
+	if ((vma->vm_flags & flags) == flags)
+		return;
+	mmap_assert_write_locked(vma->vm_mm);
+	vm_flags_set(vma, flags);
+}
+
+int remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
+		    unsigned long size, pgprot_t prot)
+{
+	const unsigned long end = address + PAGE_ALIGN(size);
+	unsigned long at;
+	int ret = 0;
+
+	if (WARN_ON_ONCE(offset_in_page(address)))
+		return -EINVAL;
+	if (is_cow_mapping(vma->vm_flags)) {
+		if (address != vma->vm_start || end != vma->vm_end)
+			return -EINVAL;
+		vma->vm_pgoff = pfn;
+	}
+	become_pfnmap(vma);
+	for (at = address; !ret && at < end; at += PAGE_SIZE)
+		ret = mmun_soft_vm_insert_pfn(vma, at, pfn++);
+	BUG_ON(ret == -EBUSY);
+	if (ret)
+		zap_vma_ptes(vma, address, at - PAGE_SIZE - address);
+	return ret;
 }
 
 /* Copies to and from the current task. */

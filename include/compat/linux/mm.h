@@ -239,12 +239,21 @@ int vm_insert_pages(struct vm_area_struct *vma, unsigned long address, struct pa
 int vm_map_pages(struct vm_area_struct *vma, struct page **pages, unsigned long num);
 /* Same from the first page on, whatever vm_pgoff says. */
 int vm_map_pages_zero(struct vm_area_struct *vma, struct page **pages, unsigned long num);
-/* @pfn is a frame of the machine, and gains a reference while it is mapped. */
-vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, unsigned long pfn);
 vm_fault_t vmf_insert_page(struct vm_area_struct *vma, unsigned long address, struct page *page);
+static inline bool is_cow_mapping(unsigned long flags)
+{
+	return (flags & (VM_SHARED | VM_MAYWRITE)) == VM_MAYWRITE;
+}
+/* Frames of the machine by their numbers, without a reference: mmun_soft_vm_insert_pfn().  The mapping has
+ * VM_PFNMAP, and private writes go nowhere else; BUG() as in the kernel if not. */
+vm_fault_t vmf_insert_pfn(struct vm_area_struct *vma, unsigned long address, unsigned long pfn);
+#define vmf_insert_pfn_prot(vma, address, pfn, prot) \
+	((void)(prot), vmf_insert_pfn(vma, address, pfn))
+/* Also makes it such a mapping, which takes the mmap lock for write if it is none.  BUG() where something
+ * is mapped.  0; -EINVAL: no frame of the machine, or a part of a private mapping; -ENOMEM.  Nothing
+ * stays mapped then. */
 int remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
-		    unsigned long size, pgprot_t prot)
-	MMUN_COMPAT_OUTSIDE("raw physical memory is not there; map pages with vm_insert_page()");
+		    unsigned long size, pgprot_t prot);
 int io_remap_pfn_range(struct vm_area_struct *vma, unsigned long address, unsigned long pfn,
 		       unsigned long size, pgprot_t prot)
 	MMUN_COMPAT_OUTSIDE("device registers are not there; map pages with vm_insert_page()");

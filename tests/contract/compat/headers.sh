@@ -42,7 +42,7 @@ for compiler in gcc clang; do
 	[ -z "$silent" ]
 	report $? "what is not there stops with a sentence, $compiler"
 	[ -z "$silent" ] || echo "$silent" | sed 's/^/# /'
-	for call in 'remap_pfn_range(0, 0, 0, 0, __pgprot(0))' 'alloc_pages(GFP_KERNEL, 1)' \
+	for call in 'io_remap_pfn_range(0, 0, 0, 0, __pgprot(0))' 'alloc_pages(GFP_KERNEL, 1)' \
 		'ioremap(0, 0)'; do
 		printf '#include <linux/io.h>\n#include <linux/mm.h>\nvoid f(void);\nvoid f(void)\n{\n\t(void)%s;\n}\n' \
 			"$call" | $compiler $flags -O1 -c -o /dev/null - 2>&1 |

@@ -348,6 +348,104 @@ static void test_downgrade(void)
 	mmap_write_unlock(mm);
 }
 
+/* A device that maps frames by their numbers, in its mmap or in a fault. */
+static struct page *frames[2];
+static bool in_fault;
+
+static vm_fault_t frame_fault(struct vm_fault *vmf)
+{
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(frames[0]));
+}
+
+static const struct vm_operations_struct frame_vm_ops = { .fault = frame_fault };
+
+static int frame_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	vma->vm_ops = &frame_vm_ops;
+	if (in_fault) {
+		vm_flags_set(vma, VM_PFNMAP);
+		return 0;
+	}
+	return remap_pfn_range(vma, vma->vm_start, page_to_pfn(frames[0]),
+			       vma->vm_end - vma->vm_start, vma->vm_page_prot);
+}
+
+static const struct file_operations frame_fops = { .mmap = frame_mmap };
+
+static mmun_soft_address map_frames(struct file *file, unsigned long nr, int flags)
+{
+	return mmun_soft_mmap(current->mm, AT, nr * PAGE_SIZE, PROT_READ | PROT_WRITE,
+			      flags | MAP_FIXED, file, 0);
+}
+
+static void insert_unprepared(void)
+{
+	map(AT, 1, PROT_READ);
+	mmap_write_lock(current->mm);
+	vmf_insert_pfn(vma_lookup(current->mm, AT), AT, page_to_pfn(frames[0]));
+}
+
+static void insert_twice(void)
+{
+	mmap_write_lock(current->mm);
+	remap_pfn_range(vma_lookup(current->mm, AT), AT, page_to_pfn(frames[0]), PAGE_SIZE,
+			__pgprot(0));
+}
+
+static void insert_unlocked(void)
+{
+	const unsigned long at = AT + 64 * PAGE_SIZE;
+
+	map(at, 1, PROT_READ);
+	remap_pfn_range(vma_lookup(current->mm, at), at, page_to_pfn(frames[0]), PAGE_SIZE,
+			__pgprot(0));
+}
+
+static void test_frames(void)
+{
+	struct vm_area_struct *vma;
+	struct page *got;
+	struct file *file;
+	char c = 5;
+
+	/* Neighbours, whatever is free. */
+	frames[0] = alloc_page(GFP_KERNEL);
+	frames[1] = pfn_to_page(page_to_pfn(frames[0]) + 1);
+	if (mmun_soft_device_create(soft, "frames", &frame_fops, NULL, &file))
+		bail_out("no device");
+	is(map_frames(file, 1, MAP_SHARED), AT, "a frame is mapped by its number");
+	mmun_soft_write(current->mm, AT, &c, 1, NULL);
+	is(*(char *)page_address(frames[0]), 5, "and written");
+	is(pte_pfn(walk(AT)), page_to_pfn(frames[0]), "the tables name it");
+	mmap_read_lock(current->mm);
+	vma = vma_lookup(current->mm, AT);
+	ok(vma->vm_flags & VM_PFNMAP && vma->vm_flags & VM_IO, "as the driver's own");
+	is(get_user_pages(AT, 1, 0, &got), -EFAULT, "no page for get_user_pages()");
+	zap_vma_ptes(vma, AT, PAGE_SIZE);
+	ok(!pte_present(walk(AT)), "it is taken away");
+	mmap_read_unlock(current->mm);
+	mmun_soft_write(current->mm, AT, &c, 1, NULL);
+	is(pte_pfn(walk(AT)), page_to_pfn(frames[0]), "and mapped by a fault");
+	dies(insert_twice, "mapping another over it");
+	dies(insert_unprepared, "a mapping that is not for that");
+	dies(insert_unlocked, "making it one without the lock");
+	is(map_frames(file, 1 << 20, MAP_SHARED), -EINVAL, "more than the machine has is refused");
+	ok(!pte_present(walk(AT)), "and nothing stays");
+	is(map_frames(file, 2, MAP_PRIVATE), AT, "a whole private mapping");
+	c = 6;
+	mmun_soft_write(current->mm, AT, &c, 1, NULL);
+	is(*(char *)page_address(frames[0]), 5, "copies on a write");
+	in_fault = true;
+	is(map_frames(file, 2, MAP_SHARED), AT, "in a fault");
+	mmun_soft_write(current->mm, AT + PAGE_SIZE, &c, 1, NULL);
+	is(*(char *)page_address(frames[0]), 6, "one is mapped");
+	mmun_soft_munmap(current->mm, AT, 2 * PAGE_SIZE);
+	mmun_soft_file_put(file);
+	ok(!mmun_soft_page_is_free(frames[0]), "all that took no reference");
+	__free_page(frames[0]);
+	ok(mmun_soft_page_is_free(frames[0]), "and put none");
+}
+
 static int give_name(void *pid)
 {
 	*(struct pid **)pid = get_task_pid(current, PIDTYPE_PID);
@@ -392,6 +490,7 @@ int main(void)
 	test_page_tables();
 	test_faults();
 	test_mappings();
+	test_frames();
 	test_downgrade();
 	test_names();
 	test_registers();
