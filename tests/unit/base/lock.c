@@ -117,6 +117,22 @@ static void many_too_often_unlocked(void *arg)
 	mmun_rwlock_write_unlock_many(&many[0]);
 }
 
+static struct mmun_rwlock spaces[2];
+
+static void ascending_spaces(void *arg)
+{
+	mmun_rwlock_read_lock(&spaces[0]);
+	mmun_rwlock_read_lock(&spaces[1]);
+	mmun_rwlock_read_unlock(&spaces[0]);
+	mmun_rwlock_read_unlock(&spaces[1]);
+}
+
+static void descending_spaces(void *arg)
+{
+	mmun_rwlock_read_lock(&spaces[1]);
+	mmun_rwlock_read_lock(&spaces[0]);
+}
+
 static void not_held(void *arg)
 {
 	mmun_mutex_unlock(&chain);
@@ -163,6 +179,10 @@ static void test_aborts(void)
 	   "a recursive read lock aborts: it deadlocks when a writer comes in between");
 	ok(aborted(run_in_child(same_rank, NULL, text, sizeof(text))),
 	   "two locks of one rank abort: nothing orders them");
+	ok(exited_well(run_in_child(ascending_spaces, NULL, text, sizeof(text))) && !*text,
+	   "but for mmap locks by ascending address");
+	ok(aborted(run_in_child(descending_spaces, NULL, text, sizeof(text))),
+	   "which abort by descending ones");
 	ok(aborted(run_in_child(not_held, NULL, text, sizeof(text))),
 	   "unlocking what is not held aborts");
 	ok(exited_well(run_in_child(tried, NULL, text, sizeof(text))),
@@ -251,6 +271,8 @@ int main(void)
 	mmun_mutex_init(&chain, MMUN_RANK_CHAIN);
 	mmun_mutex_init(&changes, MMUN_RANK_SOFT_CHANGES);
 	mmun_rwlock_init(&mmap_lock, MMUN_RANK_MMAP);
+	for (int i = 0; i < 2; i++)
+		mmun_rwlock_init(&spaces[i], MMUN_RANK_MMAP);
 	mmun_mutex_init(&outer, MMUN_RANK_SOFT_ALL_LOCKS);
 	for (int i = 0; i < MANY; i++)
 		mmun_rwlock_init(&many[i], MMUN_RANK_SOFT_I_MMAP);
