@@ -38,6 +38,7 @@ void mmun_compat_add_call(struct mmun_compat_call *call);
 #define MODULE_DESCRIPTION(text) struct module
 #define MODULE_VERSION(text)     struct module
 #define MODULE_ALIAS(text)       struct module
+#define MODULE_INFO(tag, text)   struct module
 #define MODULE_IMPORT_NS(ns)     struct module
 
 bool try_module_get(struct module *module);

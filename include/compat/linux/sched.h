@@ -26,6 +26,8 @@ struct task_struct {
 	struct task_struct *group_leader;
 	/* Nobody knows: itself. */
 	struct task_struct *real_parent;
+	/* NULL: descriptors are outside. */
+	struct files_struct *files;
 	/* private: */
 	unsigned int __state;
 	bool signal, mm_borrowed;
