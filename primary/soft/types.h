@@ -32,7 +32,9 @@
  * M4  A frame with page->mapping set to an anon_vma holds a reference to it, a
  *     merged one to each that it is found through; a file page's mapping is stable
  *     under the page lock.
- * M5  A thread inside a change of one mm begins none of another's.
+ * M5  A thread inside a change of one mm begins none of another's.  Not so, and not checked, a driver
+ *     that takes entries away from another mm in a callback (mmun_soft_zap_vma_ptes()): if that is
+ *     done in both directions at once, an mm_lock() of each of the two could keep both waiting.
  */
 #ifndef MMUN_SOFT_TYPES_H
 #define MMUN_SOFT_TYPES_H
