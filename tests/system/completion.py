@@ -268,6 +268,7 @@ def main():
         done()
     said = json.loads(listed.stdout)
     commands = said['commands']
+    equal(said['missing'], [], 'the table has a line for each argument')
     test_agreement(commands)
     test_offers(commands)
     with tempfile.TemporaryDirectory(prefix='mmunotify-completion-') as work:
