@@ -37,67 +37,20 @@ done
 [ "$(id -u)" = 0 ] || fail "needs root, for chroot"
 command -v mmdebstrap >/dev/null || fail "needs the package mmdebstrap"
 here=$(cd "$(dirname "$0")/.." && pwd)
+# shellcheck source=scripts/chroot.sh
+. "$here/scripts/chroot.sh"
 root=$(mktemp -d "${TMPDIR:-/var/tmp}/fresh.XXXXXX") || exit 2
 
-unmount() {
-	local point
-	for point in dev/shm dev/pts dev sys proc .; do
-		mountpoint -q "$root/$point" && umount -l "$root/$point"
-	done
-}
-
 leave() {
-	unmount
 	if [ "$keep" = yes ]; then
+		chroot_unmount "$root"
 		echo "fresh: kept in $root" >&2
 	else
-		rm -rf --one-file-system "$root"
+		chroot_remove "$root"
 	fi
 }
 trap leave EXIT
 trap 'exit 1' INT TERM
-
-# The new system asks the same archives, in the same way, as this one.
-copy_apt_settings() {
-	local certificates=/usr/local/share/ca-certificates
-
-	rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*
-	cp -a /etc/apt/sources.list.d/. "$root/etc/apt/sources.list.d/"
-	[ -f /etc/apt/sources.list ] && cp -a /etc/apt/sources.list "$root/etc/apt/"
-	cp -a /etc/apt/auth.conf.d/. "$root/etc/apt/auth.conf.d/" 2>/dev/null
-	cp -a /etc/apt/trusted.gpg.d/. "$root/etc/apt/trusted.gpg.d/" 2>/dev/null
-	# How to reach them (proxies, checks of the date), nothing about hooks.
-	apt-config dump Acquire | grep -v '^Acquire::IndexTargets' \
-		>"$root/etc/apt/apt.conf.d/90fresh"
-	cp -L /etc/resolv.conf /etc/hosts "$root/etc/"
-	if [ -n "$(ls "$certificates" 2>/dev/null)" ] && [ -d "$root$certificates" ]; then
-		cp -a "$certificates/." "$root$certificates/"
-	fi
-}
-
-bootstrap() {
-	local sources=()
-
-	[ -s /etc/apt/sources.list ] && sources+=(/etc/apt/sources.list)
-	for file in /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list; do
-		[ -f "$file" ] && sources+=("$file")
-	done
-	mmdebstrap --quiet --variant=apt --include=git,make,ca-certificates \
-		--aptopt='Acquire::Check-Valid-Until "false"' \
-		--aptopt='Acquire::Check-Date "false"' \
-		bookworm "$root" "${sources[@]}" || fail "mmdebstrap failed, see above"
-	copy_apt_settings
-}
-
-mount_kernel() {
-	# A mount of its own, as a root is: tests make theirs private before they mount.
-	if ! { mount --bind "$root" "$root" && mount --make-private "$root" &&
-		mount -t proc proc "$root/proc" && mount -t sysfs sysfs "$root/sys" &&
-		mount --bind /dev "$root/dev" && mount -t devpts devpts "$root/dev/pts" &&
-		mount -t tmpfs tmpfs "$root/dev/shm"; }; then
-		fail "cannot mount what the new system needs"
-	fi
-}
 
 copy_tree() {
 	git clone --quiet --no-hardlinks "$here" "$root/src" || fail "cannot clone $here"
@@ -110,8 +63,7 @@ copy_tree() {
 }
 
 inside() {
-	env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-		HOME=/root LANG=C.UTF-8 chroot "$root" sh -c "cd /src && $1" </dev/null
+	chroot_run "$root" "cd /src && $1"
 }
 
 say() {
@@ -119,8 +71,8 @@ say() {
 }
 
 say "a minimal Debian 12 with git and make"
-bootstrap
-mount_kernel
+chroot_make "$root" apt git,make,ca-certificates || fail "mmdebstrap failed, see above"
+chroot_mount "$root" || fail "cannot mount what the new system needs"
 copy_tree
 failures=0
 for target in "${targets[@]}"; do
