@@ -8,8 +8,10 @@ MESON ?= meson
 NINJA ?= ninja
 FUZZ_SECONDS ?= 600
 
-tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(3)
-sanitizer_options = -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled -Ducx=disabled \
+# Continuous integration takes no warning.
+werror = $(if $(CI),-Dwerror=true)
+tree = @[ -f $(1)/build.ninja ] || $(2) $(MESON) setup $(1) $(werror) $(3)
+sanitizer_options = -Dwerror=true -Db_lundef=false -Ddebug_checks=true -Dman=disabled -Dpeers=disabled -Ducx=disabled \
 	-Dlibfabric=disabled
 asan_tree = $(call tree,build-asan,CC=gcc CXX=g++,-Db_sanitize=address$(comma)undefined $(sanitizer_options))
 tsan_tree = $(call tree,build-tsan,CC=clang CXX=clang++,-Db_sanitize=thread $(sanitizer_options))
@@ -37,7 +39,7 @@ help:
 demo:
 	@scripts/setup.sh demo
 	$(call tree,build)
-	@$(NINJA) -C build
+	@$(NINJA) -C build demo-programs
 	@build/tool/mmunotify demo $(DEMO_ARGS)
 
 check:

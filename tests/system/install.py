@@ -229,6 +229,31 @@ def test_man_pages(root):
         ok(page in names, 'man page %s is installed' % page)
 
 
+def test_documents(root):
+    """What is linked to within the documents is installed beside them."""
+    top = os.path.dirname(find(root, 'doc/mmunotify/README.md') or '/')
+    if not ok(top != '/', 'documents are installed'):
+        return
+    for name in ('NEWS.md', 'docs/EVENTS.md', 'LICENSES/BSD-2-Clause.txt', 'examples/print_events.c',
+                 'examples/kernel_driver/mirror.c', 'examples/scenarios/ksm.mmun'):
+        ok(os.path.exists(os.path.join(top, name)), '%s is installed' % name)
+    missing = set()
+    for folder, _, files in os.walk(top):
+        for path in (os.path.join(folder, f) for f in files if f.endswith('.md')):
+            with open(path, encoding='utf-8') as file:
+                links = re.findall(r'\]\(((?:\.\./)*(?:docs|LICENSES|examples|NEWS)[^)#]*|\w+\.md)', file.read())
+            missing |= {link for link in links
+                        if not os.path.exists(os.path.join(os.path.dirname(path), link))}
+    ok(missing <= {'CONTRIBUTING.md', '../CONTRIBUTING.md'}, 'their links lead to what is installed', missing)
+
+
+def test_completion(root):
+    for name in ('bash-completion/completions/mmunotify', 'zsh/site-functions/_mmunotify',
+                 'fish/vendor_completions.d/mmunotify.fish'):
+        path = find(root, name)
+        ok(path and os.path.getsize(path) > 1000, 'completion: %s' % name)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix='mmunotify-install-') as temporary:
         root, work = os.path.join(temporary, 'root'), os.path.join(temporary, 'work')
@@ -248,6 +273,8 @@ def main():
         test_headers(env, work)
         test_command(root, env)
         test_man_pages(root)
+        test_documents(root)
+        test_completion(root)
     done()
 
 
