@@ -149,18 +149,21 @@ def test_formats():
 def test_summary():
     result = tool('trace', '--summary', WORKLOAD, 'basic')
     count = len(expected_events(result.stdout))
-    totals = re.findall(r'^100\.00 +\S+ +\S+ +\S+ +(\d+) +(\d+) +\S+ total$', result.stderr, re.M)
-    equal(totals, 2 * [(str(count), '1')], '--summary: both tables add up')
+    totals = re.findall(r'^100\.00 +\S+ +\S+ +\S+ +(\d+) +(\d+) +(\d+) +\S+ total$', result.stderr, re.M)
+    equal(totals, 2 * [(str(count), '2', '1')], '--summary: both tables add up')
     output = path('summary.json')
     tool('trace', '--summary', '--json', '-o', output, '--', WORKLOAD, 'basic')
     with open(output, encoding='utf-8') as file:
         summary = objects(file.read())[0]
-    by_op = {row['operation']: row for row in summary['operations']}
+    operations, mappings = summary['tables']
+    equal((operations['keys'], mappings['keys']), (['operation'], ['mapping']),
+          '--summary --json: two tables')
+    by_op = {row['operation']: row for row in operations['rows']}
     equal(sum(row['events'] for row in by_op.values()), count, '--summary --json: operations')
-    equal(sum(row['events'] for row in summary['mappings']), count, '--summary --json: mappings')
+    equal(sum(row['events'] for row in mappings['rows']), count, '--summary --json: mappings')
     equal((by_op['munmap']['events'], by_op['shmdt']['bytes']), (9, 8192),
           '--summary --json: counts and bytes')
-    times = [row['time_ns'] for row in summary['operations']]
+    times = [row['time_ns'] for row in operations['rows']]
     equal(times, sorted(times, reverse=True), '--summary: the largest time first')
     ok(all(row['mean_ns'] <= row['max_ns'] <= row['time_ns'] for row in by_op.values()),
        '--summary: mean, max and total fit')

@@ -57,7 +57,7 @@ def test_same_run():
     with open(output, encoding='utf-8') as file:
         equal(objects(file.read()), lines, 'but writes the same')
     summary = tool('replay', '--summary', recording).stdout
-    ok(re.search(r' %d +1 +\S+ total$' % len(events(lines)), summary, re.M), 'replay --summary')
+    ok(re.search(r' %d +2 +1 +\S+ total$' % len(events(lines)), summary, re.M), 'replay --summary')
     absolute = tool('replay', '--time=absolute', recording).stdout
     ok(abs(float(absolute.split()[0]) - os.stat(recording).st_mtime) < 5,
        'a replay knows when it was')

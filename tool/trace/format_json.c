@@ -44,24 +44,6 @@ static int json_open(struct sink *sink, const struct record_header *header)
 	return json_print_line(sink->out, line);
 }
 
-static struct json_object *frame_object(struct sink *sink, const struct record_frame *frame)
-{
-	struct json_object *object = json_object_new_object();
-	struct symbol symbol;
-
-	symbolizer_find(sink->state, frame, &symbol);
-	json_add_text(object, "module", frame->module);
-	json_add_address(object, "offset", frame->offset);
-	json_add_text(object, "function", symbol.function);
-	if (symbol.function)
-		json_add_number(object, "function_offset", symbol.offset);
-	if (symbol.file) {
-		json_add_text(object, "file", symbol.file);
-		json_add_number(object, "line", (uint64_t)symbol.line);
-	}
-	return object;
-}
-
 static void add_event(struct sink *sink, struct json_object *line, const struct record *record)
 {
 	struct json_object *stack;
@@ -89,7 +71,8 @@ static void add_event(struct sink *sink, struct json_object *line, const struct 
 		return;
 	stack = json_object_new_array();
 	for (unsigned int i = 0; i < record->event.nr_frames; i++)
-		json_object_array_add(stack, frame_object(sink, &record->event.frames[i]));
+		json_object_array_add(stack,
+				      symbolizer_object(sink->state, &record->event.frames[i]));
 	json_object_object_add(line, "stack", stack);
 }
 

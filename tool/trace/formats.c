@@ -23,7 +23,12 @@ const struct format output_formats[] = {
 	},
 	{
 		.option = "summary",
-		.help = "      --summary       a table per operation and per mapping at the end\n",
+		.argument = optional_argument,
+		.help = "      --summary[=KEYS]\n"
+			"                      tables at the end, one for each of operation, class,\n"
+			"                      mapping, process, thread, stack; joined by + one together\n"
+			"                      (default operation,mapping, and stack with -k)\n",
+		.take = summary_take_keys,
 		.ops = &sink_summary,
 		.json = &sink_summary_json,
 	},

@@ -75,6 +75,8 @@ void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct opt
 		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER },
 		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME },
 		{ "color", optional_argument, NULL, OUTPUT_OPTION_COLOUR },
+		{ "sort", required_argument, NULL, OUTPUT_OPTION_SORT },
+		{ "top", required_argument, NULL, OUTPUT_OPTION_TOP },
 		{ "stacks", no_argument, NULL, 'k' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "help", no_argument, NULL, 'h' },
@@ -97,7 +99,10 @@ void output_print_help(FILE *out)
 	fputs("  -o, --output=FILE   write to FILE\n", out);
 	for (const struct format *format = output_formats; format->option; format++)
 		fputs(format->help, out);
-	fputs("      --filter=EXPR   only events for which EXPR holds, such as\n"
+	fputs("      --sort=ORDER    rows of --summary by time (default), mean, max, events, errors,\n"
+	      "                      unchanged, bytes or name\n"
+	      "      --top=NUMBER    rows of each table of --summary (default 20), or all\n"
+	      "      --filter=EXPR   only events for which EXPR holds, such as\n"
 	      "                      'op=munmap|brk,size>=1M' (op, class, range, name, size, addr,\n"
 	      "                      pid, tid, outcome)\n"
 	      "      --time=STYLE    relative (default), absolute or none\n"
@@ -142,6 +147,10 @@ int output_option(struct output_options *options, const char *command, int optio
 		return take_time(options, command);
 	case OUTPUT_OPTION_COLOUR:
 		return take_colour(options, command);
+	case OUTPUT_OPTION_SORT:
+		return summary_take_order(options, command, optarg);
+	case OUTPUT_OPTION_TOP:
+		return summary_take_top(options, command, optarg);
 	}
 	if (option >= OUTPUT_OPTION_FORMATS)
 		return take_format(options, command,

@@ -9,6 +9,7 @@
 
 #include "filter.h"
 #include "record.h"
+#include "summary.h"
 #include "terminal.h"
 
 enum time_style { TIME_RELATIVE, TIME_ABSOLUTE, TIME_NONE };
@@ -25,6 +26,7 @@ struct output_options {
 	/* What was asked for, --json aside: it may vary another format.  NULL: nothing. */
 	const struct format *format;
 	bool json;
+	struct summary_options summary;
 };
 
 struct sink;
@@ -67,6 +69,8 @@ enum {
 	OUTPUT_OPTION_FILTER = 256,
 	OUTPUT_OPTION_TIME,
 	OUTPUT_OPTION_COLOUR,
+	OUTPUT_OPTION_SORT,
+	OUTPUT_OPTION_TOP,
 	/* The first one free for a command's own. */
 	OUTPUT_OPTION_NEXT,
 	/* And one for each format, in their order. */

@@ -126,3 +126,23 @@ const struct record_frame *stack_table_frames(const struct stack_table *table, u
 	*nr = id ? table->stacks[id - 1]->nr : 0;
 	return id ? table->stacks[id - 1]->frames : NULL;
 }
+
+static bool is_of_libc(const char *module)
+{
+	static const char *const names[] = { "libc.so.", "libc-2.", "ld-linux", "ld-2.",
+					     "libpthread" };
+	const char *base = module ? strrchr(module, '/') : NULL;
+
+	for (size_t i = 0; base && i < sizeof(names) / sizeof(names[0]); i++)
+		if (!strncmp(base + 1, names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+const struct record_frame *stack_caller(const struct record_frame *frames, unsigned int nr)
+{
+	for (unsigned int i = 0; i < nr; i++)
+		if (!is_of_libc(frames[i].module))
+			return &frames[i];
+	return nr ? frames : NULL;
+}

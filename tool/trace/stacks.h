@@ -25,4 +25,10 @@ uint32_t stack_table_size(const struct stack_table *table);
 const struct record_frame *stack_table_frames(const struct stack_table *table, uint32_t id,
 					      unsigned int *nr);
 
+/*
+ * stack_caller() - of frames, innermost first, the first outside the C library, the place that
+ * people look for; the first one where all lie inside, NULL where there is none.
+ */
+const struct record_frame *stack_caller(const struct record_frame *frames, unsigned int nr);
+
 #endif

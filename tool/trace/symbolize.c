@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "intern.h"
+#include "json.h"
 #include "symbolize.h"
 #include "terminal.h"
 
@@ -49,6 +50,25 @@ void symbolizer_describe(struct symbolizer *symbolizer, const struct record_fram
 	used = strlen(out);
 	snprintf(out + used, size - used, "+0x%llx%s in %s", (unsigned long long)symbol.offset,
 		 source, module);
+}
+
+struct json_object *symbolizer_object(struct symbolizer *symbolizer,
+				      const struct record_frame *frame)
+{
+	struct json_object *object = json_object_new_object();
+	struct symbol symbol;
+
+	symbolizer_find(symbolizer, frame, &symbol);
+	json_add_text(object, "module", frame->module);
+	json_add_address(object, "offset", frame->offset);
+	json_add_text(object, "function", symbol.function);
+	if (symbol.function)
+		json_add_number(object, "function_offset", symbol.offset);
+	if (symbol.file) {
+		json_add_text(object, "file", symbol.file);
+		json_add_number(object, "line", (uint64_t)symbol.line);
+	}
+	return object;
 }
 
 #ifdef HAVE_LIBIBERTY

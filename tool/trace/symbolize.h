@@ -41,5 +41,8 @@ void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *f
 /* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234", escaped. */
 void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
 			 size_t size);
+/* The same as JSON: module, offset, function, function_offset, file, line. */
+struct json_object *symbolizer_object(struct symbolizer *symbolizer,
+				      const struct record_frame *frame);
 
 #endif
