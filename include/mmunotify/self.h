@@ -87,6 +87,43 @@ int mmun_self_start_strict(void);
  */
 int mmun_self_stop(void);
 
+/** struct mmun_exec - the program is about to execute another. */
+struct mmun_exec {
+	/** As execveat() has them; AT_FDCWD and 0 for execve(). */
+	int dir, flags;
+	/** A regular file that may be executed. */
+	const char *path;
+	/** The program's: nobody has looked yet whether there is memory.  What a watch puts
+	 *  here stays valid until ->failed, and for ever if that is not called. */
+	char *const *envp;
+	/** For ->failed: why, a positive errno. */
+	int error;
+};
+
+/**
+ * struct mmun_exec_watch - who wants to know of execve() and execveat().
+ *
+ * Context of both: that of the program's call, in a vfork child with the memory and the
+ * thread-local storage of its parent, in a signal handler: raw system calls only.
+ */
+struct mmun_exec_watch {
+	/** Before ->release of the notifiers. */
+	void (*before)(struct mmun_exec *exec);
+	/** The call failed, and the program goes on.  Return: make it again, with ->envp. */
+	bool (*failed)(struct mmun_exec *exec);
+	/** The library's own. */
+	struct mmun_exec_watch *next;
+};
+
+/**
+ * mmun_self_watch_exec() - call @watch before each execve() of the running process.
+ * @watch: stays for ever, in forked children too
+ *
+ * Calls are seen while the source is started, in vfork children as well.
+ * Context: any.
+ */
+void mmun_self_watch_exec(struct mmun_exec_watch *watch);
+
 /** One system call instruction of an ELF file. */
 struct mmun_site_info {
 	/** The symbol that it lies in and how far behind; NULL and its address. */

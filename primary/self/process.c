@@ -22,6 +22,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "mmunotify/self.h"
+
 #include "atomic.h"
 #include "call.h"
 #include "state.h"
@@ -234,30 +236,93 @@ void mmun_self_exit(struct mmun_regs *regs)
 }
 
 /* Would the kernel find an executable file?  execvp() tries many names. */
-static bool will_exec(const struct mmun_regs *regs, int nr)
+static bool will_exec(const struct mmun_exec *exec)
 {
-	bool at = nr == SYS_execveat;
-	long dir = at ? (long)regs->args[0] : AT_FDCWD;
-	unsigned long path = regs->args[at ? 1 : 0];
-	long flags = at ? regs->args[4] & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) : 0;
+	long flags = exec->flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
+	long path = (long)exec->path;
 	struct stat file;
 	long ret;
 
-	if (mmun_syscall6(SYS_newfstatat, dir, path, (long)&file, flags, 0, 0) < 0 ||
+	if (mmun_syscall6(SYS_newfstatat, exec->dir, path, (long)&file, flags, 0, 0) < 0 ||
 	    !S_ISREG(file.st_mode))
 		return false;
 	if (flags & AT_EMPTY_PATH)
 		return file.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH);
-	ret = mmun_syscall4(SYS_faccessat2, dir, path, X_OK, AT_EACCESS);
+	ret = mmun_syscall4(SYS_faccessat2, exec->dir, path, X_OK, AT_EACCESS);
 	if (ret == -ENOSYS)
-		ret = mmun_syscall3(SYS_faccessat, dir, path, X_OK);
+		ret = mmun_syscall3(SYS_faccessat, exec->dir, path, X_OK);
 	return ret == 0;
 }
 
-void mmun_self_exec(struct mmun_regs *regs, int nr)
+/* Those who want to know; none ever leaves. */
+static struct mmun_exec_watch *watches;
+
+void mmun_self_watch_exec(struct mmun_exec_watch *watch)
 {
-	if (!may_release() || !will_exec(regs, nr))
-		return;
-	with_vectors_saved(release_mm, mmun_self_mm());
-	mmun_self_renew();
+	watch->next = mmun_load_relaxed(&watches);
+	while (!mmun_cas_full(&watches, &watch->next, watch))
+		;
+}
+
+static long before_exec(void *arg)
+{
+	int saved_errno = errno;
+
+	for (struct mmun_exec_watch *watch = mmun_load_acquire(&watches); watch;
+	     watch = watch->next)
+		watch->before(arg);
+	errno = saved_errno;
+	return 0;
+}
+
+/* Return: not 0 to try again. */
+static long failed_exec(void *arg)
+{
+	int saved_errno = errno;
+	long again = 0;
+
+	for (struct mmun_exec_watch *watch = mmun_load_acquire(&watches); watch;
+	     watch = watch->next)
+		again |= watch->failed(arg);
+	errno = saved_errno;
+	return again;
+}
+
+static long make_exec(const struct mmun_regs *regs, int nr, const struct mmun_exec *exec)
+{
+	if (nr == SYS_execveat)
+		return mmun_syscall6(nr, regs->args[0], regs->args[1], regs->args[2],
+				     (long)exec->envp, regs->args[4], 0);
+	return mmun_syscall3(nr, regs->args[0], regs->args[1], (long)exec->envp);
+}
+
+/* In a vfork child, too: only there nothing is released. */
+int mmun_self_exec(struct mmun_regs *regs, int nr)
+{
+	bool at = nr == SYS_execveat, watched = mmun_load_acquire(&watches);
+	struct mmun_exec exec = {
+		.dir = at ? (int)regs->args[0] : AT_FDCWD,
+		.flags = at ? (int)regs->args[4] : 0,
+		.path = (const char *)regs->args[at ? 1 : 0],
+		.envp = (char *const *)regs->args[at ? 3 : 2],
+	};
+
+	if (nr != SYS_execve && !at)
+		return MMUN_UNNOTICED;
+	if ((!watched && !may_release()) || !will_exec(&exec))
+		return MMUN_UNNOTICED;
+	if (watched)
+		with_vectors_saved(before_exec, &exec);
+	if (may_release()) {
+		with_vectors_saved(release_mm, mmun_self_mm());
+		mmun_self_renew();
+	}
+	if (!watched)
+		return MMUN_UNNOTICED;
+	/* Here, because who has lent an environment wants it back. */
+	do {
+		regs->nr = make_exec(regs, nr, &exec);
+		exec.error = (int)-(long)regs->nr;
+	} while (with_vectors_saved(failed_exec, &exec));
+	return MMUN_REFUSED;
 }

@@ -301,10 +301,9 @@ int mmun_self_before(struct mmun_regs *regs, void *space)
 	section->nr = nr;
 	section->regs = regs;
 	if (mmun_unlikely(!call)) {
-		if (section->nr == SYS_exit_group)
-			mmun_self_exit(regs);
-		else
-			mmun_self_exec(regs, section->nr);
+		if (section->nr != SYS_exit_group)
+			return mmun_self_exec(regs, section->nr);
+		mmun_self_exit(regs);
 		return MMUN_UNNOTICED;
 	}
 	if (!mm)

@@ -172,8 +172,8 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space);
 void mmun_self_fork_after(struct mmun_regs *regs, void *space);
 void mmun_self_fork_child(void *space);
 void mmun_self_exit(struct mmun_regs *regs);
-/* Before an execve() that is going to succeed. */
-void mmun_self_exec(struct mmun_regs *regs, int nr);
+/* execve() and execveat().  Return: MMUN_UNNOTICED, or MMUN_REFUSED when it has been made. */
+int mmun_self_exec(struct mmun_regs *regs, int nr);
 
 /* image.c: find the C libraries and linkers of this process and their sites. */
 
