@@ -31,12 +31,16 @@
 /* The command of mmunotify(1) that runs. */
 static const char *speaker = "trace";
 
-/* Why the program cannot be run or watched. */
+/* Why the program cannot be run or watched: "FILE: why". */
 static char obstacle[2 * PATH_MAX];
+static const char *obstacle_why;
 
 static int cannot(const char *path, const char *why)
 {
-	snprintf(obstacle, sizeof(obstacle), "%s: %s", path, why);
+	int used = snprintf(obstacle, sizeof(obstacle), "%s: ", path);
+
+	obstacle_why = obstacle + used;
+	snprintf(obstacle + used, sizeof(obstacle) - (size_t)used, "%s", why);
 	return MMUNOTIFY_EXIT_CANNOT;
 }
 
@@ -229,6 +233,11 @@ static int check_file(const char *path, int scripts)
 const char *launch_obstacle(const struct launch *launch)
 {
 	return check_file(launch->path, 0) ? obstacle : NULL;
+}
+
+const char *launch_file_obstacle(const char *path)
+{
+	return check_file(path, 0) ? obstacle_why : NULL;
 }
 
 int launch_check(struct launch *launch, const char *command, char **argv)

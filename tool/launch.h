@@ -27,6 +27,9 @@ int launch_find(struct launch *launch, const char *command, char **argv);
 /* launch_obstacle() - why no library can be preloaded into it, one sentence; NULL: it can. */
 const char *launch_obstacle(const struct launch *launch);
 
+/* launch_file_obstacle() - the same of any file, without its name in front. */
+const char *launch_file_obstacle(const char *path);
+
 /*
  * launch_check() - find argv[0] and look whether it can be watched.
  * Arguments and return value: as above.

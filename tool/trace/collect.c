@@ -5,8 +5,7 @@
  * Names and stacks arrive in pieces before the first event that refers to
  * them; a piece that was lost leaves the name unknown until it is sent again.
  * What comes through the ring was written by programs and is not trusted: every
- * number is checked before it is used.  Whether a process is traced is not
- * guessed from messages: its maps either show the ring or do not.
+ * number is checked before it is used.
  * Tests: tests/system/trace_events.py, tests/system/trace_overflow.py.
  */
 #include <errno.h>
@@ -16,8 +15,7 @@
 #include <mmunotify/op.h>
 
 #include "collect.h"
-
-#define RELEASED_PATIENCE_NS 500000000ull
+#include "command.h"
 
 /* A text or a stack on its way or complete. */
 struct blob {
@@ -27,18 +25,65 @@ struct blob {
 	unsigned char bytes[];
 };
 
-struct process {
-	/* When its address space went away; 0: it has one that we watch. */
-	uint64_t released;
-	bool gone;
-};
+static void emit(struct collector *collector, const struct record *record)
+{
+	if (!collector->error)
+		collector->error = sink_record(collector->sink, record);
+}
+
+/* On stderr as well, once for each program, where the output is elsewhere. */
+static void name_unfollowed(struct collector *collector, const char *exe, const char *reason)
+{
+	char sentence[3 * RING_MAX_TEXT], name[2 * RING_MAX_TEXT];
+	void **place;
+
+	if (collector->sink->out == stderr)
+		return;
+	terminal_escape(exe, name, sizeof(name));
+	snprintf(sentence, sizeof(sentence), "not followed: %s: %s", name, reason);
+	place = key_map_place(&collector->named, (uintptr_t)intern_text(collector->intern, sentence,
+									strlen(sentence)));
+	if (place && *place)
+		return;
+	if (place)
+		*place = collector;
+	mmunotify_error(collector->command, "%s", sentence);
+}
+
+static const char *keep(struct collector *collector, const char *text)
+{
+	const char *kept = intern_text(collector->intern, text, strlen(text));
+
+	return kept ? kept : "?";
+}
+
+static void report_unfollowed(void *arg, uint32_t pid, const char *exe, const char *reason,
+			      uint64_t now)
+{
+	struct collector *collector = arg;
+	struct record record = {
+		.type = RECORD_UNFOLLOWED,
+		.time = now,
+		.pid = pid,
+		.tid = pid,
+		.unfollowed = { .exe = keep(collector, exe ? exe : "a program"),
+				.reason = keep(collector, reason) },
+	};
+
+	emit(collector, &record);
+	name_unfollowed(collector, record.unfollowed.exe, reason);
+}
 
 int collector_init(struct collector *collector, struct ring *ring, ino_t ring_inode,
 		   struct sink *sink)
 {
 	memset(collector, 0, sizeof(*collector));
 	collector->reader.ring = ring;
-	collector->ring_inode = ring_inode;
+	collector->follow = (struct follow){
+		.ring_inode = ring_inode,
+		.report = report_unfollowed,
+		.arg = collector,
+	};
 	collector->sink = sink;
 	collector->intern = intern_new();
 	return collector->intern ? 0 : -ENOMEM;
@@ -47,14 +92,9 @@ int collector_init(struct collector *collector, struct ring *ring, ino_t ring_in
 void collector_free(struct collector *collector)
 {
 	key_map_free_values(&collector->blobs);
-	key_map_free_values(&collector->processes);
+	key_map_clear(&collector->named);
+	follow_free(&collector->follow);
 	intern_free(collector->intern);
-}
-
-static void emit(struct collector *collector, const struct record *record)
-{
-	if (!collector->error)
-		collector->error = sink_record(collector->sink, record);
 }
 
 static bool piece_is_sound(const struct ring_blob *piece)
@@ -125,15 +165,6 @@ unsigned int collector_stack(struct collector *collector, uint64_t hash,
 	return nr;
 }
 
-static struct process *process_of(struct collector *collector, uint32_t pid)
-{
-	void **place = key_map_place(&collector->processes, pid);
-
-	if (place && !*place)
-		*place = calloc(1, sizeof(struct process));
-	return place ? *place : NULL;
-}
-
 static void take_event(struct collector *collector, const struct ring_event *event,
 		       struct record *record)
 {
@@ -150,18 +181,17 @@ static void take_event(struct collector *collector, const struct ring_event *eve
 	record->event.nr_frames = collector_stack(collector, event->stack, record->event.frames);
 	/* The child may take a while to come forward. */
 	if (record->event.op == MMUN_OP_FORK && record->event.result > 0)
-		process_of(collector, (uint32_t)record->event.result);
+		follow_forked(&collector->follow, (uint32_t)record->event.result);
 	emit(collector, record);
 }
 
-static void take_process(struct collector *collector, const struct ring_process *message,
+static void take_process(struct collector *collector, const struct ring_message *ring_message,
 			 struct record *record)
 {
-	struct process *process = process_of(collector, record->pid);
+	const struct ring_process *message = &ring_message->process;
 	char comm[sizeof(message->comm) + 1];
 
-	if (process)
-		*process = (struct process){ 0 };
+	follow_attached(&collector->follow, ring_message);
 	memcpy(comm, message->comm, sizeof(message->comm));
 	comm[sizeof(message->comm)] = '\0';
 	record->type = RECORD_PROCESS;
@@ -174,10 +204,7 @@ static void take_process(struct collector *collector, const struct ring_process 
 
 static void take_release(struct collector *collector, struct record *record)
 {
-	struct process *process = process_of(collector, record->pid);
-
-	if (process)
-		process->released = record->time;
+	follow_released(&collector->follow, record->pid, record->time);
 	record->type = RECORD_RELEASE;
 	emit(collector, record);
 }
@@ -196,13 +223,22 @@ static void take(struct collector *collector, const struct ring_message *message
 		take_event(collector, &message->event, &record);
 		break;
 	case RING_PROCESS:
-		take_process(collector, &message->process, &record);
+		take_process(collector, message, &record);
 		break;
 	case RING_RELEASE:
 		take_release(collector, &record);
 		break;
 	case RING_BLOB:
 		take_blob(collector, &message->blob);
+		break;
+	case RING_EXEC:
+		follow_exec(&collector->follow, message,
+			    collector_text(collector, message->exec.file));
+		break;
+	case RING_EXEC_FAILED:
+		follow_exec_failed(&collector->follow, message->pid,
+				   collector_text(collector, message->exec.file),
+				   message->exec.error, message->time);
 		break;
 	default:
 		if (collector->other)
@@ -223,68 +259,6 @@ void collector_drain(struct collector *collector)
 		collector->error = -errno;
 }
 
-enum trace_state { PROCESS_GONE, PROCESS_TRACED, PROCESS_UNTRACED };
-
-/* A dead or exiting process has no maps; one of another user shows none to us. */
-static enum trace_state state_of(struct collector *collector, pid_t pid)
-{
-	enum trace_state state = PROCESS_GONE;
-	unsigned long long inode;
-	char path[40], line[4200];
-	FILE *maps;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	maps = fopen(path, "re");
-	if (!maps)
-		return errno == EACCES ? PROCESS_UNTRACED : PROCESS_GONE;
-	while (state != PROCESS_TRACED && fgets(line, sizeof(line), maps)) {
-		state = PROCESS_UNTRACED;
-		if (sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
-		    inode == collector->ring_inode && strstr(line, "/memfd:" RING_NAME))
-			state = PROCESS_TRACED;
-	}
-	fclose(maps);
-	return state;
-}
-
-void collector_check_released(struct collector *collector, uint64_t now)
-{
-	for (size_t i = 0; i < collector->processes.size; i++) {
-		const struct key_entry *entry = &collector->processes.entries[i];
-		struct process *process = entry->value;
-
-		if (!process || process->gone || !process->released ||
-		    now < process->released + RELEASED_PATIENCE_NS)
-			continue;
-		if (state_of(collector, (pid_t)entry->key) == PROCESS_UNTRACED)
-			collector->unfollowed++;
-		process->gone = true;
-	}
-}
-
-bool collector_is_anybody_alive(struct collector *collector, uint64_t now)
-{
-	bool alive = false;
-	enum trace_state state;
-
-	for (size_t i = 0; i < collector->processes.size; i++) {
-		const struct key_entry *entry = &collector->processes.entries[i];
-		struct process *process = entry->value;
-
-		if (!process || process->gone)
-			continue;
-		state = state_of(collector, (pid_t)entry->key);
-		/* Released and there: exec, and the new program has not come
-		 * forward yet. */
-		if (state == PROCESS_TRACED || (state == PROCESS_UNTRACED && process->released &&
-						now < process->released + RELEASED_PATIENCE_NS))
-			alive = true;
-		else if (!process->released)
-			process->gone = true;
-	}
-	return alive;
-}
-
 void collector_finish(struct collector *collector, pid_t child, int wait_status, uint64_t now)
 {
 	const struct ring_header *header = collector->reader.ring->header;
@@ -295,10 +269,10 @@ void collector_finish(struct collector *collector, pid_t child, int wait_status,
 	record.lost.dropped = header->dropped;
 	record.lost.abandoned = header->abandoned;
 	record.lost.too_deep = header->too_deep;
-	record.lost.unfollowed = collector->unfollowed;
+	record.lost.unfollowed = collector->follow.unfollowed;
 	record.lost.unredirected = header->unredirected;
-	if (header->dropped || header->abandoned || header->too_deep || collector->unfollowed ||
-	    header->unredirected)
+	if (header->dropped || header->abandoned || header->too_deep ||
+	    collector->follow.unfollowed || header->unredirected)
 		emit(collector, &record);
 	record.type = RECORD_END;
 	memset(&record.lost, 0, sizeof(record.lost));

@@ -6,21 +6,21 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "follow.h"
 #include "intern.h"
 #include "output.h"
 #include "ring.h"
 
 struct collector {
 	struct ring_reader reader;
-	/* Inode of the ring's memory, by which traced processes are known. */
-	ino_t ring_inode;
 	struct intern *intern;
 	struct sink *sink;
 	/* struct blob by hash. */
 	struct key_map blobs;
-	/* struct process by pid. */
-	struct key_map processes;
-	uint64_t unfollowed;
+	struct follow follow;
+	/* The command of mmunotify(1) that runs; what it has said on stderr. */
+	const char *command;
+	struct key_map named;
 	/* Takes messages of types that are not trace's; NULL: they are left out. */
 	void (*other)(struct collector *collector, const struct ring_message *message);
 	/* The sink's first error. */
@@ -39,10 +39,6 @@ unsigned int collector_stack(struct collector *collector, uint64_t hash,
 
 /* Takes everything out of the ring. */
 void collector_drain(struct collector *collector);
-/* Processes whose address space went and that live on: did we lose them? */
-void collector_check_released(struct collector *collector, uint64_t now);
-/* Is any traced process alive? */
-bool collector_is_anybody_alive(struct collector *collector, uint64_t now);
 /* The records that close a trace. */
 void collector_finish(struct collector *collector, pid_t child, int wait_status, uint64_t now);
 

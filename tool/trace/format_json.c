@@ -85,6 +85,12 @@ static void add_lost(struct json_object *line, const struct record *record)
 	json_add_number(line, "unredirected", record->lost.unredirected);
 }
 
+static void add_unfollowed(struct json_object *line, const struct record *record)
+{
+	json_add_text(line, "exe", record->unfollowed.exe);
+	json_add_text(line, "reason", record->unfollowed.reason);
+}
+
 static void add_end(struct json_object *line, const struct record *record)
 {
 	int status = record->end.wait_status;
@@ -110,7 +116,7 @@ static int json_record(struct sink *sink, const struct record *record)
 	static const char *const types[] = {
 		[RECORD_PROCESS] = "process", [RECORD_EVENT] = "event",
 		[RECORD_RELEASE] = "release", [RECORD_LOST] = "lost",
-		[RECORD_END] = "end",
+		[RECORD_END] = "end",         [RECORD_UNFOLLOWED] = "unfollowed",
 	};
 	struct json_object *line;
 
@@ -125,6 +131,8 @@ static int json_record(struct sink *sink, const struct record *record)
 		add_lost(line, record);
 	else if (record->type == RECORD_END)
 		add_end(line, record);
+	else if (record->type == RECORD_UNFOLLOWED)
+		add_unfollowed(line, record);
 	return json_print_line(sink->out, line);
 }
 

@@ -212,6 +212,26 @@ static int print_table(struct printer *printer, unsigned int table)
 	return 0;
 }
 
+static void print_unfollowed(struct sink *sink, const struct summary *summary)
+{
+	char exe[2 * RING_MAX_TEXT], reason[512], times[32] = "";
+	const struct summary_unfollowed *one;
+	uint64_t nr;
+
+	one = summary_unfollowed(summary, &nr);
+	if (nr)
+		putc('\n', sink->out);
+	for (; nr--; one++) {
+		terminal_escape(one->exe, exe, sizeof(exe));
+		terminal_escape(one->reason, reason, sizeof(reason));
+		if (one->count > 1)
+			snprintf(times, sizeof(times), " (%llu times)",
+				 (unsigned long long)one->count);
+		fprintf(sink->out, "mmunotify: not followed: %s: %s%s\n", exe, reason,
+			one->count > 1 ? times : "");
+	}
+}
+
 static int summary_close(struct sink *sink)
 {
 	struct summary *summary = sink->state;
@@ -229,6 +249,7 @@ static int summary_close(struct sink *sink)
 			putc('\n', sink->out);
 		error = print_table(&printer, i);
 	}
+	print_unfollowed(sink, summary);
 	if (output_lost(summary_lost(summary), sentence, sizeof(sentence)))
 		fprintf(sink->out, "\nmmunotify: %s\n", sentence);
 	symbolizer_free(printer.symbolizer);
@@ -320,6 +341,22 @@ static struct json_object *table_object(struct printer *printer, unsigned int ta
 	return object;
 }
 
+static struct json_object *unfollowed_object(const struct summary *summary)
+{
+	struct json_object *array = json_object_new_array(), *object;
+	const struct summary_unfollowed *one;
+	uint64_t nr;
+
+	for (one = summary_unfollowed(summary, &nr); nr--; one++) {
+		object = json_object_new_object();
+		json_add_text(object, "exe", one->exe);
+		json_add_text(object, "reason", one->reason);
+		json_add_number(object, "times", one->count);
+		json_object_array_add(array, object);
+	}
+	return array;
+}
+
 static int summary_json_close(struct sink *sink)
 {
 	struct summary *summary = sink->state;
@@ -343,6 +380,7 @@ static int summary_json_close(struct sink *sink)
 	json_add_number(object, "too_deep", lost->lost.too_deep);
 	json_add_number(object, "unfollowed", lost->lost.unfollowed);
 	json_add_number(object, "unredirected", lost->lost.unredirected);
+	json_object_object_add(object, "not_followed", unfollowed_object(summary));
 	error = json_print_line(sink->out, object);
 	symbolizer_free(printer.symbolizer);
 	summary_free(summary);

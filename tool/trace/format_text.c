@@ -166,6 +166,18 @@ static void print_process(struct sink *sink, const struct record *record)
 			terminal_end(&sink->terminal, STYLE_ERROR));
 }
 
+/* Whole, however wide the terminal is. */
+static void print_unfollowed(struct sink *sink, const struct record *record)
+{
+	char exe[2 * RING_MAX_TEXT], reason[512];
+
+	terminal_escape(record->unfollowed.exe, exe, sizeof(exe));
+	terminal_escape(record->unfollowed.reason, reason, sizeof(reason));
+	print_prefix(sink, record);
+	fprintf(sink->out, "%s%-18s %s: %s%s\n", terminal_begin(&sink->terminal, STYLE_ERROR),
+		"not followed", exe, reason, terminal_end(&sink->terminal, STYLE_ERROR));
+}
+
 static int text_record(struct sink *sink, const struct record *record)
 {
 	char sentence[512];
@@ -183,6 +195,9 @@ static int text_record(struct sink *sink, const struct record *record)
 	case RECORD_RELEASE:
 		strcpy(sentence, "address space");
 		print_about(sink, record, "release", sentence);
+		break;
+	case RECORD_UNFOLLOWED:
+		print_unfollowed(sink, record);
 		break;
 	case RECORD_LOST:
 		if (output_lost(record, sentence, sizeof(sentence)))

@@ -328,8 +328,7 @@ bool output_lost(const struct record *record, char *out, size_t size)
 	add_clause(out, size, record->lost.too_deep,
 		   "events lost because signal handlers nested too deep");
 	add_clause(out, size, record->lost.unfollowed,
-		   "programs not followed (static, set-user-ID, cleared environment, another "
-		   "user or process namespace)");
+		   "programs that were executed and not followed");
 	add_clause(out, size, record->lost.unredirected,
 		   "attempts to redirect a library that was loaded later failed (mmunotify probe "
 		   "-- COMMAND says why)");

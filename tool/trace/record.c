@@ -228,6 +228,10 @@ int record_write(struct record_writer *writer, const struct record *record)
 	case RECORD_END:
 		put(&body, (uint64_t)record->end.wait_status);
 		break;
+	case RECORD_UNFOLLOWED:
+		put_text(&body, record->unfollowed.exe);
+		put_text(&body, record->unfollowed.reason);
+		break;
 	case RECORD_RELEASE:
 		break;
 	}
@@ -405,6 +409,10 @@ static void get_body(struct record_reader *reader, struct cursor *cursor, struct
 		record->end.wait_status = (int)get(cursor);
 		reader->ended = true;
 		break;
+	case RECORD_UNFOLLOWED:
+		record->unfollowed.exe = get_text(cursor, reader->intern);
+		record->unfollowed.reason = get_text(cursor, reader->intern);
+		break;
 	case RECORD_RELEASE:
 		break;
 	}
@@ -418,7 +426,7 @@ static int decode(struct record_reader *reader, const struct body *body, struct 
 
 	if (type == FRAME_STRING)
 		return add_string(reader, &cursor);
-	if (type < RECORD_PROCESS || type > RECORD_END)
+	if (type < RECORD_PROCESS || type > RECORD_UNFOLLOWED)
 		return 0;
 	memset(record, 0, sizeof(*record));
 	record->type = type;

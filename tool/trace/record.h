@@ -25,6 +25,8 @@ enum record_type {
 	RECORD_LOST,
 	/* The traced command ended; the last record of a whole recording. */
 	RECORD_END,
+	/* A program is not traced. */
+	RECORD_UNFOLLOWED,
 };
 
 struct record_frame {
@@ -57,6 +59,11 @@ struct record {
 		struct {
 			uint64_t dropped, abandoned, too_deep, unfollowed, unredirected;
 		} lost;
+		struct {
+			/* NULL: not known. */
+			const char *exe;
+			const char *reason;
+		} unfollowed;
 		struct {
 			/* As waitpid() gives it. */
 			int wait_status;

@@ -31,7 +31,7 @@
 #include <atomic.h>
 
 #define RING_MAGIC   0x676e697272756d6dull
-#define RING_VERSION 1u
+#define RING_VERSION 2u
 
 /* The memory's name; producers check it before they open what the environment names. */
 #define RING_NAME "mmunotify-ring"
@@ -47,6 +47,9 @@ enum ring_message_type {
 	RING_RELEASE,
 	/* A piece of a blob: text or stack that others refer to by its hash. */
 	RING_BLOB,
+	/* A program is about to be executed; it was not, after all. */
+	RING_EXEC,
+	RING_EXEC_FAILED,
 };
 
 /* What the range was before the operation. */
@@ -81,6 +84,8 @@ enum ring_blob_kind { RING_BLOB_TEXT = 1, RING_BLOB_STACK };
 #define RING_HAS_RESULT (1u << 3)
 /* Of processes: the start of a program, not of a fork. */
 #define RING_AFTER_EXEC (1u << 4)
+/* Of programs about to be executed: one that the tracer stays away from. */
+#define RING_NOT_REACHED (1u << 5)
 
 /* A return address: hash of the module's name (0: none) and offset in it. */
 struct ring_frame {
@@ -110,6 +115,15 @@ struct ring_process {
 	int32_t error;
 	char comm[16];
 	uint64_t exe;
+	/* Where the program's stack began: as in /proc/PID/stat. */
+	uint64_t stack;
+};
+
+struct ring_exec {
+	/* Of RING_EXEC: why the environment does not lead to us, as a positive errno, or 0. */
+	int32_t error;
+	uint32_t ppid, uid;
+	uint64_t file;
 };
 
 struct ring_blob {
@@ -132,6 +146,7 @@ struct ring_message {
 		struct ring_event event;
 		struct ring_process process;
 		struct ring_blob blob;
+		struct ring_exec exec;
 	};
 };
 

@@ -22,6 +22,8 @@
 #include "session.h"
 
 #define TICK_NS 50000000ull
+/* After which it is said that processes of the program are waited for. */
+#define WAIT_IS_LONG_NS 2000000000ull
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -68,8 +70,11 @@ int session_open(struct session *session, unsigned int wants, uint64_t bytes)
 	snprintf(session->launch.value, sizeof(session->launch.value), "/proc/%d/fd/%d", getpid(),
 		 session->ring_fd);
 	error = collector_init(&session->collector, &session->ring, file.st_ino, &session->sink);
-	if (!error)
+	if (!error) {
+		session->collector.command = session->command;
+		session->collector.follow.library = strrchr(session->launch.library, '/');
 		return 0;
+	}
 	mmunotify_error(session->command, "there is not enough memory");
 	return MMUNOTIFY_EXIT_TOOL;
 }
@@ -142,10 +147,34 @@ static bool child_has_ended(struct session *session)
 	return pid == session->child || (pid < 0 && errno == ECHILD);
 }
 
+/* A daemon, say: nobody shall wonder why the prompt does not come. */
+static bool say_who_is_waited_for(const struct session *session, pid_t pid)
+{
+	char path[40], name[64] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	file = fopen(path, "re");
+	if (file) {
+		if (fgets(name, sizeof(name), file))
+			name[strcspn(name, "\n")] = '\0';
+		fclose(file);
+	}
+	mmunotify_error(session->command,
+			"%s has ended, process %d (%s) goes on: waiting until it ends; Ctrl-C or "
+			"kill -INT %d ends the trace and leaves it running",
+			session->launch.argv[0], pid, *name ? name : "?", getpid());
+	fflush(stderr);
+	return true;
+}
+
 /* Until the program and, if they are followed, its descendants have ended. */
 static void drain_until_end(struct session *session)
 {
-	bool ended = false;
+	struct follow *follow = &session->collector.follow;
+	bool ended = false, said = false;
+	pid_t waited_for = 0;
+	uint64_t now;
 
 	interrupted = 0;
 	for (;;) {
@@ -159,15 +188,18 @@ static void drain_until_end(struct session *session)
 			interrupted = 0;
 		}
 		collector_drain(&session->collector);
-		collector_check_released(&session->collector, clock_ns(CLOCK_MONOTONIC));
-		if (ended &&
-		    (!session->follow || interrupted ||
-		     !collector_is_anybody_alive(&session->collector, clock_ns(CLOCK_MONOTONIC))))
+		now = clock_ns(CLOCK_MONOTONIC);
+		follow_check(follow, now);
+		if (ended && (!session->follow || interrupted ||
+			      !follow_is_anybody_alive(follow, now, &waited_for)))
 			break;
+		if (ended && !said && now > session->ended_at + WAIT_IS_LONG_NS)
+			said = say_who_is_waited_for(session, waited_for);
 		ring_wait(&session->ring, TICK_NS);
 	}
 	mmun_store_full(&session->ring.header->closed, 1);
 	collector_drain(&session->collector);
+	follow_finish(follow, clock_ns(CLOCK_MONOTONIC));
 }
 
 int session_run(struct session *session)

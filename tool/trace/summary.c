@@ -35,6 +35,8 @@ struct summary {
 	struct process_table *processes;
 	uint64_t nr_processes;
 	struct record lost;
+	struct summary_unfollowed *unfollowed;
+	uint64_t nr_unfollowed;
 };
 
 static const char *const key_names[NR_SUMMARY_KEYS] = {
@@ -193,6 +195,7 @@ void summary_free(struct summary *summary)
 	}
 	stack_table_free(summary->stacks);
 	process_table_free(summary->processes);
+	free(summary->unfollowed);
 	free(summary);
 }
 
@@ -290,6 +293,27 @@ static int take_event(struct summary *summary, const struct record *record)
 	return 0;
 }
 
+static int take_unfollowed(struct summary *summary, const struct record *record)
+{
+	struct summary_unfollowed *more;
+
+	for (uint64_t i = 0; i < summary->nr_unfollowed; i++) {
+		more = &summary->unfollowed[i];
+		if (!strcmp(more->exe, record->unfollowed.exe) &&
+		    !strcmp(more->reason, record->unfollowed.reason)) {
+			more->count++;
+			return 0;
+		}
+	}
+	more = realloc(summary->unfollowed, (summary->nr_unfollowed + 1) * sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	summary->unfollowed = more;
+	more[summary->nr_unfollowed++] =
+		(struct summary_unfollowed){ record->unfollowed.exe, record->unfollowed.reason, 1 };
+	return 0;
+}
+
 int summary_take(struct summary *summary, const struct record *record)
 {
 	switch (record->type) {
@@ -298,6 +322,8 @@ int summary_take(struct summary *summary, const struct record *record)
 	case RECORD_PROCESS:
 		summary->nr_processes++;
 		return process_table_take(summary->processes, record);
+	case RECORD_UNFOLLOWED:
+		return take_unfollowed(summary, record);
 	case RECORD_LOST:
 		summary->lost = *record;
 		break;
@@ -336,6 +362,12 @@ const struct stack_table *summary_stacks(const struct summary *summary)
 uint64_t summary_processes(const struct summary *summary)
 {
 	return summary->nr_processes;
+}
+
+const struct summary_unfollowed *summary_unfollowed(const struct summary *summary, uint64_t *nr)
+{
+	*nr = summary->nr_unfollowed;
+	return summary->unfollowed;
 }
 
 const struct record *summary_lost(const struct summary *summary)

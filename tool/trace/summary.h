@@ -92,6 +92,12 @@ struct summary_row **summary_rows(const struct summary *summary, unsigned int ta
 /* What -k --summary and --summary=stack count by. */
 const struct stack_table *summary_stacks(const struct summary *summary);
 uint64_t summary_processes(const struct summary *summary);
+/* Programs that are not traced: each of the *@nr with how often that was so. */
+struct summary_unfollowed {
+	const char *exe, *reason;
+	uint64_t count;
+};
+const struct summary_unfollowed *summary_unfollowed(const struct summary *summary, uint64_t *nr);
 /* A record of type RECORD_LOST; all 0 when nothing was lost. */
 const struct record *summary_lost(const struct summary *summary);
 

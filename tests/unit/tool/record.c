@@ -32,7 +32,7 @@ static const struct record_header header = {
 	.version = "0.1.0",
 };
 
-static struct record samples[6];
+static struct record samples[7];
 
 static void fill_samples(void)
 {
@@ -87,7 +87,14 @@ static void fill_samples(void)
 			  .unfollowed = 3,
 			  .unredirected = 4 },
 	};
-	samples[5] = (struct record){ .type = RECORD_END,
+	samples[5] = (struct record){
+		.type = RECORD_UNFOLLOWED,
+		.pid = 12,
+		.tid = 12,
+		.time = 123456789100001,
+		.unfollowed = { .exe = "/bin/st\001tic", .reason = "it is \303\244" },
+	};
+	samples[6] = (struct record){ .type = RECORD_END,
 				      .pid = 10,
 				      .tid = 10,
 				      .time = 123456789100002,
@@ -148,6 +155,9 @@ static bool same_record(const struct record *a, const struct record *b)
 		return !memcmp(&a->lost, &b->lost, sizeof(a->lost));
 	case RECORD_END:
 		return a->end.wait_status == b->end.wait_status;
+	case RECORD_UNFOLLOWED:
+		return same_text(a->unfollowed.exe, b->unfollowed.exe) &&
+		       same_text(a->unfollowed.reason, b->unfollowed.reason);
 	case RECORD_RELEASE:
 		return true;
 	}

@@ -20,6 +20,9 @@
 
 #define NR_KNOWN 1024
 
+/* The dynamic linker's. */
+extern void *__libc_stack_end;
+
 static struct ring ring;
 static uint64_t known[NR_KNOWN];
 static int (*clock_function)(int, void *);
@@ -180,7 +183,22 @@ void emit_process(unsigned int flags, int error)
 	message->process.ppid = (uint32_t)mmun_syscall3(SYS_getppid, 0, 0, 0);
 	message->process.error = error;
 	message->process.exe = name;
+	message->process.stack = (uint64_t)__libc_stack_end;
 	mmun_syscall3(SYS_prctl, PR_GET_NAME, (unsigned long)message->process.comm, 0);
+	commit(&ticket);
+}
+
+void emit_exec(enum ring_message_type type, unsigned int flags, int error, uint64_t file)
+{
+	struct ring_ticket ticket;
+	struct ring_message *message = begin(&ticket, type, flags, emit_now());
+
+	if (!message)
+		return;
+	message->exec.error = error;
+	message->exec.ppid = (uint32_t)mmun_syscall3(SYS_getppid, 0, 0, 0);
+	message->exec.uid = (uint32_t)mmun_syscall3(SYS_geteuid, 0, 0, 0);
+	message->exec.file = file;
 	commit(&ticket);
 }
 

@@ -178,6 +178,7 @@ static void forked_child(void)
 {
 	int saved = errno;
 
+	exec_forked();
 	if (subscribed)
 		mmu_notifier_unregister(&notifier, subscribed);
 	if (emit_is_open())
@@ -250,6 +251,7 @@ static void attach(void)
 		/* The allocator's own fork handlers come first: ours allocates. */
 		warm_allocator();
 		pthread_atfork(NULL, NULL, forked_child);
+		exec_follow(RING_ENV, path);
 	} else {
 		clean_environment();
 	}

@@ -162,6 +162,7 @@ void report_attach(const char *name)
 	if (!mm || strlen(name) >= sizeof(path) || !is_report(name))
 		return;
 	memcpy(path, name, strlen(name) + 1);
+	exec_follow(REPORT_ENV, name);
 	start_error = -mmu_notifier_register(&notifier, mm);
 	say("start");
 }

@@ -28,12 +28,21 @@ void emit_event(const struct ring_event *event, unsigned int flags, uint64_t tim
 /* @flags: RING_AFTER_EXEC or 0; @error: why nothing can be watched, or 0. */
 void emit_process(unsigned int flags, int error);
 void emit_release(void);
+/* @type: RING_EXEC or RING_EXEC_FAILED; @error: a positive errno or 0; @file: a text's hash. */
+void emit_exec(enum ring_message_type type, unsigned int flags, int error, uint64_t file);
 void emit_too_deep(void);
 /* @count more attempts to redirect a library failed. */
 void emit_unredirected(unsigned long count);
 /* Makes sure that the tool knows the blob; its hash, never 0 for one that exists. */
 uint64_t emit_blob(enum ring_blob_kind kind, const void *bytes, size_t length);
 uint64_t emit_text(const char *text);
+
+/* exec.c: this object goes along into what the process executes. */
+
+/* From now on, with @name=@value in the environment. */
+void exec_follow(const char *name, const char *value);
+/* In a forked child. */
+void exec_forked(void);
 
 /* report.c: says in the file @name what the process consists of. */
 void report_attach(const char *name);
