@@ -44,12 +44,13 @@ def environment(root, pc):
 
 def first_line_command(path):
     with open(path, encoding='utf-8') as file:
-        match = re.match(r'/\* (cc .*) \*/$', file.readline().rstrip())
+        match = re.match(r'/\* (c(?:c|\+\+) .*) \*/$', file.readline().rstrip())
     return match.group(1) if match else None
 
 
 def test_examples(env, work):
-    for source in sorted(glob.glob(os.path.join(SOURCE, 'examples', '*.c'))):
+    for source in sorted(glob.glob(os.path.join(SOURCE, 'examples', '*.c')) +
+                         glob.glob(os.path.join(SOURCE, 'examples', '*.cpp'))):
         name = os.path.splitext(os.path.basename(source))[0]
         command = first_line_command(source)
         if not ok(command, 'example %s: its first line is a command' % name):
@@ -214,6 +215,49 @@ def test_command(root, env):
             passes(run([tool, 'run', 'true'], env=env), 'the installed adapters are found')
         else:
             skip('the installed adapters', 'built without them')
+
+
+PYTHON = '''
+import ctypes, mmap, sys
+import mmunotify
+with mmunotify.Watch() as watch:
+    mmap.mmap(-1, 1 << 22).close()
+    assert [row for row in watch.read() if row.size == 1 << 22]
+assert [row for row in mmunotify.Recording(sys.argv[1])]
+print(mmunotify.__file__)
+'''
+
+
+def test_python(root, env, work):
+    module = find(root, 'mmunotify/watch.py')
+    if not module:
+        skip('the Python module', 'built without it')
+        return
+    folder = os.path.dirname(os.path.dirname(module))
+    env = dict(env, PYTHONDONTWRITEBYTECODE='1',
+               PATH=os.path.dirname(find(root, 'bin/mmunotify')) + ':' + env['PATH'])
+    recording = os.path.join(work, 'recording')
+    run(['mmunotify', 'trace', '-o', recording, '--', '/bin/true'], env=env)
+
+    def works(python, path, name):
+        result = run([python, '-c', PYTHON, recording], env=dict(env, PYTHONPATH=path), cwd=work)
+        ok(result.returncode == 0 and path in result.stdout, name, result.stdout + result.stderr)
+
+    works(sys.executable, folder, 'the installed Python module finds its library and the command')
+    # And by pip, without a network; a copy, because it writes beside the sources.
+    python = '/usr/bin/python3'
+    if run([python, '-c', 'import pip, setuptools.build_meta, wheel']).returncode:
+        skip('the Python module by pip', 'pip, setuptools or wheel is not installed')
+        return
+    copy, target = os.path.join(work, 'python'), os.path.join(work, 'site')
+    shutil.copytree(os.path.join(SOURCE, 'bindings/python'), copy)
+    if passes(run([python, '-m', 'pip', 'install', '--no-build-isolation', '--no-index', '--no-deps',
+                   '--no-compile', '--root-user-action=ignore', '--target', target, copy], env=env),
+              'pip installs the Python module, offline'):
+        works(python, target, 'and it works')
+    version = run([os.path.join(SOURCE, 'scripts/version.sh')]).stdout.strip()
+    with open(os.path.join(copy, 'pyproject.toml'), encoding='utf-8') as file:
+        ok('version = "%s"' % version in file.read(), "its version is the project's")
 
 
 def test_man_pages(root):
