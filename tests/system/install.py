@@ -316,6 +316,7 @@ def main():
         test_static(env, work)
         test_headers(env, work)
         test_command(root, env)
+        test_python(root, env, work)
         test_man_pages(root)
         test_documents(root)
         test_completion(root)
