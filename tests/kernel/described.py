@@ -51,7 +51,8 @@ class Driver:
     """One folder."""
 
     KEYWORDS = {'source': 1, 'header': 1, 'as': 2, 'define': 1, 'flags': 1, 'kernels': 1, 'title': 1, 'tree': 1,
-                'expect-tsan': 2, 'expect-warning': 2, 'expect-skip': 2, 'user': 1, 'user-flags': 1, 'arguments': 1}
+                'expect-tsan': 2, 'expect-warning': 2, 'expect-skip': 2, 'user': 1, 'user-flags': 1, 'arguments': 1,
+                'control': 2}
 
     def __init__(self, name, folder):
         self.name = name

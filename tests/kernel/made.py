@@ -250,16 +250,24 @@ class Program:
             self.add(False, '%s links' % os.path.basename(program), '\n'.join(made.stderr.splitlines()[-30:]))
         return made.returncode == 0
 
-    def command(self):
+    def command(self, *more):
+        """@more: options, then arguments of the user's program behind --."""
         arguments = [word for line in self.driver.all('arguments', self.version) for word in line.split()]
-        return [*self.build.prefix, self.program, *arguments, *([self.user] if self.user else [])]
+        options, arguments_of_user = more, ()
+        if '--' in more:
+            options, arguments_of_user = more[:more.index('--')], more[more.index('--') + 1:]
+        return [*self.build.prefix, self.program, *arguments, *options,
+                *([self.user, *arguments_of_user] if self.user else [])]
 
-    def run(self):
+    def run_command(self, *more):
         environment = dict(os.environ)
         seconds = USER_SECONDS if self.user else SECONDS
         environment['TSAN_OPTIONS'] = os.environ.get('TSAN_OPTIONS', '') + ':exitcode=0:second_deadlock_stack=1'
         environment['UBSAN_OPTIONS'] = os.environ.get('UBSAN_OPTIONS', '') + ':print_stacktrace=1'
-        status, out, errors = limited(self.command(), seconds, self.scratch, environment)
+        return limited(self.command(*more), seconds, self.scratch, environment)
+
+    def run(self):
+        status, out, errors = self.run_command()
         with open(os.path.join(self.scratch, 'log'), 'w', encoding='utf-8') as file:
             file.write(out + errors)
         failed = self.tap(out)
@@ -270,6 +278,15 @@ class Program:
             self.add(not reports, '%s reports nothing%s' % (REPORTS.get(self.build.sanitizer, self.build.sanitizer),
                                                           ' else' if self.excused else ''),
                      '\n'.join(reports[0].splitlines()[:40]) if reports else '\n'.join(self.excused))
+        for line in self.driver.all('control', self.version):
+            self.run_control(*line.split())
+
+    def run_control(self, name, *more):
+        """With @more as arguments the result @name is to fail."""
+        _, out, errors = self.run_command(*more)
+        failed = re.search(r'^not ok \d+ (?:- )?%s$' % re.escape(name), out, re.M)
+        self.add(bool(failed), '%s fails with %s' % (name, ' '.join(more)),
+                 '' if failed else '\n'.join((out + errors).splitlines()[-30:]))
 
     def tap(self, text):
         """The test's own results; whether one failed."""

@@ -2,7 +2,7 @@
 /*
  * A kernel that is a process: a machine and a module, for programs that are its children.
  *
- *     kernel [--coherent] [--memory MIB] PROGRAM [ARGUMENT...]
+ *     kernel [--coherent] [--stale] [--memory MIB] PROGRAM [ARGUMENT...]
  *
  * A program is linked with client.c, which sends here what is the kernel's.  Sanitizers find
  * here what is wrong in the module and in the machine.  Ends with PROGRAM's status, or with 99
@@ -272,6 +272,8 @@ int main(int argc, char **argv)
 	while (*++argv && !strncmp(*argv, "--", 2)) {
 		if (!strcmp(*argv, "--coherent"))
 			coherent = true;
+		else if (!strcmp(*argv, "--stale"))
+			pages_show_stale();
 		else if (!strcmp(*argv, "--memory") && argv[1])
 			memory = strtoul(*++argv, NULL, 10);
 		else

@@ -63,6 +63,13 @@ static void hide_in(struct program *program, struct shown *shown, unsigned int p
 	}
 }
 
+static bool stale;
+
+void pages_show_stale(void)
+{
+	stale = true;
+}
+
 /* I1 */
 static void hide_range(struct program *program, unsigned long start, unsigned long end)
 {
@@ -88,7 +95,8 @@ static bool invalidate(struct mmu_interval_notifier *notifier,
 	else if (pthread_mutex_trylock(&program->pages_lock))
 		return false;
 	mmu_interval_set_seq(notifier, seq);
-	hide_range(program, range->start, range->end);
+	if (!stale)
+		hide_range(program, range->start, range->end);
 	pthread_mutex_unlock(&program->pages_lock);
 	return true;
 }

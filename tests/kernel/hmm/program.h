@@ -66,6 +66,8 @@ int program_close_file(struct program *program, long handle);
 
 /* pages.c */
 
+/* What changes is not hidden from now on: for seeing that a test notices. */
+void pages_show_stale(void);
 int pages_start(struct program *program);
 /* The address space has ended. */
 void pages_end(struct program *program);
