@@ -211,13 +211,16 @@ int session_run(struct session *session)
 	return status;
 }
 
-int session_close(struct session *session)
+void session_finish(struct session *session)
 {
-	int error;
-
 	collector_finish(&session->collector, session->child, session->wait_status,
 			 session->ended_at);
-	error = sink_close(&session->sink);
+}
+
+int session_close(struct session *session)
+{
+	int error = sink_close(&session->sink);
+
 	if (!error)
 		error = session->collector.error;
 	collector_free(&session->collector);

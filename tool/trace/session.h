@@ -43,7 +43,9 @@ int session_open(struct session *session, unsigned int wants, uint64_t bytes);
  */
 int session_run(struct session *session);
 
-/* session_close() - the records that close a run.  Return: 0 or the first error, -errno. */
+/* session_finish() - the records that close a run.  What records refer to is there still. */
+void session_finish(struct session *session);
+/* session_close() - Return: 0 or the first error, -errno. */
 int session_close(struct session *session);
 
 /* session_header() - what the output says of a run that begins now. */

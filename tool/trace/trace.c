@@ -140,6 +140,7 @@ static int finish(struct trace *trace)
 {
 	int error;
 
+	session_finish(&trace->session);
 	error = session_close(&trace->session);
 	if (trace->out != stderr && fclose(trace->out) && !error)
 		error = -errno;

@@ -11,7 +11,6 @@
  * are followed.  Whatever goes wrong here leaves the program running untraced.
  * Tests: tests/system/trace_*.py, tests/system/programs.sh.
  */
-#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -44,7 +43,6 @@ static __thread struct {
 
 static struct mmu_notifier notifier;
 static struct mm_struct *subscribed;
-static char program_path[RING_MAX_TEXT];
 
 static void describe(struct pending_section *section, const struct mmu_notifier_range *range)
 {
@@ -186,52 +184,6 @@ static void forked_child(void)
 	errno = saved;
 }
 
-/* libc's own, not a sanitizer's or another library's, whichever comes first. */
-static void prepare_libc(void)
-{
-	void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
-	const unsigned int *thread_size;
-
-	if (!libc)
-		return;
-	emit_set_clock((int (*)(int, void *))dlsym(libc, "clock_gettime"));
-	thread_size = dlsym(libc, "_thread_db_sizeof_pthread");
-	if (thread_size)
-		mapping_set_thread_size(*thread_size);
-	dlclose(libc);
-}
-
-/* The program's environment as it was without us; in place, so that main's is too. */
-static void clean_environment(void)
-{
-	char *preload = getenv("LD_PRELOAD"), *rest;
-
-	if (preload) {
-		rest = strchr(preload, ':');
-		if (rest)
-			memmove(preload, rest + 1, strlen(rest));
-		else
-			unsetenv("LD_PRELOAD");
-	}
-	unsetenv(RING_ENV);
-}
-
-static void find_program(void)
-{
-	const char *path = realpath("/proc/self/exe", NULL);
-
-	if (path && strlen(path) < sizeof(program_path))
-		memcpy(program_path, path, strlen(path) + 1);
-	free((void *)path);
-}
-
-static void warm_allocator(void)
-{
-	void *volatile memory = malloc(1);
-
-	free(memory);
-}
-
 static void attach(void)
 {
 	const char *path = getenv(RING_ENV), *report = getenv(REPORT_ENV);
@@ -242,18 +194,16 @@ static void attach(void)
 	if (!path || !emit_attach(path))
 		return;
 	wants = emit_wants();
-	prepare_libc();
-	if (wants & RING_WANT_STACKS) {
-		find_program();
-		stack_prepare(program_path);
-	}
+	program_prepare_libc();
+	if (wants & RING_WANT_STACKS)
+		program_prepare_stacks();
 	if (wants & RING_FOLLOW) {
 		/* The allocator's own fork handlers come first: ours allocates. */
-		warm_allocator();
+		program_warm_allocator();
 		pthread_atfork(NULL, NULL, forked_child);
 		exec_follow(RING_ENV, path);
 	} else {
-		clean_environment();
+		program_clean_environment();
 	}
 	subscribe(RING_AFTER_EXEC);
 }
@@ -264,16 +214,4 @@ __attribute__((constructor)) static void construct(void)
 
 	attach();
 	errno = saved;
-}
-
-/*
- * AddressSanitizer's run-time refuses to start unless it is the first library
- * of all, which a preloaded one makes impossible.  It asks this function for
- * options; a program that has its own keeps it.
- */
-__attribute__((visibility("default"))) const char *__asan_default_options(void);
-
-const char *__asan_default_options(void)
-{
-	return "verify_asan_link_order=0";
 }

@@ -44,6 +44,17 @@ void exec_follow(const char *name, const char *value);
 /* In a forked child. */
 void exec_forked(void);
 
+/* program.c: at attaching. */
+
+/* What of the C library's own the others here use. */
+void program_prepare_libc(void);
+/* For stack_capture(). */
+void program_prepare_stacks(void);
+/* Before a fork handler that allocates is installed: the allocator's own come first. */
+void program_warm_allocator(void);
+/* The environment as it was without us; in place, so that main's is too. */
+void program_clean_environment(void);
+
 /* report.c: says in the file @name what the process consists of. */
 void report_attach(const char *name);
 
