@@ -19,6 +19,7 @@ enum mmunotify_status {
 
 /* argv[0] is the command's name; the return value is the exit status. */
 int mmunotify_cmd_trace(int argc, char **argv);
+int mmunotify_cmd_audit(int argc, char **argv);
 int mmunotify_cmd_replay(int argc, char **argv);
 int mmunotify_cmd_run(int argc, char **argv);
 int mmunotify_cmd_stat(int argc, char **argv);

@@ -21,6 +21,8 @@ struct command {
 static const struct command commands[] = {
 	{ "trace", mmunotify_cmd_trace,
 	  "run a program and print each change of its address space" },
+	{ "audit", mmunotify_cmd_audit,
+	  "find registrations that outlive their memory in a program" },
 	{ "run", mmunotify_cmd_run, "run a program with the adapters for UCX and libfabric" },
 	{ "stat", mmunotify_cmd_stat, "show the counters of adapters in running processes" },
 	{ "replay", mmunotify_cmd_replay, "print a recording made by trace -o" },

@@ -35,8 +35,8 @@ FLOORS = {
         'process', 'state miss', 'rcache']),
     'stat': (['stat/libstat.a.p'], ['page', 'stat']),
     'adapters/ucx': (['adapters/ucx/libmmunotify-ucx.so.p'], ['say unseen', 'copy', 'ucx']),
-    'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p'], [
-        'command json report counters', 'launch', 'trace demo play sites run stat', 'probe', 'main']),
+    'tool': (['tool/mmunotify.p', 'tool/mmunotify-trace.so.p', 'tool/mmunotify-audit.so.p'], [
+        'command json report counters', 'launch', 'trace demo play sites run stat', 'audit probe', 'main']),
 }
 
 

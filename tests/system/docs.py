@@ -151,7 +151,7 @@ def test_commands():
     for document in DOCUMENTS:
         wrong = []
         text = re.sub(r'\s*\n\s*', ' ', prose(read(document)))
-        for command, rest in re.findall(r'mmunotify (trace|run|stat|replay|probe|demo|soft)\b([^`]*)', text):
+        for command, rest in re.findall(r'mmunotify (trace|audit|run|stat|replay|probe|demo|soft)\b([^`]*)', text):
             usage = run(TOOL, command, '--help').stdout
             rest = rest.split(' -- ')[0]
             for option in re.findall(r'^(?: (--?[a-z][a-z-]*))', rest):

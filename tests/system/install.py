@@ -266,7 +266,7 @@ def test_man_pages(root):
         skip('man pages', 'built without them')
         return
     names = {os.path.basename(p) for p in pages}
-    for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
+    for page in ('mmunotify.1', 'mmunotify-trace.1', 'mmunotify-audit.1', 'mmunotify-demo.1', 'mmunotify-run.1', 'mmunotify-stat.1', 'mmunotify.7',
                  'mmu_notifier_register.3', '__mmu_notifier_register.3', 'mmun_seq_retry.3',
                  'mmun_uring_create.3', 'mmun_cuda_create.3', 'mmun_verbs_create.3',
                  'mmunotify_rcache.3'):

@@ -50,6 +50,8 @@ enum ring_message_type {
 	/* A program is about to be executed; it was not, after all. */
 	RING_EXEC,
 	RING_EXEC_FAILED,
+	/* Of `mmunotify audit`: what became of one registration. */
+	RING_AUDIT,
 };
 
 /* What the range was before the operation. */
@@ -134,6 +136,23 @@ struct ring_blob {
 	uint8_t bytes[78];
 };
 
+/* See tool/audit/audit.h. */
+struct ring_audit {
+	/* enum audit_what, enum audit_kind, enum mmun_op, enum mapping_kind */
+	uint8_t what, kind, op, mapping;
+	/* Of what the registration is known by: a ring's descriptor and the index in it. */
+	int32_t holder;
+	uint64_t index;
+	/* Number of the registration in its process. */
+	uint64_t id;
+	/* Registered; and of that what is stale. */
+	uint64_t start, end, stale_start, stale_end;
+	/* When it was made. */
+	uint64_t made;
+	/* Hashes: where it was made, where this happened, the memory's name. */
+	uint64_t made_stack, stack, name;
+};
+
 struct ring_message {
 	uint8_t type;
 	uint8_t unused[3];
@@ -147,6 +166,7 @@ struct ring_message {
 		struct ring_process process;
 		struct ring_blob blob;
 		struct ring_exec exec;
+		struct ring_audit audit;
 	};
 };
 
@@ -161,6 +181,8 @@ _Static_assert(sizeof(struct ring_slot) == 128, "two cache lines");
 #define RING_WANT_STACKS (1u << 0)
 #define RING_FOLLOW      (1u << 1)
 #define RING_STRICT      (1u << 2)
+/* A bit for each enum audit_kind that is watched, from this one on. */
+#define RING_AUDIT_SHIFT 16
 
 struct ring_header {
 	uint64_t magic;

@@ -157,6 +157,17 @@ void emit_event(const struct ring_event *event, unsigned int flags, uint64_t tim
 	commit(&ticket);
 }
 
+void emit_audit(const struct ring_audit *audit, uint64_t time)
+{
+	struct ring_ticket ticket;
+	struct ring_message *message = begin(&ticket, RING_AUDIT, 0, time);
+
+	if (!message)
+		return;
+	message->audit = *audit;
+	commit(&ticket);
+}
+
 void emit_release(void)
 {
 	struct ring_ticket ticket;

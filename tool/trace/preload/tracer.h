@@ -25,6 +25,7 @@ bool emit_is_open(void);
 void emit_set_clock(int (*clock)(int, void *));
 uint64_t emit_now(void);
 void emit_event(const struct ring_event *event, unsigned int flags, uint64_t time);
+void emit_audit(const struct ring_audit *audit, uint64_t time);
 /* @flags: RING_AFTER_EXEC or 0; @error: why nothing can be watched, or 0. */
 void emit_process(unsigned int flags, int error);
 void emit_release(void);

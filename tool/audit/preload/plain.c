@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Registrations by plain system calls: vmsplice(2) and mlock(2), and those of io_uring that a
+ * program makes by syscall(2), as fio does and languages without a binding of their own.
+ *
+ * syscall(2) itself is replaced by a few instructions that look at the number and go on to
+ * the C library's, with everything as it was (syscall.S).  Tests: tests/system/audit.py.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include <raw_syscall.h>
+
+#include "uring.h"
+#include "watch.h"
+
+#define NR_IO_URING_ENTER    426
+#define NR_IO_URING_REGISTER 427
+
+/* In syscall.S: the C library's. */
+typedef long (*syscall_function)(long, ...);
+extern syscall_function audit_real_syscall __attribute__((visibility("hidden")));
+void audit_find_syscall(void);
+long audit_syscall(const unsigned long *args, unsigned long pc, unsigned long sp);
+
+/* A C library without syscall() has never been seen; the program must go on all the same. */
+static long without_library(long nr, ...)
+{
+	errno = ENOSYS;
+	return -1;
+}
+
+void audit_find_syscall(void)
+{
+	void *cache = NULL;
+	int saved = errno;
+	syscall_function found = (syscall_function)library_function(&cache, "libc.so.6", "syscall");
+
+	mmun_store_release(&audit_real_syscall, found ? found : without_library);
+	errno = saved;
+}
+
+bool pipe_holds(unsigned long pipe)
+{
+	int bytes = 0;
+
+	return mmun_syscall3(SYS_ioctl, pipe, FIONREAD, (unsigned long)&bytes) == 0 && bytes > 0;
+}
+
+static void note_vmsplice(int fd, const struct iovec *iov, unsigned long nr, unsigned int flags,
+			  long done, struct caller caller)
+{
+	unsigned long left = done > 0 ? (unsigned long)done : 0;
+	static unsigned long number;
+	struct registration *reg;
+	struct known_by name = { AUDIT_VMSPLICE, (unsigned long)fd, 0 };
+
+	/* A gift may be unmapped; and for a reader nothing is pinned. */
+	if (!watch_wants(AUDIT_VMSPLICE) || flags & SPLICE_F_GIFT || !pipe_holds((unsigned long)fd))
+		return;
+	for (unsigned long i = 0; i < nr && left; i++) {
+		unsigned long length = iov[i].iov_len < left ? iov[i].iov_len : left;
+
+		name.index = mmun_add_relaxed(&number, 1);
+		reg = watch_begin(AUDIT_VMSPLICE, (unsigned long)iov[i].iov_base, length, caller);
+		watch_done(reg, &name);
+		left -= length;
+	}
+}
+
+REPLACES ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr, unsigned int flags)
+{
+	typedef ssize_t function(int, const struct iovec *, size_t, unsigned int);
+	static void *cache;
+	function *real = (function *)library_function(&cache, "libc.so.6", "vmsplice");
+	ssize_t done = real(fd, iov, nr, flags);
+
+	if (done > 0)
+		note_vmsplice(fd, iov, nr, flags, done, CALLER);
+	return done;
+}
+
+static void note_lock(const void *start, size_t length, struct caller caller)
+{
+	struct known_by name = { AUDIT_MLOCK, (unsigned long)start, length };
+
+	if (watch_wants(AUDIT_MLOCK))
+		watch_done(watch_begin(AUDIT_MLOCK, (unsigned long)start, length, caller), &name);
+}
+
+static void note_unlock(const void *start, size_t length, struct caller caller)
+{
+	unsigned long from = (unsigned long)start & ~4095ul;
+	unsigned long to = ((unsigned long)start + length + 4095) & ~4095ul;
+
+	if (watch_wants(AUDIT_MLOCK))
+		watch_dropped_range(AUDIT_MLOCK, from, to, caller);
+}
+
+REPLACES int mlock(const void *start, size_t length)
+{
+	typedef int function(const void *, size_t);
+	static void *cache;
+	function *real = (function *)library_function(&cache, "libc.so.6", "mlock");
+	int result = real(start, length);
+
+	if (!result)
+		note_lock(start, length, CALLER);
+	return result;
+}
+
+REPLACES int mlock2(const void *start, size_t length, unsigned int flags)
+{
+	typedef int function(const void *, size_t, unsigned int);
+	static void *cache;
+	function *real = (function *)library_function(&cache, "libc.so.6", "mlock2");
+	int result = real(start, length, flags);
+
+	if (!result)
+		note_lock(start, length, CALLER);
+	return result;
+}
+
+REPLACES int munlock(const void *start, size_t length)
+{
+	typedef int function(const void *, size_t);
+	static void *cache;
+	function *real = (function *)library_function(&cache, "libc.so.6", "munlock");
+
+	note_unlock(start, length, CALLER);
+	return real(start, length);
+}
+
+REPLACES int munlockall(void)
+{
+	typedef int function(void);
+	static void *cache;
+	function *real = (function *)library_function(&cache, "libc.so.6", "munlockall");
+
+	if (watch_wants(AUDIT_MLOCK))
+		watch_dropped_all(AUDIT_MLOCK, CALLER);
+	return real();
+}
+
+/* By syscall(), with one of the numbers that syscall.S looks for. */
+static void before(const unsigned long *args, struct uring_call *call, struct caller caller)
+{
+	switch (args[0]) {
+	case NR_IO_URING_REGISTER:
+		uring_before(call, args[1], (unsigned int)args[2], (const void *)args[3],
+			     (unsigned int)args[4], caller);
+		break;
+	case NR_IO_URING_ENTER:
+		uring_submits(args[1], caller);
+		break;
+	case SYS_munlock:
+		note_unlock((const void *)args[1], args[2], caller);
+		break;
+	case SYS_munlockall:
+		if (watch_wants(AUDIT_MLOCK))
+			watch_dropped_all(AUDIT_MLOCK, caller);
+		break;
+	}
+}
+
+static void after(const unsigned long *args, struct uring_call *call, long result,
+		  struct caller caller)
+{
+	switch (args[0]) {
+	case NR_IO_URING_REGISTER:
+		uring_after(call, result);
+		break;
+	case SYS_vmsplice:
+		if (result > 0)
+			note_vmsplice((int)args[1], (const void *)args[2], args[3],
+				      (unsigned int)args[4], result, caller);
+		break;
+	case SYS_mlock:
+	case SYS_mlock2:
+		if (!result)
+			note_lock((const void *)args[1], args[2], caller);
+		break;
+	}
+}
+
+long audit_syscall(const unsigned long *args, unsigned long pc, unsigned long sp)
+{
+	struct caller caller = { pc, sp, 0 };
+	struct uring_call call = { .nr = 0 };
+	long result;
+
+	before(args, &call, caller);
+	result = audit_real_syscall((long)args[0], args[1], args[2], args[3], args[4], args[5],
+				    args[6]);
+	after(args, &call, result, caller);
+	return result;
+}
