@@ -483,8 +483,24 @@ static bool is_still_patched(const struct mmun_image *image)
 
 static int refuse_maps(struct mmun_refusal *refusal)
 {
-	mmun_self_refuse(refusal, -ENOTSUP, "/proc/self/maps cannot be read",
-			 "mount /proc, or raise the limit of open files");
+	long fd = mmun_self_open("/proc/self/maps");
+
+	if (fd >= 0)
+		mmun_self_close((int)fd);
+	if (fd == -ENOENT)
+		mmun_self_refuse(refusal, -ENOTSUP,
+				 "/proc/self/maps is not there: /proc is not mounted",
+				 "mount -t proc proc /proc");
+	else if (fd == -EMFILE || fd == -ENFILE)
+		mmun_self_refuse(
+			refusal, -ENOTSUP,
+			"/proc/self/maps cannot be opened: as many files are open as may be",
+			"raise the limit of open files (ulimit -n)");
+	else
+		mmun_self_refuse(
+			refusal, -ENOTSUP,
+			"/proc/self/maps cannot be read (a seccomp filter, a security module)",
+			"let this process read it");
 	return -ENOTSUP;
 }
 
