@@ -35,4 +35,20 @@ void mmunotify_error(const char *command, const char *format, ...)
 int mmunotify_usage_error(const char *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/*
+ * mmunotify_output_error() - say that @name (NULL: standard output) cannot be written.
+ * @error: a positive errno.  Return: MMUNOTIFY_EXIT_USAGE.
+ */
+int mmunotify_output_error(const char *command, const char *name, int error);
+
+/*
+ * mmunotify_own_descriptors() - no file of the tool's shall take the place of a standard
+ * stream that was closed: it gets one that can neither be read nor written, and that no
+ * program inherits.
+ */
+void mmunotify_own_descriptors(void);
+
+/* What printf() has left over; the exit status, which is that of an error if that fails. */
+int mmunotify_flush_output(const char *command, int status);
+
 #endif

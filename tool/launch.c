@@ -59,6 +59,17 @@ static int try_path(struct launch *launch, const char *directory, size_t length,
 	return 0;
 }
 
+/* As shells do: a folder that may not be searched, or one of that name, is no hit. */
+static int try_folder(struct launch *launch, const char *directory, size_t length, const char *name)
+{
+	struct stat file;
+	int result = try_path(launch, directory, length, name);
+
+	return result == EACCES && (stat(launch->path, &file) < 0 || S_ISDIR(file.st_mode))
+		       ? ENOENT
+		       : result;
+}
+
 static int search_path(struct launch *launch, const char *name)
 {
 	const char *at = getenv("PATH"), *end;
@@ -67,14 +78,17 @@ static int search_path(struct launch *launch, const char *name)
 	if (!*name)
 		return ENOENT;
 	if (strchr(name, '/'))
-		return try_path(launch, "", 0, name);
+		/* There is something, but no folder in which it could be. */
+		return try_path(launch, "", 0, name) && errno == ENOTDIR
+			       ? EACCES
+			       : try_path(launch, "", 0, name);
 	if (!at)
 		at = "/usr/local/bin:/usr/bin:/bin";
 	for (;; at = end + 1) {
 		end = strchrnul(at, ':');
 		/* An empty element is the current directory. */
-		result = end == at ? try_path(launch, ".", 1, name)
-				   : try_path(launch, at, (size_t)(end - at), name);
+		result = end == at ? try_folder(launch, ".", 1, name)
+				   : try_folder(launch, at, (size_t)(end - at), name);
 		if (!result)
 			return 0;
 		if (result == EACCES)
@@ -86,9 +100,8 @@ static int search_path(struct launch *launch, const char *name)
 
 int launch_find(struct launch *launch, const char *command, char **argv)
 {
-	const char *name = argv[0];
+	const char *name = argv[0], *why = "it may not be executed";
 	struct stat file;
-	bool directory;
 
 	speaker = command;
 	launch->argv = argv;
@@ -96,9 +109,11 @@ int launch_find(struct launch *launch, const char *command, char **argv)
 	case 0:
 		return 0;
 	case EACCES:
-		directory = strchr(name, '/') && !stat(name, &file) && S_ISDIR(file.st_mode);
-		mmunotify_error(speaker, "%s: %s", name,
-				directory ? "it is a directory" : "it may not be executed");
+		if (strchr(name, '/') && stat(name, &file) < 0)
+			why = strerror(errno);
+		else if (strchr(name, '/') && S_ISDIR(file.st_mode))
+			why = "it is a directory";
+		mmunotify_error(speaker, "%s: %s", name, why);
 		return MMUNOTIFY_EXIT_CANNOT;
 	}
 	if (!*name)
@@ -258,11 +273,22 @@ static bool take_library(struct launch *launch, const char *directory, const cha
 	return realpath(path, launch->library);
 }
 
+int launch_need_proc(const char *command)
+{
+	if (!access("/proc/self/exe", F_OK))
+		return 0;
+	mmunotify_error(command, "/proc is not mounted (mount -t proc proc /proc), and without it "
+				 "no process can be watched");
+	return MMUNOTIFY_EXIT_TOOL;
+}
+
 int launch_find_library(struct launch *launch, const char *part)
 {
 	char variable[64], name[64], exe[PATH_MAX], beside[2 * PATH_MAX];
 	const char *named;
 
+	if (launch_need_proc(speaker))
+		return MMUNOTIFY_EXIT_TOOL;
 	snprintf(name, sizeof(name), "mmunotify-%s.so", part);
 	snprintf(variable, sizeof(variable), "MMUNOTIFY_%s_LIBRARY", part);
 	for (char *at = variable; *at; at++)
@@ -312,6 +338,14 @@ static void set_environment(const struct launch *launch)
 	setenv(launch->variable, launch->value, 1);
 }
 
+void launch_ignore(struct launch *launch, int signal)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+
+	launch->ignored = signal;
+	sigaction(signal, &ignore, &launch->before);
+}
+
 static void run_program(const struct launch *launch, const struct sigaction *on_child,
 			const sigset_t *mask, int report)
 {
@@ -319,6 +353,8 @@ static void run_program(const struct launch *launch, const struct sigaction *on_
 
 	set_environment(launch);
 	sigaction(SIGCHLD, on_child, NULL);
+	if (launch->ignored)
+		sigaction(launch->ignored, &launch->before, NULL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	execv(launch->path, launch->argv);
 	error = errno;

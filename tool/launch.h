@@ -4,6 +4,7 @@
 #define MMUN_TOOL_LAUNCH_H
 
 #include <limits.h>
+#include <signal.h>
 #include <sys/types.h>
 
 struct launch {
@@ -15,6 +16,9 @@ struct launch {
 	char library[PATH_MAX];
 	const char *variable;
 	char value[64];
+	/* Of a signal that launch_ignore() has taken from us, and that the program gets back. */
+	int ignored;
+	struct sigaction before;
 };
 
 /*
@@ -36,11 +40,17 @@ const char *launch_file_obstacle(const char *path);
  */
 int launch_check(struct launch *launch, const char *command, char **argv);
 
+/* launch_need_proc() - is /proc there?  Return: 0, or the exit status after one sentence. */
+int launch_need_proc(const char *command);
+
 /*
  * launch_find_library() - where the object that is preloaded for @part ("trace", "audit") is:
  * mmunotify-PART.so, or what MMUNOTIFY_PART_LIBRARY names.  Return: as above.
  */
 int launch_find_library(struct launch *launch, const char *part);
+
+/* launch_ignore() - ignore @signal from now on in the tool, and not in the program. */
+void launch_ignore(struct launch *launch, int signal);
 
 /*
  * launch_start() - run the program.

@@ -52,6 +52,16 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+/* getopt_long() puts argv[0] in front of what it complains of. */
+static int run(const struct command *command, int argc, char **argv)
+{
+	static char name[32];
+
+	snprintf(name, sizeof(name), "mmunotify %s", command->name);
+	argv[0] = name;
+	return mmunotify_flush_output(command->name, command->run(argc, argv));
+}
+
 static int help(int argc, char **argv)
 {
 	const struct command *command;
@@ -59,7 +69,7 @@ static int help(int argc, char **argv)
 
 	if (argc < 2) {
 		print_help(stdout);
-		return 0;
+		return mmunotify_flush_output(NULL, 0);
 	}
 	command = find_command(argv[1]);
 	if (!command)
@@ -67,22 +77,23 @@ static int help(int argc, char **argv)
 	help_argv[0] = argv[1];
 	help_argv[1] = (char[]){ "--help" };
 	help_argv[2] = NULL;
-	return command->run(2, help_argv);
+	return run(command, 2, help_argv);
 }
 
 int main(int argc, char **argv)
 {
 	const struct command *command;
 
+	mmunotify_own_descriptors();
 	if (argc < 2)
 		return mmunotify_usage_error(NULL, "a command is missing");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_help(stdout);
-		return 0;
+		return mmunotify_flush_output(NULL, 0);
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
 		printf("mmunotify %s\n", mmun_version());
-		return 0;
+		return mmunotify_flush_output(NULL, 0);
 	}
 	if (!strcmp(argv[1], "help"))
 		return help(argc - 1, argv + 1);
@@ -90,5 +101,5 @@ int main(int argc, char **argv)
 	if (!command)
 		return mmunotify_usage_error(NULL, "there is no %s '%s'",
 					     argv[1][0] == '-' ? "option" : "command", argv[1]);
-	return command->run(argc - 1, argv + 1);
+	return run(command, argc - 1, argv + 1);
 }

@@ -87,7 +87,8 @@ struct facility {
 
 static const struct facility facilities[] = {
 	{ "maps-query", "trace asks what a range was with one ioctl (Linux 6.11)",
-	  "trace reads /proc/thread-self/maps instead, which costs more", query_maps },
+	  "trace reads /proc/thread-self/maps instead, if that is there, which costs more",
+	  query_maps },
 	{ "process_vm_readv", "trace recognises thread stacks",
 	  "trace shows stacks of other threads as anonymous", read_own_memory },
 	{ "io_uring", "demo registers a buffer with the kernel",

@@ -188,6 +188,8 @@ static int find_adapters(struct run *run)
 {
 	bool any = false;
 
+	if (launch_need_proc("run"))
+		return MMUNOTIFY_EXIT_TOOL;
 	for (int i = 0; i < NR_ADAPTERS; i++) {
 		if (!run->with[i])
 			continue;

@@ -40,7 +40,8 @@ static const char help_text[] =
 	"  -h, --help              print this text\n"
 	"\n"
 	"Exit status: 0 if something was shown; 1 if there is no such process, it may not be\n"
-	"looked into, or it has no adapters connected and no cache; 2 wrong usage.\n";
+	"looked into, or it has no adapters connected and no cache; 2 wrong usage, or output\n"
+	"that cannot be written; 125 the tool failed.\n";
 
 struct options {
 	pid_t pid;
@@ -377,6 +378,12 @@ static int show(const struct options *options)
 {
 	enum result result;
 
+	if (access("/proc/self", F_OK) < 0) {
+		mmunotify_error("stat", "/proc is not mounted (mount -t proc proc /proc), and "
+					"without it no process is found");
+		return MMUNOTIFY_EXIT_TOOL;
+	}
+
 	for (unsigned long i = 0; !options->count || i < options->count; i++) {
 		if (i) {
 			pause_for(options->interval);
@@ -387,11 +394,8 @@ static int show(const struct options *options)
 				      : show_all(options->json);
 		if (!i && result != SHOWN)
 			return say(options->pid, result);
-		if (fflush(stdout) || ferror(stdout)) {
-			mmunotify_error("stat", "the output cannot be written: %s",
-					strerror(errno));
-			return MMUNOTIFY_EXIT_USAGE;
-		}
+		if (fflush(stdout))
+			return mmunotify_output_error("stat", NULL, errno);
 		/* It was there before: it has ended. */
 		if (result != SHOWN && options->pid)
 			return 0;

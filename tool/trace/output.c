@@ -197,16 +197,26 @@ int sink_open(struct sink *sink, const struct sink_ops *ops, const struct output
 	return ops->open(sink, header);
 }
 
+/* Formats see that a stream has failed, and not why: errno is still that of the write. */
+static int precise(int error)
+{
+	return error == -EIO && errno ? -errno : error;
+}
+
 int sink_record(struct sink *sink, const struct record *record)
 {
 	if (!filter_match(&sink->options->filter, record))
 		return 0;
-	return sink->ops->record(sink, record);
+	errno = 0;
+	return precise(sink->ops->record(sink, record));
 }
 
 int sink_close(struct sink *sink)
 {
-	int error = sink->ops->close(sink);
+	int error;
+
+	errno = 0;
+	error = precise(sink->ops->close(sink));
 
 	if (fflush(sink->out) && !error)
 		error = -errno;

@@ -98,6 +98,18 @@ int output_option(struct output_options *options, const char *command, int optio
 int output_choose(struct output_options *options, const char *command, bool recording,
 		  const struct sink_ops **ops);
 
+/*
+ * output_open() - the stream of -o; - is standard output.
+ * @recording: it will hold a recording; @in: what is read, which it must not be, or NULL
+ * Return: NULL after one sentence on stderr.
+ */
+FILE *output_open(const struct output_options *options, const char *command, bool recording,
+		  FILE *in);
+/* Return: 0, or -1 with errno.  Standard output stays open. */
+int output_close(FILE *out);
+/* What the user calls it; NULL: standard output. */
+const char *output_name(const struct output_options *options);
+
 struct sink {
 	const struct sink_ops *ops;
 	const struct output_options *options;

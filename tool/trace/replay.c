@@ -7,6 +7,7 @@
  * Tests: tests/system/trace_replay.py.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,8 +74,7 @@ static int copy(struct record_reader *reader, struct sink *sink, const char *pat
 	while ((result = record_read(reader, &record)) > 0 && !error)
 		error = sink_record(sink, &record);
 	if (error)
-		return unusable(sink->options->path ? sink->options->path : "standard output",
-				"written", -error);
+		return mmunotify_output_error("replay", output_name(sink->options), -error);
 	if (!result)
 		return 0;
 	fflush(sink->out);
@@ -107,8 +107,7 @@ static int replay(const struct output_options *options, const struct sink_ops *o
 		status = copy(&reader, &sink, path);
 		error = sink_close(&sink);
 		if (error && !status)
-			status = unusable(options->path ? options->path : "standard output",
-					  "written", -error);
+			status = mmunotify_output_error("replay", output_name(options), -error);
 	}
 	record_reader_close(&reader);
 	intern_free(intern);
@@ -133,9 +132,13 @@ int mmunotify_cmd_replay(int argc, char **argv)
 	in = strcmp(path, "-") ? fopen(path, "re") : stdin;
 	if (!in)
 		return unusable(path, "read", errno);
-	if (options.path && !(out = fopen(options.path, "we")))
-		return unusable(options.path, "written", errno);
+	/* A file that is as long as it may be is an error like others, and is said. */
+	signal(SIGXFSZ, SIG_IGN);
+	if (options.path && !(out = output_open(&options, "replay", ops == &sink_recording, in)))
+		return MMUNOTIFY_EXIT_USAGE;
 	status = replay(&options, ops, path, in, out);
+	if (output_close(out) && !status)
+		status = mmunotify_output_error("replay", output_name(&options), errno);
 	filter_clear(&options.filter);
 	return status;
 }

@@ -59,11 +59,14 @@ int session_open(struct session *session, unsigned int wants, uint64_t bytes)
 
 	if (error)
 		return error;
+	/* What is written here, the ring and the output, fails as other writes do. */
+	launch_ignore(&session->launch, SIGXFSZ);
 	error = ring_create(&session->ring, bytes, wants | (session->follow ? RING_FOLLOW : 0),
 			    &session->ring_fd);
 	if (error || fstat(session->ring_fd, &file) < 0) {
-		mmunotify_error(session->command, "the ring of %llu bytes cannot be made: %s",
-				(unsigned long long)bytes, strerror(error ? -error : errno));
+		mmunotify_error(session->command, "the ring of %llu bytes cannot be made: %s%s",
+				(unsigned long long)bytes, strerror(error ? -error : errno),
+				error == -EFBIG ? " (ulimit -f; --buffer makes it smaller)" : "");
 		return MMUNOTIFY_EXIT_TOOL;
 	}
 	session->launch.variable = RING_ENV;

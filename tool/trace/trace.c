@@ -117,11 +117,8 @@ static int open_output(struct trace *trace)
 		setvbuf(stderr, NULL, _IOFBF, 65536);
 		return 0;
 	}
-	trace->out = fopen(trace->options.path, "we");
-	if (trace->out)
-		return 0;
-	mmunotify_error("trace", "%s: cannot be written: %s", trace->options.path, strerror(errno));
-	return MMUNOTIFY_EXIT_USAGE;
+	trace->out = output_open(&trace->options, "trace", trace->ops == &sink_recording, NULL);
+	return trace->out ? 0 : MMUNOTIFY_EXIT_USAGE;
 }
 
 static int open_sink(struct trace *trace)
@@ -142,15 +139,14 @@ static int finish(struct trace *trace)
 
 	session_finish(&trace->session);
 	error = session_close(&trace->session);
-	if (trace->out != stderr && fclose(trace->out) && !error)
+	if (trace->out != stderr && output_close(trace->out) && !error)
 		error = -errno;
 	filter_clear(&trace->options.filter);
 	if (!error)
 		return launch_pass_on(trace->session.wait_status);
-	mmunotify_error("trace", "%s: cannot be written: %s",
-			trace->options.path ? trace->options.path : "standard error",
-			strerror(-error));
-	return MMUNOTIFY_EXIT_USAGE;
+	return mmunotify_output_error(
+		"trace", trace->options.path ? output_name(&trace->options) : "standard error",
+		-error);
 }
 
 int mmunotify_cmd_trace(int argc, char **argv)
