@@ -124,6 +124,24 @@ struct mmun_exec_watch {
  */
 void mmun_self_watch_exec(struct mmun_exec_watch *watch);
 
+/** The environment variable that names a survey: /proc/PID/fd/N. */
+#define MMUN_SURVEY_VARIABLE "MMUNOTIFY_SURVEY"
+
+/**
+ * mmun_self_survey() - look at libraries once for many programs that are about to start.
+ * @paths: files, ended by NULL; those that cannot be looked at are left out
+ *
+ * To look at a C library takes most of the time of the first registration.  A process that
+ * finds in its environment (%MMUN_SURVEY_VARIABLE) a descriptor of its parent's that
+ * this function has returned takes what it says of files that have not changed, if it
+ * uses the same build of this library; of others it looks at the file itself.
+ *
+ * Context: sleeps; needs no running source.
+ * Return: a descriptor of sealed memory, closed at exec, to be kept open while programs
+ * start; or -errno: -ENOTSUP: this build of the library has no build-id.
+ */
+int mmun_self_survey(const char *const *paths);
+
 /** One system call instruction of an ELF file. */
 struct mmun_site_info {
 	/** The symbol that it lies in and how far behind; NULL and its address. */

@@ -283,7 +283,11 @@ static int scan_image(struct mmun_image *image, struct mmun_opened *opened,
 
 	mmun_self_free_stubs(image);
 	forget_sites(image);
-	ret = mmun_scan(&opened->object, image->is_c_library, take_finding, &look);
+	ret = opened->is_file
+		      ? mmun_known_sites(&opened->object, &opened->identity, take_finding, &look)
+		      : -ENOENT;
+	if (ret == -ENOENT)
+		ret = mmun_scan(&opened->object, image->is_c_library, take_finding, &look);
 	if (ret)
 		forget_sites(image);
 	return ret;

@@ -107,6 +107,7 @@ static bool map_file_of(struct mmun_opened *opened, const char *path, unsigned l
 		return false;
 	opened->map = map;
 	opened->size = file.st_size;
+	mmun_identify(&file, &opened->identity);
 	return true;
 }
 
@@ -144,6 +145,7 @@ int mmun_loaded_open(struct mmun_opened *opened, const struct mmun_vma *text, un
 	const struct mmun_headers *headers = &opened->headers;
 
 	opened->map = 0;
+	opened->is_file = true;
 	if (!mmun_headers_read(&opened->headers, base) ||
 	    !(known || mmun_headers_are_loaded(headers, text->inode)))
 		return -ENOEXEC;
@@ -152,6 +154,7 @@ int mmun_loaded_open(struct mmun_opened *opened, const struct mmun_vma *text, un
 		return 0;
 	mmun_loaded_close(opened);
 	opened->map = 0;
+	opened->is_file = false;
 	if (!copy_segments(opened)) {
 		mmun_loaded_close(opened);
 		return -ENOEXEC;

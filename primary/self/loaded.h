@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <stdbool.h>
 
+#include "known.h"
 #include "object.h"
 #include "vma.h"
 
@@ -28,6 +29,9 @@ struct mmun_opened {
 	struct mmun_object object;
 	struct mmun_headers headers;
 	unsigned long map, size;
+	/* Is it from its file, and from which? */
+	bool is_file;
+	struct mmun_identity identity;
 };
 
 /* @base: where the beginning of the file is mapped.  False: no object that we know how to read

@@ -25,6 +25,7 @@
 
 #include "atomic.h"
 #include "clock.h"
+#include "known.h"
 #include "late.h"
 #include "lock.h"
 #include "state.h"
@@ -141,8 +142,11 @@ static int prepare_found(struct mmun_refusal *refusal)
 /* Finds what is to be patched, and makes what that needs. */
 static int prepare(struct mmun_refusal *refusal)
 {
-	int ret = mmun_self_find_images(&self.images, refusal);
+	int ret;
 
+	mmun_known_open();
+	ret = mmun_self_find_images(&self.images, refusal);
+	mmun_known_close();
 	return ret ? ret : prepare_found(refusal);
 }
 
