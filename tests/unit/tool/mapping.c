@@ -104,6 +104,20 @@ static void *wait_for_lock(void *lock)
 	return NULL;
 }
 
+/* With threads, so that any anonymous memory might be a stack. */
+static void test_untouched(void)
+{
+	unsigned char resident[16], any = 0;
+	char *area = map_anonymous(sizeof(resident) * PAGE, MAP_PRIVATE);
+
+	is_kind(area, sizeof(resident) * PAGE, MAPPING_ANONYMOUS, "memory that nobody has touched");
+	mincore(area, sizeof(resident) * PAGE, resident);
+	for (size_t i = 0; i < sizeof(resident); i++)
+		any |= resident[i] & 1;
+	ok(!any, "to ask about it brings no page in");
+	munmap(area, sizeof(resident) * PAGE);
+}
+
 static void test_thread_stacks(void)
 {
 	const unsigned int *size = dlsym(RTLD_DEFAULT, "_thread_db_sizeof_pthread");
@@ -126,6 +140,7 @@ static void test_thread_stacks(void)
 	pthread_attr_getstack(&attr, &stack, &length);
 	is_kind(stack, length, MAPPING_THREAD_STACK, "another thread's whole stack");
 	is_kind((char *)stack - PAGE, length + PAGE, MAPPING_THREAD_STACK, "with its guard page");
+	test_untouched();
 	pthread_mutex_unlock(&lock);
 	pthread_join(thread, NULL);
 	pthread_attr_destroy(&attr);

@@ -26,6 +26,11 @@ extern void *__libc_stack_end;
 static struct ring ring;
 static uint64_t known[NR_KNOWN];
 static int (*clock_function)(int, void *);
+/* The process of the thread @tid.  That number is asked for each time: a vfork child runs
+ * with its parent's thread-local memory. */
+static __thread struct {
+	uint32_t tid, pid;
+} who;
 
 /* Is @path the ring's memory, before anything is opened? */
 static bool names_a_ring(const char *path)
@@ -122,6 +127,27 @@ static void wake_reader(void)
 		mmun_syscall3(SYS_futex, (unsigned long)&ring.header->sleeping, FUTEX_WAKE, 1);
 }
 
+static uint32_t process_of(uint32_t tid)
+{
+	uint32_t pid = who.pid;
+
+	if (who.tid == tid && pid)
+		return pid;
+	pid = (uint32_t)mmun_syscall3(SYS_getpid, 0, 0, 0);
+	/* A signal handler's are the same, but a vfork child's are not. */
+	who.pid = 0;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	who.tid = tid;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	who.pid = pid;
+	return pid;
+}
+
+void emit_forget_thread(void)
+{
+	who.pid = 0;
+}
+
 /* Reserves a slot and fills what all messages have; NULL: dropped or nobody reads. */
 static struct ring_message *begin(struct ring_ticket *ticket, enum ring_message_type type,
 				  unsigned int flags, uint64_t time)
@@ -134,7 +160,7 @@ static struct ring_message *begin(struct ring_ticket *ticket, enum ring_message_
 	message = &ticket->slot->message;
 	message->type = type;
 	message->flags = flags;
-	message->pid = (uint32_t)mmun_syscall3(SYS_getpid, 0, 0, 0);
+	message->pid = process_of(tid);
 	message->tid = tid;
 	message->time = time;
 	return message;

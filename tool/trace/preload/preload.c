@@ -34,6 +34,8 @@ struct pending_section {
 	uint64_t offset;
 	uint8_t kind;
 	bool more;
+	/* It may change which mappings there are. */
+	bool changes;
 };
 
 static __thread struct {
@@ -44,17 +46,49 @@ static __thread struct {
 static struct mmu_notifier notifier;
 static struct mm_struct *subscribed;
 
-static void describe(struct pending_section *section, const struct mmu_notifier_range *range)
+/* The mapping, and its name known to the tool. */
+static void identify(struct pending_section *section, const struct mmu_notifier_range *range,
+		     unsigned long sp)
 {
-	const struct mmun_origin *origin = range->origin;
-	unsigned long sp = origin ? origin->sp : 0;
+	uint64_t now = emit_now();
 	struct mapping mapping;
+	struct recent recent;
+	unsigned long seq;
+	bool remember;
 
+	if (!section->changes && recent_find(range->start, range->end, now, &recent)) {
+		mapping_note_threads();
+		section->kind = (uint8_t)recent.kind;
+		if (recent.kind == MAPPING_ANONYMOUS &&
+		    mapping_is_thread_stack(range->end, sp, &recent.span))
+			section->kind = MAPPING_THREAD_STACK;
+		section->more = false;
+		section->offset = recent.offset + range->start - recent.span.start;
+		section->name = recent.name;
+		return;
+	}
+	remember = !section->changes && recent_begin(&seq);
 	mapping_find(range->start, range->end, sp, &mapping);
 	section->kind = (uint8_t)mapping.kind;
 	section->more = mapping.more;
 	section->offset = mapping.offset;
 	section->name = emit_text(mapping.name);
+	/* Whose stack it is depends on the range too, so that is found out each time. */
+	if (!remember || mapping.first.start > range->start || mapping.first.end < range->end)
+		return;
+	recent.span = mapping.first;
+	recent.kind = mapping.kind == MAPPING_THREAD_STACK ? MAPPING_ANONYMOUS : mapping.kind;
+	recent.offset = mapping.offset - (range->start - mapping.first.start);
+	recent.name = section->name;
+	recent_remember(&recent, seq, now);
+}
+
+static void describe(struct pending_section *section, const struct mmu_notifier_range *range)
+{
+	const struct mmun_origin *origin = range->origin;
+	unsigned long sp = origin ? origin->sp : 0;
+
+	identify(section, range, sp);
 	section->stack = 0;
 	if (origin && emit_wants() & RING_WANT_STACKS)
 		section->stack = stack_capture(origin->pc, sp);
@@ -80,6 +114,7 @@ static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 	if (!emit_is_open())
 		return 0;
 	if (pending.depth >= MAX_PENDING) {
+		recent_stop();
 		emit_too_deep();
 		return 0;
 	}
@@ -87,6 +122,10 @@ static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 	section = &pending.sections[pending.depth++];
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	section->range = range;
+	/* All but what drops pages and leaves the mapping: that may be remembered over it. */
+	section->changes = range->event != MMU_NOTIFY_CLEAR;
+	if (section->changes)
+		recent_change_begins();
 	describe(section, range);
 	section->began = emit_now();
 	return 0;
@@ -129,6 +168,8 @@ static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *
 	send_unredirected(range->mm);
 	if (!pop(range, &section))
 		return;
+	if (section.changes)
+		recent_change_ends();
 	event = (struct ring_event){
 		.op = range->origin ? (uint8_t)range->origin->op : MMUN_OP_NONE,
 		.event = (uint8_t)range->event,
@@ -151,6 +192,7 @@ static void trace_release(struct mmu_notifier *mn, struct mm_struct *mm)
 }
 
 static const struct mmu_notifier_ops tracer_ops = {
+	.flags = MMUN_OPS_NO_CANCELLATION_POINT,
 	.release = trace_release,
 	.invalidate_range_start = range_start,
 	.invalidate_range_end = range_end,
@@ -164,6 +206,8 @@ static void subscribe(unsigned int flags)
 	memset(&notifier, 0, sizeof(notifier));
 	notifier.ops = &tracer_ops;
 	pending.depth = 0;
+	recent_reset();
+	emit_forget_thread();
 	if (mm)
 		error = emit_wants() & RING_STRICT ? mmun_self_start_strict() : 0;
 	if (!error)

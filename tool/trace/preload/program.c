@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <mmunotify/self.h>
+
 #include "tracer.h"
 
 /* libc's own, not a sanitizer's or another library's, whichever comes first. */
@@ -37,6 +39,7 @@ void program_clean_environment(void)
 			unsetenv("LD_PRELOAD");
 	}
 	unsetenv(RING_ENV);
+	unsetenv(MMUN_SURVEY_VARIABLE);
 }
 
 void program_prepare_stacks(void)

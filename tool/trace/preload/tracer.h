@@ -23,6 +23,8 @@ bool emit_attach(const char *path);
 unsigned int emit_wants(void);
 bool emit_is_open(void);
 void emit_set_clock(int (*clock)(int, void *));
+/* In a forked child. */
+void emit_forget_thread(void);
 uint64_t emit_now(void);
 void emit_event(const struct ring_event *event, unsigned int flags, uint64_t time);
 void emit_audit(const struct ring_audit *audit, uint64_t time);
@@ -61,9 +63,15 @@ void report_attach(const char *name);
 
 /* mapping.c: what a range is. */
 
+struct span {
+	unsigned long start, end;
+};
+
 struct mapping {
 	enum mapping_kind kind;
 	bool more;
+	/* The first one in the range; empty when there is none. */
+	struct span first;
 	/* In the file, of the range's first byte. */
 	uint64_t offset;
 	/* Empty: the kind says all. */
@@ -74,9 +82,10 @@ struct mapping {
 void mapping_find(unsigned long start, unsigned long end, unsigned long sp, struct mapping *out);
 /* Size of the thread descriptor at the top of thread stacks; 0: not known. */
 void mapping_set_thread_size(unsigned int size);
-struct span {
-	unsigned long start, end;
-};
+/* Remembers that there are threads, if there are; wanted at each event. */
+void mapping_note_threads(void);
+/* @last: the mapping in which the range ends; a stack's first is its guard page. */
+bool mapping_is_thread_stack(unsigned long end, unsigned long sp, const struct span *last);
 
 /*
  * The two ways to ask the kernel; they describe the first mapping in the range,
@@ -86,6 +95,30 @@ bool mapping_query(int maps, unsigned long start, unsigned long end, struct mapp
 		   struct span *last);
 bool mapping_parse(int maps, unsigned long start, unsigned long end, struct mapping *out,
 		   struct span *last);
+
+/* recent.c: what is known of mappings that this thread asked about a moment ago. */
+
+struct recent {
+	struct span span;
+	enum mapping_kind kind;
+	/* Of the span's first byte, in the file. */
+	uint64_t offset;
+	/* The name's hash. */
+	uint64_t name;
+};
+
+/* Around each section that may change which mappings there are. */
+void recent_change_begins(void);
+void recent_change_ends(void);
+/* A change that nobody will see the end of: from now on nothing is remembered. */
+void recent_stop(void);
+/* In a forked child. */
+void recent_reset(void);
+/* Whether a mapping that holds the whole range is known.  @now: emit_now(). */
+bool recent_find(unsigned long start, unsigned long end, uint64_t now, struct recent *out);
+/* Before the question is asked.  False: its answer is not to be remembered. */
+bool recent_begin(unsigned long *seq);
+void recent_remember(const struct recent *found, unsigned long seq, uint64_t now);
 
 /* stack.c: the calling functions. */
 
