@@ -197,7 +197,7 @@ def same_with_and_without(options, hidden, name):
 
 
 def test_invisible():
-    same_with_and_without([], ['LD_PRELOAD', 'MMUNOTIFY_TRACE_RING'],
+    same_with_and_without([], ['LD_PRELOAD', 'MMUNOTIFY_SURVEY', 'MMUNOTIFY_TRACE_RING'],
                           'the program sees the same descriptors, threads, signals and stdin')
     same_with_and_without(['--no-follow'], [], '--no-follow: the same environment too')
     other = '/lib/x86_64-linux-gnu/libdl.so.2'

@@ -20,6 +20,7 @@
 
 #include "command.h"
 #include "session.h"
+#include "survey.h"
 
 #define TICK_NS 50000000ull
 /* After which it is said that processes of the program are waited for. */
@@ -72,6 +73,7 @@ int session_open(struct session *session, unsigned int wants, uint64_t bytes)
 	session->launch.variable = RING_ENV;
 	snprintf(session->launch.value, sizeof(session->launch.value), "/proc/%d/fd/%d", getpid(),
 		 session->ring_fd);
+	survey_hand_over(session->launch.library);
 	error = collector_init(&session->collector, &session->ring, file.st_ino, &session->sink);
 	if (!error) {
 		session->collector.command = session->command;
