@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 
 from tap import diag, done, equal, ok, skip
 from trace_tool import TOOL, WORKLOAD, objects, path, run, tool
@@ -99,6 +100,10 @@ def test_operations():
     for how in ('munmap', 'dontneed'):
         check_stale('raw', how, 'change', 'use', printed='io_uring', used_afterwards=1, at_end=2)
         check_stale('verbs', how, 'change', printed='verbs', use_unknown=1, at_end=1)
+        check_stale('verbs', how, 'change', 'inline', 'use', 'drop', printed='verbs',
+                    used_afterwards=1, dropped_later=1)
+        check_stale('verbs', how, 'change', 'inline', 'drop', printed='verbs', options=['--grace=0'],
+                    use_unknown=1, dropped_later=1)
         check_stale('cuda', how, 'change', printed='cuda', use_unknown=1, at_end=1)
         check_stale('vmsplice', how, 'change', 'use', printed='vmsplice', use_unknown=1,
                     dropped_later=1)
@@ -111,6 +116,10 @@ def test_clean():
     for kind in ('uring', 'raw', 'verbs', 'cuda'):
         check_clean(kind, 'munmap', 'drop', 'change', options=['--grace=0'])
     check_clean('vmsplice', 'munmap', 'use', 'change')
+    check_clean('verbs', 'fixed', 'change', 'rereg', 'use', 'drop')
+    check_clean('verbs', 'munmap', 'close-device', 'change', options=['--grace=0'])
+    result, findings, summary = audit(WORKLOAD, 'on-demand', 'munmap', 'change', 'use')
+    ok(result.returncode == 0 and not findings, 'a region that is paged on demand')
     check_clean('uring', 'munmap', 'close', 'change')
     check_clean('uring', 'munmap', 'exit-ring', 'change')
     check_clean('mlock', 'munmap', 'drop', 'change', options=['--kinds=all'])
@@ -128,6 +137,10 @@ def test_crowd():
     ok(result.returncode == 0 and not findings and not summary['incomplete'] and
        summary['registrations'] == 4 * 300 + 10 * 5, 'threads, signals and forks',
        (result.returncode, result.stderr, findings[:2], summary))
+    began = time.monotonic()
+    result, findings, summary = audit(WORKLOAD, 'verbs', 'none', 'raw-fork')
+    ok(result.returncode == 0 and not findings and time.monotonic() - began < 60,
+       'a child by a plain system call', (result.returncode, findings))
     result, findings, summary = audit(WORKLOAD, 'verbs', 'none', 'many=20000',
                                       options=['--buffer=64M'])
     ok(result.returncode == 99 and len(findings) == 1 and findings[0]['registrations'] == 20000 and
@@ -137,6 +150,18 @@ def test_crowd():
                                       options=['--buffer=1K'])
     ok(summary['incomplete'] and summary['dropped_messages'] > 0 and result.returncode == 99,
        'what found no room in the ring is counted', (result.returncode, result.stderr, summary))
+
+
+def test_unseen():
+    result, findings, summary = audit(WORKLOAD, 'uring', 'none', 'unseen')
+    if result.returncode == 77:
+        skip('a registration that is not seen', result.stdout)
+        return
+    ok(result.returncode == 0 and not findings and summary['incomplete'] and
+       summary['unknown_buffers'] == 1, 'buffers that were registered unseen are counted', summary)
+    result = tool('audit', WORKLOAD, 'uring', 'none', 'unseen')
+    ok('registered by calls that are not seen: 1' in result.stderr, '... and said',
+       result.stderr)
 
 
 def test_children():
@@ -185,12 +210,12 @@ def test_text():
     result = tool('audit', WORKLOAD, 'verbs', 'munmap', 'change')
     words = ['mmunotify audit: stale memory region of RDMA verbs, use unknown', '65536 bytes at 0x',
              'whose memory (anonymous) changed by munmap', '1 registration like this',
-             'SUMMARY: mmunotify audit: 1 finding, 1 stale registrations of 1']
+             'SUMMARY: mmunotify audit: 1 finding: of 1 registrations 1 stale']
     if HAVE_LIBDW:
         words += ['make_registration+0x', 'change_memory+0x']
     ok(all(word in result.stderr for word in words), 'a finding as text', result.stderr)
     result = tool('audit', '--max-findings=0', WORKLOAD, 'verbs', 'munmap', 'change')
-    ok('1 findings more are not shown' in result.stderr and result.returncode == 99,
+    ok('more findings, not shown (--max-findings): 1' in result.stderr and result.returncode == 99,
        'findings that are too many', result.stderr)
 
 
@@ -250,6 +275,7 @@ def main():
     test_operations()
     test_clean()
     test_crowd()
+    test_unseen()
     test_children()
     test_status()
     test_text()

@@ -9,6 +9,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <infiniband/verbs.h>
 #include <liburing.h>
 #include <pthread.h>
 #include <signal.h>
@@ -28,8 +29,10 @@
 #define SIZE 65536ul
 #define PAGE 4096ul
 
-void *ibv_reg_mr(void *pd, void *address, size_t length, int access);
-int ibv_dereg_mr(void *mr);
+#undef ibv_reg_mr
+
+/* audit_stub.c */
+struct ibv_qp *stub_queue(void);
 
 static char *buffer;
 static size_t length = SIZE;
@@ -107,16 +110,36 @@ static void raw_use(void)
 	close(null);
 }
 
-static void *region;
+static struct ibv_mr *region;
 
 static void verbs_register(void)
 {
-	region = ibv_reg_mr(NULL, buffer, length, 1);
+	region = ibv_reg_mr(stub_queue()->pd, buffer, length, IBV_ACCESS_LOCAL_WRITE);
 }
 
 static void verbs_drop(void)
 {
 	ibv_dereg_mr(region);
+}
+
+static void verbs_post(unsigned int flags)
+{
+	struct ibv_sge piece = { (uintptr_t)buffer, 100, region->lkey };
+	struct ibv_send_wr request = { .sg_list = &piece, .num_sge = 1, .send_flags = flags }, *bad;
+
+	if (ibv_post_send(stub_queue(), &request, &bad))
+		die("ibv_post_send");
+}
+
+static void verbs_use(void)
+{
+	verbs_post(0);
+}
+
+/* On demand: the device follows the memory. */
+static void odp_register(void)
+{
+	region = ibv_reg_mr(stub_queue()->pd, buffer, length, IBV_ACCESS_ON_DEMAND);
 }
 
 static int (*cu_register)(void *, size_t, unsigned int);
@@ -260,7 +283,8 @@ static const struct kind {
 } kinds[] = {
 	{ "uring", uring_register, uring_drop, uring_use },
 	{ "raw", raw_register, raw_drop, raw_use },
-	{ "verbs", verbs_register, verbs_drop, NULL },
+	{ "verbs", verbs_register, verbs_drop, verbs_use },
+	{ "on-demand", odp_register, verbs_drop, verbs_use },
 	{ "cuda", cuda_register, cuda_drop, NULL },
 	{ "vmsplice", vmsplice_register, NULL, vmsplice_use },
 	{ "mlock", mlock_register, mlock_drop, NULL },
@@ -292,7 +316,7 @@ __attribute__((noinline)) static void use_registration(void)
 static void one_round(void)
 {
 	char *at = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	void *mr = ibv_reg_mr(NULL, at, SIZE, 1);
+	struct ibv_mr *mr = ibv_reg_mr(NULL, at, SIZE, 1);
 
 	madvise(at + SIZE / 2, PAGE, MADV_FREE);
 	ibv_dereg_mr(mr);
@@ -345,6 +369,37 @@ static void many(long count)
 	munmap(at, (size_t)count * PAGE);
 }
 
+/* By an instruction of our own, which no library can stand in front of. */
+static void register_unseen(void)
+{
+	struct iovec iov = { buffer, length };
+	long result = SYS_io_uring_register;
+
+	if (io_uring_queue_init(8, &ring, 0) < 0)
+		die("io_uring");
+	/* No call between this and the instruction. */
+	register long r10 __asm__("r10") = 1;
+
+	__asm__ volatile("syscall"
+			 : "+a"(result)
+			 : "D"(ring.ring_fd), "S"(IORING_REGISTER_BUFFERS), "d"(&iov), "r"(r10)
+			 : "rcx", "r11", "memory");
+	if (result)
+		exit(1);
+}
+
+/* A child that no fork handler knows of. */
+static void raw_fork(void)
+{
+	long child = syscall(SYS_fork);
+
+	if (!child) {
+		rounds((void *)3);
+		_exit(0);
+	}
+	waitpid((pid_t)child, NULL, 0);
+}
+
 static void step(const char *word)
 {
 	if (!strcmp(word, "drop"))
@@ -357,8 +412,16 @@ static void step(const char *word)
 		close(ring_fd);
 	else if (!strcmp(word, "exit-ring"))
 		io_uring_queue_exit(&ring);
-	else if (!strcmp(word, "again"))
-		kind->make();
+	else if (!strcmp(word, "inline"))
+		verbs_post(IBV_SEND_INLINE);
+	else if (!strcmp(word, "rereg"))
+		ibv_rereg_mr(region, IBV_REREG_MR_CHANGE_TRANSLATION, NULL, buffer, length, 1);
+	else if (!strcmp(word, "close-device"))
+		ibv_close_device(stub_queue()->context);
+	else if (!strcmp(word, "unseen"))
+		register_unseen();
+	else if (!strcmp(word, "raw-fork"))
+		raw_fork();
 	else if (!strcmp(word, "kill"))
 		kill(getpid(), SIGKILL);
 	else if (!strcmp(word, "sleep"))

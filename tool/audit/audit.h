@@ -34,7 +34,8 @@ enum audit_what {
 	/* Made while its memory was being changed: nobody knows which pages it has. */
 	AUDIT_RACED,
 	/* Totals of a process at its end: ->start registrations, of which ->end were watched
-	 * no more for want of memory, ->stale_start sections not looked at. */
+	 * no more for want of memory, ->stale_start sections not looked at, ->stale_end buffers
+	 * of rings that were registered unseen. */
 	AUDIT_TOTALS,
 	/* The memory of a registration changed, and use will not be seen. */
 	AUDIT_STALE_UNKNOWN,

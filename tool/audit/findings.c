@@ -214,6 +214,7 @@ void findings_take(struct findings *findings, struct collector *collector,
 		findings->registered += audit->start;
 		findings->unwatched += audit->end;
 		findings->unseen += audit->stale_start;
+		findings->unknown += audit->stale_end;
 		break;
 	}
 }

@@ -50,7 +50,7 @@ struct findings {
 	struct finding *first, **last;
 	struct key_map by_place, live;
 	/* Totals of the processes. */
-	uint64_t registered, unwatched, unseen, raced, deferred;
+	uint64_t registered, unwatched, unseen, raced, deferred, unknown;
 	bool out_of_memory;
 };
 

@@ -33,7 +33,7 @@ bool report_is_incomplete(const struct report *report)
 	const struct findings *findings = report->findings;
 
 	return report->lost.type || report->nr_unwatchable || report->nr_unfollowed ||
-	       findings->unwatched || findings->unseen || findings->raced ||
+	       findings->unwatched || findings->unseen || findings->raced || findings->unknown ||
 	       findings->out_of_memory;
 }
 
@@ -141,10 +141,10 @@ static void print_finding(struct report *report, const struct finding *finding)
 	print_fate(report, finding);
 }
 
-static void say(struct report *report, unsigned long number, const char *what)
+static void say(struct report *report, const char *what, unsigned long number)
 {
 	if (number)
-		fprintf(report->out, "mmunotify audit: %lu %s\n", number, what);
+		fprintf(report->out, "mmunotify audit: %s: %lu\n", what, number);
 }
 
 static void print_unseen(struct report *report)
@@ -155,17 +155,20 @@ static void print_unseen(struct report *report)
 	if (report->lost.type && output_lost(&report->lost, sentence, sizeof(sentence)))
 		fprintf(report->out, "mmunotify audit: findings may be missing: %s\n", sentence);
 	if (report->nr_unwatchable)
-		fprintf(report->out, "mmunotify audit: %lu processes could not be watched: %s\n",
+		fprintf(report->out,
+			"mmunotify audit: processes that could not be watched: %lu (%s)\n",
 			report->nr_unwatchable, strerror(report->unwatchable_error));
 	for (size_t i = 0; i < REPORT_UNFOLLOWED && report->unfollowed[i]; i++) {
 		terminal_escape(report->unfollowed[i], sentence, sizeof(sentence));
 		fprintf(report->out, "mmunotify audit: not watched: %s\n", sentence);
 	}
-	say(report, findings->unwatched, "registrations were not watched: no memory for them");
-	say(report, findings->unseen, "changes of memory were not looked at: the table was busy");
-	say(report, findings->raced,
-	    "registrations were made while their memory was being changed: which pages they have "
-	    "is not known");
+	say(report, "registrations that were not watched, for want of memory", findings->unwatched);
+	say(report, "changes of memory that were not looked at, because the table was busy",
+	    findings->unseen);
+	say(report, "buffers of io_uring that were registered by calls that are not seen",
+	    findings->unknown);
+	say(report, "registrations made while their memory was being changed, of unknown pages",
+	    findings->raced);
 	if (findings->out_of_memory)
 		fputs("mmunotify audit: findings are missing: there was not enough memory\n",
 		      report->out);
@@ -180,7 +183,7 @@ int report_print_text(struct report *report)
 			print_finding(report, at);
 			printed++;
 		}
-	say(report, report->nr - printed, "findings more are not shown (--max-findings)");
+	say(report, "more findings, not shown (--max-findings)", report->nr - printed);
 	print_unseen(report);
 	for (const struct suppression *at = report->suppressions; at; at = at->next)
 		if (!at->matched)
@@ -189,10 +192,10 @@ int report_print_text(struct report *report)
 				at->line, at->text);
 	if (report->nr || report->nr_suppressed)
 		fprintf(report->out,
-			"SUMMARY: mmunotify audit: %lu finding%s, %lu stale registrations of "
-			"%" PRIu64 ", %lu used afterwards; %lu suppressed\n",
-			report->nr, report->nr == 1 ? "" : "s", report->nr_registrations,
-			report->findings->registered, report->nr_used, report->nr_suppressed);
+			"SUMMARY: mmunotify audit: %lu finding%s: of %" PRIu64
+			" registrations %lu stale, %lu used afterwards; %lu suppressed\n",
+			report->nr, report->nr == 1 ? "" : "s", report->findings->registered,
+			report->nr_registrations, report->nr_used, report->nr_suppressed);
 	errno = 0;
 	return fflush(report->out) || ferror(report->out) ? -(errno ? errno : EIO) : 0;
 }

@@ -98,6 +98,7 @@ static struct json_object *summary_line(struct report *report)
 	json_add_number(line, "unfollowed", report->nr_unfollowed);
 	json_add_number(line, "unwatched", findings->unwatched);
 	json_add_number(line, "unseen", findings->unseen);
+	json_add_number(line, "unknown_buffers", findings->unknown);
 	json_add_number(line, "raced", findings->raced);
 	for (const struct suppression *at = report->suppressions; at; at = at->next)
 		if (!at->matched)

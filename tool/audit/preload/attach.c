@@ -46,6 +46,13 @@ bool memory_is_shared(unsigned long address)
 	       mapping.kind == MAPPING_SHARED_ANONYMOUS;
 }
 
+bool process_is_ours(void)
+{
+	struct mm_struct *mm = mmun_load_relaxed(&subscribed);
+
+	return mm && !mmun_mm_is_stale(mm);
+}
+
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	if (emit_is_open())
@@ -86,7 +93,7 @@ static void subscribe(unsigned int flags)
 		error = emit_wants() & RING_STRICT ? mmun_self_start_strict() : 0;
 	if (!error)
 		error = mmu_notifier_register(&notifier, mm);
-	subscribed = error ? NULL : mm;
+	mmun_store_full(&subscribed, error ? NULL : mm);
 	watch_init(error ? 0 : emit_wants() >> RING_AUDIT_SHIFT);
 	emit_process(flags, -error);
 }

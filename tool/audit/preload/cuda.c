@@ -24,7 +24,7 @@ static int do_register(void **cache, const char *function, void *address, size_t
 		       unsigned int flags, struct caller caller)
 {
 	register_function *real = (register_function *)library_function(cache, LIBRARY, function);
-	struct known_by name = { AUDIT_CUDA, (unsigned long)address, 0 };
+	struct known_by name = { AUDIT_CUDA, (unsigned long)address, 0, 0 };
 	struct registration *reg = NULL;
 	int result;
 
@@ -60,7 +60,7 @@ REPLACES int cuMemHostUnregister(void *address)
 	typedef int function(void *);
 	function *real = (function *)library_function(&real_cuMemHostUnregister, LIBRARY,
 						      "cuMemHostUnregister");
-	struct known_by name = { AUDIT_CUDA, (unsigned long)address, 0 };
+	struct known_by name = { AUDIT_CUDA, (unsigned long)address, 0, 0 };
 
 	if (!real)
 		return NOT_FOUND;

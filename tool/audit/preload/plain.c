@@ -56,7 +56,7 @@ static void note_vmsplice(int fd, const struct iovec *iov, unsigned long nr, uns
 	unsigned long left = done > 0 ? (unsigned long)done : 0;
 	static unsigned long number;
 	struct registration *reg;
-	struct known_by name = { AUDIT_VMSPLICE, (unsigned long)fd, 0 };
+	struct known_by name = { AUDIT_VMSPLICE, (unsigned long)fd, 0, 0 };
 
 	/* A gift may be unmapped; and for a reader nothing is pinned. */
 	if (!watch_wants(AUDIT_VMSPLICE) || flags & SPLICE_F_GIFT || !pipe_holds((unsigned long)fd))
@@ -85,7 +85,7 @@ REPLACES ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr, unsigned i
 
 static void note_lock(const void *start, size_t length, struct caller caller)
 {
-	struct known_by name = { AUDIT_MLOCK, (unsigned long)start, length };
+	struct known_by name = { AUDIT_MLOCK, (unsigned long)start, length, 0 };
 
 	if (watch_wants(AUDIT_MLOCK))
 		watch_done(watch_begin(AUDIT_MLOCK, (unsigned long)start, length, caller), &name);

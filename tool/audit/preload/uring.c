@@ -120,7 +120,7 @@ void uring_before(struct uring_call *call, unsigned long ring, unsigned int opco
 
 void uring_after(struct uring_call *call, long result)
 {
-	struct known_by name = { AUDIT_URING, call->ring, call->index };
+	struct known_by name = { AUDIT_URING, call->ring, call->index, 0 };
 	/* An update says how many it has done. */
 	unsigned int done = result < 0 ? 0 : result == 0 ? call->nr : (unsigned int)result;
 
@@ -269,10 +269,78 @@ enum uring_answer uring_asks(unsigned long ring, unsigned long index, unsigned l
 				   : URING_UNKNOWN;
 }
 
+/* Buffers of one ring that are not known; 0 for what is no ring. */
+static unsigned long unknown_of(unsigned long ring, bool (*is_known)(const struct known_by *))
+{
+	struct known_by name = { AUDIT_URING, ring, 0, 0 };
+	bool is_ring = false, listed = false;
+	unsigned long unknown = 0;
+	struct lines lines;
+	const char *at;
+
+	if (!open_lines(&lines, ring))
+		return 0;
+	/* What every file has comes first, and what is no ring has no more of interest. */
+	for (int i = 0; next_line(&lines) && (is_ring || i < 8); i++) {
+		is_ring |= begins(lines.line, "SqMask:");
+		for (at = lines.line; *at == ' '; at++)
+			;
+		if (begins(lines.line, "UserBufs:"))
+			listed = true;
+		else if (!listed || *at < '0' || *at > '9')
+			continue;
+		else if (*(at = mmun_get_decimal(at, &name.index)) == ':' && begins(at, ": 0x") &&
+			 hexadecimal(at + 4) && !is_known(&name))
+			unknown++;
+	}
+	close_lines(&lines);
+	return unknown;
+}
+
+static bool is_ring_file(const char *number)
+{
+	char path[64] = "/proc/thread-self/fd/", target[32] = "";
+	size_t at = sizeof("/proc/thread-self/fd/") - 1;
+
+	while (*number && at < sizeof(path) - 1)
+		path[at++] = *number++;
+	mmun_syscall3(SYS_readlink, (unsigned long)path, (unsigned long)target, sizeof(target) - 1);
+	return begins(target, "anon_inode:[io_uring]");
+}
+
+unsigned long uring_unknown_buffers(bool (*is_known)(const struct known_by *name))
+{
+	struct {
+		unsigned long inode, offset;
+		unsigned short length;
+		unsigned char type;
+		char name[];
+	} * entry;
+	_Alignas(8) char entries[2048];
+	unsigned long unknown = 0, fd;
+	long length, list;
+
+	list = mmun_syscall4(SYS_openat, (unsigned long)AT_FDCWD,
+			     (unsigned long)"/proc/thread-self/fd",
+			     O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	if (list < 0)
+		return 0;
+	while ((length = mmun_syscall3(SYS_getdents64, (unsigned long)list, (unsigned long)entries,
+				       sizeof(entries))) > 0)
+		for (long at = 0; at < length; at += entry->length) {
+			entry = (void *)(entries + at);
+			if (*entry->name >= '0' && *entry->name <= '9' &&
+			    !*mmun_get_decimal(entry->name, &fd) && is_ring_file(entry->name))
+				unknown += unknown_of(fd, is_known);
+		}
+	mmun_syscall3(SYS_close, (unsigned long)list, 0, 0);
+	return unknown;
+}
+
 static void note_use(unsigned long ring, unsigned long index, unsigned long start,
 		     unsigned long end, struct caller caller)
 {
-	struct known_by name = { AUDIT_URING, ring, index };
+	struct known_by name = { AUDIT_URING, ring, index, 0 };
 
 	watch_used(&name, start, end, caller);
 }

@@ -80,7 +80,7 @@ struct held {
 
 bool watch_wants(enum audit_kind kind)
 {
-	return mmun_load_relaxed(&table.kinds) & 1u << kind && emit_is_open();
+	return mmun_load_relaxed(&table.kinds) & 1u << kind && emit_is_open() && process_is_ours();
 }
 
 uint64_t watch_stack(struct caller caller)
@@ -321,45 +321,53 @@ void watch_dropped(const struct known_by *name, unsigned long nr, struct caller 
 	drop_lock(&held);
 }
 
-static void drop_if(enum audit_kind kind, bool any, unsigned long holder, uint64_t stack)
+enum which { ALL, OF_HOLDER, OF_OWNER };
+
+static bool is_of(const struct registration *reg, enum which which, unsigned long value)
 {
+	return which == ALL || (which == OF_HOLDER && reg->name.holder == value) ||
+	       (which == OF_OWNER && reg->name.owner == value);
+}
+
+static void drop_if(enum audit_kind kind, enum which which, unsigned long value,
+		    struct caller caller)
+{
+	uint64_t stack = stack_if_stale(kind, caller);
+	struct held held;
+
+	if (!take_lock(&held))
+		return;
 	for (size_t i = 0; i < NR_BUCKETS; i++) {
 		struct registration *reg = table.buckets[i], *next;
 
 		for (; reg; reg = next) {
 			next = reg->next;
-			if (reg->name.kind == kind && (any || reg->name.holder == holder))
+			if (reg->name.kind == kind && is_of(reg, which, value))
 				drop(reg, stack);
 		}
 	}
+	drop_lock(&held);
 }
 
 void watch_dropped_all(enum audit_kind kind, struct caller caller)
 {
-	uint64_t stack = stack_if_stale(kind, caller);
-	struct held held;
-
-	if (!take_lock(&held))
-		return;
-	drop_if(kind, true, 0, stack);
-	drop_lock(&held);
+	drop_if(kind, ALL, 0, caller);
 }
 
 void watch_dropped_holder(enum audit_kind kind, unsigned long holder, struct caller caller)
 {
-	uint64_t stack = stack_if_stale(kind, caller);
-	struct held held;
+	drop_if(kind, OF_HOLDER, holder, caller);
+}
 
-	if (!take_lock(&held))
-		return;
-	drop_if(kind, false, holder, stack);
-	drop_lock(&held);
+void watch_dropped_owner(enum audit_kind kind, unsigned long owner, struct caller caller)
+{
+	drop_if(kind, OF_OWNER, owner, caller);
 }
 
 /* What is left of @reg outside of the range, as a registration of its own. */
 static void keep_part(const struct registration *reg, unsigned long start, unsigned long end)
 {
-	struct known_by name = { reg->name.kind, start, end - start };
+	struct known_by name = { reg->name.kind, start, end - start, 0 };
 	struct registration *part;
 
 	if (start >= end)
@@ -407,10 +415,21 @@ bool watch_has_stale(enum audit_kind kind)
 	return mmun_load_relaxed(&table.stale[kind]);
 }
 
+/* With the lock held. */
+static void note_use(struct registration *reg, unsigned long start, unsigned long end,
+		     uint64_t stack)
+{
+	if (!reg || !is_open_question(reg) || start >= reg->stale_end ||
+	    (end && end <= reg->stale_start))
+		return;
+	reg->used = true;
+	mmun_sub_full(&table.stale[reg->name.kind], 1);
+	say(reg, AUDIT_USED, emit_now(), stack);
+}
+
 void watch_used(const struct known_by *name, unsigned long start, unsigned long end,
 		struct caller caller)
 {
-	struct registration *reg;
 	struct held held;
 	uint64_t stack;
 
@@ -419,12 +438,28 @@ void watch_used(const struct known_by *name, unsigned long start, unsigned long 
 	stack = watch_stack(caller);
 	if (!take_lock(&held))
 		return;
-	reg = find(name);
-	if (reg && is_open_question(reg) && start < reg->stale_end &&
-	    (!end || end > reg->stale_start)) {
-		reg->used = true;
-		mmun_sub_full(&table.stale[name->kind], 1);
-		say(reg, AUDIT_USED, emit_now(), stack);
+	note_use(find(name), start, end, stack);
+	drop_lock(&held);
+}
+
+void watch_used_at(const struct known_by *name, unsigned long start, unsigned long end,
+		   struct caller caller)
+{
+	struct mmun_interval *at;
+	struct held held;
+	uint64_t stack;
+
+	if (start >= end || !watch_has_stale(name->kind))
+		return;
+	stack = watch_stack(caller);
+	if (!take_lock(&held))
+		return;
+	mmun_for_each_interval(at, &table.tree, start, end - 1) {
+		struct registration *reg = (struct registration *)at;
+
+		if (reg->name.kind == name->kind && reg->name.owner == name->owner &&
+		    reg->name.index == name->index)
+			note_use(reg, start, end, stack);
 	}
 	drop_lock(&held);
 }
@@ -600,6 +635,8 @@ static void change(struct registration *reg, const struct open_section *section,
 	reg->stale_end = end;
 	reg->state = STALE;
 	mmun_add_full(&table.stale[reg->name.kind], 1);
+	if (reg->name.kind == AUDIT_VERBS && reg->name.owner)
+		verbs_watch_posts(reg->name.owner);
 	say_stale(reg, section);
 }
 
@@ -638,6 +675,11 @@ void watch_forget(void)
 	pending.depth = 0;
 }
 
+static bool is_known(const struct known_by *name)
+{
+	return find(name);
+}
+
 static void say_totals(void)
 {
 	struct ring_audit audit = {
@@ -647,6 +689,8 @@ static void say_totals(void)
 		.stale_start = table.unseen,
 	};
 
+	if (table.kinds & 1u << AUDIT_URING)
+		audit.stale_end = uring_unknown_buffers(is_known);
 	emit_audit(&audit, emit_now());
 }
 
@@ -655,9 +699,9 @@ void watch_release(void)
 	struct answer last = { false };
 	struct held held;
 
-	say_totals();
 	if (!take_lock(&held))
 		return;
+	say_totals();
 	for (size_t i = 0; i < NR_BUCKETS; i++) {
 		struct registration *reg = table.buckets[i], *next;
 

@@ -30,10 +30,13 @@ struct caller {
 	((struct caller){ (unsigned long)__builtin_return_address(0), \
 			  (unsigned long)__builtin_dwarf_cfa(), 0 })
 
-/* What a registration is known by: a ring and an index, an address, a pipe. */
+/* What a registration is known by: a ring and an index, an address, a pipe; a region of verbs
+ * and its local key. */
 struct known_by {
 	enum audit_kind kind;
 	unsigned long holder, index;
+	/* What it goes with, if it is closed: a device's context.  Not a part of the name. */
+	unsigned long owner;
 };
 
 /* Is that kind watched in this process?  The first question of each function that replaces. */
@@ -63,14 +66,16 @@ void watch_dropped_range(enum audit_kind kind, unsigned long start, unsigned lon
 /* All of a kind, or of a holder. */
 void watch_dropped_all(enum audit_kind kind, struct caller caller);
 void watch_dropped_holder(enum audit_kind kind, unsigned long holder, struct caller caller);
+void watch_dropped_owner(enum audit_kind kind, unsigned long owner, struct caller caller);
 
 /* Is there any stale registration of that kind whose use is not known yet?  One load. */
 bool watch_has_stale(enum audit_kind kind);
 /* It is used: [@start, @end) of it; @end 0: from there on, nobody knows how far. */
 void watch_used(const struct known_by *name, unsigned long start, unsigned long end,
 		struct caller caller);
-/* Its use will not be seen. */
-void watch_use_unknown(const struct known_by *name);
+/* The same for one that is known by owner and index only, and lies in this range. */
+void watch_used_at(const struct known_by *name, unsigned long start, unsigned long end,
+		   struct caller caller);
 
 /* The hooks, and the process. */
 void watch_section_start(const struct mmu_notifier_range *range);
@@ -80,6 +85,9 @@ void watch_init(unsigned int kinds);
 void watch_forget(void);
 void watch_release(void);
 
+/* Not a copy of the watched one, made by a fork that no handler has seen.  In attach.c. */
+bool process_is_ours(void);
+
 /* Are those pages mapped shared?  Then dropping them from the page tables changes nothing. */
 bool memory_is_shared(unsigned long address);
 
@@ -87,6 +95,11 @@ bool memory_is_shared(unsigned long address);
 enum uring_answer { URING_GONE, URING_THERE, URING_UNKNOWN };
 enum uring_answer uring_asks(unsigned long ring, unsigned long index, unsigned long start,
 			     bool *polled);
+/* One of that context has become stale: from now on see what is posted.  In verbs.c; called in
+ * hooks, with the table's lock held. */
+void verbs_watch_posts(unsigned long context);
+/* How many buffers that we do not know of have the process's rings?  In uring.c; any context. */
+unsigned long uring_unknown_buffers(bool (*is_known)(const struct known_by *name));
 /* Is anything left in the pipe?  In plain.c; any context. */
 bool pipe_holds(unsigned long pipe);
 
