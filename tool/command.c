@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -77,4 +78,73 @@ int mmunotify_flush_output(const char *command, int status)
 	if ((!fflush(stdout) && !failed) || output_failed)
 		return status;
 	return mmunotify_output_error(command, NULL, errno ? errno : EIO);
+}
+
+/* What is wrong with @word, "--name" or "--name=argument". */
+static void complain_of_long(const char *command, const char *word, const struct option *longs)
+{
+	size_t length = strcspn(word + 2, "=");
+	const struct option *found = NULL;
+	unsigned int nr = 0;
+
+	for (; longs->name; longs++) {
+		if (strncmp(longs->name, word + 2, length))
+			continue;
+		found = longs;
+		nr++;
+		if (strlen(longs->name) == length) {
+			nr = 1;
+			break;
+		}
+	}
+	if (!nr)
+		mmunotify_usage_error(command, "there is no option '%.*s'", (int)length + 2, word);
+	else if (nr > 1)
+		mmunotify_usage_error(command, "'%.*s' is the beginning of several options",
+				      (int)length + 2, word);
+	else if (found->has_arg == no_argument)
+		mmunotify_usage_error(command, "option '--%s' takes no argument", found->name);
+	else
+		mmunotify_usage_error(command, "option '--%s' needs an argument", found->name);
+}
+
+/* Whether the word before the next one is a long option that @value stands for, or none. */
+static bool is_long(const char *word, const struct option *longs, int value)
+{
+	size_t length = strcspn(word, "=");
+
+	if (strncmp(word, "--", 2))
+		return false;
+	if (!value)
+		return true;
+	for (; longs->name; longs++)
+		if (longs->val == value && !strncmp(longs->name, word + 2, length - 2))
+			return true;
+	return false;
+}
+
+int mmunotify_getopt(const char *command, int argc, char **argv, const char *shorts,
+		     const struct option *longs, const char *(*explain)(int letter))
+{
+	const char *sentence, *letter;
+	int option;
+
+	opterr = 0;
+	optopt = 0;
+	option = getopt_long(argc, argv, shorts, longs, NULL);
+	if (option != '?')
+		return option;
+	if (is_long(argv[optind - 1], longs, optopt)) {
+		complain_of_long(command, argv[optind - 1], longs);
+		return '?';
+	}
+	letter = strchr(shorts + strspn(shorts, "+-:"), optopt);
+	sentence = letter || !explain ? NULL : explain(optopt);
+	if (sentence)
+		mmunotify_usage_error(command, "-%c: %s", optopt, sentence);
+	else if (letter)
+		mmunotify_usage_error(command, "option '-%c' needs an argument", optopt);
+	else
+		mmunotify_usage_error(command, "there is no option '-%c'", optopt);
+	return '?';
 }

@@ -51,4 +51,14 @@ void mmunotify_own_descriptors(void);
 /* What printf() has left over; the exit status, which is that of an error if that fails. */
 int mmunotify_flush_output(const char *command, int status);
 
+struct option;
+
+/*
+ * mmunotify_getopt() - getopt_long(), with its complaints in this tool's words: one sentence
+ * and the hint.  @explain, if any, has the sentence for a letter that is no option, or NULL.
+ * Return: as getopt_long(), and '?' when that has been said.
+ */
+int mmunotify_getopt(const char *command, int argc, char **argv, const char *shorts,
+		     const struct option *longs, const char *(*explain)(int letter));
+
 #endif

@@ -213,7 +213,7 @@ int mmunotify_cmd_probe(int argc, char **argv)
 	int option;
 
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "+vhs:", options, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("probe", argc, argv, "+vhs:", options, NULL)) >= 0) {
 		switch (option) {
 		case 'v':
 			verbose = true;
@@ -228,7 +228,6 @@ int mmunotify_cmd_probe(int argc, char **argv)
 			fputs(help_text, stdout);
 			return 0;
 		default:
-			fputs("Try 'mmunotify probe --help'.\n", stderr);
 			return MMUNOTIFY_EXIT_USAGE;
 		}
 	}

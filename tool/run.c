@@ -121,7 +121,7 @@ static int parse_options(struct run *run, int argc, char **argv)
 	for (int i = 0; i < NR_ADAPTERS; i++)
 		run->with[i] = true;
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "+h", options, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("run", argc, argv, "+h", options, NULL)) >= 0) {
 		switch (option) {
 		case 's':
 			run->strict = true;
@@ -135,7 +135,6 @@ static int parse_options(struct run *run, int argc, char **argv)
 			fputs(help_text, stdout);
 			return 0;
 		default:
-			fputs("Try 'mmunotify run --help'.\n", stderr);
 			return MMUNOTIFY_EXIT_USAGE;
 		}
 	}

@@ -426,7 +426,8 @@ static int parse_options(struct options *options, int argc, char **argv)
 	int option;
 
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "+p:i:c:h", long_options, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("stat", argc, argv, "+p:i:c:h", long_options, NULL)) >=
+	       0) {
 		switch (option) {
 		case 'p':
 			if (!parse_number(optarg, 1, 1 << 30, &number) || number != (pid_t)number)
@@ -459,7 +460,6 @@ static int parse_options(struct options *options, int argc, char **argv)
 			fputs(help_text, stdout);
 			return 0;
 		default:
-			fputs("Try 'mmunotify stat --help'.\n", stderr);
 			return MMUNOTIFY_EXIT_USAGE;
 		}
 	}

@@ -33,6 +33,12 @@ int mmunotify_usage_error(const char *command, const char *format, ...)
 	must_failed("the command line is not used", __FILE__, __LINE__);
 }
 
+int mmunotify_getopt(const char *command, int argc, char **argv, const char *shorts,
+		     const struct option *longs, const char *(*explain)(int letter))
+{
+	must_failed("the command line is not used", __FILE__, __LINE__);
+}
+
 static unsigned int lines_of(const uint8_t *data, size_t size)
 {
 	unsigned int lines = 1;

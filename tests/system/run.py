@@ -81,7 +81,7 @@ def test_usage():
     fails(2, 'a command to run is missing', '--strict')
     fails(2, "there is no adapter 'mpi'", '--with', 'ucx,mpi', 'true')
     fails(2, '--with names no adapter', '--with', ',', 'true')
-    fails(2, 'unrecognized option', '--no-such-option', 'true')
+    fails(2, "there is no option '--no-such-option'", '--no-such-option', 'true')
     fails(127, 'command not found', 'no-such-command-here')
     fails(127, 'there is no such file', './no/such/file')
     fails(127, "the command's name is empty", '')

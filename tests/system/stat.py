@@ -74,7 +74,7 @@ def test_usage():
     for args in (('-c', '0'), ('-c', '1.5'), ('-c', 'x')):
         fails(2, '-c is a number from 1 on', *args)
     fails(2, 'one argument too many', '1')
-    fails(2, 'unrecognized option', '--nothing')
+    fails(2, "there is no option '--nothing'", '--nothing')
     result = stat('--help')
     ok(result.returncode == 0 and result.stdout.startswith('Usage: mmunotify stat'), 'stat --help')
     fails(1, 'there is no process 1073741823', '-p', '1073741823')

@@ -140,7 +140,6 @@ static void parse_option(struct arguments *arguments, int option)
 		arguments->status = 0;
 		break;
 	default:
-		fputs("Try 'mmunotify soft --help'.\n", stderr);
 		arguments->status = SOFT_EXIT_SCRIPT;
 	}
 }
@@ -162,7 +161,7 @@ static void parse_arguments(struct arguments *arguments, int argc, char **argv)
 
 	optind = 0;
 	while (arguments->status < 0 &&
-	       (option = getopt_long(argc, argv, "e:nmqh", options, NULL)) >= 0)
+	       (option = mmunotify_getopt("soft", argc, argv, "e:nmqh", options, NULL)) >= 0)
 		parse_option(arguments, option);
 	if (arguments->status >= 0)
 		return;
