@@ -24,13 +24,31 @@ const struct format output_formats[] = {
 	{
 		.option = "summary",
 		.argument = optional_argument,
+		.letter = 'c',
 		.help = "      --summary[=KEYS]\n"
 			"                      tables at the end, one for each of operation, class,\n"
 			"                      mapping, process, thread, stack; joined by + one together\n"
-			"                      (default operation,mapping, and stack with -k)\n",
+			"                      (default operation,mapping, and stack with -k)\n"
+			"  -c                  --summary with the default tables\n",
 		.take = summary_take_keys,
 		.ops = &sink_summary,
 		.json = &sink_summary_json,
+	},
+	{
+		.option = "folded",
+		.argument = optional_argument,
+		.help = "      --folded[=WEIGHT]\n"
+			"                      stacks as flame graphs are drawn from, weighed by events\n"
+			"                      (default), bytes or time\n",
+		.ops = &sink_folded,
+		.wants_stacks = true,
+		.take = folded_take,
+	},
+	{
+		.option = "perfetto",
+		.help = "      --perfetto      JSON for ui.perfetto.dev and chrome://tracing\n",
+		.ops = &sink_perfetto,
+		.needs_times = true,
 	},
 	{ 0 },
 };

@@ -72,10 +72,10 @@ void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct opt
 {
 	static const struct option shared[] = {
 		{ "output", required_argument, NULL, 'o' },
-		{ "filter", required_argument, NULL, OUTPUT_OPTION_FILTER },
+		{ "filter", required_argument, NULL, 'e' },
 		{ "time", required_argument, NULL, OUTPUT_OPTION_TIME },
 		{ "color", optional_argument, NULL, OUTPUT_OPTION_COLOUR },
-		{ "sort", required_argument, NULL, OUTPUT_OPTION_SORT },
+		{ "sort", required_argument, NULL, 'S' },
 		{ "top", required_argument, NULL, OUTPUT_OPTION_TOP },
 		{ "stacks", no_argument, NULL, 'k' },
 		{ "quiet", no_argument, NULL, 'q' },
@@ -94,15 +94,40 @@ void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct opt
 	out[nr] = (struct option){ 0 };
 }
 
+const char *output_explain(int letter)
+{
+	static const struct {
+		const char *letters, *sentence;
+	} missing[] = {
+		{ "C", "it is lines or a summary; record with trace -o and replay both" },
+		{ "s", "there are no strings to cut" },
+		{ "T", "how long each operation took always stands in its line" },
+		{ "tr", "the style of times is --time=relative, absolute or none" },
+		{ "yYinxvX", "lines have one form; --json has everything" },
+		{ "a", "columns are where they are; --json has everything" },
+		{ "P", "the mapping's name is a filter: -e 'name=PATTERN'" },
+		{ "zZ", "the outcome is a filter: -e outcome=ok or -e outcome=error" },
+		{ "b", "exec is followed; --no-follow leaves children out" },
+		{ "D", "the tool is the program's parent" },
+		{ "EuIO", "this is an option of strace that mmunotify does not have" },
+		{ "w", "times are always those of a clock on the wall" },
+	};
+
+	for (size_t i = 0; letter && i < sizeof(missing) / sizeof(missing[0]); i++)
+		if (strchr(missing[i].letters, letter))
+			return missing[i].sentence;
+	return NULL;
+}
+
 void output_print_help(FILE *out)
 {
 	fputs("  -o, --output=FILE   write to FILE\n", out);
 	for (const struct format *format = output_formats; format->option; format++)
 		fputs(format->help, out);
-	fputs("      --sort=ORDER    rows of --summary by time (default), mean, max, events, errors,\n"
+	fputs("  -S, --sort=ORDER    rows of --summary by time (default), mean, max, events, errors,\n"
 	      "                      unchanged, bytes or name\n"
 	      "      --top=NUMBER    rows of each table of --summary (default 20), or all\n"
-	      "      --filter=EXPR   only events for which EXPR holds, such as\n"
+	      "  -e, --filter=EXPR   only events for which EXPR holds, such as\n"
 	      "                      'op=munmap|brk,size>=1M' (op, class, range, name, size, addr,\n"
 	      "                      pid, tid, outcome)\n"
 	      "      --time=STYLE    relative (default), absolute or none\n"
@@ -141,20 +166,21 @@ int output_option(struct output_options *options, const char *command, int optio
 	case 'q':
 		options->quiet = true;
 		return 0;
-	case OUTPUT_OPTION_FILTER:
+	case 'e':
 		return take_filter(options, command);
 	case OUTPUT_OPTION_TIME:
 		return take_time(options, command);
 	case OUTPUT_OPTION_COLOUR:
 		return take_colour(options, command);
-	case OUTPUT_OPTION_SORT:
+	case 'S':
 		return summary_take_order(options, command, optarg);
 	case OUTPUT_OPTION_TOP:
 		return summary_take_top(options, command, optarg);
 	}
-	if (option >= OUTPUT_OPTION_FORMATS)
-		return take_format(options, command,
-				   &output_formats[option - OUTPUT_OPTION_FORMATS]);
+	for (int i = 0; output_formats[i].option; i++)
+		if (option == OUTPUT_OPTION_FORMATS + i ||
+		    (option && option == output_formats[i].letter))
+			return take_format(options, command, &output_formats[i]);
 	return -1;
 }
 
@@ -165,6 +191,9 @@ int output_choose(struct output_options *options, const char *command, bool reco
 
 	if (options->json && format && !format->json)
 		return mmunotify_usage_error(command, "--%s does not go with --json",
+					     format->option);
+	if (format && format->needs_times && options->time == TIME_NONE)
+		return mmunotify_usage_error(command, "--time=none does not go with --%s",
 					     format->option);
 	if (options->named_file && options->path)
 		return mmunotify_usage_error(command,

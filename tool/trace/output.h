@@ -27,6 +27,8 @@ struct output_options {
 	const struct format *format;
 	bool json;
 	struct summary_options summary;
+	/* What --folded weighs by: events, bytes or time. */
+	enum summary_order folded;
 };
 
 struct sink;
@@ -52,6 +54,10 @@ struct format {
 	bool names_file;
 	/* It is little without stacks: trace collects them as with -k. */
 	bool wants_stacks;
+	/* It has no sense without times: --time=none does not go with it. */
+	bool needs_times;
+	/* A short option that is the same without an argument; 0: none. */
+	char letter;
 	/*
 	 * Takes the argument, which is NULL where an optional one is left out; NULL: there is
 	 * nothing to take.  Return: 0 or the exit status (said already).
@@ -63,13 +69,11 @@ struct format {
 extern const struct format output_formats[];
 
 /* The options above, for getopt_long(). */
-#define OUTPUT_SHORT_OPTIONS "ko:qh"
+#define OUTPUT_SHORT_OPTIONS "ko:qhce:S:"
 
 enum {
-	OUTPUT_OPTION_FILTER = 256,
-	OUTPUT_OPTION_TIME,
+	OUTPUT_OPTION_TIME = 256,
 	OUTPUT_OPTION_COLOUR,
-	OUTPUT_OPTION_SORT,
 	OUTPUT_OPTION_TOP,
 	/* The first one free for a command's own. */
 	OUTPUT_OPTION_NEXT,
@@ -81,6 +85,8 @@ enum {
 
 /* The long options above and the command's @own, which end with a zero entry. */
 void output_long_options(struct option out[OUTPUT_MAX_OPTIONS], const struct option *own);
+/* The sentence for a letter that strace has and we have not; NULL: any other. */
+const char *output_explain(int letter);
 /* Their help. */
 void output_print_help(FILE *out);
 
@@ -120,6 +126,8 @@ struct sink {
 };
 
 extern const struct sink_ops sink_text, sink_json, sink_summary, sink_summary_json, sink_recording;
+extern const struct sink_ops sink_folded, sink_perfetto;
+int folded_take(struct output_options *options, const char *command, const char *weight);
 
 /* All return 0 or -errno; record applies the filter. */
 int sink_open(struct sink *sink, const struct sink_ops *ops, const struct output_options *options,
