@@ -54,11 +54,61 @@ def test_usage():
             (['probe', '--sites=x', 'y'], '--sites does not go with a command')):
         hints = fails(2, sentence, *args)
         ok(len(hints) == 1, '... with a hint where help is', hints)
-    for args in (['trace', '--colour', 'true'], ['replay', '-x', 'y'], ['probe', '-x'],
-                 ['trace', '--filter']):
-        result = tool(*args)
-        ok(result.returncode == 2 and 'mmunotify' in result.stderr and 'Try' in result.stderr,
-           '%s: exit 2' % ' '.join(args), result.stderr)
+
+
+def test_options():
+    """One prefix and one sentence, whatever is wrong with an option."""
+    for command in ('trace', 'replay', 'probe', 'run', 'stat', 'soft'):
+        for args, sentence in (
+                (['--no-such'], "there is no option '--no-such'"),
+                (['--no-such=x'], "there is no option '--no-such'"),
+                (['--help=x'], "option '--help' takes no argument"),
+                (['-W'], "there is no option '-W'"),
+                (['-hW'], None)):
+            if sentence:
+                fails(2, 'mmunotify %s: %s' % (command, sentence), command, *args)
+            else:
+                equal(tool(command, *args).returncode, 0, '%s -hW: help comes first' % command)
+    for args, sentence in (
+            (['trace', '--filter'], "option '--filter' needs an argument"),
+            (['trace', '-ke'], "option '-e' needs an argument"),
+            (['trace', '--json', '-qW', 'true'], "there is no option '-W'"),
+            (['replay', '-o'], "option '-o' needs an argument"),
+            (['replay', 'x', '--t'], "'--t' is the beginning of several options"),
+            (['stat', '-p'], "option '-p' needs an argument"),
+            (['trace', '--color=red', 'true'], '--color is auto, always or never'),
+            (['trace', '--top=0', 'true'], '--top is a number of rows or all'),
+            (['trace', '--sort=size!', 'true'], '--sort is time, mean, max'),
+            (['trace', '--summary=operation,speed', 'true'], "--summary: there is no key 'speed', only operation"),
+            (['trace', '--summary=class+class', 'true'], "'class' stands twice"),
+            (['trace', '--folded=weight', 'true'], '--folded is events, bytes or time'),
+            (['trace', '--folded', '--json', 'true'], '--folded does not go with --json'),
+            (['trace', '--perfetto', '-c', 'true'], '--perfetto does not go with --summary'),
+            (['replay', '--perfetto', '--time=none', 'x'], '--time=none does not go with --perfetto'),
+            (['replay', '-p', '1x', 'y'], '-p is the number of one process'),
+            # What strace users type and would not mean here.
+            (['trace', '-p', '1'], '-p: a running process cannot be watched'),
+            (['trace', '-s', '80', 'true'], '-s: there are no strings to cut'),
+            (['trace', '-tt', 'true'], '-t: the style of times is --time'),
+            (['trace', '-C', 'true'], '-C: it is lines or a summary'),
+            (['trace', '-e', 'trace=open', 'true'], "'open' is no operation on memory"),
+            (['replay', '-T', 'x'], '-T: how long each operation took always stands')):
+        fails(2, sentence, *args)
+
+
+def test_of_strace():
+    """The short forms mean what the long ones do."""
+    recording = path('short')
+    tool('trace', '-f', '-q', '-k', '-o', recording, '--', WORKLOAD, 'basic')
+    process = re.search(r'"pid":(\d+)', tool('replay', '--json', recording).stdout)[1]
+    for short, long in ((['-c'], ['--summary']), (['-e', 'munmap'], ['--filter=op=munmap']),
+                        (['-e', 'trace=!mmap'], ['--filter', 'op!=mmap-fixed']),
+                        (['-p', process], ['--filter', 'pid=' + process]),
+                        (['-p', '1'], ['--filter', 'pid=1']),
+                        (['-qk'], ['--quiet', '--stacks']),
+                        (['-cS', 'calls'], ['--summary', '--sort=events'])):
+        equal(tool('replay', *short, recording).stdout, tool('replay', *long, recording).stdout,
+              'replay %s is %s' % (' '.join(short), ' '.join(long)))
 
 
 def test_help():
@@ -430,6 +480,8 @@ def test_probe_command():
 
 def main():
     test_usage()
+    test_options()
+    test_of_strace()
     test_help()
     test_programs()
     test_rights()

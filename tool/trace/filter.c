@@ -262,11 +262,103 @@ static void drop_terms(struct filter *filter, unsigned int keep)
 		free(filter->terms[--filter->nr].pattern);
 }
 
+/* System calls whose operations have other names. */
+static const struct {
+	const char *call, *operation;
+} calls[] = {
+	{ "mmap", "mmap-fixed" },
+	{ "madvise", "madvise-*" },
+	{ "process_madvise", "madvise-*" },
+	{ "ftruncate", "truncate" },
+	{ "clone", "fork" },
+	{ "clone3", "fork" },
+	{ "vfork", "fork" },
+	{ "pkey_mprotect", "mprotect" },
+	{ "exit_group", "exit" },
+};
+
+/* The operations that the system call @name performs; 0: none that we know. */
+static uint64_t operations_of(const char *name, size_t length)
+{
+	const char *pattern = NULL;
+	uint64_t words = 0;
+	char exact[64];
+
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (strlen(calls[i].call) == length && !strncmp(calls[i].call, name, length))
+			pattern = calls[i].operation;
+	if (!pattern && length < sizeof(exact)) {
+		snprintf(exact, sizeof(exact), "%.*s", (int)length, name);
+		pattern = exact;
+	}
+	for (unsigned int i = 1; pattern && i < MMUN_NR_OPS; i++)
+		if (!fnmatch(pattern, mmun_op_name(i), 0))
+			words |= 1ull << i;
+	return words;
+}
+
+/* As strace has it: "trace=munmap,brk", "munmap,brk", "!munmap". */
+static bool is_of_strace(const char *text)
+{
+	static const char word[] = "abcdefghijklmnopqrstuvwxyz0123456789_-%";
+	size_t length;
+
+	if (!strncmp(text, "trace=", 6) || !strncmp(text, "t=", 2))
+		return true;
+	text += *text == '!';
+	length = strspn(text, word);
+	for (unsigned int i = 0; i < NR_FILTER_KEYS; i++)
+		if (strlen(keys[i].name) == length && !strncmp(keys[i].name, text, length))
+			return false;
+	while (text[length] == ',' && text[length + 1])
+		length += 1 + strspn(text + length + 1, word);
+	return length && !text[length];
+}
+
+static int parse_calls(struct parser *parser, struct filter *filter)
+{
+	struct filter_term term = { .key = FILTER_OP, .relation = FILTER_EQ };
+	const char *equals = strchr(parser->text, '=');
+	size_t length;
+
+	if (equals)
+		parser->at = equals + 1;
+	if (*parser->at == '!') {
+		term.relation = FILTER_NE;
+		parser->at++;
+	}
+	for (;; parser->at += length + 1) {
+		uint64_t words;
+
+		length = strcspn(parser->at, ",");
+		if ((length == 3 && !strncmp(parser->at, "all", 3)) ||
+		    (length == 7 && !strncmp(parser->at, "%memory", 7)) ||
+		    (length == 6 && !strncmp(parser->at, "memory", 6)))
+			words = ~0ull;
+		else
+			words = operations_of(parser->at, length);
+		if (!words)
+			return fail(parser, parser->at,
+				    "'%.*s' is no operation on memory and no system call that "
+				    "performs one",
+				    (int)length, parser->at);
+		term.words |= words;
+		if (!parser->at[length])
+			break;
+	}
+	if (filter->nr == FILTER_MAX_TERMS)
+		return fail(parser, parser->text, "there are more than %d terms", FILTER_MAX_TERMS);
+	filter->terms[filter->nr++] = term;
+	return 0;
+}
+
 int filter_parse(struct filter *filter, const char *text, struct filter_error *error)
 {
 	struct parser parser = { .text = text, .at = text, .error = error };
 	unsigned int before = filter->nr;
 
+	if (is_of_strace(text))
+		return parse_calls(&parser, filter);
 	for (;;) {
 		if (parse_term(&parser, filter))
 			break;

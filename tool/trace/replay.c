@@ -22,23 +22,43 @@ static const char help_text[] =
 	"\n";
 
 static const char own_help_text[] =
+	"  -p, --pid=PID       only this process, as --filter=pid=PID\n"
 	"  -h, --help          print this text\n"
 	"\n"
 	"Exit status: 0; 1 the recording is damaged (what is readable is printed first);\n"
 	"2 wrong usage, or a file that cannot be read or written.\n";
 
+static int take_pid(struct output_options *options)
+{
+	struct filter_error error;
+	char term[64];
+
+	if (strlen(optarg) > 40 || strspn(optarg, "0123456789") != strlen(optarg) ||
+	    snprintf(term, sizeof(term), "pid=%s", optarg) < 0 ||
+	    filter_parse(&options->filter, term, &error))
+		return mmunotify_usage_error("replay", "-p is the number of one process, not '%s'",
+					     optarg);
+	return 0;
+}
+
 /* Return: below 0 to go on, otherwise the exit status. */
 static int parse_replay(struct output_options *options, int argc, char **argv)
 {
-	static const struct option own[] = { { NULL, 0, NULL, 0 } };
+	static const struct option own[] = {
+		{ "pid", required_argument, NULL, 'p' },
+		{ NULL, 0, NULL, 0 },
+	};
 	struct option longs[OUTPUT_MAX_OPTIONS];
 	int option, status;
 
 	output_long_options(longs, own);
 	optind = 0;
-	while ((option = getopt_long(argc, argv, OUTPUT_SHORT_OPTIONS, longs, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("replay", argc, argv, "p:" OUTPUT_SHORT_OPTIONS, longs,
+					  output_explain)) >= 0) {
 		status = output_option(options, "replay", option);
 		if (status > 0)
+			return status;
+		if (option == 'p' && (status = take_pid(options)))
 			return status;
 		if (option == 'h') {
 			fputs(help_text, stdout);
@@ -47,7 +67,6 @@ static int parse_replay(struct output_options *options, int argc, char **argv)
 			return 0;
 		}
 		if (option == '?') {
-			fputs("Try 'mmunotify replay --help'.\n", stderr);
 			return MMUNOTIFY_EXIT_USAGE;
 		}
 	}

@@ -19,6 +19,7 @@ static const char help_text[] =
 	"\n";
 
 static const char own_help_text[] =
+	"  -f, --follow        trace children (the default)\n"
 	"      --no-follow     do not trace children\n"
 	"      --strict        see system calls that no C library makes, too; they cost more\n"
 	"      --buffer=SIZE   size of the ring between program and tool (default 4M)\n"
@@ -61,6 +62,9 @@ static int take_option(struct trace *trace, int option)
 	if (status > 0)
 		return status;
 	switch (option) {
+	case 'f':
+		trace->session.follow = true;
+		break;
 	case OPTION_NO_FOLLOW:
 		trace->session.follow = false;
 		break;
@@ -76,15 +80,24 @@ static int take_option(struct trace *trace, int option)
 		fputs(own_help_text, stdout);
 		return 0;
 	case '?':
-		fputs("Try 'mmunotify trace --help'.\n", stderr);
 		return MMUNOTIFY_EXIT_USAGE;
 	}
 	return -1;
 }
 
+/* What strace has and we have not. */
+static const char *explain(int letter)
+{
+	if (letter == 'p')
+		return "a running process cannot be watched, only what mmunotify trace starts; "
+		       "replay has -p";
+	return output_explain(letter);
+}
+
 static int parse_trace(struct trace *trace, int argc, char **argv)
 {
 	static const struct option own[] = {
+		{ "follow", no_argument, NULL, 'f' },
 		{ "no-follow", no_argument, NULL, OPTION_NO_FOLLOW },
 		{ "strict", no_argument, NULL, OPTION_STRICT },
 		{ "buffer", required_argument, NULL, OPTION_BUFFER },
@@ -97,7 +110,8 @@ static int parse_trace(struct trace *trace, int argc, char **argv)
 	trace->buffer = RING_DEFAULT_BYTES;
 	output_long_options(options, own);
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "+" OUTPUT_SHORT_OPTIONS, options, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("trace", argc, argv, "+f" OUTPUT_SHORT_OPTIONS, options,
+					  explain)) >= 0) {
 		status = take_option(trace, option);
 		if (status >= 0)
 			return status;

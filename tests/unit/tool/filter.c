@@ -58,6 +58,17 @@ static const struct {
 	{ "outcome=unchanged|error", false },
 	{ "op=munmap|brk,class=unmap,size>=1M,range=file", true },
 	{ "op=munmap,size>1M", false },
+	/* As strace has it. */
+	{ "munmap", true },
+	{ "brk,munmap", true },
+	{ "trace=munmap,brk", true },
+	{ "t=brk", false },
+	{ "!munmap", false },
+	{ "trace=!brk,mmap", true },
+	{ "madvise", false },
+	{ "madvise-free,munmap", true },
+	{ "%memory", true },
+	{ "trace=!all", false },
 };
 
 static const struct {
@@ -82,6 +93,11 @@ static const struct {
 	{ "addr=0x2000-0x1000", 6, "not above its start" },
 	{ "addr=0x2000-", 13, "not a hexadecimal address" },
 	{ "name=", 6, "pattern" },
+	{ "trace=", 7, "'' is no operation" },
+	{ "trace=munmap,open", 14, "'open' is no operation on memory" },
+	{ "munmap,", 1, "none of op" },
+	{ "signal=SIGTERM", 1, "none of op" },
+	{ "none", 1, "'none' is no operation" },
 	{ "outcome=maybe", 9, "only ok, unchanged, error" },
 };
 
