@@ -64,7 +64,7 @@ const char *bench_beside(const char *name);
 /* turns.c: configurations measured in turns. */
 struct bench_subject {
 	const char *label;
-	char *argv[12];
+	char *argv[20];
 	/* One per figure of the batch. */
 	struct bench_samples figures[BENCH_FIGURES];
 	/* Empty, or why there is nothing to report. */
@@ -112,5 +112,6 @@ void bench_mm_lock(void);
 void bench_adapters(void);
 void bench_uring(void);
 void bench_rcache(void);
+void bench_trace(void);
 
 #endif

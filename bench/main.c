@@ -31,7 +31,7 @@ static const struct question {
 	{ "stall", bench_stall },       { "startup", bench_startup },
 	{ "patching", bench_patching }, { "mm_lock", bench_mm_lock },
 	{ "adapters", bench_adapters }, { "rcache", bench_rcache },
-	{ "uring", bench_uring },
+	{ "uring", bench_uring },       { "trace", bench_trace },
 };
 
 static void usage(FILE *out)
