@@ -29,6 +29,8 @@ help:
 	@echo 'make coverage lines and branches that the tests reach, in build-coverage'
 	@echo 'make mutation  one change in core/ or primary/soft at a time: does a test fail?'
 	@echo '              (MUTATION_ARGS="--sample 600", --only core/srcu.c ...)'
+	@echo 'make deb      Debian packages, built and used in clean systems, in build-deb/packages'
+	@echo '              (needs root; minutes; DEB_ARGS=--nocheck: without the tests of the build)'
 	@echo 'make hooks    let git look at each commit before it is made (scripts/style)'
 	@echo 'make install  PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make clean    remove the build trees'
@@ -111,13 +113,17 @@ install:
 	@$(NINJA) -C build
 	@$(MESON) install -C build --no-rebuild --destdir '$(DESTDIR)'
 
+deb:
+	@scripts/setup.sh deb
+	@packaging/deb $(DEB_ARGS)
+
 hooks:
 	@git config core.hooksPath scripts/hooks
 	@echo 'git runs scripts/hooks/pre-commit before each commit; git commit --no-verify does without.'
 
 clean:
-	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage build-mutation build-linux
+	rm -rf build build-bench build-asan build-tsan build-fuzz build-coverage build-mutation build-linux build-deb
 
 comma := ,
 
-.PHONY: help demo check check-vm check-linux bench asan tsan fuzz coverage mutation hooks install clean
+.PHONY: help demo check check-vm check-linux bench asan tsan fuzz coverage mutation deb hooks install clean

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 #
-# Makes the machine ready for one target: setup.sh demo|check|bench|check-vm
+# Makes the machine ready for one target: setup.sh demo|check|bench|check-vm|deb
 #
 # Installs with apt what scripts/packages lists and the machine lacks, when it
 # may (root, or sudo without a password); otherwise prints the command.  Nothing
@@ -29,7 +29,8 @@ demo) sets=' demo ' ;;
 check) sets=' demo check ' ;;
 bench) sets=' demo bench ' ;;
 check-vm) sets=' demo vm ' ;;
-*) give_up 'usage: scripts/setup.sh demo|check|bench|check-vm' ;;
+deb) sets=' deb ' ;;
+*) give_up 'usage: scripts/setup.sh demo|check|bench|check-vm|deb' ;;
 esac
 
 [ "${MMUNOTIFY_SETUP:-}" = skip ] && exit 0

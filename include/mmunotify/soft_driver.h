@@ -44,6 +44,9 @@ typedef unsigned int vm_fault_t;
 #define VM_FAULT_NOPAGE  0x0100u
 #define VM_FAULT_RETRY   0x0400u
 
+/*
+ * vm_operations_struct - what a driver does for a mapping of its file.
+ */
 struct vm_operations_struct {
 	/** A VMA came to be by split, move or fork / goes away.  mmap lock held for write. */
 	void (*open)(struct vm_area_struct *vma);

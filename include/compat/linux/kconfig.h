@@ -4,6 +4,11 @@
 #ifndef MMUN_COMPAT_LINUX_KCONFIG_H
 #define MMUN_COMPAT_LINUX_KCONFIG_H
 
+/* As a kernel is compiled: what is not declared here is not called. */
+#ifndef __cplusplus
+#pragma GCC diagnostic error "-Wimplicit-function-declaration"
+#endif
+
 #ifndef CONFIG_MMU_NOTIFIER
 #define CONFIG_MMU_NOTIFIER 1
 #endif
