@@ -121,7 +121,7 @@ def main():
         if '"name": "%s", "value": "disabled"' % option in options:
             skip_all('built without ' + option)
     with tempfile.TemporaryDirectory(prefix='mmunotify-package-') as root:
-        result = run(MESON, 'install', '-C', BUILD, '--no-rebuild', '--destdir', root)
+        result = run(MESON, 'install', '-C', BUILD, '--no-rebuild', '--quiet', '--destdir', root)
         if ok(result.returncode == 0, 'meson install', result.stdout + result.stderr):
             test_files(installed(root))
     test_symbols()
