@@ -146,6 +146,10 @@ def test_crowd():
     ok(result.returncode == 99 and len(findings) == 1 and findings[0]['registrations'] == 20000 and
        findings[0]['stale_bytes'] == 20000 * 4096 and not summary['incomplete'],
        '20000 registrations of one place are one finding', (result.stderr, summary, len(findings)))
+    result, findings, summary = audit(WORKLOAD, 'verbs', 'none', 'many-dropped=5000',
+                                      options=['--buffer=64M', '--grace=0'])
+    ok(len(findings) == 1 and findings[0]['dropped_later'] == 5000 and not findings[0]['at_end'],
+       '... and each is found again when it is dropped', (result.stderr, summary, findings[:1]))
     result, findings, summary = audit(WORKLOAD, 'verbs', 'none', 'many=20000',
                                       options=['--buffer=1K'])
     ok(summary['incomplete'] and summary['dropped_messages'] > 0 and result.returncode == 99,

@@ -359,14 +359,17 @@ static void crowd(void)
 }
 
 /* @count registrations side by side, all made stale by one call. */
-static void many(long count)
+static void many(long count, bool drop)
 {
+	struct ibv_mr **regions = calloc((size_t)count, sizeof(*regions));
 	char *at = mmap(NULL, (size_t)count * PAGE, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	for (long i = 0; i < count; i++)
-		ibv_reg_mr(NULL, at + i * (long)PAGE, PAGE, 1);
+		regions[i] = ibv_reg_mr(NULL, at + i * (long)PAGE, PAGE, 1);
 	munmap(at, (size_t)count * PAGE);
+	for (long i = 0; drop && i < count; i++)
+		ibv_dereg_mr(regions[i]);
 }
 
 /* By an instruction of our own, which no library can stand in front of. */
@@ -433,7 +436,9 @@ static void step(const char *word)
 			exit(wait(NULL) < 0);
 		make_registration();
 	} else if (!strncmp(word, "many=", 5))
-		many(atol(word + 5));
+		many(atol(word + 5), false);
+	else if (!strncmp(word, "many-dropped=", 13))
+		many(atol(word + 13), true);
 	else if (!strncmp(word, "status=", 7))
 		exit(atoi(word + 7));
 	else

@@ -14,8 +14,9 @@
 
 #include "findings.h"
 
-/* A registration that is stale and whose fate is not known yet. */
+/* A registration that is stale. */
 struct live {
+	/* NULL: its fate is known. */
 	struct finding *finding;
 	uint64_t changed_at, bytes, stale_bytes;
 	uint64_t used_at;
@@ -172,7 +173,6 @@ static void take_fate(struct findings *findings, struct collector *collector,
 {
 	struct live *live = key_map_find(&findings->live, registration_key(message));
 	const struct ring_audit *audit = &message->audit;
-	void **place;
 
 	if (!live || !live->finding)
 		return;
@@ -183,10 +183,8 @@ static void take_fate(struct findings *findings, struct collector *collector,
 	}
 	live->stale_bytes = audit->stale_end - audit->stale_start;
 	settle(findings, live, audit->what == AUDIT_DROPPED ? message->time : 0);
-	place = key_map_place(&findings->live, registration_key(message));
-	if (place)
-		*place = NULL;
-	free(live);
+	/* It stays in the map, where an empty place would hide others. */
+	live->finding = NULL;
 }
 
 void findings_take(struct findings *findings, struct collector *collector,
