@@ -220,7 +220,7 @@ static int check_file(const char *path, int scripts)
 		Elf64_Ehdr elf;
 		char line[256];
 	} head = { .line = "" };
-	int status, fd = open(path, O_RDONLY | O_CLOEXEC);
+	int status, fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t length;
 
 	/* May be run but not be read: then the kernel has the last word. */

@@ -34,13 +34,14 @@ static void emit(struct collector *collector, const struct record *record)
 /* On stderr as well, once for each program, where the output is elsewhere. */
 static void name_unfollowed(struct collector *collector, const char *exe, const char *reason)
 {
-	char sentence[3 * RING_MAX_TEXT], name[2 * RING_MAX_TEXT];
+	char sentence[4 * RING_MAX_TEXT], name[2 * RING_MAX_TEXT], why[RING_MAX_TEXT];
 	void **place;
 
 	if (collector->sink->out == stderr)
 		return;
 	terminal_escape(exe, name, sizeof(name));
-	snprintf(sentence, sizeof(sentence), "not followed: %s: %s", name, reason);
+	terminal_escape(reason, why, sizeof(why));
+	snprintf(sentence, sizeof(sentence), "not followed: %s: %s", name, why);
 	place = key_map_place(&collector->named, (uintptr_t)intern_text(collector->intern, sentence,
 									strlen(sentence)));
 	if (place && *place)

@@ -164,7 +164,10 @@ static const char *obstacle_of(uint32_t pid, const char *exe)
 	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, exe);
 	if (stat(path, &file) < 0)
 		snprintf(path, sizeof(path), "%s", exe);
-	return *exe == '/' && !stat(path, &file) ? launch_file_obstacle(path) : NULL;
+	/* The path comes from the program: it may be any. */
+	return *exe == '/' && !stat(path, &file) && S_ISREG(file.st_mode)
+		       ? launch_file_obstacle(path)
+		       : NULL;
 }
 
 void follow_exec(struct follow *follow, const struct ring_message *message, const char *exe)

@@ -318,7 +318,8 @@ void output_mapping(const struct record *record, bool offset, char *out, size_t 
 		return;
 	}
 	/* "/memfd:x (deleted)": neither a path nor deleted. */
-	if (record->event.kind == MAPPING_MEMFD || record->event.kind == MAPPING_SYSV)
+	if ((record->event.kind == MAPPING_MEMFD || record->event.kind == MAPPING_SYSV) &&
+	    *name == '/')
 		name++;
 	terminal_escape(name, escaped, sizeof(escaped));
 	deleted = strstr(escaped, " (deleted)");

@@ -470,7 +470,10 @@ int record_reader_open(struct record_reader *reader, FILE *in, struct intern *in
 		return damaged(reader, "it is not a recording of mmunotify trace");
 	reader->offset = reader->position = sizeof(magic);
 	if (start[sizeof(magic)] != FORMAT_VERSION) {
-		reader->damage = "it was written by another version of mmunotify";
+		snprintf(reader->damage_text, sizeof(reader->damage_text),
+			 "its format is of another version, %u; this mmunotify reads version %u",
+			 start[sizeof(magic)], FORMAT_VERSION);
+		reader->damage = reader->damage_text;
 		return -ENOTSUP;
 	}
 	reader->offset = ++reader->position;

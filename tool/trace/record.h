@@ -112,11 +112,13 @@ struct record_reader {
 	bool ended;
 	/* When reading failed: what is wrong, one clause. */
 	const char *damage;
+	/* Room for one with numbers. */
+	char damage_text[96];
 };
 
 /*
  * record_reader_open() - start reading.
- * Return: 0; -EINVAL when it is no recording, -ENOTSUP when it is of a later
+ * Return: 0; -EINVAL when it is no recording or damaged, -ENOTSUP when it is of another
  * version; reader->damage says it in words.
  */
 int record_reader_open(struct record_reader *reader, FILE *in, struct intern *intern,

@@ -113,8 +113,12 @@ static int replay(const struct output_options *options, const struct sink_ops *o
 
 	if (!intern)
 		return unusable(path, "read", ENOMEM);
-	if (record_reader_open(&reader, in, intern, &header)) {
-		mmunotify_error("replay", "%s: damaged at byte %llu: %s", path,
+	error = record_reader_open(&reader, in, intern, &header);
+	if (error) {
+		mmunotify_error("replay", "%s: %s byte %llu: %s", path,
+				error == -ENOTSUP  ? "not readable at"
+				: !reader.position ? "no recording, at"
+						   : "damaged at",
 				(unsigned long long)reader.offset, reader.damage);
 		intern_free(intern);
 		return MMUNOTIFY_EXIT_FAILED;

@@ -155,20 +155,21 @@ static bool child_has_ended(struct session *session)
 /* A daemon, say: nobody shall wonder why the prompt does not come. */
 static bool say_who_is_waited_for(const struct session *session, pid_t pid)
 {
-	char path[40], name[64] = "";
+	char path[40], comm[64] = "", name[256];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
 	file = fopen(path, "re");
 	if (file) {
-		if (fgets(name, sizeof(name), file))
-			name[strcspn(name, "\n")] = '\0';
+		if (fgets(comm, sizeof(comm), file))
+			comm[strcspn(comm, "\n")] = '\0';
 		fclose(file);
 	}
+	terminal_escape(*comm ? comm : "?", name, sizeof(name));
 	mmunotify_error(session->command,
 			"%s has ended, process %d (%s) goes on: waiting until it ends; Ctrl-C or "
 			"kill -INT %d ends the trace and leaves it running",
-			session->launch.argv[0], pid, *name ? name : "?", getpid());
+			session->launch.argv[0], pid, name, getpid());
 	fflush(stderr);
 	return true;
 }
