@@ -70,14 +70,15 @@ void mmunotify_own_descriptors(void)
 			open("/", O_PATH | O_CLOEXEC);
 }
 
-int mmunotify_flush_output(const char *command, int status)
+int mmunotify_flush_output(const char *command, int status, int failed)
 {
-	bool failed = ferror(stdout);
+	bool earlier = ferror(stdout);
 
 	errno = 0;
-	if ((!fflush(stdout) && !failed) || output_failed)
+	if ((!fflush(stdout) && !earlier) || output_failed)
 		return status;
-	return mmunotify_output_error(command, NULL, errno ? errno : EIO);
+	mmunotify_output_error(command, NULL, errno ? errno : EIO);
+	return failed;
 }
 
 /* What is wrong with @word, "--name" or "--name=argument". */

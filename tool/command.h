@@ -48,8 +48,8 @@ int mmunotify_output_error(const char *command, const char *name, int error);
  */
 void mmunotify_own_descriptors(void);
 
-/* What printf() has left over; the exit status, which is that of an error if that fails. */
-int mmunotify_flush_output(const char *command, int status);
+/* What printf() has left over.  Return: @status, or @failed after one sentence. */
+int mmunotify_flush_output(const char *command, int status, int failed);
 
 struct option;
 

@@ -59,7 +59,8 @@ static int run(const struct command *command, int argc, char **argv)
 
 	snprintf(name, sizeof(name), "mmunotify %s", command->name);
 	argv[0] = name;
-	return mmunotify_flush_output(command->name, command->run(argc, argv));
+	return mmunotify_flush_output(command->name, command->run(argc, argv),
+				      MMUNOTIFY_EXIT_USAGE);
 }
 
 static int help(int argc, char **argv)
@@ -69,7 +70,7 @@ static int help(int argc, char **argv)
 
 	if (argc < 2) {
 		print_help(stdout);
-		return mmunotify_flush_output(NULL, 0);
+		return mmunotify_flush_output(NULL, 0, MMUNOTIFY_EXIT_USAGE);
 	}
 	command = find_command(argv[1]);
 	if (!command)
@@ -89,11 +90,11 @@ int main(int argc, char **argv)
 		return mmunotify_usage_error(NULL, "a command is missing");
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
 		print_help(stdout);
-		return mmunotify_flush_output(NULL, 0);
+		return mmunotify_flush_output(NULL, 0, MMUNOTIFY_EXIT_USAGE);
 	}
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
 		printf("mmunotify %s\n", mmun_version());
-		return mmunotify_flush_output(NULL, 0);
+		return mmunotify_flush_output(NULL, 0, MMUNOTIFY_EXIT_USAGE);
 	}
 	if (!strcmp(argv[1], "help"))
 		return help(argc - 1, argv + 1);

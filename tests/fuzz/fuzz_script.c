@@ -39,6 +39,11 @@ int mmunotify_getopt(const char *command, int argc, char **argv, const char *sho
 	must_failed("the command line is not used", __FILE__, __LINE__);
 }
 
+int mmunotify_flush_output(const char *command, int status, int failed)
+{
+	must_failed("the command line is not used", __FILE__, __LINE__);
+}
+
 static unsigned int lines_of(const uint8_t *data, size_t size)
 {
 	unsigned int lines = 1;

@@ -206,9 +206,6 @@ int mmunotify_cmd_soft(int argc, char **argv)
 
 	parse_arguments(&arguments, argc, argv);
 	ret = arguments.status >= 0 ? arguments.status : play(&arguments, argv[optind]);
-	if (fflush(stdout) || ferror(stdout)) {
-		mmunotify_error("soft", "the output cannot be written");
-		return SOFT_EXIT_ENVIRONMENT;
-	}
-	return ret;
+	/* 2 is a script that is not understood. */
+	return mmunotify_flush_output("soft", ret, SOFT_EXIT_ENVIRONMENT);
 }
