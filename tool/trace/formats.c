@@ -9,6 +9,7 @@
  * recordings.  Tests: tests/system/trace_errors.py, tests/system/trace_events.py.
  */
 #include "output.h"
+#include "page/option.h"
 
 const struct format output_formats[] = {
 	{
@@ -49,6 +50,16 @@ const struct format output_formats[] = {
 		.help = "      --perfetto      JSON for ui.perfetto.dev and chrome://tracing\n",
 		.ops = &sink_perfetto,
 		.needs_times = true,
+	},
+	{
+		.option = "html",
+		.argument = required_argument,
+		.help = "      --html=FILE     a page with charts and tables, for a browser, into FILE\n",
+		.ops = &sink_page,
+		.names_file = true,
+		.wants_stacks = true,
+		.needs_times = true,
+		.take = page_take,
 	},
 	{ 0 },
 };
