@@ -240,8 +240,10 @@ static const struct sink_ops *choose(uint8_t number, bool json)
 	number %= nr + 1;
 	if (number == nr)
 		return &sink_recording;
-	return json && output_formats[number].json ? output_formats[number].json
-						   : output_formats[number].ops;
+	if (json && output_formats[number].json)
+		return output_formats[number].json;
+	/* Pages are not in every build. */
+	return output_formats[number].ops->open ? output_formats[number].ops : &sink_text;
 }
 
 /* I3: of a whole recording, all of whose records are written. */
