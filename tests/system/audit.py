@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 """mmunotify audit: each way in which a registration outlives its memory, and none where it does not.
 
-    audit.py MMUNOTIFY WORKLOAD HAVE_LIBDW(0|1) [ALL]
+    audit.py MMUNOTIFY WORKLOAD HAVE_LIBDW(0|1) [URING_COPY]
 """
 import os
 import shutil
@@ -196,7 +196,7 @@ def test_status():
     for options, words in ((['--kinds=x'], 'kinds is a list'), (['--kinds='], 'kinds is a list'),
                            (['--grace=x'], 'grace is a number'), (['--exit-code=256'], 'is a number'),
                            (['--max-findings=-1'], 'is a number'), (['--buffer=1'], 'from 1K to 1G'),
-                           (['--suppressions=/nowhere'], 'cannot be read'), (['--nothing'], 'unrecognized'),
+                           (['--suppressions=/nowhere'], 'cannot be read'), (['--nothing'], 'there is no option'),
                            (['-o', '/nowhere/x'], 'cannot be written')):
         result = tool('audit', *options, '--', 'true')
         ok(result.returncode == 2 and words in result.stderr, 'audit ' + ' '.join(options), result.stderr)
@@ -259,6 +259,15 @@ def test_programs():
     result, findings, _ = audit(TOOL, 'demo', '--backend', 'vmsplice')
     equal(sorted({f['op'] for f in findings}),
           ['fallocate', 'madvise-dontneed', 'mmap-fixed', 'mremap', 'munmap'], '... in a pipe')
+    if len(sys.argv) > 4:
+        with open(path('source'), 'wb') as file:
+            file.write(os.urandom(3 << 20))
+        result, findings, summary = audit(sys.argv[4], path('source'), path('target'))
+        if 'not permitted' in result.stderr:
+            skip('the example of the registration cache', result.stderr)
+        else:
+            ok(result.returncode == 0 and not findings and summary['registrations'] > 0,
+               'a program with the registration cache is clean', (result.stderr, findings[:1], summary))
     if not shutil.which('fio'):
         skip('fio', 'fio is not installed')
         return

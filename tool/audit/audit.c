@@ -47,7 +47,6 @@ static const char help_text[] =
 	"127 there is no such program.\n";
 
 struct audit {
-	const char *path;
 	bool json, strict;
 	unsigned int kinds;
 	unsigned long grace_ms, exit_code;
@@ -133,7 +132,7 @@ static int take_value(int option)
 {
 	switch (option) {
 	case 'o':
-		audit.path = optarg;
+		audit.options.path = optarg;
 		return 0;
 	case OPTION_KINDS:
 		return take_kinds();
@@ -170,7 +169,6 @@ static int take_option(int option)
 		fputs(help_text, stdout);
 		return 0;
 	case '?':
-		fputs("Try 'mmunotify audit --help'.\n", stderr);
 		return MMUNOTIFY_EXIT_USAGE;
 	default:
 		status = take_value(option);
@@ -206,7 +204,7 @@ static int parse(int argc, char **argv)
 	audit.exit_code = DEFAULT_STATUS;
 	audit.report.most = DEFAULT_MOST;
 	optind = 0;
-	while ((option = getopt_long(argc, argv, "+o:h", options, NULL)) >= 0) {
+	while ((option = mmunotify_getopt("audit", argc, argv, "+o:h", options, NULL)) >= 0) {
 		status = take_option(option);
 		if (status >= 0)
 			return status;
@@ -267,16 +265,13 @@ static void take_message(struct collector *collector, const struct ring_message 
 static int open_output(void)
 {
 	audit.report.out = stderr;
-	if (!audit.path) {
+	if (!audit.options.path) {
 		/* Whole lines, between those of the program. */
 		setvbuf(stderr, NULL, _IOFBF, 65536);
 		return 0;
 	}
-	audit.report.out = fopen(audit.path, "we");
-	if (audit.report.out)
-		return 0;
-	mmunotify_error("audit", "%s: cannot be written: %s", audit.path, strerror(errno));
-	return MMUNOTIFY_EXIT_USAGE;
+	audit.report.out = output_open(&audit.options, "audit", false, NULL);
+	return audit.report.out ? 0 : MMUNOTIFY_EXIT_USAGE;
 }
 
 static int open_report(void)
@@ -304,7 +299,7 @@ static int print(void)
 	findings_finish(&audit.findings);
 	report_count(report);
 	error = audit.json ? report_print_json(report) : report_print_text(report);
-	if (report->out != stderr && fclose(report->out) && !error)
+	if (report->out != stderr && output_close(report->out) && !error)
 		error = -errno;
 	return error;
 }
@@ -328,10 +323,9 @@ static int finish(void)
 	if (!error && !closed)
 		return nr && audit.exit_code ? (int)audit.exit_code
 					     : launch_pass_on(audit.session.wait_status);
-	mmunotify_error("audit", "%s: cannot be written: %s",
-			audit.path ? audit.path : "standard error",
-			strerror(error ? -error : -closed));
-	return MMUNOTIFY_EXIT_USAGE;
+	return mmunotify_output_error(
+		"audit", audit.options.path ? output_name(&audit.options) : "standard error",
+		error ? -error : -closed);
 }
 
 int mmunotify_cmd_audit(int argc, char **argv)

@@ -14,15 +14,16 @@
 
 #include "findings.h"
 
-/* A registration that is stale. */
+/* A registration that is stale and whose fate is not known yet. */
 struct live {
-	/* NULL: its fate is known. */
 	struct finding *finding;
 	uint64_t changed_at, bytes, stale_bytes;
 	uint64_t used_at;
-	struct stack used;
 	bool unknown;
 };
+
+/* In the map for those whose fate is known: an empty place would hide others behind it. */
+static struct live settled;
 
 const char *audit_kind_name(unsigned int kind)
 {
@@ -61,7 +62,10 @@ void findings_free(struct findings *findings)
 		next = finding->next;
 		free(finding);
 	}
-	key_map_free_values(&findings->live);
+	for (size_t i = 0; i < findings->live.size; i++)
+		if (findings->live.entries[i].value != &settled)
+			free(findings->live.entries[i].value);
+	key_map_clear(&findings->live);
 	key_map_clear(&findings->by_place);
 	findings->first = NULL;
 }
@@ -127,7 +131,7 @@ static void take_stale(struct findings *findings, struct collector *collector,
 
 	if (place && !*place)
 		*place = add_finding(findings, collector, message);
-	if (live && !*live)
+	if (live && (!*live || *live == &settled))
 		*live = calloc(1, sizeof(*one));
 	if (!place || !*place || !live || !*live) {
 		findings->out_of_memory = true;
@@ -160,10 +164,6 @@ static void settle(struct findings *findings, struct live *live, uint64_t droppe
 	finding->nr_unknown += !live->used_at && live->unknown;
 	finding->nr_dropped += dropped_at > 0;
 	finding->nr_at_end += !dropped_at;
-	if (live->used_at && !finding->used_at) {
-		finding->used_at = live->used_at;
-		finding->used = live->used;
-	}
 	if (dropped_at && !finding->dropped_at)
 		finding->dropped_at = dropped_at;
 }
@@ -173,18 +173,27 @@ static void take_fate(struct findings *findings, struct collector *collector,
 {
 	struct live *live = key_map_find(&findings->live, registration_key(message));
 	const struct ring_audit *audit = &message->audit;
+	struct finding *finding = live ? live->finding : NULL;
+	void **place;
 
-	if (!live || !live->finding)
+	if (!finding)
 		return;
 	if (audit->what == AUDIT_USED) {
 		live->used_at = message->time;
-		live->used.nr = collector_stack(collector, audit->stack, live->used.frames);
+		if (finding->used_at)
+			return;
+		finding->used_at = message->time;
+		finding->used.nr = collector_stack(collector, audit->stack, finding->used.frames);
 		return;
 	}
 	live->stale_bytes = audit->stale_end - audit->stale_start;
 	settle(findings, live, audit->what == AUDIT_DROPPED ? message->time : 0);
-	/* It stays in the map, where an empty place would hide others. */
+	place = key_map_place(&findings->live, registration_key(message));
 	live->finding = NULL;
+	if (!place)
+		return;
+	*place = &settled;
+	free(live);
 }
 
 void findings_take(struct findings *findings, struct collector *collector,

@@ -71,16 +71,17 @@ static const char *use_of(const struct finding *finding)
 static void print_registration(struct report *report, const struct finding *finding)
 {
 	FILE *out = report->out;
-	char known[64] = "";
+	char known[64] = "", comm[128];
 
 	if (finding->kind == AUDIT_URING)
 		snprintf(known, sizeof(known), ", buffer %" PRIu64 " of ring %d", finding->index,
 			 finding->holder);
 	else if (finding->kind == AUDIT_VMSPLICE)
 		snprintf(known, sizeof(known), ", in pipe %d", finding->holder);
+	terminal_escape(process_table_comm(report->processes, finding->pid), comm, sizeof(comm));
 	fprintf(out, "==%u==   %" PRIu64 " bytes at 0x%" PRIx64 "%s, made by process %u (%s)\n",
 		finding->pid, finding->end - finding->start, finding->start, known, finding->pid,
-		process_table_comm(report->processes, finding->pid));
+		comm);
 	print_stack(report, finding, &finding->made);
 }
 
