@@ -204,6 +204,12 @@ def test_probe():
     result = tool('probe', '--', 'env', '-i', program)
     ok(re.search(r'^%s \(process \d+\):$' % program, result.stdout, re.M),
        'probe lists a program with an environment of its own', result.stdout)
+    result, lines = trace_json(TOOL, 'probe', '--', 'sh', '-c', program + '; ' + program)
+    equal((result.returncode, programs(lines)[:1]), (0, [os.path.realpath(TOOL)]),
+          'the tool may be traced')
+    ok(len(re.findall(r'^%s \(process \d+\):$' % program, result.stdout, re.M)) == 2,
+       '... and both follow', result.stdout)
+    equal(programs(lines).count(program), 2, '... the trace as well')
 
 
 def main():

@@ -55,9 +55,12 @@ struct loan {
 #define NR_LOANS 64
 
 static struct loan loans[NR_LOANS];
-/* The path of this object, and "NAME=value". */
+/* The path of this object, and "NAME=value" for each of those that want to be followed. */
+#define NR_FOLLOWERS 2
+
 static char library[PATH_MAX];
-static char variable[96];
+static char variables[NR_FOLLOWERS][96];
+static unsigned int nr_variables;
 static bool by_ring;
 static int self_pid;
 
@@ -107,7 +110,7 @@ static const char *behind(struct reader *reader, const char *text, const char *p
 }
 
 /* Up to and with the "=". */
-static bool is_variable(struct reader *reader, const char *text)
+static bool is_named(struct reader *reader, const char *text, const char *variable)
 {
 	for (size_t i = 0; variable[i]; i++) {
 		if (char_at(reader, text, i) != variable[i])
@@ -116,6 +119,16 @@ static bool is_variable(struct reader *reader, const char *text)
 			return true;
 	}
 	return false;
+}
+
+/* Which of ours it is; nr_variables: none. */
+static unsigned int find_variable(struct reader *reader, const char *text)
+{
+	unsigned int i = 0;
+
+	while (i < nr_variables && !is_named(reader, text, variables[i]))
+		i++;
+	return i;
 }
 
 /* Is the library named in a list whose separators are colons and spaces? */
@@ -140,10 +153,22 @@ struct look {
 	size_t nr;
 	/* The last value of LD_PRELOAD, which counts for the dynamic linker; or NULL. */
 	const char *preload;
-	bool is_preloaded, has_variable;
+	bool is_preloaded;
+	/* A bit for each of ours. */
+	unsigned int has;
 	/* It leads to another trace, inside this one. */
 	bool is_anothers;
 };
+
+/* One of our variables: the first one of a name counts. */
+static void note_variable(struct look *look, struct reader *text, const char *entry, unsigned int i)
+{
+	const char *value = behind(text, entry, variables[i]);
+
+	if (!(look->has & 1u << i))
+		look->is_anothers |= !value || char_at(text, value, 0);
+	look->has |= 1u << i;
+}
 
 /* Return: false where the kernel will find no environment either. */
 static bool look_at(char *const *envp, struct look *look)
@@ -153,6 +178,7 @@ static bool look_at(char *const *envp, struct look *look)
 	*look = (struct look){ .nr = 0 };
 	for (; envp && look->nr < MAX_VARIABLES; look->nr++) {
 		const char *entry, *value;
+		unsigned int i;
 
 		if (!is_readable(&array, (unsigned long)&envp[look->nr]))
 			return false;
@@ -163,12 +189,8 @@ static bool look_at(char *const *envp, struct look *look)
 		if (value) {
 			look->preload = value;
 			look->is_preloaded = names_library(&text, value);
-		} else if (is_variable(&text, entry)) {
-			/* The first one counts. */
-			value = behind(&text, entry, variable);
-			if (!look->has_variable)
-				look->is_anothers = !value || char_at(&text, value, 0);
-			look->has_variable = true;
+		} else if ((i = find_variable(&text, entry)) < nr_variables) {
+			note_variable(look, &text, entry, i);
 		}
 		if (text.bad)
 			return false;
@@ -281,7 +303,7 @@ static void fill(struct loan *loan, char *const *envp, const struct look *look, 
 		 bool is_reached)
 {
 	char **array = loan->memory;
-	char *string = (char *)(array + look->nr + 3), *at, *value;
+	char *string = (char *)(array + look->nr + NR_FOLLOWERS + 2), *at, *value;
 	struct reader text = { .page = 1 };
 	size_t used = 0;
 
@@ -289,7 +311,10 @@ static void fill(struct loan *loan, char *const *envp, const struct look *look, 
 	if (is_reached) {
 		at = append(at, library, strlen(library));
 		*at++ = ':';
-		array[used++] = variable;
+		while (used < nr_variables) {
+			array[used] = variables[used];
+			used++;
+		}
 	}
 	at = append_others(at, look->preload, old);
 	if (at > value && at[-1] == ':')
@@ -298,7 +323,8 @@ static void fill(struct loan *loan, char *const *envp, const struct look *look, 
 	if (at > value)
 		array[used++] = string;
 	for (size_t i = 0; i < look->nr; i++)
-		if (!behind(&text, envp[i], PRELOAD) && !is_variable(&text, envp[i]))
+		if (!behind(&text, envp[i], PRELOAD) &&
+		    find_variable(&text, envp[i]) == nr_variables)
 			array[used++] = envp[i];
 	array[used] = NULL;
 }
@@ -318,12 +344,13 @@ static int amend(struct mmun_exec *exec, bool is_reached)
 		return EFAULT;
 	if (look.is_anothers)
 		return EBUSY;
-	if (is_reached ? look.is_preloaded && look.has_variable
-		       : !look.is_preloaded && !look.has_variable)
+	if (is_reached ? look.is_preloaded && look.has == (1u << nr_variables) - 1
+		       : !look.is_preloaded && !look.has)
 		return 0;
 	if (look.preload)
 		old = length_of(&text, look.preload);
-	size = (look.nr + 3) * sizeof(char *) + sizeof(PRELOAD) + strlen(library) + 1 + old + 1;
+	size = (look.nr + NR_FOLLOWERS + 2) * sizeof(char *) + sizeof(PRELOAD) + strlen(library) +
+	       1 + old + 1;
 	loan = take_loan(size);
 	if (!loan)
 		return ENOMEM;
@@ -515,14 +542,17 @@ void exec_follow(const char *name, const char *value)
 	Dl_info info;
 	char *at;
 
-	if (strlen(name) + strlen(value) + 2 > sizeof(variable) || !dladdr(library, &info) ||
+	if (nr_variables == NR_FOLLOWERS ||
+	    strlen(name) + strlen(value) + 2 > sizeof(variables[0]) || !dladdr(library, &info) ||
 	    strlen(info.dli_fname) >= sizeof(library))
 		return;
 	memcpy(library, info.dli_fname, strlen(info.dli_fname) + 1);
-	at = append(variable, name, strlen(name));
+	at = append(variables[nr_variables], name, strlen(name));
 	*at++ = '=';
 	memcpy(at, value, strlen(value) + 1);
-	by_ring = emit_is_open();
+	by_ring |= emit_is_open();
 	exec_forked();
-	mmun_self_watch_exec(&watch);
+	/* The watch is one for all. */
+	if (!nr_variables++)
+		mmun_self_watch_exec(&watch);
 }
