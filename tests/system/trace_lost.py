@@ -178,6 +178,26 @@ def test_failed():
        unfollowed(lines))
 
 
+def test_odd_files():
+    """A script for which the kernel finds no interpreter is refused, and nobody waits."""
+    os.mkfifo(path('fifo'), 0o755)
+    script = write('waiting', '#!%s\n' % path('fifo'))
+    result, _ = trace_json(sys.executable, '-c', FAILING, script)
+    equal((result.returncode, result.stdout), (0, '13\n'), 'an interpreter that is a FIFO')
+
+
+def test_other_root():
+    if os.geteuid():
+        return skip('another root directory', 'needs root')
+    program = compile_program('rooted', *CC)
+    os.mkdir(path('root'))
+    for file in re.findall(r'(/\S+) \(0x', run('ldd', program).stdout) + [program]:
+        os.makedirs(path('root') + os.path.dirname(file), exist_ok=True)
+        shutil.copy(file, path('root') + file)
+    return named('a program in another root directory', 'root directory is another',
+                 'chroot', path('root'), program)
+
+
 def default_signals():
     """A test runner may ignore some."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
@@ -219,6 +239,8 @@ def main():
     test_rights()
     test_not_named()
     test_failed()
+    test_odd_files()
+    test_other_root()
     test_waiting()
     test_probe()
     done()

@@ -170,6 +170,16 @@ static const char *obstacle_of(uint32_t pid, const char *exe)
 		       : NULL;
 }
 
+/* Of a program that the tracer stays away from; @error: of a look at the tracer's library. */
+static const char *unreached_reason(int error)
+{
+	if (error == EACCES)
+		return "its user may not read the tracer's library";
+	if (error == ENOENT || error == ENOTDIR)
+		return "its root directory is another, in which the tracer is not";
+	return "its dynamic linker cannot load the tracer";
+}
+
 void follow_exec(struct follow *follow, const struct ring_message *message, const char *exe)
 {
 	struct process *process = process_of(follow, message->pid);
@@ -185,7 +195,7 @@ void follow_exec(struct follow *follow, const struct ring_message *message, cons
 	reason = obstacle_of(message->pid, process->exe);
 	if (message->flags & RING_NOT_REACHED) {
 		snprintf(text, sizeof(text), "%s; what it executes is not followed either",
-			 reason ? reason : "its dynamic linker cannot load the tracer");
+			 reason ? reason : unreached_reason(message->exec.error));
 		set_reason(process, text, true);
 	} else if (reason) {
 		set_reason(process, reason, true);

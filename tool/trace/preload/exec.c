@@ -11,8 +11,9 @@
  * I1  A loan belongs to the thread whose number is in it.  Of a vfork child the kernel takes
  *     the number out when the memory is no longer the child's: it has executed or ended.
  * I2  A loan whose thread is gone is free again.
- * I3  A program of another C library or word size is given nothing of ours: its dynamic
- *     linker would not load this object, and some end the program for that.
+ * I3  A program of another C library or word size, or from where this object is not to be
+ *     found, is given nothing of ours: its dynamic linker would not load this object, and some
+ *     end the program for that.
  * I4  What the program points to is asked of the kernel before it is read: a wrong pointer
  *     is an EFAULT of the program's call, and no fault here.
  * Tests: tests/system/trace_lost.py.
@@ -25,6 +26,7 @@
 #include <linux/prctl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <mmunotify/self.h>
 
@@ -455,6 +457,31 @@ static char *interpreter_of(char *line, size_t length)
 	return line + at;
 }
 
+/* To open anything else may wait for ever, or do something.  The kernel executes none. */
+static long open_regular(const char *path)
+{
+	unsigned long dir = (unsigned long)AT_FDCWD, name = (unsigned long)path;
+	struct stat file;
+
+	if (mmun_syscall4(SYS_newfstatat, dir, name, (unsigned long)&file, 0) ||
+	    !S_ISREG(file.st_mode))
+		return -EACCES;
+	return mmun_syscall4(SYS_openat, dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+			     0);
+}
+
+/*
+ * With another root, or other rights, the dynamic linker would complain that it is not.
+ * Return: 0 or why, a positive errno.
+ */
+static int library_error(void)
+{
+	unsigned long path = (unsigned long)library;
+	long ret = mmun_syscall4(SYS_faccessat2, (unsigned long)AT_FDCWD, path, R_OK, AT_EACCESS);
+
+	return ret == -ENOENT || ret == -ENOTDIR || ret == -EACCES ? (int)-ret : 0;
+}
+
 /*
  * Another C library, or one of another word size, does not load this object without harm:
  * it complains, or gives up.  What cannot be read is taken for ours.
@@ -472,11 +499,8 @@ static bool is_reachable(long fd)
 		length = mmun_syscall4(SYS_pread64, (unsigned long)fd, (unsigned long)&head,
 				       sizeof(head) - 1, 0);
 		if (length > 2 && head.line[0] == '#' && head.line[1] == '!') {
-			const char *name = interpreter_of(head.line, (size_t)length);
-
 			close_file(script);
-			fd = script = mmun_syscall4(SYS_openat, (unsigned long)AT_FDCWD,
-						    (unsigned long)name, O_RDONLY | O_CLOEXEC, 0);
+			fd = script = open_regular(interpreter_of(head.line, (size_t)length));
 			continue;
 		}
 		if (length >= (long)sizeof(head.elf) && head.line[0] == ELFMAG0 &&
@@ -490,20 +514,22 @@ static bool is_reachable(long fd)
 
 static void before_exec(struct mmun_exec *exec)
 {
+	int error, missing;
 	bool is_reached;
-	int error;
 	long fd;
 
-	if (by_ring && !emit_is_open())
+	if (by_ring && nr_variables == 1 && !emit_is_open())
 		return;
 	fd = open_file(exec, O_RDONLY);
-	is_reached = is_reachable(fd);
+	missing = library_error();
+	is_reached = !missing && is_reachable(fd);
 	/* One that may be executed and not be read. */
 	if (fd < 0)
 		fd = open_file(exec, O_PATH);
 	error = amend(exec, is_reached);
 	if (by_ring)
-		emit_exec(RING_EXEC, is_reached ? 0 : RING_NOT_REACHED, error, name_of(exec, fd));
+		emit_exec(RING_EXEC, is_reached ? 0 : RING_NOT_REACHED, error ? error : missing,
+			  name_of(exec, fd));
 	close_file(fd);
 }
 
