@@ -105,12 +105,12 @@ static void on_alarm(int signal)
 static void test_handler(void)
 {
 	struct sigaction action = { .sa_handler = on_alarm }, old;
-	struct itimerval often = { { 0, 100 }, { 0, 100 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct itimerval often = { { 0, 20 }, { 0, 20 } }, never = { { 0, 0 }, { 0, 0 } };
 
 	recent_reset();
 	sigaction(SIGALRM, &action, &old);
 	setitimer(ITIMER_REAL, &often, NULL);
-	for (unsigned long i = 0; nr_signals < 200; i++)
+	for (unsigned long i = 0; nr_signals < 5000; i++)
 		look(i % 64);
 	setitimer(ITIMER_REAL, &never, NULL);
 	sigaction(SIGALRM, &old, NULL);
