@@ -17,20 +17,6 @@
 #define INT3 0xcc
 
 /* What is in memory for @run; NULL when it is not all there. */
-static const unsigned char *copy_run(struct mmun_run run)
-{
-	unsigned long length = run.end - run.start;
-	long copy = mmun_syscall6(SYS_mmap, 0, length, PROT_READ | PROT_WRITE,
-				  MAP_PRIVATE | MAP_ANONYMOUS, -1ul, 0);
-
-	if (copy < 0)
-		return NULL;
-	if (!mmun_self_read((void *)copy, run.start, length))
-		return (const unsigned char *)copy;
-	mmun_run_unmap((const unsigned char *)copy, run);
-	return NULL;
-}
-
 /* One byte that differs from the file's, alone: other patches are longer. */
 static bool is_breakpoint(const unsigned char *text, const unsigned char *file, unsigned long i,
 			  unsigned long length)
@@ -39,22 +25,21 @@ static bool is_breakpoint(const unsigned char *text, const unsigned char *file, 
 	       (i + 1 == length || text[i + 1] == file[i + 1]);
 }
 
-/* The first breakpoint in @run; 0 if there is none, or the file is gone. */
-static unsigned long find_breakpoint(const struct mmun_image *image, int fd, struct mmun_run run)
+/* The first breakpoint in @run, which is @file's from there on; 0: none.  @text: memory for it. */
+static unsigned long find_breakpoint(const struct mmun_image *image, struct mmun_run run,
+				     const unsigned char *file, unsigned char *text)
 {
-	const unsigned char *file = mmun_run_map_file(image, fd, run);
-	const unsigned char *text = file ? copy_run(run) : NULL;
 	unsigned long length = run.end - run.start, found = 0;
 
-	for (unsigned long i = 0; text && !found && i < length; i++) {
+	if (mmun_self_read(text, run.start, length))
+		return 0;
+	for (unsigned long i = 0; !found && i < length; i++) {
 		/* Most pages are the file's. */
 		if (!(i & ~MMUN_PAGE_MASK) && !memcmp(text + i, file + i, MMUN_PAGE_SIZE))
 			i += MMUN_PAGE_SIZE - 1;
 		else if (is_breakpoint(text, file, i, length))
 			found = run.start + i;
 	}
-	mmun_run_unmap(text, run);
-	mmun_run_unmap(file, run);
 	return found && !mmun_run_is_our_byte(image, found) ? found : 0;
 }
 
@@ -80,18 +65,49 @@ static bool is_not_ours(const struct mmun_site *site)
 	return !mmun_site_is_ours(site);
 }
 
+/* From the first run to the end of the last; empty: there is none. */
+static struct mmun_run all_runs(const struct mmun_image *image)
+{
+	struct mmun_run run = { .end = 0 }, all = { 0, 0 };
+
+	while (mmun_run_next(image, run.end, &run)) {
+		all.start = all.end ? all.start : run.start;
+		all.end = run.end;
+	}
+	return all;
+}
+
+/* One mapping of the file for all runs, and one of memory for the longest: a mapping and
+ * its end take longer than the bytes. */
 int mmun_self_check_breakpoints(struct mmun_image *image, struct mmun_refusal *refusal)
 {
-	struct mmun_run run = { .end = 0 };
-	int fd = mmun_run_open_file(image), ret = 0;
+	struct mmun_run all = all_runs(image), run = { .end = 0 };
+	unsigned long length = all.end - all.start;
+	const unsigned char *file = NULL;
+	long text = -1;
+	int ret = 0, fd;
 
-	while (!ret && mmun_run_next(image, run.end, &run)) {
-		unsigned long at =
-			mmun_run_has(image, run, is_not_ours) ? find_breakpoint(image, fd, run) : 0;
+	if (!length)
+		return 0;
+	fd = mmun_run_open_file(image);
+	file = mmun_run_map_file(image, fd, all);
+	mmun_run_close_file(fd);
+	/* Without the file nothing can be said. */
+	if (file)
+		text = mmun_syscall6(SYS_mmap, 0, length, PROT_READ | PROT_WRITE,
+				     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1ul, 0);
+	while (text > 0 && !ret && mmun_run_next(image, run.end, &run)) {
+		unsigned long at = mmun_run_has(image, run, is_not_ours)
+					   ? find_breakpoint(image, run,
+							     file + (run.start - all.start),
+							     (unsigned char *)text)
+					   : 0;
 
 		if (at)
 			ret = mmun_self_refuse_breakpoint(image, at, refusal);
 	}
-	mmun_run_close_file(fd);
+	if (text > 0)
+		mmun_syscall3(SYS_munmap, text, length, 0);
+	mmun_run_unmap(file, all);
 	return ret;
 }

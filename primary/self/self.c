@@ -100,14 +100,13 @@ static bool has_xsave(void)
 	return CPU_FEATURE_ACTIVE(OSXSAVE);
 }
 
-static int check_process(struct mmun_refusal *refusal)
+static int check_processor(struct mmun_refusal *refusal)
 {
-	if (!has_xsave()) {
-		mmun_self_refuse(refusal, -ENOTSUP, "this processor has no XSAVE instruction",
-				 "give the virtual machine a processor model that has it");
-		return -ENOTSUP;
-	}
-	return mmun_self_may_map(refusal);
+	if (has_xsave())
+		return 0;
+	mmun_self_refuse(refusal, -ENOTSUP, "this processor has no XSAVE instruction",
+			 "give the virtual machine a processor model that has it");
+	return -ENOTSUP;
 }
 
 static void widen_text(const struct mmun_image *image)
@@ -253,7 +252,8 @@ static int start_locked(bool strict, struct mmun_refusal *refusal)
 		return !ret && strict && !mmun_strict_is_started() ? start_strict(refusal) : ret;
 	}
 	self.strict = strict;
-	ret = check_process(refusal);
+	/* That it may map as much as it needs is tried when that is known. */
+	ret = check_processor(refusal);
 	if (!ret && strict)
 		ret = mmun_strict_check(refusal);
 	if (!ret)
@@ -440,9 +440,11 @@ static void probe(struct mmun_probe *out)
 	mmun_self();
 	mmun_mutex_lock(&self.lock);
 	if (!self.started) {
-		ret = check_process(&refusal);
+		ret = check_processor(&refusal);
 		if (!ret && mmun_strict_asked())
 			ret = mmun_strict_check(&refusal);
+		if (!ret)
+			ret = mmun_self_may_map(&refusal);
 		if (!ret)
 			ret = mmun_self_find_images(&images, &refusal);
 		if (!ret)
