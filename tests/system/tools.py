@@ -33,7 +33,8 @@ def memcheck(program, where):
     if not shutil.which('valgrind'):
         skip(name, 'valgrind is not installed')
         return
-    result = run(['valgrind', '-q', '--error-exitcode=99', os.path.abspath(program)], where)
+    result = run(['valgrind', '-q', '--leak-check=full', '--error-exitcode=99',
+                  '--suppressions=' + os.path.join(SOURCE, 'packaging/valgrind.supp'), os.path.abspath(program)], where)
     # What it does not know of the kernel is not ours.
     said = [line for line in result.stderr.splitlines() if line.startswith('==')]
     ok(result.returncode == 0 and not said, name,
