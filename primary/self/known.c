@@ -26,6 +26,7 @@
 
 #include "state.h"
 
+#define NAME     "mmunotify-survey"
 #define MAGIC    0x79657672757375ull
 #define BUILD_ID 20
 #define SEALS    (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
@@ -105,6 +106,19 @@ static const unsigned char *own_build_id(void)
 	return NULL;
 }
 
+/* Before anything is opened: the number may be another process's by now, and what it has
+ * there a FIFO that somebody waits to write to, or a terminal. */
+static bool names_a_survey(const char *path)
+{
+	static const char expected[] = "/memfd:" NAME;
+	char target[sizeof(expected)];
+
+	return !strncmp(path, "/proc/", 6) &&
+	       mmun_syscall3(SYS_readlink, (unsigned long)path, (unsigned long)target,
+			     sizeof(expected) - 1) == sizeof(expected) - 1 &&
+	       !memcmp(target, expected, sizeof(expected) - 1);
+}
+
 static bool has_seals(int fd)
 {
 	long seals = mmun_syscall3(SYS_fcntl, fd, F_GET_SEALS, 0);
@@ -143,7 +157,7 @@ void mmun_known_open(void)
 	int fd;
 
 	known = NULL;
-	if (!path || strncmp(path, "/proc/", 6))
+	if (!path || !names_a_survey(path))
 		return;
 	fd = (int)mmun_self_open(path);
 	if (fd < 0)
@@ -196,7 +210,8 @@ static bool fits(const struct mmun_object *object, const struct mmun_finding *fi
 	if (finding->form == MMUN_FORM_BACK || finding->form == MMUN_FORM_WINDOW)
 		fits = fits && finding->address + 2 - finding->at <= sizeof(site->saved);
 	return fits && call[0] == 0x0f && call[1] == 0x05 && finding->at <= finding->address &&
-	       finding->address - finding->at <= sizeof(site->run);
+	       finding->address - finding->at <= sizeof(site->run) &&
+	       mmun_object_at(object, finding->at, finding->address + 2 - finding->at);
 }
 
 static const struct known_file *find_file(const struct mmun_object *object,
@@ -247,7 +262,7 @@ static int add(const struct mmun_finding *finding, void *arg)
 		return -ENOTSUP;
 	if (finding->verdict != MMUN_VERDICT_SITE)
 		return 0;
-	if (survey->nr_sites == MAX_SITES || (finding->address | finding->pad) >> 32)
+	if (survey->nr_sites == MAX_SITES || (finding->address | finding->at | finding->pad) >> 32)
 		return -E2BIG;
 	survey->sites[survey->nr_sites++] = (struct known_site){
 		.address = (unsigned int)finding->address,
@@ -304,7 +319,7 @@ static void add_file(struct survey *survey, const char *path)
 static int seal(const struct survey *survey)
 {
 	unsigned long size = sizeof(*survey) + survey->nr_sites * sizeof(survey->sites[0]);
-	long fd = mmun_syscall3(SYS_memfd_create, (unsigned long)"mmunotify-survey",
+	long fd = mmun_syscall3(SYS_memfd_create, (unsigned long)NAME,
 				MFD_CLOEXEC | MFD_ALLOW_SEALING, 0);
 	long ret;
 
