@@ -125,6 +125,18 @@ static int by_popen(void)
 	return pipe ? WEXITSTATUS(pclose(pipe)) : 3;
 }
 
+/* A child of which the C library knows nothing. */
+static int by_raw_fork(void)
+{
+	pid_t child = (pid_t)syscall(SYS_fork);
+
+	if (!child) {
+		execve(program[0], program, none);
+		_exit(3);
+	}
+	return wait_for(child);
+}
+
 /* Another object is to be preloaded, and stays so. */
 static int by_other_preload(void)
 {
@@ -311,6 +323,7 @@ static const struct way {
 	{ "fexecve", by_fexecve },
 	{ "syscall", by_syscall },
 	{ "instruction", by_instruction },
+	{ "rawfork", by_raw_fork },
 	{ "system", by_system },
 	{ "popen", by_popen },
 	{ "preload", by_other_preload },

@@ -125,6 +125,9 @@ def test_named():
     _, lines = trace_json(LOST, 'instruction', '/bin/sleep', '1')
     ok(any('--strict' in reason for _, reason in unfollowed(lines)),
        'what is executed out of sight is noticed', unfollowed(lines))
+    _, lines = trace_json(LOST, 'rawfork', '/bin/sleep', '1')
+    ok(any('not made by fork' in reason for _, reason in unfollowed(lines)),
+       '... and by a child that the C library does not know', unfollowed(lines))
 
 
 def test_rights():

@@ -48,6 +48,9 @@ struct process {
 	/* Why it will get away, or, if it is not certain, would; NULL: nothing is known. */
 	char *reason;
 	bool is_certain;
+	/* A forked child that has not come forward: its calls are not seen, and what it executes
+	 * only if that lives when it is looked at. */
+	bool is_silent;
 	bool gone;
 };
 
@@ -130,9 +133,20 @@ static void got_away(struct follow *follow, uint32_t pid, struct process *proces
 	process->gone = true;
 }
 
-void follow_forked(struct follow *follow, uint32_t pid)
+void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent)
 {
-	process_of(follow, pid);
+	const struct process *by = key_map_find(&follow->processes, parent);
+	struct process child = { .stack = by ? by->stack : 0, .is_silent = true };
+	struct process *process = process_of(follow, pid);
+
+	if (!process)
+		return;
+	look_for(&child, pid, parent);
+	/* It may have come forward before. */
+	if (!child.began || child.began == process->began)
+		return;
+	free(process->reason);
+	*process = child;
 }
 
 void follow_attached(struct follow *follow, const struct ring_message *message)
@@ -369,7 +383,9 @@ static void check_unseen(struct follow *follow, uint32_t pid, struct process *pr
 	length = readlink(path, exe, sizeof(exe) - 1);
 	exe[length > 0 ? length : 0] = '\0';
 	got_away(follow, pid, process, *exe ? exe : NULL,
-		 "it was executed by a system call that only --strict sees", now);
+		 process->is_silent ? "it was executed by a child that was not made by fork(3)"
+				    : "it was executed by a system call that only --strict sees",
+		 now);
 }
 
 void follow_check(struct follow *follow, uint64_t now)

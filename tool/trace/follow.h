@@ -28,8 +28,8 @@ void follow_free(struct follow *follow);
 
 /* What the messages say.  @exe stays valid. */
 
-/* A child of that number has been forked. */
-void follow_forked(struct follow *follow, uint32_t pid);
+/* A child of that number has been forked by @parent. */
+void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent);
 /* The process has come forward. */
 void follow_attached(struct follow *follow, const struct ring_message *message);
 void follow_released(struct follow *follow, uint32_t pid, uint64_t now);
