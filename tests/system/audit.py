@@ -287,6 +287,16 @@ def test_programs():
            (result.returncode, result.stderr[-500:], findings[:1], summary))
 
 
+def test_allocator():
+    """jemalloc makes system calls by syscall() while it holds its lock."""
+    if not shutil.which('redis-server'):
+        skip('an allocator that calls syscall()', 'redis-server is not installed')
+        return
+    result, findings, _ = audit('redis-server', '--version')
+    ok(result.returncode == 0 and 'jemalloc' in result.stdout and not findings,
+       'an allocator that calls syscall()', (result.returncode, result.stdout, result.stderr))
+
+
 def main():
     test_operations()
     test_clean()
@@ -297,6 +307,7 @@ def main():
     test_text()
     test_suppressions()
     test_programs()
+    test_allocator()
     done()
 
 

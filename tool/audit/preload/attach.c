@@ -133,6 +133,7 @@ __attribute__((constructor)) static void construct(void)
 {
 	int saved = errno;
 
+	plain_init();
 	attach();
 	errno = saved;
 }

@@ -105,6 +105,19 @@ static void *in_any_library(const char *name)
 	return found;
 }
 
+void *libc_function(void **real, const char *name)
+{
+	void *found = mmun_load_acquire(real);
+	int saved = errno;
+
+	if (found)
+		return found;
+	found = find_dlsym()(RTLD_NEXT, name);
+	errno = saved;
+	mmun_store_release(real, found);
+	return found;
+}
+
 void *library_function(void **real, const char *soname, const char *name)
 {
 	void *found = mmun_load_acquire(real);

@@ -23,24 +23,15 @@
 /* In syscall.S: the C library's. */
 typedef long (*syscall_function)(long, ...);
 extern syscall_function audit_real_syscall __attribute__((visibility("hidden")));
-void audit_find_syscall(void);
 long audit_syscall(const unsigned long *args, unsigned long pc, unsigned long sp);
 
-/* A C library without syscall() has never been seen; the program must go on all the same. */
-static long without_library(long nr, ...)
-{
-	errno = ENOSYS;
-	return -1;
-}
-
-void audit_find_syscall(void)
+/* Until then syscall.S makes the calls itself: the first one may come out of an allocator that
+ * holds its lock, where nothing can be looked up. */
+void plain_init(void)
 {
 	void *cache = NULL;
-	int saved = errno;
-	syscall_function found = (syscall_function)library_function(&cache, "libc.so.6", "syscall");
 
-	mmun_store_release(&audit_real_syscall, found ? found : without_library);
-	errno = saved;
+	mmun_store_release(&audit_real_syscall, (syscall_function)libc_function(&cache, "syscall"));
 }
 
 bool pipe_holds(unsigned long pipe)
@@ -75,7 +66,7 @@ REPLACES ssize_t vmsplice(int fd, const struct iovec *iov, size_t nr, unsigned i
 {
 	typedef ssize_t function(int, const struct iovec *, size_t, unsigned int);
 	static void *cache;
-	function *real = (function *)library_function(&cache, "libc.so.6", "vmsplice");
+	function *real = (function *)libc_function(&cache, "vmsplice");
 	ssize_t done = real(fd, iov, nr, flags);
 
 	if (done > 0)
@@ -104,7 +95,7 @@ REPLACES int mlock(const void *start, size_t length)
 {
 	typedef int function(const void *, size_t);
 	static void *cache;
-	function *real = (function *)library_function(&cache, "libc.so.6", "mlock");
+	function *real = (function *)libc_function(&cache, "mlock");
 	int result = real(start, length);
 
 	if (!result)
@@ -116,7 +107,7 @@ REPLACES int mlock2(const void *start, size_t length, unsigned int flags)
 {
 	typedef int function(const void *, size_t, unsigned int);
 	static void *cache;
-	function *real = (function *)library_function(&cache, "libc.so.6", "mlock2");
+	function *real = (function *)libc_function(&cache, "mlock2");
 	int result = real(start, length, flags);
 
 	if (!result)
@@ -128,7 +119,7 @@ REPLACES int munlock(const void *start, size_t length)
 {
 	typedef int function(const void *, size_t);
 	static void *cache;
-	function *real = (function *)library_function(&cache, "libc.so.6", "munlock");
+	function *real = (function *)libc_function(&cache, "munlock");
 
 	note_unlock(start, length, CALLER);
 	return real(start, length);
@@ -138,7 +129,7 @@ REPLACES int munlockall(void)
 {
 	typedef int function(void);
 	static void *cache;
-	function *real = (function *)library_function(&cache, "libc.so.6", "munlockall");
+	function *real = (function *)libc_function(&cache, "munlockall");
 
 	if (watch_wants(AUDIT_MLOCK))
 		watch_dropped_all(AUDIT_MLOCK, CALLER);

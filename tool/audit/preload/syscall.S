@@ -16,7 +16,6 @@
 	.type	syscall, @function
 syscall:
 	.cfi_startproc
-syscall_again:
 	lea	-NR_URING_ENTER(%rdi), %rax
 	cmp	$1, %rax
 	jbe	2f
@@ -32,37 +31,27 @@ syscall_again:
 	jz	1f
 	jmp	*%rax
 
-	/* The first call ever, perhaps before our constructor. */
-1:	push	%rdi
+	/* Before our constructor: made as the C library makes it. */
+1:	mov	%rdi, %rax
+	mov	%rsi, %rdi
+	mov	%rdx, %rsi
+	mov	%rcx, %rdx
+	mov	%r8, %r10
+	mov	%r9, %r8
+	mov	8(%rsp), %r9
+	syscall
+	cmp	$-4095, %rax
+	jae	4f
+	ret
+4:	push	%rax
 	.cfi_adjust_cfa_offset 8
-	push	%rsi
-	.cfi_adjust_cfa_offset 8
-	push	%rdx
-	.cfi_adjust_cfa_offset 8
-	push	%rcx
-	.cfi_adjust_cfa_offset 8
-	push	%r8
-	.cfi_adjust_cfa_offset 8
-	push	%r9
-	.cfi_adjust_cfa_offset 8
-	sub	$8, %rsp
-	.cfi_adjust_cfa_offset 8
-	call	audit_find_syscall
-	add	$8, %rsp
-	.cfi_adjust_cfa_offset -8
-	pop	%r9
-	.cfi_adjust_cfa_offset -8
-	pop	%r8
-	.cfi_adjust_cfa_offset -8
-	pop	%rcx
-	.cfi_adjust_cfa_offset -8
+	call	__errno_location@PLT
 	pop	%rdx
 	.cfi_adjust_cfa_offset -8
-	pop	%rsi
-	.cfi_adjust_cfa_offset -8
-	pop	%rdi
-	.cfi_adjust_cfa_offset -8
-	jmp	syscall_again
+	neg	%edx
+	mov	%edx, (%rax)
+	mov	$-1, %rax
+	ret
 
 	/* The seven arguments as an array, the last of them from the caller's stack. */
 2:	cmpq	$0, audit_real_syscall(%rip)

@@ -77,6 +77,9 @@ void watch_used(const struct known_by *name, unsigned long start, unsigned long 
 void watch_used_at(const struct known_by *name, unsigned long start, unsigned long end,
 		   struct caller caller);
 
+/* plain.c: once, when the process is attached. */
+void plain_init(void);
+
 /* The hooks, and the process. */
 void watch_section_start(const struct mmu_notifier_range *range);
 void watch_section_end(const struct mmu_notifier_range *range);
@@ -110,6 +113,9 @@ bool pipe_holds(unsigned long pipe);
  * one of that name, else that of the library @soname.  It stays loaded.  NULL: there is none.
  */
 void *library_function(void **real, const char *soname, const char *name);
+
+/* The same in the C library.  Allocates nothing: an allocator may be the caller. */
+void *libc_function(void **real, const char *name);
 
 /* Ours for a function that the program looks up by itself; lists end without a name. */
 struct replacement {
