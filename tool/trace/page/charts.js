@@ -301,7 +301,7 @@ const map = {
     }
     draw.globalAlpha = 1;
     noteMissing('map-note', cube, 'unused addresses left out' + (cube.exact ? ''
-      : ` · steps of ${formatTime(cube.bin)} and ${formatBytes(cube.granule)}`));
+      : ` · steps of ${formatTime(cube.bin)} and ${cube.steps}`));
   },
 
   layOut(pass) {

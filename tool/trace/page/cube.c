@@ -28,7 +28,8 @@ int cube_init(struct cube *cube, const char *name, const struct cube_level *leve
 		cube->index_size *= 2;
 	cube->cells = malloc(max * sizeof(*cube->cells));
 	cube->index = calloc(cube->index_size, sizeof(*cube->index));
-	if (cube->cells && cube->index)
+	cube->regions = calloc(CUBE_MAX_REGIONS + 1, sizeof(*cube->regions));
+	if (cube->cells && cube->index && cube->regions)
 		return 0;
 	cube_clear(cube);
 	return -ENOMEM;
@@ -38,6 +39,7 @@ void cube_clear(struct cube *cube)
 {
 	free(cube->cells);
 	free(cube->index);
+	free(cube->regions);
 	memset(cube, 0, sizeof(*cube));
 }
 
@@ -75,10 +77,66 @@ static uint32_t *find(const struct cube *cube, const struct cube_key *key)
 	return &cube->index[i];
 }
 
-static void coarsen_range(struct cube_key *key, unsigned int shift)
+static struct cube_region *region_of(const struct cube *cube, uint64_t address)
 {
-	uint64_t mask = ((uint64_t)1 << shift) - 1;
+	uint64_t number = (address >> CUBE_REGION_SHIFT) + 1;
+	size_t i = (number * 0x9e3779b97f4a7c15ull) >> 32 & (CUBE_MAX_REGIONS - 1);
 
+	while (cube->regions[i].number && cube->regions[i].number != number)
+		i = (i + 1) & (CUBE_MAX_REGIONS - 1);
+	if (cube->regions[i].number || cube->nr_regions < CUBE_MAX_REGIONS * 3 / 4)
+		return &cube->regions[i];
+	return &cube->regions[CUBE_MAX_REGIONS];
+}
+
+/* The region is what is used of it. */
+static void use_region(struct cube *cube, const struct cube_key *key)
+{
+	struct cube_region *region = region_of(cube, key->start);
+
+	if (!region->number) {
+		region->number = (key->start >> CUBE_REGION_SHIFT) + 1;
+		region->lo = key->start;
+		cube->nr_regions++;
+	}
+	if (key->start < region->lo)
+		region->lo = key->start;
+	if (key->end > region->hi)
+		region->hi = key->end;
+}
+
+static uint64_t step_of(const struct cube_region *region, unsigned int lines)
+{
+	uint64_t step = 4096;
+
+	while (step < (region->hi - region->lo) / lines)
+		step *= 2;
+	return step;
+}
+
+void cube_steps(const struct cube *cube, uint64_t *least, uint64_t *most)
+{
+	unsigned int lines = cube_level(cube)->lines;
+
+	*least = *most = lines ? 0 : 1;
+	for (size_t i = 0; lines && i <= CUBE_MAX_REGIONS; i++) {
+		uint64_t step;
+
+		if (!cube->regions[i].number)
+			continue;
+		step = step_of(&cube->regions[i], lines);
+		*least = !*least || step < *least ? step : *least;
+		*most = step > *most ? step : *most;
+	}
+}
+
+static void coarsen_range(const struct cube *cube, struct cube_key *key, unsigned int lines)
+{
+	uint64_t mask;
+
+	if (!lines || key->end - key->start > CUBE_EVERYWHERE)
+		return;
+	mask = step_of(region_of(cube, key->start), lines) - 1;
 	key->start &= ~mask;
 	key->end = key->end > ~mask ? UINT64_MAX : (key->end + mask) & ~mask;
 }
@@ -91,7 +149,7 @@ static void coarsen_key(const struct cube *cube, struct cube_key *key)
 		if (!(level->dimensions & CUBE_BIT(d)))
 			key->by[d] = 0;
 	if (level->dimensions & CUBE_BIT(CUBE_ADDRESS))
-		coarsen_range(key, level->address_shift);
+		coarsen_range(cube, key, level->lines);
 	else
 		key->start = key->end = 0;
 }
@@ -147,6 +205,8 @@ void cube_add(struct cube *cube, const struct cube_key *key, const struct cube_s
 	struct cube_key at = *key;
 	uint32_t *place;
 
+	if (key->end - key->start <= CUBE_EVERYWHERE)
+		use_region(cube, key);
 	at.bin >>= cube->time_shift;
 	if (cube_level(cube)->max_bins && at.bin >= cube_level(cube)->max_bins) {
 		cube->last_bin = at.bin;

@@ -48,10 +48,26 @@ struct cube_cell {
 /* How coarse cells are; a cube goes from one level to the next when it is full. */
 struct cube_level {
 	unsigned int dimensions;
-	unsigned int address_shift;
+	/* Into how many steps a region of addresses is divided; 0: none, addresses are exact. */
+	unsigned int lines;
 	/* 0: as many as there are. */
 	uint64_t max_bins;
 };
+
+/*
+ * What is used of addresses that agree above CUBE_REGION_SHIFT: a heap of some megabytes is
+ * not seen in steps that suit an arena of terabytes.
+ */
+struct cube_region {
+	/* From 1; 0: a free entry. */
+	uint64_t number;
+	uint64_t lo, hi;
+};
+
+#define CUBE_REGION_SHIFT 30
+#define CUBE_MAX_REGIONS  1024
+/* Ranges above this size are everywhere: they are left as they are. */
+#define CUBE_EVERYWHERE ((uint64_t)1 << 45)
 
 struct cube {
 	const char *name;
@@ -60,6 +76,9 @@ struct cube {
 	size_t nr_levels, level;
 	unsigned int time_shift;
 	uint64_t last_bin;
+	/* The last one is shared by all that found the others taken. */
+	struct cube_region *regions;
+	size_t nr_regions;
 	struct cube_cell *cells;
 	size_t nr, max;
 	uint32_t *index;
@@ -80,6 +99,9 @@ static inline const struct cube_level *cube_level(const struct cube *cube)
 {
 	return &cube->levels[cube->level];
 }
+
+/* The smallest and the largest step of addresses in use; 1: exact. */
+void cube_steps(const struct cube *cube, uint64_t *least, uint64_t *most);
 
 void cube_sum_add(struct cube_sum *to, const struct cube_sum *sum);
 

@@ -3,7 +3,7 @@
  * What the page shows, without drawing: cells, names, filters, search, sums.
  *
  * A cube is a list of cells {begin t, combination c of dimensions, range r, sums}; its
- * sums are exact, its places as coarse as "bin" and "granule" say.  Every name is text
+ * sums are exact, its places as coarse as "bin" and "steps" say.  Every name is text
  * from a stranger: it is only ever set as textContent.
  */
 'use strict';
@@ -113,7 +113,7 @@ const hasStacks = D.stack.some((s) => s.frames && s.frames.length);
 function decode(raw) {
   const cells = raw.t.length;
   const cube = {
-    name: raw.name, exact: raw.exact, bin: raw.bin, granule: raw.granule, cells,
+    name: raw.name, exact: raw.exact, bin: raw.bin, steps: raw.steps.map(formatBytes).filter((step, i, all) => step !== all[i - 1]).join(' to '), cells,
     dimensions: new Set(raw.dimensions), by: raw.combinations,
     t: new Float64Array(cells), c: Uint32Array.from(raw.c), r: Uint32Array.from(raw.r),
     n: Float64Array.from(raw.n), bytes: Float64Array.from(raw.bytes),

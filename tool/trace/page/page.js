@@ -412,7 +412,7 @@ function fillMade() {
     const line = box.appendChild(element('tr'));
     const kept = DIMENSIONS.filter((d) => cube.dimensions.has(d) && d !== 'kind').join(', ');
     line.append(...[exact ? 'everything' : uses[cube.name], d3.format(',')(cube.cells), cube.exact ? 'none' : formatTime(cube.bin),
-      !cube.dimensions.has('address') ? 'not kept' : cube.exact ? 'none' : formatBytes(cube.granule), kept].map((text) => element('td', text)));
+      !cube.dimensions.has('address') ? 'not kept' : cube.exact ? 'none' : cube.steps, kept].map((text) => element('td', text)));
   }
   made.append(box);
   for (const dimension of ['process', 'thread', 'mapping', 'stack'])

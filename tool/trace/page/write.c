@@ -357,12 +357,14 @@ static void put_cube(FILE *out, struct cube *cube)
 {
 	const struct cube_level *level = cube_level(cube);
 	const char *comma = "";
+	uint64_t least, most;
 
+	cube_steps(cube, &least, &most);
 	fprintf(out,
-		"{\"name\":\"%s\",\"exact\":%s,\"bin\":%" PRIu64
-		",\"granule\":%llu,\"dimensions\":[",
-		cube->name, cube->level ? "false" : "true", (uint64_t)1 << cube->time_shift,
-		1ull << level->address_shift);
+		"{\"name\":\"%s\",\"exact\":%s,\"bin\":%" PRIu64 ",\"steps\":[%" PRIu64 ",%" PRIu64
+		"],\"dimensions\":[",
+		cube->name, cube->level ? "false" : "true", (uint64_t)1 << cube->time_shift, least,
+		most);
 	for (unsigned int d = 0; d <= CUBE_ADDRESS; d++) {
 		if (!(level->dimensions & CUBE_BIT(d)))
 			continue;
