@@ -224,14 +224,15 @@ bool mapping_parse(int maps, unsigned long start, unsigned long end, struct mapp
 	}
 }
 
-/* Does a thread's descriptor lie right below @top? */
-static bool is_stack_top(unsigned long top)
+bool mapping_is_stack_top(unsigned long top)
 {
 	unsigned long at = (top - thread_size) & ~63ul, words[3];
 	struct iovec to = { words, sizeof(words) }, from = { (void *)at, sizeof(words) };
 	unsigned char resident;
 	long pid;
 
+	if (!thread_size || !mmun_load_relaxed(&has_had_threads))
+		return false;
 	if (mmun_syscall3(SYS_mincore, at & -PAGE_SIZE, PAGE_SIZE, (unsigned long)&resident) ||
 	    !(resident & 1))
 		return false;
@@ -243,15 +244,16 @@ static bool is_stack_top(unsigned long top)
 	return words[0] == at && words[2] == at;
 }
 
-bool mapping_is_thread_stack(unsigned long end, unsigned long sp, const struct span *last)
+bool mapping_is_own_stack(unsigned long sp, const struct span *span)
 {
-	if (!mmun_load_relaxed(&has_had_threads))
-		return false;
-	if (sp >= last->start && sp < last->end)
-		return true;
-	if (!thread_size)
-		return false;
-	return is_stack_top(end) || (last->end != end && is_stack_top(last->end));
+	return mmun_load_relaxed(&has_had_threads) && sp >= span->start && sp < span->end;
+}
+
+/* @last: the mapping in which the range ends; a stack's first is its guard page. */
+static bool is_thread_stack(unsigned long end, unsigned long sp, const struct span *last)
+{
+	return mapping_is_own_stack(sp, last) || mapping_is_stack_top(end) ||
+	       (last->end != end && mapping_is_stack_top(last->end));
 }
 
 static long open_maps(const char *path)
@@ -319,6 +321,6 @@ void mapping_find(unsigned long start, unsigned long end, unsigned long sp, stru
 	if ((mmun_load_relaxed(&has_no_query) || !ask_self(start, end, out, &last)) &&
 	    !ask_thread(start, end, out, &last))
 		out->kind = MAPPING_UNKNOWN;
-	else if (out->kind == MAPPING_ANONYMOUS && mapping_is_thread_stack(end, sp, &last))
+	else if (out->kind == MAPPING_ANONYMOUS && is_thread_stack(end, sp, &last))
 		out->kind = MAPPING_THREAD_STACK;
 }

@@ -46,41 +46,61 @@ static __thread struct {
 static struct mmu_notifier notifier;
 static struct mm_struct *subscribed;
 
+/* From an answer that is remembered.  Whose stack a mapping is depends on who asks. */
+static bool recall(struct pending_section *section, const struct mmu_notifier_range *range,
+		   unsigned long sp, uint64_t now)
+{
+	struct recent recent;
+
+	if (!recent_find(range->start, range->end, now, &recent))
+		return false;
+	mapping_note_threads();
+	section->kind = (uint8_t)recent.kind;
+	if (recent.kind == MAPPING_ANONYMOUS && mapping_is_own_stack(sp, &recent.span))
+		section->kind = MAPPING_THREAD_STACK;
+	section->more = false;
+	section->offset = recent.offset + range->start - recent.span.start;
+	section->name = recent.name;
+	return true;
+}
+
+/* If it holds the whole range, and what it is does not depend on the range. */
+static void remember(const struct pending_section *section, const struct mmu_notifier_range *range,
+		     const struct mapping *mapping, unsigned long seq, uint64_t now)
+{
+	struct recent recent = {
+		.span = mapping->first,
+		.kind = mapping->kind,
+		.offset = mapping->offset - (range->start - mapping->first.start),
+		.name = section->name,
+	};
+
+	if (mapping->first.start > range->start || mapping->first.end < range->end)
+		return;
+	if (recent.kind == MAPPING_THREAD_STACK && !mapping_is_stack_top(recent.span.end))
+		return;
+	recent_remember(&recent, seq, now);
+}
+
 /* The mapping, and its name known to the tool. */
 static void identify(struct pending_section *section, const struct mmu_notifier_range *range,
 		     unsigned long sp)
 {
 	uint64_t now = emit_now();
 	struct mapping mapping;
-	struct recent recent;
 	unsigned long seq;
-	bool remember;
+	bool may_remember;
 
-	if (!section->changes && recent_find(range->start, range->end, now, &recent)) {
-		mapping_note_threads();
-		section->kind = (uint8_t)recent.kind;
-		if (recent.kind == MAPPING_ANONYMOUS &&
-		    mapping_is_thread_stack(range->end, sp, &recent.span))
-			section->kind = MAPPING_THREAD_STACK;
-		section->more = false;
-		section->offset = recent.offset + range->start - recent.span.start;
-		section->name = recent.name;
+	if (!section->changes && recall(section, range, sp, now))
 		return;
-	}
-	remember = !section->changes && recent_begin(&seq);
+	may_remember = !section->changes && recent_begin(&seq);
 	mapping_find(range->start, range->end, sp, &mapping);
 	section->kind = (uint8_t)mapping.kind;
 	section->more = mapping.more;
 	section->offset = mapping.offset;
 	section->name = emit_text(mapping.name);
-	/* Whose stack it is depends on the range too, so that is found out each time. */
-	if (!remember || mapping.first.start > range->start || mapping.first.end < range->end)
-		return;
-	recent.span = mapping.first;
-	recent.kind = mapping.kind == MAPPING_THREAD_STACK ? MAPPING_ANONYMOUS : mapping.kind;
-	recent.offset = mapping.offset - (range->start - mapping.first.start);
-	recent.name = section->name;
-	recent_remember(&recent, seq, now);
+	if (may_remember)
+		remember(section, range, &mapping, seq, now);
 }
 
 static void describe(struct pending_section *section, const struct mmu_notifier_range *range)

@@ -9,6 +9,9 @@
  * long a change shows that nobody heard of (a name given by prctl(), a call that is
  * not redirected).
  *
+ * Limits: memory of another thread's stack that is given back by itself shows as anonymous
+ * if the kernel has joined the stack with what lies above it.
+ *
  * Invariants: a signal handler that finds the thread's answers in use neither reads nor
  * writes them; a section that never ends leaves everybody without answers, not with
  * wrong ones.  Tests: tests/unit/tool/recent.c.

@@ -84,8 +84,10 @@ void mapping_find(unsigned long start, unsigned long end, unsigned long sp, stru
 void mapping_set_thread_size(unsigned int size);
 /* Remembers that there are threads, if there are; wanted at each event. */
 void mapping_note_threads(void);
-/* @last: the mapping in which the range ends; a stack's first is its guard page. */
-bool mapping_is_thread_stack(unsigned long end, unsigned long sp, const struct span *last);
+/* Is there a thread's descriptor right below @top, in a page that is there? */
+bool mapping_is_stack_top(unsigned long top);
+/* Does the stack of a thread whose stack pointer is @sp lie in @span? */
+bool mapping_is_own_stack(unsigned long sp, const struct span *span);
 
 /*
  * The two ways to ask the kernel; they describe the first mapping in the range,
@@ -100,6 +102,7 @@ bool mapping_parse(int maps, unsigned long start, unsigned long end, struct mapp
 
 struct recent {
 	struct span span;
+	/* Anonymous where it depends on who asks whether it is a stack. */
 	enum mapping_kind kind;
 	/* Of the span's first byte, in the file. */
 	uint64_t offset;
