@@ -29,8 +29,8 @@ enum audit_what {
 	AUDIT_USED,
 	AUDIT_DROPPED,
 	AUDIT_AT_END,
-	/* As AUDIT_AT_END; and whether it was used cannot be known. */
-	AUDIT_AT_END_UNKNOWN,
+	/* From now on its use may not have been seen. */
+	AUDIT_USE_UNKNOWN,
 	/* Made while its memory was being changed: nobody knows which pages it has. */
 	AUDIT_RACED,
 	/* Totals of a process at its end: ->start registrations, of which ->end were watched

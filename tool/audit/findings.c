@@ -178,6 +178,10 @@ static void take_fate(struct findings *findings, struct collector *collector,
 
 	if (!finding)
 		return;
+	if (audit->what == AUDIT_USE_UNKNOWN) {
+		live->unknown = true;
+		return;
+	}
 	if (audit->what == AUDIT_USED) {
 		live->used_at = message->time;
 		if (finding->used_at)
@@ -210,7 +214,7 @@ void findings_take(struct findings *findings, struct collector *collector,
 	case AUDIT_USED:
 	case AUDIT_DROPPED:
 	case AUDIT_AT_END:
-	case AUDIT_AT_END_UNKNOWN:
+	case AUDIT_USE_UNKNOWN:
 		if (is_sound(audit))
 			take_fate(findings, collector, message);
 		break;

@@ -366,14 +366,21 @@ void uring_submits(unsigned long ring, struct caller caller)
 	struct lines lines;
 	bool listed = false;
 
-	if (!watch_has_stale(AUDIT_URING) || !open_lines(&lines, ring))
+	if (!watch_has_stale(AUDIT_URING))
 		return;
+	if (!open_lines(&lines, ring)) {
+		watch_use_unknown(AUDIT_URING, ring);
+		return;
+	}
 	while (next_line(&lines) && !begins(lines.line, "CQEs:")) {
 		if (listed)
 			note_request(lines.line, ring, caller);
 		listed |= begins(lines.line, "SQEs:");
 	}
 	close_lines(&lines);
+	/* The ring was busy, or the kernel is older than that list. */
+	if (!listed)
+		watch_use_unknown(AUDIT_URING, ring);
 }
 
 #ifdef MMUN_HAVE_LIBURING
@@ -403,6 +410,12 @@ static void *real_io_uring_register_buffers, *real_io_uring_register_buffers_tag
 	if (!real) \
 	return -ENOSYS
 
+/* IORING_SETUP_REGISTERED_FD_ONLY: there is no descriptor. */
+static unsigned long ring_of(const struct io_uring *ring)
+{
+	return (unsigned int)ring->ring_fd | (ring->flags & 1u << 15 ? NUMBERED : 0);
+}
+
 /* The registering functions differ in their arguments only. */
 #define REGISTERS(name, parameters, arguments, opcode, arg, nr) \
 	REPLACES int name parameters \
@@ -411,7 +424,7 @@ static void *real_io_uring_register_buffers, *real_io_uring_register_buffers_tag
 		int result; \
 		REAL(name); \
 \
-		uring_before(&call, (unsigned long)ring->ring_fd, opcode, arg, nr, CALLER); \
+		uring_before(&call, ring_of(ring), opcode, arg, nr, CALLER); \
 		result = real arguments; \
 		uring_after(&call, result); \
 		return result; \
@@ -467,45 +480,47 @@ REPLACES void io_uring_queue_exit(struct io_uring *ring)
 		&real_io_uring_queue_exit, LIBRARY, "io_uring_queue_exit");
 
 	if (watch_wants(AUDIT_URING))
-		watch_dropped_holder(AUDIT_URING, (unsigned long)ring->ring_fd, CALLER);
+		watch_dropped_holder(AUDIT_URING, ring_of(ring), CALLER);
 	if (real)
 		real(ring);
 }
 
-/* IORING_RECVSEND_FIXED_BUF and IORING_URING_CMD_FIXED. */
-static bool is_fixed(const struct io_uring_sqe *sqe)
+/* Which part of its buffer does the request use?  False: it uses none. */
+static bool used_part(const struct io_uring_sqe *sqe, unsigned long *start, unsigned long *end)
 {
-	enum { READ_FIXED = 4, WRITE_FIXED = 5, URING_CMD = 46, SEND_ZC = 47, SENDMSG_ZC = 48 };
+	enum {
+		READ_FIXED = 4,
+		WRITE_FIXED = 5,
+		URING_CMD = 46,
+		SEND_ZC = 47,
+		SENDMSG_ZC = 48,
+		READV_FIXED = 60,
+		WRITEV_FIXED = 61,
+	};
+	bool plain = sqe->opcode == READ_FIXED || sqe->opcode == WRITE_FIXED ||
+		     (sqe->opcode == SEND_ZC && sqe->ioprio & 4 /* IORING_RECVSEND_FIXED_BUF */);
 
-	switch (sqe->opcode) {
-	case READ_FIXED:
-	case WRITE_FIXED:
-		return true;
-	case URING_CMD:
-		return sqe->rw_flags & 1;
-	case SEND_ZC:
-	case SENDMSG_ZC:
-		return sqe->ioprio & 4;
-	}
-	return false;
+	*start = plain ? sqe->addr : 0;
+	*end = plain ? sqe->addr + sqe->len : 0;
+	return plain || sqe->opcode == READV_FIXED || sqe->opcode == WRITEV_FIXED ||
+	       (sqe->opcode == SENDMSG_ZC && sqe->ioprio & 4) ||
+	       (sqe->opcode == URING_CMD && sqe->rw_flags & 1 /* IORING_URING_CMD_FIXED */);
 }
 
-/* The requests that liburing is about to hand to the kernel; those that it has already are
- * in the ring. */
+/* The requests that liburing is about to hand to the kernel; it leaves none in the ring. */
 static void note_submission(const struct io_uring *ring, struct caller caller)
 {
-	unsigned int mask, size = ring->flags & (1u << 10 /* IORING_SETUP_SQE128 */) ? 2 : 1;
+	unsigned int mask, size = ring->flags & 1u << 10 /* IORING_SETUP_SQE128 */ ? 2 : 1;
+	unsigned long start, end;
 
-	if (!watch_has_stale(AUDIT_URING) || ring->ring_fd < 0)
+	if (!watch_has_stale(AUDIT_URING))
 		return;
-	uring_submits((unsigned long)ring->ring_fd, caller);
 	mask = *ring->sq.kring_mask;
 	for (unsigned int at = ring->sq.sqe_head; at != ring->sq.sqe_tail; at++) {
 		const struct io_uring_sqe *sqe = &ring->sq.sqes[(size_t)(at & mask) * size];
 
-		if (is_fixed(sqe))
-			note_use((unsigned long)ring->ring_fd, sqe->buf_index, sqe->addr,
-				 sqe->addr + sqe->len, caller);
+		if (used_part(sqe, &start, &end))
+			note_use(ring_of(ring), sqe->buf_index, start, end, caller);
 	}
 }
 

@@ -98,6 +98,8 @@ bool memory_is_shared(unsigned long address);
 enum uring_answer { URING_GONE, URING_THERE, URING_UNKNOWN };
 enum uring_answer uring_asks(unsigned long ring, unsigned long index, unsigned long start,
 			     bool *polled);
+/* Of a holder's: perhaps one was used, nobody knows which. */
+void watch_use_unknown(enum audit_kind kind, unsigned long holder);
 /* One of that context has become stale: from now on see what is posted.  In verbs.c; called in
  * hooks, with the table's lock held. */
 void verbs_watch_posts(unsigned long context);

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What a section does to the registrations that it touches.
+ *
+ * It counts against what was in the table when it began and is there when it ends: one that its
+ * program drops before or while the memory changes is no finding, and one that is pending
+ * throughout is only counted, for nobody knows which pages it got.  Most sections do not take
+ * the lock: they lie outside of what is registered.  Tests: tests/system/audit.py.
+ */
+#include <raw_syscall.h>
+
+#include "table.h"
+
+/* One call opens up to 16 sections; signal handlers may add theirs. */
+#define MAX_PENDING 24
+
+/* What is remembered of a section that touches registrations, until it ends. */
+struct open_section {
+	const struct mmu_notifier_range *range;
+	/* Registrations from this number on were made meanwhile. */
+	uint64_t first_new;
+	uint64_t began, name, stack;
+	uint8_t mapping;
+};
+
+static __thread struct {
+	unsigned int depth;
+	struct open_section sections[MAX_PENDING];
+} pending;
+
+/*
+ * Does the operation put other pages behind the registration's addresses?  The table is in
+ * mmunotify-audit(1).  What says that pinned pages stay leaves locks alone as well.
+ */
+static bool makes_stale(const struct registration *reg, const struct mmu_notifier_range *range)
+{
+	enum mmun_op op = range->origin ? range->origin->op : MMUN_OP_NONE;
+
+	if (range->flags & MMUN_RANGE_PINNED_SAFE || range->event == MMU_NOTIFY_RELEASE ||
+	    op == MMUN_OP_EXEC || op == MMUN_OP_EXIT || op == MMUN_OP_FORK)
+		return false;
+	if (reg->name.kind == AUDIT_MLOCK)
+		return range->event == MMU_NOTIFY_UNMAP;
+	switch (op) {
+	case MMUN_OP_MADV_DONTNEED:
+	case MMUN_OP_MADV_DONTNEED_LOCKED:
+	case MMUN_OP_MADV_GUARD_INSTALL:
+		/* The file has the same pages still, and so have its mappings. */
+		return !reg->shared;
+	case MMUN_OP_MADV_REMOVE:
+	case MMUN_OP_FALLOCATE:
+		/* A hole takes no page that the program has written to in a private mapping. */
+		return reg->shared;
+	default:
+		return true;
+	}
+}
+
+static bool is_near(const struct mmu_notifier_range *range)
+{
+	return mmun_load_relaxed(&table.present) && range->start < mmun_load_relaxed(&table.high) &&
+	       range->end > mmun_load_relaxed(&table.low);
+}
+
+/* Is there anything that the section might make stale? */
+static bool touches(const struct mmu_notifier_range *range)
+{
+	struct mmun_interval *at;
+
+	mmun_for_each_interval(at, &table.tree, range->start, range->end - 1)
+		if (makes_stale((struct registration *)at, range))
+			return true;
+	return false;
+}
+
+void watch_section_start(const struct mmu_notifier_range *range)
+{
+	const struct mmun_origin *origin = range->origin;
+	struct open_section *section;
+	struct mapping mapping;
+	struct held held;
+	uint64_t first_new;
+	bool any;
+
+	if (!is_near(range))
+		return;
+	if (!table_lock(&held)) {
+		mmun_add_relaxed(&table.unseen, 1);
+		return;
+	}
+	any = touches(range);
+	first_new = table.next_id + 1;
+	table_unlock(&held);
+	if (!any)
+		return;
+	if (pending.depth >= MAX_PENDING) {
+		mmun_add_relaxed(&table.unseen, 1);
+		return;
+	}
+	/* The place first: from then on a signal handler uses those above. */
+	section = &pending.sections[pending.depth++];
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	section->range = range;
+	section->first_new = first_new;
+	section->began = emit_now();
+	mapping_find(range->start, range->end, origin ? origin->sp : 0, &mapping);
+	section->mapping = (uint8_t)mapping.kind;
+	section->name = emit_text(mapping.name);
+	section->stack = origin ? stack_capture(origin->pc, origin->sp) : 0;
+}
+
+/* Takes the section of @range, and any above it, off the stack; false: not there. */
+static bool pop(const struct mmu_notifier_range *range, struct open_section *out)
+{
+	for (unsigned int i = pending.depth; i--;) {
+		if (pending.sections[i].range != range)
+			continue;
+		*out = pending.sections[i];
+		/* Now a signal handler may use the place again. */
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		pending.depth = i;
+		return true;
+	}
+	return false;
+}
+
+/* What the kernel has answered last: one of a ring's buffers stands for all of them, for what
+ * we do not see is that the ring is closed. */
+struct answer {
+	bool known;
+	unsigned long ring;
+	bool polled;
+};
+
+/* Has it been dropped in a way that we did not see? */
+static bool is_gone(const struct registration *reg, struct answer *last)
+{
+	bool polled;
+
+	if (reg->name.kind == AUDIT_VMSPLICE)
+		return !pipe_holds(reg->name.holder);
+	if (reg->name.kind != AUDIT_URING || (last->known && last->ring == reg->name.holder))
+		return false;
+	if (uring_asks(reg->name.holder, reg->name.index, reg->start, &polled) == URING_GONE)
+		return true;
+	*last = (struct answer){ true, reg->name.holder, polled };
+	return false;
+}
+
+static void say_stale(struct registration *reg, const struct open_section *section)
+{
+	const struct mmun_origin *origin = section->range->origin;
+	struct ring_audit audit = {
+		.what = reg->unknown ? AUDIT_STALE_UNKNOWN : AUDIT_STALE,
+		.kind = (uint8_t)reg->name.kind,
+		.op = origin ? (uint8_t)origin->op : MMUN_OP_NONE,
+		.mapping = section->mapping,
+		.holder = (int32_t)reg->name.holder,
+		.index = reg->name.index,
+		.id = reg->id,
+		.start = reg->start,
+		.end = reg->end,
+		.stale_start = reg->stale_start,
+		.stale_end = reg->stale_end,
+		.made = reg->made,
+		.made_stack = reg->made_stack,
+		.stack = section->stack,
+		.name = section->name,
+	};
+
+	emit_audit(&audit, section->began);
+}
+
+/* With the lock held; the change has been made. */
+static void change(struct registration *reg, const struct open_section *section,
+		   struct answer *last)
+{
+	unsigned long start = section->range->start, end = section->range->end;
+
+	if (reg->state == PENDING) {
+		reg->raced = true;
+		return;
+	}
+	if (reg->id >= section->first_new || !makes_stale(reg, section->range))
+		return;
+	start = start > reg->start ? start : reg->start;
+	end = end < reg->end ? end : reg->end;
+	if (reg->state == STALE) {
+		reg->stale_start = start < reg->stale_start ? start : reg->stale_start;
+		reg->stale_end = end > reg->stale_end ? end : reg->stale_end;
+		return;
+	}
+	if (is_gone(reg, last)) {
+		table_take_out(reg);
+		return;
+	}
+	reg->unknown |= last->polled || reg->name.kind != AUDIT_URING;
+	reg->stale_start = start;
+	reg->stale_end = end;
+	reg->state = STALE;
+	mmun_add_full(&table.stale[reg->name.kind], 1);
+	if (reg->name.kind == AUDIT_VERBS && reg->name.owner)
+		verbs_watch_posts(reg->name.owner);
+	say_stale(reg, section);
+}
+
+void watch_section_end(const struct mmu_notifier_range *range)
+{
+	struct open_section section;
+	struct mmun_interval *at, *next;
+	struct answer last = { false };
+	struct held held;
+
+	if (!pending.depth || !pop(range, &section) || range->flags & MMUN_RANGE_UNCHANGED)
+		return;
+	if (!table_lock(&held)) {
+		mmun_add_relaxed(&table.unseen, 1);
+		return;
+	}
+	for (at = mmun_interval_first(&table.tree, range->start, range->end - 1); at; at = next) {
+		next = mmun_interval_next(at, range->start, range->end - 1);
+		change((struct registration *)at, &section, &last);
+	}
+	table_unlock(&held);
+}
+
+void watch_init(unsigned int kinds)
+{
+	mmun_store_full(&table.kinds, kinds);
+}
+
+void watch_forget(void)
+{
+	unsigned int kinds = table.kinds;
+
+	/* The slabs are lost to the child; its parent's lock may have been held. */
+	__builtin_memset(&table, 0, sizeof(table));
+	table.kinds = kinds;
+	pending.depth = 0;
+}
+
+static bool is_known(const struct known_by *name)
+{
+	return table_find(name);
+}
+
+static void say_totals(void)
+{
+	struct ring_audit audit = {
+		.what = AUDIT_TOTALS,
+		.start = table.registered,
+		.end = table.unwatched,
+		.stale_start = table.unseen,
+	};
+
+	if (table.kinds & 1u << AUDIT_URING)
+		audit.stale_end = uring_unknown_buffers(is_known);
+	emit_audit(&audit, emit_now());
+}
+
+void watch_release(void)
+{
+	struct answer last = { false };
+	struct held held;
+
+	if (!table_lock(&held))
+		return;
+	say_totals();
+	for (size_t i = 0; i < NR_BUCKETS; i++) {
+		struct registration *reg = table.buckets[i], *next;
+
+		for (; reg; reg = next) {
+			next = reg->next;
+			if (reg->state != STALE)
+				continue;
+			table_say(reg, is_gone(reg, &last) ? AUDIT_DROPPED : AUDIT_AT_END,
+				  emit_now(), 0);
+		}
+	}
+	table_unlock(&held);
+}
