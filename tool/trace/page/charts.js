@@ -88,6 +88,12 @@ function shownCells(cube) {
   return timeSlice(cube, view.t0 - longest, view.t1 >= DURATION ? Infinity : view.t1);
 }
 
+/* In place of an empty chart. */
+function noteEmpty(chart, drawn) {
+  if (!drawn)
+    chart.axis.append('text').attr('x', (chart.left + chart.right) / 2).attr('y', chart.inner / 2).attr('text-anchor', 'middle').text('no events');
+}
+
 function noteMissing(id, cube, text) {
   const missing = lacks(cube, wanted([])).filter((d) => d !== 'address');
   document.getElementById(id).textContent = text + (missing.length
@@ -129,8 +135,9 @@ const overview = {
       }
     }
     timeAxis(this, x, false);
+    noteEmpty(this, d3.max(all));
     this.axis.append('text').attr('x', this.left - 8).attr('y', 14).attr('text-anchor', 'end')
-      .text(formatCount(Math.round(most)) + ' events');
+      .text(d3.max(all) < 1.5 ? '1 event' : formatCount(Math.round(most)) + ' events');
     this.axis.append('text').attr('x', this.left - 8).attr('y', 29).attr('text-anchor', 'end')
       .text('in ' + formatTime(DURATION / columns));
     this.brush(x);
@@ -165,7 +172,7 @@ const lanes = {
   draw() {
     const cube = this.cube = cubeNamed('lanes');
     const axis = this.lanes = laneAxis(cube, this.most);
-    const draw = prepare(this, axis.values.length * LANE + AXIS);
+    const draw = prepare(this, Math.max(1, axis.values.length) * LANE + AXIS);
     const pass = matcher(cube);
     this.place = new Map(axis.values.map((value, i) => [value, i]));
     this.labels();
@@ -180,6 +187,7 @@ const lanes = {
     draw.globalAlpha = 1;
     this.bars(draw, columns, series, found);
     timeAxis(this, this.x, true);
+    noteEmpty(this, axis.values.length);
     const more = document.getElementById('lanes-more');
     more.hidden = !axis.left && this.most <= 16;
     more.textContent = axis.left ? `Show ${formatCount(Math.min(axis.left, 200))} more that took less time` : 'Show fewer';
@@ -300,6 +308,7 @@ const map = {
       draw.fillRect(box.x, box.y, box.w, box.h);
     }
     draw.globalAlpha = 1;
+    noteEmpty(this, this.boxes.length);
     noteMissing('map-note', cube, 'unused addresses left out' + (cube.exact ? ''
       : ` · steps of ${formatTime(cube.bin)} and ${cube.steps}`));
   },

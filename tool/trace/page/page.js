@@ -74,17 +74,25 @@ function showPixels(top, bottom) {
   look({ a0: Math.floor(lo / 4096) * 4096, a1: Math.ceil(hi / 4096) * 4096 }, true);
 }
 
+/* The addresses around those shown in which more ranges lie, or all. */
+function widerAddresses() {
+  const { lo, hi } = map.cube, within = (r, a0, a1) => hi[r] > a0 && lo[r] < a1;
+  let { a0, a1 } = view;
+  while (a1 - a0 < 2 ** 45) {
+    const half = (a1 - a0) / 2;
+    [a0, a1] = [Math.max(0, a0 - half), a1 + half];
+    if (lo.some((_, r) => within(r, a0, a1) && !within(r, view.a0, view.a1)))
+      return { a0, a1 };
+  }
+  return { a0: null, a1: null };
+}
+
 function zoomAddresses(factor, at) {
   const middle = at === undefined ? map.inner / 2 : at;
-  if (factor > 1 && view.a0 !== null) {
-    const before = view.history.map((h) => h.a0).filter((a) => a !== undefined);
-    const size = (view.a1 - view.a0) * factor * factor;
-    const centre = (view.a0 + view.a1) / 2;
-    const wide = { a0: Math.max(0, centre - size / 2), a1: centre + size / 2 };
-    look(size > 2 ** 46 || !before ? { a0: null, a1: null } : wide, true);
-  } else if (factor < 1) {
+  if (factor > 1 && view.a0 !== null)
+    look(widerAddresses(), true);
+  else if (factor < 1)
     showPixels(middle - middle * factor, middle + (map.inner - middle) * factor);
-  }
 }
 
 function moveAddresses(pixels) {
