@@ -164,8 +164,7 @@ static void print_unseen(struct report *report)
 		fprintf(report->out, "mmunotify audit: not watched: %s\n", sentence);
 	}
 	say(report, "registrations that were not watched, for want of memory", findings->unwatched);
-	say(report, "changes of memory that were not looked at, because the table was busy",
-	    findings->unseen);
+	say(report, "changes that were not noted, because the table was busy", findings->unseen);
 	say(report, "buffers of io_uring that were registered by calls that are not seen",
 	    findings->unknown);
 	say(report, "registrations made while their memory was being changed, of unknown pages",

@@ -31,10 +31,8 @@ struct registration *watch_begin(enum audit_kind kind, unsigned long start, unsi
 		return NULL;
 	stack = watch_stack(caller);
 	shared = memory_is_shared(start);
-	if (!table_lock(&held)) {
-		mmun_add_relaxed(&table.unwatched, 1);
+	if (!table_lock(&held))
 		return NULL;
-	}
 	reg = table_insert(kind, start, start + length);
 	if (reg) {
 		reg->made = emit_now();

@@ -84,10 +84,8 @@ void watch_section_start(const struct mmu_notifier_range *range)
 
 	if (!is_near(range))
 		return;
-	if (!table_lock(&held)) {
-		mmun_add_relaxed(&table.unseen, 1);
+	if (!table_lock(&held))
 		return;
-	}
 	any = touches(range);
 	first_new = table.next_id + 1;
 	table_unlock(&held);
@@ -213,10 +211,8 @@ void watch_section_end(const struct mmu_notifier_range *range)
 
 	if (!pending.depth || !pop(range, &section) || range->flags & MMUN_RANGE_UNCHANGED)
 		return;
-	if (!table_lock(&held)) {
-		mmun_add_relaxed(&table.unseen, 1);
+	if (!table_lock(&held))
 		return;
-	}
 	for (at = mmun_interval_first(&table.tree, range->start, range->end - 1); at; at = next) {
 		next = mmun_interval_next(at, range->start, range->end - 1);
 		change((struct registration *)at, &section, &last);
@@ -244,7 +240,7 @@ static bool is_known(const struct known_by *name)
 	return table_find(name);
 }
 
-static void say_totals(void)
+static void say_totals(bool locked)
 {
 	struct ring_audit audit = {
 		.what = AUDIT_TOTALS,
@@ -253,7 +249,7 @@ static void say_totals(void)
 		.stale_start = table.unseen,
 	};
 
-	if (table.kinds & 1u << AUDIT_URING)
+	if (locked && table.kinds & 1u << AUDIT_URING)
 		audit.stale_end = uring_unknown_buffers(is_known);
 	emit_audit(&audit, emit_now());
 }
@@ -263,9 +259,11 @@ void watch_release(void)
 	struct answer last = { false };
 	struct held held;
 
-	if (!table_lock(&held))
+	if (!table_lock(&held)) {
+		say_totals(false);
 		return;
-	say_totals();
+	}
+	say_totals(true);
 	for (size_t i = 0; i < NR_BUCKETS; i++) {
 		struct registration *reg = table.buckets[i], *next;
 

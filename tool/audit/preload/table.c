@@ -19,29 +19,43 @@
 
 struct table table;
 
+/*
+ * Somebody holds the lock for long.  A thread that is gone (a vfork child that was killed) has left
+ * the table half changed: nobody looks at it any more.  Return: whether to wait on.
+ */
+static bool is_patient(uint32_t owner, uint64_t began)
+{
+	if (mmun_syscall3(SYS_tkill, owner, 0, 0) == -ESRCH &&
+	    mmun_load_full(&table.lock) == owner) {
+		mmun_store_full(&table.kinds, 0);
+		mmun_store_full(&table.present, 0);
+		return false;
+	}
+	return emit_now() - began < PATIENCE_NS;
+}
+
 bool table_lock(struct held *held)
 {
-	uint32_t free, tid = (uint32_t)mmun_syscall3(SYS_gettid, 0, 0, 0);
+	uint32_t owner, tid = (uint32_t)mmun_syscall3(SYS_gettid, 0, 0, 0);
 	uint64_t began = 0;
 
 	mmun_signals_block(&held->mask);
 	for (unsigned int looks = 0;; looks++) {
-		free = 0;
-		if (mmun_cas_full(&table.lock, &free, tid))
+		owner = 0;
+		if (mmun_cas_full(&table.lock, &owner, tid))
 			return true;
-		if (free == tid)
-			break;
 		if (looks < 200) {
 			mmun_cpu_relax();
 			continue;
 		}
 		if (!began)
 			began = emit_now();
-		else if (emit_now() - began > PATIENCE_NS)
+		if (owner == tid || (looks % 64 == 0 && !is_patient(owner, began)))
 			break;
 		mmun_syscall3(SYS_sched_yield, 0, 0, 0);
 	}
 	mmun_signals_restore(&held->mask);
+	mmun_add_relaxed(&table.unseen, 1);
 	return false;
 }
 

@@ -49,7 +49,7 @@ struct held {
 	mmun_sigmask mask;
 };
 
-/* False: somebody holds it who does not go on. */
+/* False, and counted: somebody holds it who does not go on. */
 bool table_lock(struct held *held);
 void table_unlock(const struct held *held);
 
