@@ -309,7 +309,8 @@ const map = {
     }
     draw.globalAlpha = 1;
     noteEmpty(this, this.boxes.length);
-    noteMissing('map-note', cube, 'unused addresses left out' + (cube.exact ? ''
+    const processes = cube.dimensions.has('process') ? new Set(this.boxes.map((box) => cube.by.process[cube.c[box.i]])).size : 0;
+    noteMissing('map-note', cube, (processes > 1 ? `${processes} processes, one over the other · ` : '') + 'unused addresses left out' + (cube.exact ? ''
       : ` · steps of ${formatTime(cube.bin)} and ${cube.steps}`));
   },
 
