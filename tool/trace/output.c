@@ -301,7 +301,9 @@ const char *output_outcome(const struct record *record)
 	const char *name;
 
 	if ((record->flags & RING_HAS_RESULT) && record->event.result < 0) {
-		name = strerrorname_np((int)-record->event.result);
+		/* A recording may hold any number. */
+		name = record->event.result < -4095 ? NULL
+						    : strerrorname_np(-(int)record->event.result);
 		return name ? name : "error";
 	}
 	return record->flags & RING_UNCHANGED ? "unchanged" : "ok";
