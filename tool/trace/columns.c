@@ -41,11 +41,20 @@ void layout_fit(struct layout *layout, const struct terminal *terminal,
 		layout->rest = terminal->width - fixed_width(layout);
 }
 
+/* For each event of a live trace: it does not ask printf(). */
 static void print_cell(const struct layout *layout, FILE *out, unsigned int i, const char *text)
 {
-	int width = (int)width_of(layout, i);
+	static const char blanks[] = "                                ";
+	size_t length = strlen(text), width = width_of(layout, i);
+	size_t missing = width > length ? width - length : 0;
 
-	fprintf(out, layout->columns[i].right ? "%*s" : "%-*s", width, text);
+	if (missing > sizeof(blanks) - 1)
+		missing = sizeof(blanks) - 1;
+	if (layout->columns[i].right)
+		fwrite_unlocked(blanks, 1, missing, out);
+	fwrite_unlocked(text, 1, length, out);
+	if (!layout->columns[i].right)
+		fwrite_unlocked(blanks, 1, missing, out);
 }
 
 void layout_print(const struct layout *layout, FILE *out, unsigned int i, enum style style,
@@ -53,10 +62,12 @@ void layout_print(const struct layout *layout, FILE *out, unsigned int i, enum s
 {
 	if (layout->gone[i])
 		return;
-	fputs(terminal_begin(layout->terminal, style), out);
+	if (layout->terminal->coloured)
+		fputs(terminal_begin(layout->terminal, style), out);
 	print_cell(layout, out, i, text);
-	fputs(terminal_end(layout->terminal, style), out);
-	putc(' ', out);
+	if (layout->terminal->coloured)
+		fputs(terminal_end(layout->terminal, style), out);
+	putc_unlocked(' ', out);
 }
 
 void layout_print_last(const struct layout *layout, FILE *out, enum style style, char *text)

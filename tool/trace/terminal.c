@@ -94,6 +94,12 @@ void terminal_escape(const char *text, char *out, size_t size)
 	for (; *text; text += length) {
 		bool plain;
 
+		/* Nearly all there is. */
+		if (*text >= ' ' && *text <= '~' && *text != '\\' && used + 1 < size) {
+			out[used++] = *text;
+			length = 1;
+			continue;
+		}
 		length = json_utf8(text, &c);
 		plain = length && !is_control(c) && c != '\\' && (c < 0x80 || is_utf8());
 		if (!length)
