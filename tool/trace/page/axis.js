@@ -4,8 +4,8 @@
  *
  * Of an address space of 2^47 bytes a program uses some islands.  They are drawn as bands,
  * each as high as the logarithm of its size asks, the emptiness between them a few pixels;
- * inside a band the axis is linear.  Bands are made anew for the addresses shown, so that
- * zooming takes apart what stood together.
+ * inside a band the axis is linear.  Bands are made anew for the time and the addresses
+ * shown, so that zooming takes apart what stood together.
  */
 'use strict';
 
@@ -56,10 +56,11 @@ function colourIndex(cube) {
 const colourAt = (index) => hues[index < colourNames.length ? colourNames[index].hue : AFTERWARDS];
 const colourOf = (cube, i) => colourAt(colourIndex(cube)[cube.c[i]]);
 
-/* [[lo, hi], ...] of what a cube touches in the addresses shown, in order and apart. */
+/* [[lo, hi], ...] of what a cube touches in the time and addresses shown, in order and apart. */
 function touched(cube, pass) {
   const used = new Uint8Array(cube.lo.length);
-  for (let i = 0; i < cube.cells; i++)
+  const [from, to] = shownCells(cube);
+  for (let i = from; i < to; i++)
     if (pass(i) && !coversAll(cube, i))
       used[cube.r[i]] = 1;
   const islands = [];
@@ -120,7 +121,8 @@ function addressAxis(cube, pass, height) {
 /* The mapping that most cells of a band belong to, and how many others. */
 function nameBands(cube, bands, pass) {
   const counts = bands.map(() => new Map());
-  for (let i = 0; i < cube.cells; i++) {
+  const [from, to] = shownCells(cube);
+  for (let i = from; i < to; i++) {
     if (!pass(i) || coversAll(cube, i) || !cube.dimensions.has('mapping'))
       continue;
     const r = cube.r[i], mapping = cube.by.mapping[cube.c[i]];
