@@ -235,7 +235,14 @@ void mmun_self_exit(struct mmun_regs *regs)
 		release_mm(mmun_self_mm());
 }
 
-/* Would the kernel find an executable file?  execvp() tries many names. */
+/* By a kernel that does not know the call, or a seccomp filter that does not. */
+static bool is_unanswered(long ret)
+{
+	return ret == -ENOSYS || ret == -EPERM;
+}
+
+/* Would the kernel find an executable file?  execvp() tries many names.  Where it does not
+ * answer the program is taken at its word. */
 static bool will_exec(const struct mmun_exec *exec)
 {
 	long flags = exec->flags & (AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW);
@@ -243,15 +250,17 @@ static bool will_exec(const struct mmun_exec *exec)
 	struct stat file;
 	long ret;
 
-	if (mmun_syscall6(SYS_newfstatat, exec->dir, path, (long)&file, flags, 0, 0) < 0 ||
-	    !S_ISREG(file.st_mode))
+	ret = mmun_syscall6(SYS_newfstatat, exec->dir, path, (long)&file, flags, 0, 0);
+	if (ret < 0)
+		return is_unanswered(ret);
+	if (!S_ISREG(file.st_mode))
 		return false;
 	if (flags & AT_EMPTY_PATH)
 		return file.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH);
 	ret = mmun_syscall4(SYS_faccessat2, exec->dir, path, X_OK, AT_EACCESS);
-	if (ret == -ENOSYS)
+	if (is_unanswered(ret))
 		ret = mmun_syscall3(SYS_faccessat, exec->dir, path, X_OK);
-	return ret == 0;
+	return !ret || is_unanswered(ret);
 }
 
 /* Those who want to know; none ever leaves. */
