@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,47 @@ static int together(void)
 	return status;
 }
 
+static volatile bool enough;
+
+static void *protect_for_ever(void *arg)
+{
+	char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	while (!enough) {
+		mprotect(page, 4096, PROT_READ);
+		mprotect(page, 4096, PROT_READ | PROT_WRITE);
+	}
+	return NULL;
+}
+
+static int count_descriptors(void)
+{
+	int open = 0;
+
+	for (int fd = 0; fd < 64; fd++)
+		open += fcntl(fd, F_GETFD) >= 0;
+	return open;
+}
+
+/* Children have no descriptor that the program has not opened. */
+static int descriptors(void)
+{
+	int before = count_descriptors(), wrong = 0;
+	pthread_t thread;
+
+	pthread_create(&thread, NULL, protect_for_ever, NULL);
+	for (int i = 0; i < 500; i++) {
+		pid_t child = fork();
+
+		if (!child)
+			_exit(count_descriptors() != before);
+		wrong += wait_for(child) != 0;
+	}
+	enough = true;
+	pthread_join(thread, NULL);
+	return wrong ? 3 : 0;
+}
+
 /* As many variables as the kernel takes: with a single byte more it refuses. */
 static int with_full_environment(void)
 {
@@ -333,6 +375,7 @@ static const struct way {
 	{ "bad", with_bad_environment },
 	{ "many", many },
 	{ "together", together },
+	{ "descriptors", descriptors },
 	{ "full", with_full_environment },
 };
 

@@ -74,6 +74,13 @@ def test_followed():
               '%s: all are followed, and their parent\'s memory does not grow' % way)
 
 
+def test_descriptors():
+    for options in ([], ['--no-follow']):
+        result = tool('trace', *options, '-o', path('descriptors'), '--', LOST, 'descriptors', 'x')
+        equal((result.returncode, result.stderr), (0, ''),
+              ' '.join(['children inherit no descriptor of the tracer'] + options))
+
+
 def test_full_environment():
     """What would be too large with ours is executed without."""
     plain = run(LOST, 'full', 'x')
@@ -237,6 +244,7 @@ def test_probe():
 
 def main():
     test_followed()
+    test_descriptors()
     test_full_environment()
     test_named()
     test_rights()

@@ -117,6 +117,7 @@ static void attach(void)
 
 	if (!path || !emit_attach(path))
 		return;
+	inherited_watch();
 	program_prepare_libc();
 	program_prepare_stacks();
 	if (emit_wants() & RING_FOLLOW) {

@@ -31,6 +31,7 @@
 #include <mmunotify/self.h>
 
 #include <atomic.h>
+#include <descriptor.h>
 #include <number.h>
 #include <raw_syscall.h>
 
@@ -371,30 +372,43 @@ static struct loan *find_loan(const struct mmun_exec *exec)
 	return NULL;
 }
 
+/* Nothing waits here, nor becomes a terminal's. */
+static long open_at(unsigned long dir, const char *path, unsigned long flags)
+{
+	long fd;
+
+	(void)mmun_add_full(&mmun_descriptors.openings, 1);
+	fd = mmun_syscall4(SYS_openat, dir, (unsigned long)path,
+			   flags | O_CLOEXEC | O_NOCTTY | MMUN_DESCRIPTOR_MARK, 0);
+	if (fd < 0)
+		(void)mmun_add_full(&mmun_descriptors.closings, 1);
+	return fd;
+}
+
 /* The file as it will be executed; below 0: it cannot be read. */
 static long open_file(const struct mmun_exec *exec, unsigned long flags)
 {
 	unsigned long dir = (unsigned long)exec->dir;
 	char link[40] = "/proc/self/fd/";
+	struct reader text = { .page = 1 };
 
-	if (!(exec->flags & AT_EMPTY_PATH) || (exec->path && *exec->path))
-		return mmun_syscall4(SYS_openat, dir, (unsigned long)exec->path, flags | O_CLOEXEC,
-				     0);
+	if (!(exec->flags & AT_EMPTY_PATH) || char_at(&text, exec->path, 0))
+		return open_at(dir, exec->path, flags);
 	mmun_put_number(link + strlen(link), dir, 10);
-	return mmun_syscall4(SYS_openat, (unsigned long)AT_FDCWD, (unsigned long)link,
-			     flags | O_CLOEXEC, 0);
+	return open_at((unsigned long)AT_FDCWD, link, flags);
 }
 
 static void close_file(long fd)
 {
 	if (fd >= 0)
-		mmun_syscall3(SYS_close, (unsigned long)fd, 0, 0);
+		mmun_descriptor_close(fd);
 }
 
 /* The whole name of the file, as this process sees it; or what it was called. */
 static uint64_t name_of(const struct mmun_exec *exec, long fd)
 {
 	char name[RING_MAX_TEXT], link[40] = "/proc/self/fd/";
+	struct reader text = { .page = 1 };
 	long length = -1;
 
 	if (fd >= 0) {
@@ -402,8 +416,11 @@ static uint64_t name_of(const struct mmun_exec *exec, long fd)
 		length = mmun_syscall3(SYS_readlink, (unsigned long)link, (unsigned long)name,
 				       sizeof(name) - 1);
 	}
-	if (length <= 0)
-		return exec->path ? emit_text(exec->path) : 0;
+	if (length <= 0) {
+		for (length = 0; length < RING_MAX_TEXT - 1; length++)
+			if (!(name[length] = char_at(&text, exec->path, (size_t)length)))
+				break;
+	}
 	name[length] = '\0';
 	return emit_text(name);
 }
@@ -466,8 +483,7 @@ static long open_regular(const char *path)
 	if (mmun_syscall4(SYS_newfstatat, dir, name, (unsigned long)&file, 0) ||
 	    !S_ISREG(file.st_mode))
 		return -EACCES;
-	return mmun_syscall4(SYS_openat, dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-			     0);
+	return open_at(dir, path, O_RDONLY);
 }
 
 /*

@@ -18,6 +18,7 @@
 #include <sys/single_threaded.h>
 #include <sys/uio.h>
 
+#include <descriptor.h>
 #include <raw_syscall.h>
 
 #include "maps_query.h"
@@ -256,35 +257,24 @@ static bool is_thread_stack(unsigned long end, unsigned long sp, const struct sp
 	       (last->end != end && mapping_is_stack_top(last->end));
 }
 
-static long open_maps(const char *path)
-{
-	return mmun_syscall4(SYS_openat, (unsigned long)AT_FDCWD, (unsigned long)path,
-			     O_RDONLY | O_CLOEXEC, 0);
-}
-
-static void close_maps(long maps)
-{
-	mmun_syscall3(SYS_close, (unsigned long)maps, 0, 0);
-}
-
 /* "self" takes a quarter less time than "thread-self", but says nothing once the main thread
  * has ended. */
 static bool ask_self(unsigned long start, unsigned long end, struct mapping *out, struct span *last)
 {
-	long maps = open_maps("/proc/self/maps");
+	long maps = mmun_descriptor_open_at(AT_FDCWD, "/proc/self/maps");
 	bool known;
 
 	if (maps < 0)
 		return false;
 	known = mapping_query((int)maps, start, end, out, last);
-	close_maps(maps);
+	mmun_descriptor_close(maps);
 	return known;
 }
 
 static bool ask_thread(unsigned long start, unsigned long end, struct mapping *out,
 		       struct span *last)
 {
-	long maps = open_maps("/proc/thread-self/maps");
+	long maps = mmun_descriptor_open_at(AT_FDCWD, "/proc/thread-self/maps");
 	bool known;
 
 	if (maps < 0)
@@ -294,7 +284,7 @@ static bool ask_thread(unsigned long start, unsigned long end, struct mapping *o
 		mmun_store_relaxed(&has_no_query, true);
 		known = mapping_parse((int)maps, start, end, out, last);
 	}
-	close_maps(maps);
+	mmun_descriptor_close(maps);
 	return known;
 }
 

@@ -258,6 +258,7 @@ static void attach(void)
 	if (!path || !emit_attach(path))
 		return;
 	wants = emit_wants();
+	inherited_watch();
 	program_prepare_libc();
 	if (wants & RING_WANT_STACKS)
 		program_prepare_stacks();

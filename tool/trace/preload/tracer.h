@@ -61,6 +61,9 @@ void program_clean_environment(void);
 /* report.c: says in the file @name what the process consists of. */
 void report_attach(const char *name);
 
+/* inherited.c: forked children keep nothing that other threads had open here.  Call once. */
+void inherited_watch(void);
+
 /* mapping.c: what a range is. */
 
 struct span {
