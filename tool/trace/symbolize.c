@@ -77,6 +77,8 @@ struct json_object *symbolizer_object(struct symbolizer *symbolizer,
 #include <libiberty/demangle.h>
 
 struct demangled {
+	/* Here, where no register has it when the way back is a jump. */
+	const char *name;
 	char *out;
 	size_t used, size;
 	jmp_buf too_long;
@@ -97,20 +99,22 @@ static void take_piece(const char *piece, size_t length, void *opaque)
 
 const char *symbolizer_demangle(const char *name, char *out, size_t size)
 {
-	struct demangled demangled = { .out = out, .size = size };
+	struct demangled demangled = { .name = name, .out = out, .size = size };
 	int options = DMGL_PARAMS | DMGL_ANSI;
 
 	if (name[0] != '_' || (name[1] != 'Z' && name[1] != 'R') || strlen(name) > 4096)
 		return name;
 	if (setjmp(demangled.too_long))
-		return name;
+		return demangled.name;
 	/* Rust's older names look like C++. */
-	if (rust_demangle_callback(name, options, take_piece, &demangled) && demangled.used)
+	if (rust_demangle_callback(demangled.name, options, take_piece, &demangled) &&
+	    demangled.used)
 		return out;
 	demangled.used = 0;
-	if (cplus_demangle_v3_callback(name, options, take_piece, &demangled) && demangled.used)
+	if (cplus_demangle_v3_callback(demangled.name, options, take_piece, &demangled) &&
+	    demangled.used)
 		return out;
-	return name;
+	return demangled.name;
 }
 #else
 const char *symbolizer_demangle(const char *name, char *out, size_t size)
