@@ -181,8 +181,9 @@ class Watch:
         self._library = _load()
         handle = self._library.mmun_watch_open(ctypes.byref(options))
         if handle < 0:
-            hint = ('64 watches are open' if handle == -errno.ENOSPC
-                    else "'mmunotify probe' says why")
+            hint = {-errno.ENOSPC: '64 watches are open',
+                    -errno.ENOMEM: 'for a ring of %d KiB' % (options.events >> 4)}.get(
+                        handle, "'mmunotify probe' says why")
             raise WatchError(-handle, '%s (%s)' % (os.strerror(-handle), hint))
         self._handle = handle
         self._lock = threading.Lock()
