@@ -210,6 +210,49 @@ def test_names():
     return ok('> outer::Box<unsigned long>::drop(void*, unsigned long)+0x' in text, 'in text too', text)
 
 
+def bomb():
+    """A mangled name of 800 bytes whose readable form has more characters than there are atoms."""
+    digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'
+    name = '_Z1fSt4pairI1xS0_E'
+    for index in range(1, 80):
+        number = digits[index] if index < 36 else digits[index // 36] + digits[index % 36]
+        name += 'S_IS%s_S%s_E' % (number, number)
+    return name
+
+
+HOSTILE = r'''
+#include <sys/mman.h>
+void inner(void) __asm__("%s");
+void outer(void) __asm__("outer12");
+__attribute__((noinline)) void inner(void) { munmap(mmap(0, 4096, 3, 34, -1, 0), 4096); asm volatile(""); }
+__attribute__((noinline)) void outer(void) { inner(); asm volatile(""); }
+int main(void) { outer(); return 0; }
+'''
+
+
+def test_hostile_symbols():
+    """Symbols of the program itself are no friends either."""
+    if not HAVE_LIBDW:
+        return skip('hostile symbols', 'built without libdw')
+    with open(path('hostile.cpp'), 'w', encoding='utf-8') as file:
+        file.write(HOSTILE % bomb())
+    if run(*CXX, '-O1', '-o', path('hostile'), path('hostile.cpp')).returncode:
+        return skip('hostile symbols', 'there is no C++ compiler')
+    with open(path('hostile'), 'r+b') as file:
+        content = file.read()
+        file.seek(0)
+        file.write(content.replace(b'\0outer12\0', b'\0;\x1b[2J\n9\0'))
+    for options in (['-k'], ['--folded'], ['--summary=stack'], ['--json', '-k'], ['--perfetto', '-k']):
+        result = tool('trace', '-e', 'munmap', *options, path('hostile'))
+        ok(result.returncode == 0 and bomb() in result.stderr,
+           '%s: a name that unfolds without end stays as it is' % options[0], result.stderr[:300])
+        ok('\x1b' not in result.stderr and '[2J' in result.stderr,
+           '%s: a name with a control character is escaped' % options[0], result.stderr[:300])
+    stacks = folded(tool('trace', '--folded', '-e', 'munmap', path('hostile')).stderr)
+    return ok(any(':\\033[2J\\0129' in frames for frames in stacks),
+              'and a semicolon replaced', list(stacks))
+
+
 def main():
     recording = path('recording')
     tool('trace', '-k', '-o', recording, '--', WORKLOAD, 'basic')
@@ -221,6 +264,7 @@ def main():
     test_perfetto(several, 'several processes')
     test_perfetto_rest(recording)
     test_names()
+    test_hostile_symbols()
     done()
 
 

@@ -290,7 +290,7 @@ static void print_frame(struct sink *sink, struct symbolizer *symbolizer, const 
 	struct json_object *object = json_object_new_object();
 	const char *module = node->frame.module ? node->frame.module : "";
 	struct symbol symbol;
-	char place[2048], parent[16];
+	char place[SYMBOLIZER_MAX_PLACE], parent[16];
 
 	symbolizer_find(symbolizer, &node->frame, &symbol);
 	if (symbol.function) {

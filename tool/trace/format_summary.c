@@ -153,7 +153,7 @@ static void print_frames(const struct printer *printer, uint32_t stack)
 {
 	const struct terminal *terminal = &printer->sink->terminal;
 	const struct record_frame *frames;
-	char place[2048];
+	char place[SYMBOLIZER_MAX_PLACE];
 	unsigned int nr;
 
 	frames = stack_table_frames(summary_stacks(printer->summary), stack, &nr);

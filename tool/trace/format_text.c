@@ -71,7 +71,7 @@ static void print_prefix(struct sink *sink, const struct record *record)
 static void print_stack(struct sink *sink, const struct record *record)
 {
 	struct text *text = sink->state;
-	char place[2048];
+	char place[SYMBOLIZER_MAX_PLACE];
 
 	for (unsigned int i = 0; i < record->event.nr_frames; i++) {
 		symbolizer_describe(text->symbolizer, &record->event.frames[i], place,

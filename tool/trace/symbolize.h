@@ -38,6 +38,8 @@ void symbolizer_free(struct symbolizer *symbolizer);
  */
 void symbolizer_find(struct symbolizer *symbolizer, const struct record_frame *frame,
 		     struct symbol *out);
+/* Has room for a long name of a function; in less room names are cut. */
+#define SYMBOLIZER_MAX_PLACE 8192
 /* The same as "function+0x12 (file.c:34) in /lib/x.so+0x1234", escaped. */
 void symbolizer_describe(struct symbolizer *symbolizer, const struct record_frame *frame, char *out,
 			 size_t size);

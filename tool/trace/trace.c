@@ -25,8 +25,8 @@ static const char own_help_text[] =
 	"      --buffer=SIZE   size of the ring between program and tool (default 4M)\n"
 	"  -h, --help          print this text\n"
 	"\n"
-	"Without -o everything goes to standard error, as text.  With -o and neither --text,\n"
-	"--json nor --summary, FILE is a recording for mmunotify replay.\n"
+	"Without -o everything goes to standard error, as text.  With -o and no format FILE\n"
+	"is a recording for mmunotify replay.\n"
 	"\n"
 	"Exit status: the program's; 2 wrong usage or unwritable output; 125 the tool failed;\n"
 	"126 the program cannot be run or traced; 127 there is no such program.\n";
