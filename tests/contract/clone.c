@@ -37,6 +37,88 @@ __attribute__((noinline)) static int vfork_exec(const char *path)
 	return status;
 }
 
+/* What an exec watch has heard, in this memory also from vfork children. */
+static struct {
+	int before, failed, error, again;
+	/* Is given to the program; NULL: what it has. */
+	char **envp;
+	char *const *given;
+} heard;
+
+static void hear_exec(struct mmun_exec *exec)
+{
+	heard.before++;
+	heard.given = exec->envp;
+	if (heard.envp)
+		exec->envp = heard.envp;
+}
+
+static bool hear_failure(struct mmun_exec *exec)
+{
+	heard.failed++;
+	heard.error = exec->error;
+	return heard.again-- > 0;
+}
+
+static struct mmun_exec_watch exec_watch = { .before = hear_exec, .failed = hear_failure };
+
+/* Return: its exit status; 100 and more: the errno of the call. */
+static int execute(const char *path, bool by_vfork, bool at)
+{
+	char *argv[] = { "sh", "-c", "test \"$GIVEN\" = by-watch", NULL }, *none[] = { NULL };
+	volatile pid_t child = by_vfork ? vfork() : fork();
+	int status = -1;
+
+	if (!child) {
+		if (at)
+			syscall(SYS_execveat, AT_FDCWD, path, argv, none, 0);
+		else
+			execve(path, argv, none);
+		_exit(100 + errno);
+	}
+	waitpid(child, &status, 0);
+	return WEXITSTATUS(status);
+}
+
+static void exec_watched(void)
+{
+	static char *given[] = { "GIVEN=by-watch", NULL };
+	char path[] = "/tmp/mmunotify-XXXXXX";
+	int fd = mkstemp(path);
+
+	start_watching();
+	check(execute("/bin/sh", true, false) == 1, "without a watch the environment is as given");
+	mmun_self_watch_exec(&exec_watch);
+	check(execute("/bin/sh", true, false) == 1 && heard.before == 1,
+	      "a watch hears of execve() in a vfork child");
+	heard.envp = given;
+	check(execute("/bin/sh", true, false) == 0, "... and gives another environment");
+	check(execute("/bin/sh", true, true) == 0 && heard.before == 3, "... to execveat() too");
+	check(heard.failed == 0, "a call that succeeds has not failed");
+	check(execute("/no/such/program", true, false) == 100 + ENOENT && heard.before == 3,
+	      "a call that finds no file is not heard of");
+	check(write(fd, "no program", 10) == 10 && !fchmod(fd, 0755), "a file that is no program");
+	close(fd);
+	check(execute(path, true, false) == 100 + ENOEXEC && heard.before == 4 &&
+		      heard.failed == 1 && heard.error == ENOEXEC,
+	      "a call that fails is heard of, and fails with the kernel's error");
+	heard.again = 2;
+	check(execute(path, true, true) == 100 + ENOEXEC && heard.failed == 4,
+	      "... as often as the watch wants it made again");
+	/* A forked child has no source that is started: nobody listens there. */
+	heard.before = 0;
+	check(execute("/bin/sh", false, false) == 1 && !heard.before,
+	      "a forked child is not watched until it watches itself");
+	check(watch.released == 0, "nothing is released here");
+	/* The owner itself, in its own process: released before, renewed after. */
+	heard.envp = NULL;
+	execve(path, given, given);
+	check(errno == ENOEXEC && heard.before == 1 && heard.error == ENOEXEC &&
+		      watch.released == 1,
+	      "the process itself: heard before the release, and of the failure");
+	unlink(path);
+}
+
 static void shared_children(void)
 {
 	char *argv[] = { "true", NULL };
@@ -184,6 +266,7 @@ int main(void)
 		skip_all(THREAD_END_REASON);
 	if (pagemap_open() || !pagemap_shows_frames())
 		skip_all("frame numbers need CAP_SYS_ADMIN (run as root)");
+	scene("a watch of exec", exec_watched);
 	scene("children that share the memory", shared_children);
 	scene("CLONE_VM process", clone_vm);
 	scene("shared storage", shared_storage);
