@@ -8,8 +8,8 @@
  * is not guessed from messages: its maps either show the ring or do not.
  *
  * I1  A program is said to have got away only when it cannot come forward any more: it has
- *     ended, the file says why, or the dynamic linker has passed the place where it loads
- *     the tracer.  How long constructors take does not matter.
+ *     ended, and all that it has said is read; the file says why; or the dynamic linker has
+ *     passed the place where it loads the tracer.  How long constructors take does not matter.
  * I2  Each program that got away is reported once.
  * A process in another pid namespace gives a number that leads to nobody or to another: what
  * is found there counts only if its parent is the same.
@@ -25,10 +25,12 @@
 #include "follow.h"
 #include "launch.h"
 
-/* Within which a program that nothing speaks against shows the tracer in its maps, and in
- * which a call that is about to be made has been made. */
-#define PATIENCE_NS 2000000000ull
+/* In which a call that is about to be made has been made, and in which a process that the
+ * tracer cannot attach to would have said so; both are for what is known to get away. */
 #define CALL_NS     100000000ull
+#define PATIENCE_NS 2000000000ull
+/* In which a dynamic linker comes to the C library, wherever the files are. */
+#define START_NS 30000000000ull
 /* Between two looks at a process that says nothing. */
 #define LOOK_NS 500000000ull
 
@@ -51,6 +53,9 @@ struct process {
 	/* A forked child that has not come forward: its calls are not seen, and what it executes
 	 * only if that lives when it is looked at. */
 	bool is_silent;
+	/* It was not there when it was looked for; what it said before that has been read since,
+	 * when that is so again. */
+	bool is_missed;
 	bool gone;
 };
 
@@ -202,7 +207,7 @@ void follow_exec(struct follow *follow, const struct ring_message *message, cons
 
 	if (!process)
 		return;
-	process->gone = false;
+	process->gone = process->is_missed = false;
 	process->exe = exe ? exe : "?";
 	process->exec_at = message->time;
 	look_for(process, message->pid, message->exec.ppid);
@@ -256,7 +261,9 @@ enum trace_state {
 	PROCESS_TRACED,
 	/* The tracer is loaded and has not run yet. */
 	PROCESS_LOADED,
-	PROCESS_UNTRACED
+	/* The C library is, and comes behind it: the tracer will not be. */
+	PROCESS_UNTRACED,
+	PROCESS_STARTING
 };
 
 /* A dead or exiting process has no maps; one of another user shows none to us. */
@@ -273,12 +280,14 @@ static enum trace_state state_of(struct follow *follow, uint32_t pid)
 		return errno == EACCES ? PROCESS_UNTRACED : PROCESS_GONE;
 	while (state != PROCESS_TRACED && fgets(line, sizeof(line), maps)) {
 		if (state == PROCESS_GONE)
-			state = PROCESS_UNTRACED;
+			state = PROCESS_STARTING;
 		if (sscanf(line, "%*s %*s %*s %*s %llu", &inode) == 1 &&
 		    inode == follow->ring_inode && strstr(line, "/memfd:" RING_NAME))
 			state = PROCESS_TRACED;
 		else if (strstr(line, follow->library))
 			state = PROCESS_LOADED;
+		else if (state == PROCESS_STARTING && strstr(line, "/libc.so.6"))
+			state = PROCESS_UNTRACED;
 	}
 	fclose(maps);
 	return state;
@@ -327,9 +336,10 @@ static void check_exec(struct follow *follow, uint32_t pid, struct process *proc
 	struct stat_line stat;
 
 	if (!is_there(process, pid, &stat)) {
-		if (process->is_certain || process->began)
+		if (process->is_certain || (process->began && process->is_missed))
 			got_away(follow, pid, process, process->exe,
 				 process->reason ? process->reason : ENDED, now);
+		process->is_missed = true;
 		return;
 	}
 	if (process->is_certain) {
@@ -339,12 +349,14 @@ static void check_exec(struct follow *follow, uint32_t pid, struct process *proc
 	}
 	state = state_of(follow, pid);
 	/* Stopped: nothing can be said. */
-	if (!is_late || stat.state == 'T' || stat.state == 't')
+	if (stat.state == 'T' || stat.state == 't')
 		return;
 	/* The call takes its time, or the new program's message was lost. */
-	if (state == PROCESS_TRACED)
+	if (state == PROCESS_TRACED && is_late)
 		process->exe = NULL;
-	else if (state == PROCESS_UNTRACED || process->reason)
+	else if (state == PROCESS_UNTRACED ||
+		 (state == PROCESS_LOADED && process->reason && is_late) ||
+		 (state == PROCESS_STARTING && now > process->exec_at + START_NS))
 		got_away(follow, pid, process, process->exe,
 			 process->reason ? process->reason : reason_of(pid), now);
 }
@@ -376,8 +388,8 @@ static void check_unseen(struct follow *follow, uint32_t pid, struct process *pr
 	if (now < process->seen_at + LOOK_NS)
 		return;
 	process->seen_at = now;
-	if (!is_there(process, pid, &stat) || !stat.stack || stat.stack == process->stack ||
-	    state_of(follow, pid) != PROCESS_UNTRACED)
+	if (!is_there(process, pid, &stat) || !stat.stack || !process->stack ||
+	    stat.stack == process->stack || state_of(follow, pid) != PROCESS_UNTRACED)
 		return;
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	length = readlink(path, exe, sizeof(exe) - 1);
@@ -421,18 +433,12 @@ bool follow_is_anybody_alive(struct follow *follow, uint64_t now, pid_t *pid)
 		state = state_of(follow, number);
 		if (state == PROCESS_TRACED)
 			return true;
-		/* follow_check() decides about them. */
-		if (process->exe || process->released) {
-			if (is_there(process, number, &stat) || now < process->exec_at + CALL_NS)
-				return true;
-			continue;
-		}
-		if (is_there(process, number, &stat)) {
-			process->seen_at = 0;
-			check_unseen(follow, number, process, now);
-			continue;
-		}
-		process->gone = true;
+		/* follow_check() decides about it. */
+		if (is_there(process, number, &stat) ||
+		    (process->exe && now < process->exec_at + CALL_NS))
+			return true;
+		if (!process->exe && !process->released)
+			process->gone = true;
 	}
 	return false;
 }
