@@ -5,6 +5,7 @@ and what cannot be followed is named with the reason.
 
     trace_lost.py MMUNOTIFY WORKLOAD LOST-WORKLOAD CC...
 """
+import json
 import os
 import re
 import shutil
@@ -240,6 +241,11 @@ def test_probe():
     ok(len(re.findall(r'^%s \(process \d+\):$' % program, result.stdout, re.M)) == 2,
        '... and both follow', result.stdout)
     equal(programs(lines).count(program), 2, '... the trace as well')
+    tool('audit', '--', TOOL, 'trace', '--json', '-o', path('inner'), '--', 'sh', '-c',
+         program + '; env -i ' + program)
+    with open(path('inner'), encoding='utf-8') as inner:
+        lines = [json.loads(line) for line in inner]
+    equal(programs(lines).count(program), 2, 'a trace under an audit has each program once')
 
 
 def main():

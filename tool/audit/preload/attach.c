@@ -117,6 +117,9 @@ static void attach(void)
 
 	if (!path || !emit_attach(path))
 		return;
+	/* That of `mmunotify trace` under an audit. */
+	if (!(emit_wants() >> RING_AUDIT_SHIFT))
+		return;
 	inherited_watch();
 	program_prepare_libc();
 	program_prepare_stacks();

@@ -258,6 +258,9 @@ static void attach(void)
 	if (!path || !emit_attach(path))
 		return;
 	wants = emit_wants();
+	/* The ring of `mmunotify audit` under a trace: its own object sends what it reads. */
+	if (wants >> RING_AUDIT_SHIFT)
+		return;
 	inherited_watch();
 	program_prepare_libc();
 	if (wants & RING_WANT_STACKS)
