@@ -203,7 +203,8 @@ static bool look_at(char *const *envp, struct look *look)
 
 /*
  * Of a child that shares the memory the kernel shall take the number out.  One that was made
- * with a place for that of its own keeps it; then I2 has to do.
+ * with a place for that of its own keeps it, and so does one of which the kernel does not say;
+ * then I2 has to do.
  */
 static void take_back_at_exec(struct loan *loan)
 {
@@ -212,7 +213,7 @@ static void take_back_at_exec(struct loan *loan)
 	loan->is_taken_back = false;
 	if (mmun_syscall3(SYS_getpid, 0, 0, 0) == self_pid)
 		return;
-	if (!mmun_syscall3(SYS_prctl, PR_GET_TID_ADDRESS, (unsigned long)&place, 0) && place)
+	if (mmun_syscall3(SYS_prctl, PR_GET_TID_ADDRESS, (unsigned long)&place, 0) || place)
 		return;
 	loan->is_taken_back = true;
 	mmun_syscall3(SYS_set_tid_address, (unsigned long)&loan->owner, 0, 0);
