@@ -136,6 +136,9 @@ def test_named():
     _, lines = trace_json(LOST, 'rawfork', '/bin/sleep', '1')
     ok(any('not made by fork' in reason for _, reason in unfollowed(lines)),
        '... and by a child that the C library does not know', unfollowed(lines))
+    _, lines = trace_json('sh', '-c', '/bin/sleep 1 & wait', options=['--no-follow'])
+    _, others = trace_json(LOST, 'rawfork', '/bin/sleep', '1', options=['--no-follow'])
+    equal(unfollowed(lines) + unfollowed(others), [], '... but not where nobody is followed')
 
 
 def test_rights():

@@ -144,7 +144,7 @@ void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent)
 	struct process child = { .stack = by ? by->stack : 0, .is_silent = true };
 	struct process *process = process_of(follow, pid);
 
-	if (!process)
+	if (!process || !follow->children)
 		return;
 	look_for(&child, pid, parent);
 	/* It may have come forward before. */

@@ -15,6 +15,8 @@ struct follow {
 	ino_t ring_inode;
 	/* Of the preloaded object: it is there before its constructor has run. */
 	const char *library;
+	/* Are children to come forward? */
+	bool children;
 	/* struct process by pid. */
 	struct key_map processes;
 	/* How many programs got away. */

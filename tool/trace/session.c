@@ -78,6 +78,7 @@ int session_open(struct session *session, unsigned int wants, uint64_t bytes)
 	if (!error) {
 		session->collector.command = session->command;
 		session->collector.follow.library = strrchr(session->launch.library, '/');
+		session->collector.follow.children = session->follow;
 		return 0;
 	}
 	mmunotify_error(session->command, "there is not enough memory");
