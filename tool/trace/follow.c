@@ -34,7 +34,9 @@
 /* Between two looks at a process that says nothing. */
 #define LOOK_NS 500000000ull
 
-#define ENDED "the tracer in it has not come forward: it ended before, or sees another /proc"
+#define ENDED \
+	"the tracer in it has not come forward: it ended before, or the trace is out of its " \
+	"sight (another /proc, a user namespace)"
 
 struct process {
 	/* When its address space went away; 0: it has one that we watch. */
