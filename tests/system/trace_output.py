@@ -51,6 +51,10 @@ def test_in_place():
         result = tool('replay', '-o', recording, '-', stdin=stream)
     ok(said(result, 2, 'is the recording that is read') and content(recording) == before,
        'replay of standard input onto itself is refused', result.stderr)
+    if '--html' in tool('replay', '--help').stdout:
+        result = tool('replay', '--html=' + path('link'), recording)
+        ok(result.returncode == 2 and content(recording) == before,
+           'a page over the recording is refused', result.stderr)
     result = tool('replay', '--json', '-o', path('copy'), recording)
     ok(result.returncode == 0 and content(path('copy')), 'another file is written')
 

@@ -121,7 +121,7 @@ const char *output_explain(int letter)
 
 void output_print_help(FILE *out)
 {
-	fputs("  -o, --output=FILE   write to FILE\n", out);
+	fputs("  -o, --output=FILE   write to FILE; - is standard output\n", out);
 	for (const struct format *format = output_formats; format->option; format++)
 		fputs(format->help, out);
 	fputs("  -S, --sort=ORDER    rows of --summary by time (default), mean, max, events, errors,\n"
