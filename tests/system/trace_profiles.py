@@ -11,6 +11,7 @@ import collections
 import json
 import os
 import re
+import shutil
 import sys
 
 from recording import FILE, Recording
@@ -201,7 +202,7 @@ def test_names():
         return skip('names of C++', 'built without libdw or libiberty')
     with open(path('names.cpp'), 'w', encoding='utf-8') as file:
         file.write(SOURCE)
-    if run(*CXX, '-O1', '-o', path('names'), path('names.cpp')).returncode:
+    if not shutil.which(CXX[0]) or run(*CXX, '-O1', '-o', path('names'), path('names.cpp')).returncode:
         return skip('names of C++', 'there is no C++ compiler')
     stacks = folded(tool('trace', '--folded', '-e', 'munmap', path('names')).stderr)
     ok(any('outer::Box<unsigned long>::drop(void*, unsigned long)' in frames for frames in stacks),
@@ -236,7 +237,7 @@ def test_hostile_symbols():
         return skip('hostile symbols', 'built without libdw')
     with open(path('hostile.cpp'), 'w', encoding='utf-8') as file:
         file.write(HOSTILE % bomb())
-    if run(*CXX, '-O1', '-o', path('hostile'), path('hostile.cpp')).returncode:
+    if not shutil.which(CXX[0]) or run(*CXX, '-O1', '-o', path('hostile'), path('hostile.cpp')).returncode:
         return skip('hostile symbols', 'there is no C++ compiler')
     with open(path('hostile'), 'r+b') as file:
         content = file.read()
