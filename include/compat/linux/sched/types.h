@@ -1,2 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-#error "mmunotify compat: there is no linux/sched/types.h; the system's of that name is the one for programs"
+/* The system's: the C library's sched.h includes it by this name (glibc 2.41). */
+#ifndef MMUN_COMPAT_LINUX_SCHED_TYPES_H
+#define MMUN_COMPAT_LINUX_SCHED_TYPES_H
+
+#include_next <linux/sched/types.h>
+
+#endif
