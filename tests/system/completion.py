@@ -30,9 +30,9 @@ def run(*command, **kwargs):
 
 # ---- The command, its help, its page.
 
-def accepted(command):
+def accepted(command, preload):
     """{name: takes}, and the names that are one option."""
-    result = run(TOOL, command, 'x', env=dict(os.environ, LD_PRELOAD=PRELOAD))
+    result = run(TOOL, command, 'x', env=dict(os.environ, LD_PRELOAD=preload))
     takes, same = {}, {}
     for line in result.stdout.splitlines():
         name, takes_what, value = line.split()
@@ -61,11 +61,11 @@ def page_options(command):
     return found
 
 
-def test_agreement(commands):
+def test_agreement(commands, preload):
     for name, command in commands.items():
         if name in ('', 'help'):
             continue
-        takes, same = accepted(name)
+        takes, same = accepted(name, preload)
         helped = {n: o['takes'] for o in command['options'] for n in o['names']}
         equal(helped, takes, '%s: its help has the options that it takes' % name)
         equal(sorted(sorted(o['names']) for o in command['options']), same,
@@ -155,7 +155,7 @@ class Bash(Terminal):
             "bind -x '\"\\C-x\\C-p\": written'",
             "bind '\"\\C-x*\": insert-completions'",
             '. ' + BASH_COMPLETION,
-            '. ' + os.path.join(FOLDER, 'mmunotify'),
+            ". '%s'" % os.path.join(FOLDER, 'mmunotify'),
         ], env)
 
 
@@ -163,7 +163,7 @@ class Zsh(Terminal):
     def __init__(self, work, env):
         super().__init__(work, ['zsh', '-f', '-i'], [
             "PS1='$ ' PS2= PROMPT_EOL_MARK= ; unsetopt zle_bracketed_paste list_beep beep; bindkey -e",
-            'fpath=(%s $fpath); autoload -U compinit; compinit -u -D' % FOLDER,
+            "fpath=('%s' $fpath); autoload -U compinit; compinit -u -D" % FOLDER,
             'written() { print -r -- "$BUFFER" >%s.new && mv %s.new %s; BUFFER= }; '
             'zle -N written; bindkey "^X^P" written' % ((os.path.join(work, 'line'),) * 3),
             'zle -C every complete-word _generic; bindkey "^X*" every',
@@ -180,8 +180,8 @@ class Fish:
 
     def offers(self, line):
         result = run('fish', '--no-config', '-c',
-                     'source %s; complete -C $argv[1]' % os.path.join(FOLDER, 'mmunotify.fish'),
-                     line, cwd=self.work, env=self.env)
+                     'source $argv[1]; complete -C $argv[2]',
+                     os.path.join(FOLDER, 'mmunotify.fish'), line, cwd=self.work, env=self.env)
         if result.returncode or result.stderr:
             diag('fish: %s' % result.stderr)
         return {word.split('\t')[0] for word in result.stdout.splitlines()}
@@ -269,7 +269,9 @@ def main():
     said = json.loads(listed.stdout)
     commands = said['commands']
     equal(said['missing'], [], 'the table has a line for each argument')
-    test_agreement(commands)
+    with tempfile.TemporaryDirectory(prefix='mmunotify-completion-') as work:
+        # LD_PRELOAD cannot name a path with a space, and the build's may have one.
+        test_agreement(commands, shutil.copy(PRELOAD, os.path.join(work, 'options.so')))
     test_offers(commands)
     with tempfile.TemporaryDirectory(prefix='mmunotify-completion-') as work:
         os.mkdir(os.path.join(work, 'bin'))

@@ -8,6 +8,7 @@ and link statically; the command and the man pages are there.
 import glob
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -167,7 +168,7 @@ def test_verbs_pingpong(source, command, env, work):
 def test_driver(env, work):
     """A kernel driver and its KUnit cases; tests/system/driver_page.py does the rest."""
     command = ('cc -o driver %s $(pkg-config --cflags mmunotify-compat) $(pkg-config --libs mmunotify-compat)' %
-               ' '.join(os.path.join(SOURCE, 'examples/kernel_driver', name)
+               ' '.join(shlex.quote(os.path.join(SOURCE, 'examples/kernel_driver', name))
                         for name in ('mirror.c', 'mirror_kunit.c')))
     if passes(run(['sh', '-c', command], cwd=work, env=env), 'example kernel_driver: compiles'):
         result = run([os.path.join(work, 'driver')], env=env, timeout=240)

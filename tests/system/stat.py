@@ -173,7 +173,7 @@ def test_interval():
         watch.communicate(timeout=240)
         equal(watch.returncode, 0, 'it ends with the process')
     with Process(*UCX) as one:
-        result = run('sh', '-c', '%s stat -p %d > /dev/full' % (TOOL, one.pid))
+        result = run('sh', '-c', '"$0" stat -p %d > /dev/full' % one.pid, TOOL)
         ok(result.returncode == 2 and 'cannot be written' in result.stderr, 'a full disk', result.stderr)
 
 
