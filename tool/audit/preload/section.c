@@ -122,27 +122,62 @@ static bool pop(const struct mmu_notifier_range *range, struct open_section *out
 	return false;
 }
 
-/* What the kernel has answered last: one of a ring's buffers stands for all of them, for what
- * we do not see is that the ring is closed. */
+/*
+ * What the kernel has answered about a ring: one of its buffers stands for all of them, for what
+ * we do not see is that the ring is closed.  An answer costs as much as the ring has buffers.  It
+ * holds for one walk through the table; after many that said the same, for a while.
+ */
 struct answer {
-	bool known;
 	unsigned long ring;
+	uint64_t walk, until;
+	unsigned int confirmed;
 	bool polled;
 };
 
-/* Has it been dropped in a way that we did not see? */
-static bool is_gone(const struct registration *reg, struct answer *last)
+/* From so many on a ring's buffers are plainly stale, and asking may take that part of the time. */
+#define CONFIRMED  64
+#define ASK_PART   20
+#define NR_ANSWERS 64
+
+/* With the table's lock. */
+static struct answer answers[NR_ANSWERS];
+static uint64_t walk;
+
+/* Return: NULL if the kernel says that it is gone. */
+static const struct answer *ask(const struct registration *reg)
 {
-	bool polled;
+	struct answer *answer = &answers[reg->name.holder % NR_ANSWERS];
+	uint64_t began = emit_now(), now;
+
+	if (answer->ring != reg->name.holder)
+		*answer = (struct answer){ .ring = reg->name.holder };
+	if (answer->walk == walk || (answer->confirmed >= CONFIRMED && began < answer->until))
+		return answer;
+	if (uring_asks(reg->name.holder, reg->name.index, reg->start, &answer->polled) ==
+	    URING_GONE) {
+		*answer = (struct answer){ 0 };
+		return NULL;
+	}
+	now = emit_now();
+	answer->walk = walk;
+	answer->until = now + ASK_PART * (now - began);
+	answer->confirmed++;
+	return answer;
+}
+
+/* Has it been dropped in a way that we did not see? */
+static bool is_gone(struct registration *reg)
+{
+	const struct answer *answer;
 
 	if (reg->name.kind == AUDIT_VMSPLICE)
 		return !pipe_holds(reg->name.holder);
-	if (reg->name.kind != AUDIT_URING || (last->known && last->ring == reg->name.holder))
+	if (reg->name.kind != AUDIT_URING)
 		return false;
-	if (uring_asks(reg->name.holder, reg->name.index, reg->start, &polled) == URING_GONE)
-		return true;
-	*last = (struct answer){ true, reg->name.holder, polled };
-	return false;
+	answer = ask(reg);
+	if (answer)
+		reg->unknown |= answer->polled;
+	return !answer;
 }
 
 static void say_stale(struct registration *reg, const struct open_section *section)
@@ -170,8 +205,7 @@ static void say_stale(struct registration *reg, const struct open_section *secti
 }
 
 /* With the lock held; the change has been made. */
-static void change(struct registration *reg, const struct open_section *section,
-		   struct answer *last)
+static void change(struct registration *reg, const struct open_section *section)
 {
 	unsigned long start = section->range->start, end = section->range->end;
 
@@ -188,11 +222,11 @@ static void change(struct registration *reg, const struct open_section *section,
 		reg->stale_end = end > reg->stale_end ? end : reg->stale_end;
 		return;
 	}
-	if (is_gone(reg, last)) {
+	if (is_gone(reg)) {
 		table_take_out(reg);
 		return;
 	}
-	reg->unknown |= last->polled || reg->name.kind != AUDIT_URING;
+	reg->unknown |= reg->name.kind != AUDIT_URING;
 	reg->stale_start = start;
 	reg->stale_end = end;
 	reg->state = STALE;
@@ -206,16 +240,16 @@ void watch_section_end(const struct mmu_notifier_range *range)
 {
 	struct open_section section;
 	struct mmun_interval *at, *next;
-	struct answer last = { false };
 	struct held held;
 
 	if (!pending.depth || !pop(range, &section) || range->flags & MMUN_RANGE_UNCHANGED)
 		return;
 	if (!table_lock(&held))
 		return;
+	walk++;
 	for (at = mmun_interval_first(&table.tree, range->start, range->end - 1); at; at = next) {
 		next = mmun_interval_next(at, range->start, range->end - 1);
-		change((struct registration *)at, &section, &last);
+		change((struct registration *)at, &section);
 	}
 	table_unlock(&held);
 }
@@ -231,6 +265,7 @@ void watch_forget(void)
 
 	/* The slabs are lost to the child; its parent's lock may have been held. */
 	__builtin_memset(&table, 0, sizeof(table));
+	__builtin_memset(answers, 0, sizeof(answers));
 	table.kinds = kinds;
 	pending.depth = 0;
 }
@@ -256,7 +291,6 @@ static void say_totals(bool locked)
 
 void watch_release(void)
 {
-	struct answer last = { false };
 	struct held held;
 
 	if (!table_lock(&held)) {
@@ -264,6 +298,7 @@ void watch_release(void)
 		return;
 	}
 	say_totals(true);
+	walk++;
 	for (size_t i = 0; i < NR_BUCKETS; i++) {
 		struct registration *reg = table.buckets[i], *next;
 
@@ -271,8 +306,7 @@ void watch_release(void)
 			next = reg->next;
 			if (reg->state != STALE)
 				continue;
-			table_say(reg, is_gone(reg, &last) ? AUDIT_DROPPED : AUDIT_AT_END,
-				  emit_now(), 0);
+			table_say(reg, is_gone(reg) ? AUDIT_DROPPED : AUDIT_AT_END, emit_now(), 0);
 		}
 	}
 	table_unlock(&held);
