@@ -116,6 +116,8 @@ def test_clean():
     for kind in ('uring', 'raw', 'verbs', 'cuda'):
         check_clean(kind, 'munmap', 'drop', 'change', options=['--grace=0'])
     check_clean('vmsplice', 'munmap', 'use', 'change')
+    check_clean('vmsplice', 'munmap', 'refill', 'change')
+    check_clean('vmsplice', 'munmap', 'stream', 'change')
     check_clean('verbs', 'fixed', 'change', 'rereg', 'use', 'drop')
     check_clean('verbs', 'munmap', 'close-device', 'change', options=['--grace=0'])
     result, findings, summary = audit(WORKLOAD, 'on-demand', 'munmap', 'change', 'use')
@@ -126,6 +128,10 @@ def test_clean():
     check_clean('mlock', 'protect', 'change', options=['--kinds=mlock'])
     result, findings, _ = audit(WORKLOAD, 'mlock', 'munmap', 'change')
     ok(result.returncode == 0 and not findings, 'locks are not looked at unless they are asked for')
+    got = one('uring', 'none', 'pieces=150')
+    if got:
+        equal((got[0].returncode, sum(f['registrations'] for f in got[1])), (99, 300),
+              'each buffer of two rings, unmapped one by one')
     got = one('uring', 'munmap', 'change', 'drop')
     if got:
         equal((got[0].returncode, got[2]['deferred']), (0, 2),

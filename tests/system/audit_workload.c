@@ -181,6 +181,44 @@ static void vmsplice_use(void)
 		got += (size_t)read(pipes[0], bytes, sizeof(bytes));
 }
 
+/* The pipe holds something, but nothing of the buffer any more. */
+static void vmsplice_refill(void)
+{
+	static char other[PAGE];
+	struct iovec iov = { other, sizeof(other) };
+
+	vmsplice_use();
+	if (vmsplice(pipes[1], &iov, 1, 0) != (ssize_t)sizeof(other))
+		die("vmsplice");
+}
+
+static long resident_pages(void)
+{
+	FILE *statm = fopen("/proc/self/statm", "r");
+	long size, resident = 0;
+
+	if (!statm || fscanf(statm, "%ld %ld", &size, &resident) != 2)
+		exit(1);
+	fclose(statm);
+	return resident;
+}
+
+/* So much through a pipe that what is remembered of it would be seen. */
+static void vmsplice_stream(void)
+{
+	struct iovec iov = { buffer, PAGE };
+	long before = resident_pages();
+	char bytes[PAGE];
+
+	vmsplice_use();
+	for (int i = 0; i < 40000; i++)
+		if (vmsplice(pipes[1], &iov, 1, 0) != (ssize_t)PAGE ||
+		    read(pipes[0], bytes, PAGE) != (ssize_t)PAGE)
+			die("vmsplice");
+	if (resident_pages() - before > (2 << 20) / (long)PAGE)
+		exit(1);
+}
+
 static void mlock_register(void)
 {
 	if (mlock(buffer, length))
@@ -403,6 +441,25 @@ static void raw_fork(void)
 	waitpid((pid_t)child, NULL, 0);
 }
 
+/* Buffers of two rings, one beside the other, and each unmapped by a call of its own. */
+static void pieces(long count)
+{
+	struct iovec *iovs = calloc((size_t)count, sizeof(*iovs));
+	struct io_uring rings[2];
+	char *at = mmap(NULL, (size_t)count * 2 * PAGE, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (long j = 0; j < 2; j++) {
+		for (long i = 0; i < count; i++)
+			iovs[i] = (struct iovec){ at + (2 * i + j) * (long)PAGE, PAGE };
+		if (io_uring_queue_init(8, &rings[j], 0) < 0 ||
+		    io_uring_register_buffers(&rings[j], iovs, (unsigned int)count))
+			die("io_uring");
+	}
+	for (long i = 0; i < 2 * count; i++)
+		munmap(at + i * (long)PAGE, PAGE);
+}
+
 static void step(const char *word)
 {
 	if (!strcmp(word, "drop"))
@@ -417,6 +474,10 @@ static void step(const char *word)
 		io_uring_queue_exit(&ring);
 	else if (!strcmp(word, "inline"))
 		verbs_post(IBV_SEND_INLINE);
+	else if (!strcmp(word, "refill"))
+		vmsplice_refill();
+	else if (!strcmp(word, "stream"))
+		vmsplice_stream();
 	else if (!strcmp(word, "rereg"))
 		ibv_rereg_mr(region, IBV_REREG_MR_CHANGE_TRANSLATION, NULL, buffer, length, 1);
 	else if (!strcmp(word, "close-device"))
@@ -435,7 +496,9 @@ static void step(const char *word)
 		if (fork())
 			exit(wait(NULL) < 0);
 		make_registration();
-	} else if (!strncmp(word, "many=", 5))
+	} else if (!strncmp(word, "pieces=", 7))
+		pieces(atol(word + 7));
+	else if (!strncmp(word, "many=", 5))
 		many(atol(word + 5), false);
 	else if (!strncmp(word, "many-dropped=", 13))
 		many(atol(word + 13), true);

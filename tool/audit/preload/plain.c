@@ -34,28 +34,69 @@ void plain_init(void)
 	mmun_store_release(&audit_real_syscall, (syscall_function)libc_function(&cache, "syscall"));
 }
 
-bool pipe_holds(unsigned long pipe)
+/*
+ * What has been put into a pipe by one of its descriptors.  Bytes leave a pipe in their order: what
+ * has more behind it than the pipe holds has been read.  Bytes that others wrote make it seem
+ * there for longer.
+ */
+static struct pipe_end {
+	unsigned long written, number;
+	uint32_t thread;
+	/* More than one thread: in which order is not known. */
+	bool several;
+} pipe_ends[4096];
+
+#define NR_PIPE_ENDS (sizeof(pipe_ends) / sizeof(pipe_ends[0]))
+
+bool pipe_holds(unsigned long pipe, unsigned long position)
 {
+	const struct pipe_end *end = pipe < NR_PIPE_ENDS ? &pipe_ends[pipe] : NULL;
 	int bytes = 0;
 
-	return mmun_syscall3(SYS_ioctl, pipe, FIONREAD, (unsigned long)&bytes) == 0 && bytes > 0;
+	if (mmun_syscall3(SYS_ioctl, pipe, FIONREAD, (unsigned long)&bytes) || bytes <= 0)
+		return false;
+	return !end || !position || mmun_load_full(&end->several) ||
+	       mmun_load_full(&end->written) - position < (unsigned long)bytes;
+}
+
+/* The name of what is put in next: a pipe has so many places, and what was where it goes is
+ * gone. */
+static unsigned long next_place(int fd, struct pipe_end *end)
+{
+	static unsigned long number;
+	long size = mmun_syscall3(SYS_fcntl, (unsigned long)fd, F_GETPIPE_SZ, 0);
+
+	if (!end || size < 4096)
+		return ~mmun_add_relaxed(&number, 1);
+	return mmun_add_relaxed(&end->number, 1) % ((unsigned long)size / 4096);
 }
 
 static void note_vmsplice(int fd, const struct iovec *iov, unsigned long nr, unsigned int flags,
 			  long done, struct caller caller)
 {
-	unsigned long left = done > 0 ? (unsigned long)done : 0;
-	static unsigned long number;
-	struct registration *reg;
+	struct pipe_end *end = (unsigned int)fd < NR_PIPE_ENDS ? &pipe_ends[fd] : NULL;
+	unsigned long left = done > 0 ? (unsigned long)done : 0, position = 0;
+	uint32_t thread = (uint32_t)mmun_syscall3(SYS_gettid, 0, 0, 0), none = 0;
 	struct known_by name = { AUDIT_VMSPLICE, (unsigned long)fd, 0, 0 };
+	struct registration *reg;
 
 	/* A gift may be unmapped; and for a reader nothing is pinned. */
-	if (!watch_wants(AUDIT_VMSPLICE) || flags & SPLICE_F_GIFT || !pipe_holds((unsigned long)fd))
+	if (!watch_wants(AUDIT_VMSPLICE) || flags & SPLICE_F_GIFT ||
+	    !pipe_holds((unsigned long)fd, 0))
 		return;
+	if (end) {
+		if (!mmun_cas_full(&end->thread, &none, thread) && none != thread)
+			mmun_store_full(&end->several, true);
+		position = mmun_add_full(&end->written, left) - left;
+	}
 	for (unsigned long i = 0; i < nr && left; i++) {
 		unsigned long length = iov[i].iov_len < left ? iov[i].iov_len : left;
 
-		name.index = mmun_add_relaxed(&number, 1);
+		if (!length)
+			continue;
+		position += length;
+		name.index = next_place(fd, end);
+		name.owner = end ? position : 0;
 		reg = watch_begin(AUDIT_VMSPLICE, (unsigned long)iov[i].iov_base, length, caller);
 		watch_done(reg, &name);
 		left -= length;

@@ -171,7 +171,7 @@ static bool is_gone(struct registration *reg)
 	const struct answer *answer;
 
 	if (reg->name.kind == AUDIT_VMSPLICE)
-		return !pipe_holds(reg->name.holder);
+		return !pipe_holds(reg->name.holder, reg->name.owner);
 	if (reg->name.kind != AUDIT_URING)
 		return false;
 	answer = ask(reg);

@@ -35,7 +35,8 @@ struct caller {
 struct known_by {
 	enum audit_kind kind;
 	unsigned long holder, index;
-	/* What it goes with, if it is closed: a device's context.  Not a part of the name. */
+	/* What it goes with, if it is closed: a device's context; of what is in a pipe, where in
+	 * all that was put in it ends.  Not a part of the name. */
 	unsigned long owner;
 };
 
@@ -105,8 +106,8 @@ void watch_use_unknown(enum audit_kind kind, unsigned long holder);
 void verbs_watch_posts(unsigned long context);
 /* How many buffers that we do not know of have the process's rings?  In uring.c; any context. */
 unsigned long uring_unknown_buffers(bool (*is_known)(const struct known_by *name));
-/* Is anything left in the pipe?  In plain.c; any context. */
-bool pipe_holds(unsigned long pipe);
+/* Is that still in the pipe, or with position 0, anything?  In plain.c; any context. */
+bool pipe_holds(unsigned long pipe, unsigned long position);
 
 /* library.c */
 
