@@ -315,7 +315,7 @@ static void show_connected(struct ucm_copy *copy)
 
 	if (dladdr((const void *)copy->vm_munmap, &info))
 		snprintf(path, sizeof(path), "%s", info.dli_fname);
-	snprintf(text, sizeof(text), "connected to UCX (%s)", path);
+	snprintf(text, sizeof(text), "connected to UCX (%.170s)", path);
 	name = strrchr(path, '/') ? strstr(strrchr(path, '/'), "libucm") : NULL;
 	if (name) {
 		name[strlen("libuc")] = 'p';
