@@ -28,8 +28,9 @@ static struct file_of **find(const struct device *dev, const char *device, const
 {
 	struct file_of **link = &files;
 
-	while (*link && ((dev ? (*link)->dev != dev : strcmp(dev_name((*link)->dev), device)) ||
-			 strcmp((*link)->attr->attr.name, name)))
+	while (*link &&
+	       ((dev ? (*link)->dev != dev : !device || strcmp(dev_name((*link)->dev), device)) ||
+		strcmp((*link)->attr->attr.name, name)))
 		link = &(*link)->next;
 	return link;
 }
