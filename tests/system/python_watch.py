@@ -219,12 +219,13 @@ assert said == [KeyError] and subscription._watch.closed
 subscription.close()
 ''',
     'a callback may end its own subscription': '''
-done = threading.Event()
+made, done = threading.Event(), threading.Event()
 def callback(row):
+    made.wait()
     subscription.close()
     done.set()
-subscription = None
 subscription = subscribe(callback)
+made.set()
 gone()
 assert done.wait(60)
 subscription.thread.join(60)
@@ -326,6 +327,29 @@ with subscribe(lambda row: None) as subscription:
     assert [r for r in watch.read() if r.op == 'fork' and r.event_class == 'protect-page']
     at = gone()
     assert about(watch.read(), at)
+''',
+    'a fork while another thread reads, and a signal whose handler reads': '''
+watch = Watch()
+inside, go_on = threading.Event(), threading.Event()
+def hold():
+    with watch._lock: inside.set(); go_on.wait()
+thread = threading.Thread(target=hold); thread.start()
+inside.wait()
+pid = os.fork()
+if not pid:
+    signal.alarm(60)
+    raises(StaleWatch, watch.read)
+    os._exit(0)
+assert os.waitpid(pid, 0)[1] == 0
+go_on.set(); thread.join()
+signal.alarm(60)
+taken = []
+signal.signal(signal.SIGUSR1, lambda *_: taken.extend(watch.read()))
+at = gone()
+with watch._lock: signal.raise_signal(signal.SIGUSR1)
+assert about(taken, at)
+gone()
+assert watch.wait(float('inf'))
 ''',
     'subprocess and multiprocessing beside a watch': '''
 import multiprocessing

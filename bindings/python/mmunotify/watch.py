@@ -186,7 +186,9 @@ class Watch:
                         handle, "'mmunotify probe' says why")
             raise WatchError(-handle, '%s (%s)' % (os.strerror(-handle), hint))
         self._handle = handle
-        self._lock = threading.Lock()
+        # A signal's handler may read in the middle of a read().
+        self._lock = threading.RLock()
+        self._process = os.getpid()
         self._names = {}
         # Taken from the ring by an iteration, and not handed out yet.
         self._rest = collections.deque()
@@ -224,7 +226,7 @@ class Watch:
             return True
         end = None if timeout is None else time.monotonic() + timeout
         while True:
-            nsec = -1 if end is None else max(0, min(int((end - time.monotonic()) * 1e9), 1 << 62))
+            nsec = -1 if end is None else int(max(0, min((end - time.monotonic()) * 1e9, 1 << 62)))
             result = self._library.mmun_watch_wait(self._handle, nsec)
             if result >= 0:
                 return bool(result)
@@ -254,6 +256,9 @@ class Watch:
         """What there is now, at most @limit changes, without waiting: Change and Missed."""
         rows = []
         left = _MOST if limit is None else limit
+        # In a forked child the lock may be that of a thread that is not there.
+        if os.getpid() != self._process:
+            raise _failed(-errno.EBADF if self.closed else -errno.ESRCH)
         with self._lock:
             while self._rest and left > 0:
                 rows.append(self._rest.popleft())
