@@ -150,8 +150,12 @@ int suppressions_read(struct suppression **list, const char *path)
 	FILE *in = fopen(path, "re");
 
 	if (in)
-		while (!status && getline(&line, &size, in) >= 0)
+		while (!status && getline(&line, &size, in) >= 0) {
 			status = take_line(list, path, ++number, line);
+			/* From its end on, for the next line. */
+			while (*list)
+				list = &(*list)->next;
+		}
 	if (!in || ferror(in)) {
 		mmunotify_error("audit", "%s: cannot be read: %s", path, strerror(errno));
 		status = MMUNOTIFY_EXIT_USAGE;
