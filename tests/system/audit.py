@@ -224,6 +224,9 @@ def test_text():
     if HAVE_LIBDW:
         words += ['make_registration+0x', 'change_memory+0x']
     ok(all(word in result.stderr for word in words), 'a finding as text', result.stderr)
+    result = tool('audit', WORKLOAD, 'verbs', 'munmap', 'many-dropped=5', 'change')
+    ok('0 suppressed; 5 dropped unused within --grace\n' in result.stderr, 'what --grace leaves out',
+       result.stderr)
     result = tool('audit', '--max-findings=0', WORKLOAD, 'verbs', 'munmap', 'change')
     ok('more findings, not shown (--max-findings): 1' in result.stderr and result.returncode == 99,
        'findings that are too many', result.stderr)

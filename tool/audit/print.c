@@ -190,12 +190,17 @@ int report_print_text(struct report *report)
 			fprintf(report->out,
 				"mmunotify audit: %s, line %u: unused suppression %s\n", at->file,
 				at->line, at->text);
-	if (report->nr || report->nr_suppressed)
+	if (report->nr || report->nr_suppressed) {
 		fprintf(report->out,
 			"SUMMARY: mmunotify audit: %lu finding%s: of %" PRIu64
-			" registrations %lu stale, %lu used afterwards; %lu suppressed\n",
+			" registrations %lu stale, %lu used afterwards; %lu suppressed",
 			report->nr, report->nr == 1 ? "" : "s", report->findings->registered,
 			report->nr_registrations, report->nr_used, report->nr_suppressed);
+		if (report->findings->deferred)
+			fprintf(report->out, "; %" PRIu64 " dropped unused within --grace",
+				report->findings->deferred);
+		fputc('\n', report->out);
+	}
 	errno = 0;
 	return fflush(report->out) || ferror(report->out) ? -(errno ? errno : EIO) : 0;
 }
