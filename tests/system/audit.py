@@ -123,6 +123,7 @@ def test_clean():
     result, findings, summary = audit(WORKLOAD, 'on-demand', 'munmap', 'change', 'use')
     ok(result.returncode == 0 and not findings, 'a region that is paged on demand')
     check_clean('uring', 'munmap', 'close', 'change')
+    check_clean('uring', 'munmap', 'child', 'drop', 'change')
     check_clean('uring', 'munmap', 'exit-ring', 'change')
     check_clean('mlock', 'munmap', 'drop', 'change', options=['--kinds=all'])
     check_clean('mlock', 'protect', 'change', options=['--kinds=mlock'])

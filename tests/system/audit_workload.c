@@ -429,6 +429,16 @@ static void register_unseen(void)
 		exit(1);
 }
 
+/* It has the ring, and ends as programs do. */
+static void empty_child(void)
+{
+	pid_t child = fork();
+
+	if (!child)
+		exit(0);
+	waitpid(child, NULL, 0);
+}
+
 /* A child that no fork handler knows of. */
 static void raw_fork(void)
 {
@@ -474,6 +484,8 @@ static void step(const char *word)
 		io_uring_queue_exit(&ring);
 	else if (!strcmp(word, "inline"))
 		verbs_post(IBV_SEND_INLINE);
+	else if (!strcmp(word, "child"))
+		empty_child();
 	else if (!strcmp(word, "refill"))
 		vmsplice_refill();
 	else if (!strcmp(word, "stream"))

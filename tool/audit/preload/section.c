@@ -266,6 +266,7 @@ void watch_forget(void)
 	/* The slabs are lost to the child; its parent's lock may have been held. */
 	__builtin_memset(&table, 0, sizeof(table));
 	__builtin_memset(answers, 0, sizeof(answers));
+	uring_forget();
 	table.kinds = kinds;
 	pending.depth = 0;
 }

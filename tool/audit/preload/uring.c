@@ -43,6 +43,34 @@ struct rsrc_update2 {
 /* A ring that is named by its number among the registered ones, not by a descriptor. */
 #define NUMBERED (1ul << 32)
 
+/*
+ * Rings whose buffers were registered by calls that we see, and of those, what this process has
+ * inherited by fork: the buffers that the kernel lists there are not its own.
+ */
+#define NR_RINGS 4096
+static uint64_t seen[NR_RINGS / 64], inherited[NR_RINGS / 64];
+
+static void note_ring(unsigned long ring)
+{
+	if (ring >= NR_RINGS)
+		return;
+	__atomic_fetch_or(&seen[ring / 64], 1ull << ring % 64, __ATOMIC_RELAXED);
+	__atomic_fetch_and(&inherited[ring / 64], ~(1ull << ring % 64), __ATOMIC_RELAXED);
+}
+
+static bool is_inherited(unsigned long ring)
+{
+	return ring < NR_RINGS && mmun_load_relaxed(&inherited[ring / 64]) >> ring % 64 & 1;
+}
+
+void uring_forget(void)
+{
+	for (unsigned int i = 0; i < NR_RINGS / 64; i++) {
+		inherited[i] |= seen[i];
+		seen[i] = 0;
+	}
+}
+
 static bool copy_in(void *to, const void *from, size_t size)
 {
 	struct iovec here = { to, size }, there = { (void *)from, size };
@@ -64,6 +92,7 @@ static void begin(struct uring_call *call, const struct iovec *iov)
 	long memory;
 
 	call->registers = true;
+	note_ring(call->ring);
 	if (!call->nr || call->nr > MAX_BUFFERS)
 		return;
 	memory = mmun_syscall6(SYS_mmap, 0, made_bytes(call->nr), PROT_READ | PROT_WRITE,
@@ -331,7 +360,7 @@ unsigned long uring_unknown_buffers(bool (*is_known)(const struct known_by *name
 			entry = (void *)(entries + at);
 			if (*entry->name >= '0' && *entry->name <= '9' &&
 			    !*mmun_get_decimal(entry->name, &fd) && is_ring_file(entry->name))
-				unknown += unknown_of(fd, is_known);
+				unknown += is_inherited(fd) ? 0 : unknown_of(fd, is_known);
 		}
 	mmun_syscall3(SYS_close, (unsigned long)list, 0, 0);
 	return unknown;

@@ -106,6 +106,8 @@ void watch_use_unknown(enum audit_kind kind, unsigned long holder);
 void verbs_watch_posts(unsigned long context);
 /* How many buffers that we do not know of have the process's rings?  In uring.c; any context. */
 unsigned long uring_unknown_buffers(bool (*is_known)(const struct known_by *name));
+/* A forked child: its parent's rings are not its own. */
+void uring_forget(void);
 /* Is that still in the pipe, or with position 0, anything?  In plain.c; any context. */
 bool pipe_holds(unsigned long pipe, unsigned long position);
 
