@@ -82,7 +82,7 @@ def test_standard_output():
 
 def test_full():
     recording = record('full')
-    for options in ([], ['--text'], ['--json'], ['--summary'], ['--summary', '--json']):
+    for options in ([], ['--text'], ['--json'], ['--summary'], ['--summary', '--json'], ['--perfetto']):
         result = tool('trace', '-o', '/dev/full', *options, '--', 'sh', '-c', 'echo runs')
         ok(said(result, 2, '/dev/full: cannot be written: No space left on device') and
            result.stdout == 'runs\n', 'trace %s to a full disk: said, and the program runs'

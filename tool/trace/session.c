@@ -226,10 +226,11 @@ void session_finish(struct session *session)
 
 int session_close(struct session *session)
 {
-	int error = sink_close(&session->sink);
+	int closed = sink_close(&session->sink), error = session->collector.error;
 
+	/* Of two errors the first: what a stream says when it has failed is why no longer. */
 	if (!error)
-		error = session->collector.error;
+		error = closed;
 	collector_free(&session->collector);
 	ring_destroy(&session->ring);
 	return error;
