@@ -136,6 +136,13 @@ def test_named():
     _, lines = trace_json(LOST, 'rawfork', '/bin/sleep', '1')
     ok(any('not made by fork' in reason for _, reason in unfollowed(lines)),
        '... and by a child that the C library does not know', unfollowed(lines))
+    for _ in range(5):
+        _, lines = trace_json(LOST, 'rawfork', '/bin/true')
+        equal([line for line in unfollowed(lines) if 'not made by fork' not in line[1]], [],
+              '... which is named once, however short its life is')
+        equal(len(unfollowed(lines)), 1, '... in each run')
+    _, lines = trace_json('sh', '-c', 'i=0; while [ $i -lt 100 ]; do (exit 0); i=$((i + 1)); done')
+    equal(unfollowed(lines), [], '... and children of the C library are not, however short')
     _, lines = trace_json('sh', '-c', '/bin/sleep 1 & wait', options=['--no-follow'])
     _, others = trace_json(LOST, 'rawfork', '/bin/sleep', '1', options=['--no-follow'])
     equal(unfollowed(lines) + unfollowed(others), [], '... but not where nobody is followed')

@@ -182,7 +182,8 @@ static void take_event(struct collector *collector, const struct ring_event *eve
 	record->event.nr_frames = collector_stack(collector, event->stack, record->event.frames);
 	/* The child may take a while to come forward. */
 	if (record->event.op == MMUN_OP_FORK && record->event.result > 0)
-		follow_forked(&collector->follow, (uint32_t)record->event.result, record->pid);
+		follow_forked(&collector->follow, (uint32_t)record->event.result, record->pid,
+			      record->time);
 	emit(collector, record);
 }
 

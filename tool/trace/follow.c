@@ -52,6 +52,8 @@ struct process {
 	/* Why it will get away, or, if it is not certain, would; NULL: nothing is known. */
 	char *reason;
 	bool is_certain;
+	/* When it came forward last. */
+	uint64_t attached;
 	/* A forked child that has not come forward: its calls are not seen, and what it executes
 	 * only if that lives when it is looked at. */
 	bool is_silent;
@@ -140,18 +142,16 @@ static void got_away(struct follow *follow, uint32_t pid, struct process *proces
 	process->gone = true;
 }
 
-void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent)
+void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent, uint64_t since)
 {
 	const struct process *by = key_map_find(&follow->processes, parent);
 	struct process child = { .stack = by ? by->stack : 0, .is_silent = true };
 	struct process *process = process_of(follow, pid);
 
-	if (!process || !follow->children)
+	/* It may have come forward before its parent has said that it is there. */
+	if (!process || !follow->children || process->attached >= since)
 		return;
 	look_for(&child, pid, parent);
-	/* It may have come forward before. */
-	if (!child.began || child.began == process->began)
-		return;
 	free(process->reason);
 	*process = child;
 }
@@ -163,8 +163,13 @@ void follow_attached(struct follow *follow, const struct ring_message *message)
 	if (!process)
 		return;
 	free(process->reason);
-	*process =
-		(struct process){ .gone = message->process.error, .stack = message->process.stack };
+	*process = (struct process){
+		.gone = message->process.error,
+		.stack = message->process.stack,
+		.attached = message->time,
+	};
+	if (!message->process.ppid)
+		follow->has_namespaces = true;
 	look_for(process, message->pid, message->process.ppid);
 }
 
@@ -380,6 +385,20 @@ static void check_released(struct follow *follow, uint32_t pid, struct process *
 	got_away(follow, pid, process, exe, reason_of(pid), now);
 }
 
+/* I1.  What it has done nobody knows.  Where processes have numbers of their own, another
+ * number may have come forward. */
+static void check_ended(struct follow *follow, uint32_t pid, struct process *process, uint64_t now)
+{
+	if (!process->is_missed) {
+		process->is_missed = true;
+		return;
+	}
+	process->gone = true;
+	if (!follow->has_namespaces)
+		got_away(follow, pid, process, "a forked child",
+			 "it was not made by fork(3), or ended at once", now);
+}
+
 /* It has neither ended nor said anything, and is another program. */
 static void check_unseen(struct follow *follow, uint32_t pid, struct process *process, uint64_t now)
 {
@@ -387,6 +406,10 @@ static void check_unseen(struct follow *follow, uint32_t pid, struct process *pr
 	struct stat_line stat;
 	ssize_t length;
 
+	if (process->is_silent && !is_there(process, pid, &stat)) {
+		check_ended(follow, pid, process, now);
+		return;
+	}
 	if (now < process->seen_at + LOOK_NS)
 		return;
 	process->seen_at = now;
@@ -439,7 +462,7 @@ bool follow_is_anybody_alive(struct follow *follow, uint64_t now, pid_t *pid)
 		if (is_there(process, number, &stat) ||
 		    (process->exe && now < process->exec_at + CALL_NS))
 			return true;
-		if (!process->exe && !process->released)
+		if (!process->exe && !process->released && !process->is_silent)
 			process->gone = true;
 	}
 	return false;
@@ -451,7 +474,13 @@ void follow_finish(struct follow *follow, uint64_t now)
 		struct process *process = follow->processes.entries[i].value;
 		uint32_t pid = (uint32_t)follow->processes.entries[i].key;
 
-		if (!process || process->gone || !process->exe)
+		if (!process || process->gone)
+			continue;
+		/* All that it has said has been read. */
+		process->is_missed = true;
+		if (process->is_silent && !process->exe)
+			check_unseen(follow, pid, process, now);
+		if (!process->exe)
 			continue;
 		if (process->reason || state_of(follow, pid) != PROCESS_TRACED)
 			got_away(follow, pid, process, process->exe,

@@ -19,6 +19,8 @@ struct follow {
 	bool children;
 	/* struct process by pid. */
 	struct key_map processes;
+	/* A process has come forward whose parent has no number where it is. */
+	bool has_namespaces;
 	/* How many programs got away. */
 	uint64_t unfollowed;
 	/* Is called for each.  @exe: NULL, not known; both last only for the call. */
@@ -30,8 +32,8 @@ void follow_free(struct follow *follow);
 
 /* What the messages say.  @exe stays valid. */
 
-/* A child of that number has been forked by @parent. */
-void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent);
+/* A child of that number has been forked by @parent, in a call that began at @since. */
+void follow_forked(struct follow *follow, uint32_t pid, uint32_t parent, uint64_t since);
 /* The process has come forward. */
 void follow_attached(struct follow *follow, const struct ring_message *message);
 void follow_released(struct follow *follow, uint32_t pid, uint64_t now);

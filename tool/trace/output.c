@@ -370,7 +370,7 @@ bool output_lost(const struct record *record, char *out, size_t size)
 	add_clause(out, size, record->lost.too_deep,
 		   "events lost because signal handlers nested too deep");
 	add_clause(out, size, record->lost.unfollowed,
-		   "programs that were executed and not followed");
+		   "programs and children that were not followed");
 	add_clause(out, size, record->lost.unredirected,
 		   "attempts to redirect a library that was loaded later failed (mmunotify probe "
 		   "-- COMMAND says why)");
