@@ -122,6 +122,97 @@ struct no_cancellation_point<T, std::void_t<decltype(T::no_cancellation_point)>>
     : std::bool_constant<T::no_cancellation_point> {
 };
 
+/* Makes what an owner holds of @args, in one allocation, and has @begin begin it: a call of the C
+ * API, 0 or -errno.  Nothing is left of what fails. */
+template <class Held, class Begin, class... Args>
+std::error_code create(std::unique_ptr<Held> &held, ::mm_struct *mm, Begin begin, Args &&...args)
+{
+	int result = -ENOMEM;
+
+	held.reset(new (std::nothrow) Held(std::forward<Args>(args)...));
+	if (held) {
+		result = mm ? begin(*held) : -ESRCH;
+		if (result)
+			held.reset();
+	}
+	return code_of(result);
+}
+
+inline void unsubscribe(::mmu_notifier *mn, ::mm_struct *mm) noexcept
+{
+	::mmu_notifier_unregister(mn, mm);
+}
+inline void unsubscribe(::mmu_interval_notifier *sub, ::mm_struct *) noexcept
+{
+	::mmu_interval_notifier_remove(sub);
+}
+
+/* What notifier and interval have in common.  Subscription is the C API's struct, which the owner
+ * holds until it has ended: callbacks, which run until then, find their owner as it was. */
+template <class Subscription, class Handler> class subscription
+{
+public:
+	/** Ends the subscription; no callback runs afterwards, and the Handler is gone.  Not from a
+	 *  callback.  What an interval's readers have translated is yours to drop. */
+	void reset() noexcept
+	{
+		if (node_)
+			detail::unsubscribe(node_.get(), node_->of);
+		node_.reset();
+	}
+
+	explicit operator bool() const noexcept
+	{
+		return static_cast<bool>(node_);
+	}
+	/** The Handler; callbacks use it at the same time. */
+	Handler &operator*() const noexcept
+	{
+		return node_->handler;
+	}
+	Handler *operator->() const noexcept
+	{
+		return &node_->handler;
+	}
+	/** Does it belong to the process that forked this one? */
+	bool is_stale() const noexcept
+	{
+		return node_ && ::mmun_mm_is_stale(node_->of);
+	}
+
+protected:
+	struct node : Subscription {
+		template <class... Args>
+		explicit node(Args &&...args) : Subscription(), handler(std::forward<Args>(args)...)
+		{
+		}
+		::mm_struct *of = nullptr;
+		Handler handler;
+	};
+
+	MMUNOTIFY_HOOK static Handler &handler_of(Subscription *of) noexcept
+	{
+		return static_cast<node *>(of)->handler;
+	}
+
+	subscription() noexcept = default;
+	subscription(subscription &&other) noexcept = default;
+	subscription &operator=(subscription &&other) noexcept
+	{
+		if (this != &other) {
+			reset();
+			node_ = std::move(other.node_);
+		}
+		return *this;
+	}
+	~subscription()
+	{
+		reset();
+	}
+
+	std::unique_ptr<node> node_;
+};
+
 } // namespace detail
 
 /**
@@ -133,28 +224,18 @@ struct no_cancellation_point<T, std::void_t<decltype(T::no_cancellation_point)>>
  *     void release() noexcept;
  * and may have `static constexpr bool no_cancellation_point = true`, which is
  * MMUN_OPS_NO_CANCELLATION_POINT.
+ * reset(), bool, *, -> and is_stale(): of detail::subscription, above.
  */
-template <class Handler> class notifier
+template <class Handler> class notifier : public detail::subscription<::mmu_notifier, Handler>
 {
+	using base = detail::subscription<::mmu_notifier, Handler>;
+	using base::handler_of;
+
 	static_assert(
 		detail::has_start<Handler>::value || detail::has_end<Handler>::value ||
 			detail::has_release<Handler>::value,
 		"a notifier has invalidate_range_start(), invalidate_range_end() or release()");
 
-	struct node : ::mmu_notifier {
-		template <class... Args>
-		explicit node(Args &&...args)
-		    : ::mmu_notifier(), handler(std::forward<Args>(args)...)
-		{
-		}
-		::mm_struct *of = nullptr;
-		Handler handler;
-	};
-
-	MMUNOTIFY_HOOK static Handler &handler_of(::mmu_notifier *mn) noexcept
-	{
-		return static_cast<node *>(mn)->handler;
-	}
 	MMUNOTIFY_HOOK static int start(::mmu_notifier *mn, const range *changing) noexcept
 	{
 		using result = decltype(handler_of(mn).invalidate_range_start(*changing));
@@ -206,18 +287,15 @@ public:
 		   Args &&...args) noexcept(std::is_nothrow_constructible_v<Handler, Args &&...>)
 	{
 		notifier made;
-		int result = -ENOMEM;
 
-		made.node_.reset(new (std::nothrow) node(std::forward<Args>(args)...));
-		if (made.node_) {
-			made.node_->ops = &ops;
-			result = mm ? ::mmu_notifier_register(made.node_.get(), mm) : -ESRCH;
-			if (result)
-				made.node_.reset();
-			else
-				made.node_->of = mm;
-		}
-		error = detail::code_of(result);
+		error = detail::create(
+			made.node_, mm,
+			[mm](auto &node) {
+				node.of = mm;
+				node.ops = &ops;
+				return ::mmu_notifier_register(&node, mm);
+			},
+			std::forward<Args>(args)...);
 		return made;
 	}
 
@@ -230,51 +308,6 @@ public:
 		detail::throw_if(error, "mmunotify::notifier ('mmunotify probe' says why)");
 	}
 #endif
-
-	notifier(notifier &&other) noexcept = default;
-	notifier &operator=(notifier &&other) noexcept
-	{
-		if (this != &other) {
-			reset();
-			node_ = std::move(other.node_);
-		}
-		return *this;
-	}
-	~notifier()
-	{
-		reset();
-	}
-
-	/** Ends the subscription; no callback runs afterwards, and the Handler is gone.  Not from a
-	 *  callback. */
-	void reset() noexcept
-	{
-		if (node_)
-			::mmu_notifier_unregister(node_.get(), node_->of);
-		node_.reset();
-	}
-
-	explicit operator bool() const noexcept
-	{
-		return static_cast<bool>(node_);
-	}
-	/** The Handler; callbacks use it at the same time. */
-	Handler &operator*() const noexcept
-	{
-		return node_->handler;
-	}
-	Handler *operator->() const noexcept
-	{
-		return &node_->handler;
-	}
-	/** Does it belong to the process that forked this one? */
-	bool is_stale() const noexcept
-	{
-		return node_ && ::mmun_mm_is_stale(node_->of);
-	}
-
-private:
-	std::unique_ptr<node> node_;
 };
 
 /** What Handler::invalidate() of an interval gets beside the range. */
@@ -304,23 +337,18 @@ private:
  * Handler has
  *     void or bool invalidate(const range &, interval_sequence) noexcept;
  * which takes its lock, calls set(), drops its translations, unlocks (mmunotify/interval.h).
+ * reset(), bool, *, -> and is_stale(): of detail::subscription, above.
  */
-template <class Handler> class interval
+template <class Handler>
+class interval : public detail::subscription<::mmu_interval_notifier, Handler>
 {
-	struct node : ::mmu_interval_notifier {
-		template <class... Args>
-		explicit node(Args &&...args)
-		    : ::mmu_interval_notifier(), handler(std::forward<Args>(args)...)
-		{
-		}
-		::mm_struct *of = nullptr;
-		Handler handler;
-	};
+	using base = detail::subscription<::mmu_interval_notifier, Handler>;
+	using base::node_;
 
 	MMUNOTIFY_HOOK static bool invalidate(::mmu_interval_notifier *sub, const range *changing,
 					      unsigned long sequence) noexcept
 	{
-		Handler &handler = static_cast<node *>(sub)->handler;
+		Handler &handler = base::handler_of(sub);
 		const interval_sequence given(sub, sequence);
 		using result = decltype(handler.invalidate(*changing, given));
 
@@ -353,21 +381,16 @@ public:
 		   Args &&...args) noexcept(std::is_nothrow_constructible_v<Handler, Args &&...>)
 	{
 		interval made;
-		int result = -ENOMEM;
 
-		made.node_.reset(new (std::nothrow) node(std::forward<Args>(args)...));
-		if (made.node_) {
-			result = mm ? ::mmu_interval_notifier_insert(
-					      made.node_.get(), mm,
-					      reinterpret_cast<unsigned long>(address), length,
-					      &ops)
-				    : -ESRCH;
-			if (result)
-				made.node_.reset();
-			else
-				made.node_->of = mm;
-		}
-		error = detail::code_of(result);
+		error = detail::create(
+			made.node_, mm,
+			[=](auto &node) {
+				node.of = mm;
+				return ::mmu_interval_notifier_insert(
+					&node, mm, reinterpret_cast<unsigned long>(address), length,
+					&ops);
+			},
+			std::forward<Args>(args)...);
 		return made;
 	}
 
@@ -381,28 +404,6 @@ public:
 		detail::throw_if(error, "mmunotify::interval ('mmunotify probe' says why)");
 	}
 #endif
-
-	interval(interval &&other) noexcept = default;
-	interval &operator=(interval &&other) noexcept
-	{
-		if (this != &other) {
-			reset();
-			node_ = std::move(other.node_);
-		}
-		return *this;
-	}
-	~interval()
-	{
-		reset();
-	}
-
-	/** Ends the subscription and waits for its callbacks.  Translations are yours to drop. */
-	void reset() noexcept
-	{
-		if (node_)
-			::mmu_interval_notifier_remove(node_.get());
-		node_.reset();
-	}
 
 	/**
 	 * Looks up and establishes, again and again until nothing changed in between.
@@ -430,7 +431,7 @@ public:
 			Lock &lock;
 		};
 
-		while (node_ && !is_stale() && !::mmun_mm_is_inside(node_->of)) {
+		while (node_ && !base::is_stale() && !::mmun_mm_is_inside(node_->of)) {
 			const unsigned long sequence = ::mmu_interval_read_begin(node_.get());
 			auto found = look_up();
 			guard held(lock);
@@ -442,26 +443,6 @@ public:
 		}
 		return false;
 	}
-
-	explicit operator bool() const noexcept
-	{
-		return static_cast<bool>(node_);
-	}
-	Handler &operator*() const noexcept
-	{
-		return node_->handler;
-	}
-	Handler *operator->() const noexcept
-	{
-		return &node_->handler;
-	}
-	bool is_stale() const noexcept
-	{
-		return node_ && ::mmun_mm_is_stale(node_->of);
-	}
-
-private:
-	std::unique_ptr<node> node_;
 };
 
 /**
@@ -473,35 +454,15 @@ template <class Data> class registration
 {
 public:
 	registration() noexcept = default;
-	registration(registration &&other) noexcept
-	    : cache_(other.cache_), entry_(std::exchange(other.entry_, nullptr))
-	{
-	}
-	registration &operator=(registration &&other) noexcept
-	{
-		if (this != &other) {
-			reset();
-			cache_ = other.cache_;
-			entry_ = std::exchange(other.entry_, nullptr);
-		}
-		return *this;
-	}
-	~registration()
-	{
-		reset();
-	}
-
 	/** mmun_rcache_put(). */
 	void reset() noexcept
 	{
-		if (entry_)
-			::mmun_rcache_put(cache_, &entry_->reg);
-		entry_ = nullptr;
+		entry_.reset();
 	}
 
 	explicit operator bool() const noexcept
 	{
-		return entry_;
+		return static_cast<bool>(entry_);
 	}
 	/** What the device needs. */
 	const Data &operator*() const noexcept
@@ -528,7 +489,7 @@ public:
 	/** Has the memory not changed since it was registered? */
 	bool is_current() const noexcept
 	{
-		return entry_ && ::mmun_rcache_is_current(cache_, &entry_->reg);
+		return entry_ && ::mmun_rcache_is_current(entry_.get_deleter().cache, &entry_->reg);
 	}
 
 	/* private: */
@@ -536,13 +497,20 @@ public:
 		::mmun_registration reg;
 		Data data;
 	};
-	registration(::mmun_rcache *cache, entry *taken) noexcept : cache_(cache), entry_(taken)
+	registration(::mmun_rcache *cache, entry *taken) noexcept : entry_(taken, put{ cache })
 	{
 	}
 
 private:
-	::mmun_rcache *cache_ = nullptr;
-	entry *entry_ = nullptr;
+	struct put {
+		void operator()(entry *used) const noexcept
+		{
+			::mmun_rcache_put(cache, &used->reg);
+		}
+		::mmun_rcache *cache;
+	};
+
+	std::unique_ptr<entry, put> entry_;
 };
 
 /**
@@ -624,19 +592,14 @@ public:
 		   Args &&...args) noexcept(std::is_nothrow_constructible_v<Backend, Args &&...>)
 	{
 		registration_cache made;
-		int result = -ENOMEM;
 
 		options.registration_size = sizeof(entry);
-		made.core_.reset(new (std::nothrow) core(std::forward<Args>(args)...));
-		if (made.core_) {
-			core *arg = made.core_.get();
-
-			result = mm ? ::mmun_rcache_create(mm, &ops, arg, &options, &arg->cache)
-				    : -ESRCH;
-			if (result)
-				made.core_.reset();
-		}
-		error = detail::code_of(result);
+		error = detail::create(
+			made.core_, mm,
+			[&](core &arg) {
+				return ::mmun_rcache_create(mm, &ops, &arg, &options, &arg.cache);
+			},
+			std::forward<Args>(args)...);
 		return made;
 	}
 

@@ -115,6 +115,36 @@ void test_notifier()
 	   "without an address space: an error, and none");
 }
 
+/* Looks at its owner, and is aligned as no allocation is unless asked. */
+struct alignas(256) looking {
+	mmunotify::notifier<looking> &owner;
+	bool &found;
+
+	looking(mmunotify::notifier<looking> &of, bool &into) noexcept : owner(of), found(into)
+	{
+	}
+	MMUNOTIFY_HOOK void release() noexcept
+	{
+		found = owner && &*owner == this;
+	}
+};
+
+void test_owner()
+{
+	bool found = false;
+	std::error_code error;
+	mmunotify::notifier<looking> owner, none;
+
+	owner = mmunotify::notifier<looking>::try_create(mmunotify::self(), error, owner, found);
+	ok(owner && address_of(&*owner) % alignof(looking) == 0, "a Handler has its alignment");
+	owner.reset();
+	ok(found && !owner, "its last callback finds its owner");
+	found = false;
+	owner = mmunotify::notifier<looking>::try_create(mmunotify::self(), error, owner, found);
+	owner = std::move(none);
+	ok(found && !owner, "also when the owner is overwritten");
+}
+
 #if MMUNOTIFY_EXCEPTIONS
 struct refusing {
 	explicit refusing(int value)
@@ -220,6 +250,11 @@ MMUNOTIFY_HOOK __attribute__((noinline)) unsigned long look(const char *at)
 	return *reinterpret_cast<const volatile unsigned long *>(at);
 }
 
+using watching = mmunotify::interval<translation>;
+static_assert(!std::is_copy_constructible_v<watching> && !std::is_copy_assignable_v<watching>);
+static_assert(std::is_nothrow_move_constructible_v<watching>);
+static_assert(std::is_nothrow_move_assignable_v<watching> && sizeof(watching) == sizeof(void *));
+
 void test_interval()
 {
 	constexpr unsigned long rounds = 2000;
@@ -320,6 +355,10 @@ using cache_type = mmunotify::registration_cache<device>;
 using use_type = cache_type::registration_type;
 static_assert(!std::is_copy_constructible_v<cache_type> && !std::is_copy_constructible_v<use_type>);
 static_assert(std::is_nothrow_move_constructible_v<use_type>);
+static_assert(std::is_nothrow_move_assignable_v<use_type> &&
+	      sizeof(use_type) == 2 * sizeof(void *));
+static_assert(std::is_nothrow_move_assignable_v<cache_type> &&
+	      sizeof(cache_type) == sizeof(void *));
 
 void use_cache(cache_type &cache, unsigned long &failures)
 {
@@ -365,8 +404,13 @@ void test_cache()
 		use = moved.get(&failures, 8, MMUN_RCACHE_READ, error);
 		ok(moved.close() == std::errc::device_or_resource_busy,
 		   "it does not end while a registration is in use");
+		auto other = cache_type::try_create(mmunotify::self(), {}, error, 64 * page);
+		use = other.get(&failures, 8, MMUN_RCACHE_READ, error);
+		use_type &same = use;
+		use = std::move(same);
+		ok(use && use.is_current(), "a use of another cache takes its place");
+		ok(!moved.close() && !moved, "then it ends");
 		use.reset();
-		ok(!moved.close() && !moved, "but then");
 	}
 	ok(device::registered == device::deregistered && device::registered >= 1500 &&
 		   !device::wrong,
@@ -416,6 +460,7 @@ void operator delete(void *at, const std::nothrow_t &) noexcept
 int main()
 {
 	test_notifier();
+	test_owner();
 	test_exceptions();
 	test_veto();
 	test_interval();
