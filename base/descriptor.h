@@ -2,7 +2,7 @@
 /*
  * File descriptors that the library has open only inside one call.  They are closed on exec;
  * a fork of another thread copies them into a child that knows nothing of them.  So they are
- * marked and counted, for primary/self/descriptor.c, which closes those of a child.
+ * marked and counted, for inherited.h, which closes those of a child.
  * Tests: tests/contract/fork.c, tests/unit/core/srcu_cells.c.
  */
 #ifndef MMUN_BASE_DESCRIPTOR_H

@@ -26,6 +26,7 @@
 
 #include "atomic.h"
 #include "call.h"
+#include "inherited.h"
 #include "state.h"
 
 #define WHOLE_END (-MMUN_PAGE_SIZE)
@@ -177,7 +178,7 @@ long mmun_self_fork_before(struct mmun_regs *regs, void *space)
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &fork->cancel_type);
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &fork->cancel_state);
 	mmun_mm_read_lock(mm, &fork->reader);
-	fork->descriptors = mmun_self_descriptors();
+	fork->descriptors = mmun_inherited_before();
 	if (mm_has_notifiers(mm) && with_vectors_saved(open_fork_section, fork)) {
 		leave_fork(fork);
 		return -EAGAIN;
@@ -205,7 +206,7 @@ void mmun_self_fork_child(void *space)
 
 	/* Else they are those of the parent, which closes them itself. */
 	if (fork->other_files)
-		mmun_self_close_inherited(fork->descriptors);
+		mmun_inherited_close(fork->descriptors);
 	/* The section is open in the copy, too; whose thread-local storage it is counts. */
 	if (!fork->other_tls)
 		leave_fork(fork);

@@ -124,9 +124,6 @@ long mmun_self_stack_run(const struct mmun_stack *stack, long (*fn)(void *), voi
 long mmun_self_open(const char *path);
 long mmun_self_open_at(int dir, const char *path);
 void mmun_self_close(int fd);
-/* Before a fork; in its child, with what that has returned. */
-unsigned long mmun_self_descriptors(void);
-void mmun_self_close_inherited(unsigned long before);
 
 /* call.c */
 

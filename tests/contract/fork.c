@@ -455,7 +455,7 @@ static void descriptors_stay(void)
 }
 
 /* A child that shares the table of descriptors: those of the hooks are its parent's, who
- * closes them himself.  The flags are what they are known by (descriptor.c). */
+ * closes them himself.  The flags are what they are known by (descriptor.h). */
 static void descriptors_of_parent(void)
 {
 	int fd = memfd_create("shortened", 0), like_ours;
