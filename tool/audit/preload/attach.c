@@ -7,20 +7,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <mmunotify/primary.h>
-#include <mmunotify/self.h>
 
 #include <maps_query.h>
 #include <raw_syscall.h>
 
 #include "watch.h"
-
-static struct mmu_notifier notifier;
-static struct mm_struct *subscribed;
 
 /* Before Linux 6.11 the kernel cannot be asked; then the kind of the memory says it. */
 bool memory_is_shared(unsigned long address)
@@ -44,13 +38,6 @@ bool memory_is_shared(unsigned long address)
 	mapping_find(address, address + 1, 0, &mapping);
 	return mapping.kind == MAPPING_MEMFD || mapping.kind == MAPPING_SYSV ||
 	       mapping.kind == MAPPING_SHARED_ANONYMOUS;
-}
-
-bool process_is_ours(void)
-{
-	struct mm_struct *mm = mmun_load_relaxed(&subscribed);
-
-	return mm && !mmun_mm_is_stale(mm);
 }
 
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
@@ -84,16 +71,8 @@ static const struct mmu_notifier_ops ops = {
 
 static void subscribe(unsigned int flags)
 {
-	struct mm_struct *mm = mmun_self();
-	int error = -ENOMEM;
+	int error = program_subscribe(&ops);
 
-	memset(&notifier, 0, sizeof(notifier));
-	notifier.ops = &ops;
-	if (mm)
-		error = emit_wants() & RING_STRICT ? mmun_self_start_strict() : 0;
-	if (!error)
-		error = mmu_notifier_register(&notifier, mm);
-	mmun_store_full(&subscribed, error ? NULL : mm);
 	watch_init(error ? 0 : emit_wants() >> RING_AUDIT_SHIFT);
 	emit_process(flags, -error);
 }
@@ -104,8 +83,7 @@ static void forked_child(void)
 
 	exec_forked();
 	watch_forget();
-	if (subscribed)
-		mmu_notifier_unregister(&notifier, subscribed);
+	program_unsubscribe();
 	if (emit_is_open())
 		subscribe(0);
 	errno = saved;
@@ -120,16 +98,7 @@ static void attach(void)
 	/* That of `mmunotify trace` under an audit. */
 	if (!(emit_wants() >> RING_AUDIT_SHIFT))
 		return;
-	inherited_watch();
-	program_prepare_libc();
-	program_prepare_stacks();
-	if (emit_wants() & RING_FOLLOW) {
-		program_warm_allocator();
-		pthread_atfork(NULL, NULL, forked_child);
-		exec_follow(RING_ENV, path);
-	} else {
-		program_clean_environment();
-	}
+	program_attach(path, forked_child);
 	subscribe(RING_AFTER_EXEC);
 }
 

@@ -11,7 +11,8 @@
 
 bool watch_wants(enum audit_kind kind)
 {
-	return mmun_load_relaxed(&table.kinds) & 1u << kind && emit_is_open() && process_is_ours();
+	return mmun_load_relaxed(&table.kinds) & 1u << kind && emit_is_open() &&
+	       program_is_subscribed();
 }
 
 uint64_t watch_stack(struct caller caller)

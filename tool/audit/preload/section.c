@@ -9,24 +9,10 @@
  */
 #include <raw_syscall.h>
 
+#include "../../trace/preload/pending.h"
 #include "table.h"
 
-/* One call opens up to 16 sections; signal handlers may add theirs. */
-#define MAX_PENDING 24
-
-/* What is remembered of a section that touches registrations, until it ends. */
-struct open_section {
-	const struct mmu_notifier_range *range;
-	/* Registrations from this number on were made meanwhile. */
-	uint64_t first_new;
-	uint64_t began, name, stack;
-	uint8_t mapping;
-};
-
-static __thread struct {
-	unsigned int depth;
-	struct open_section sections[MAX_PENDING];
-} pending;
+static __thread struct pending pending;
 
 /*
  * Does the operation put other pages behind the registration's addresses?  The table is in
@@ -91,35 +77,17 @@ void watch_section_start(const struct mmu_notifier_range *range)
 	table_unlock(&held);
 	if (!any)
 		return;
-	if (pending.depth >= MAX_PENDING) {
+	section = pending_push(&pending, range);
+	if (!section) {
 		mmun_add_relaxed(&table.unseen, 1);
 		return;
 	}
-	/* The place first: from then on a signal handler uses those above. */
-	section = &pending.sections[pending.depth++];
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	section->range = range;
 	section->first_new = first_new;
 	section->began = emit_now();
 	mapping_find(range->start, range->end, origin ? origin->sp : 0, &mapping);
-	section->mapping = (uint8_t)mapping.kind;
+	section->kind = (uint8_t)mapping.kind;
 	section->name = emit_text(mapping.name);
 	section->stack = origin ? stack_capture(origin->pc, origin->sp) : 0;
-}
-
-/* Takes the section of @range, and any above it, off the stack; false: not there. */
-static bool pop(const struct mmu_notifier_range *range, struct open_section *out)
-{
-	for (unsigned int i = pending.depth; i--;) {
-		if (pending.sections[i].range != range)
-			continue;
-		*out = pending.sections[i];
-		/* Now a signal handler may use the place again. */
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		pending.depth = i;
-		return true;
-	}
-	return false;
 }
 
 /*
@@ -187,7 +155,7 @@ static void say_stale(struct registration *reg, const struct open_section *secti
 		.what = reg->unknown ? AUDIT_STALE_UNKNOWN : AUDIT_STALE,
 		.kind = (uint8_t)reg->name.kind,
 		.op = origin ? (uint8_t)origin->op : MMUN_OP_NONE,
-		.mapping = section->mapping,
+		.mapping = section->kind,
 		.holder = (int32_t)reg->name.holder,
 		.index = reg->name.index,
 		.id = reg->id,
@@ -242,7 +210,8 @@ void watch_section_end(const struct mmu_notifier_range *range)
 	struct mmun_interval *at, *next;
 	struct held held;
 
-	if (!pending.depth || !pop(range, &section) || range->flags & MMUN_RANGE_UNCHANGED)
+	if (!pending.depth || !pending_pop(&pending, range, &section) ||
+	    range->flags & MMUN_RANGE_UNCHANGED)
 		return;
 	if (!table_lock(&held))
 		return;

@@ -89,9 +89,6 @@ void watch_init(unsigned int kinds);
 void watch_forget(void);
 void watch_release(void);
 
-/* Not a copy of the watched one, made by a fork that no handler has seen.  In attach.c. */
-bool process_is_ours(void);
-
 /* Are those pages mapped shared?  Then dropping them from the page tables changes nothing. */
 bool memory_is_shared(unsigned long address);
 

@@ -4,50 +4,24 @@
  * process it is in and sends each change of the address space to the ring.  Preloaded by
  * `mmunotify probe` it only lists system call instructions (report.c).
  *
- * A section is remembered from its start to its end on a small stack per
- * thread; the range's address says which end belongs to which start, so a
- * section that never ends (its thread was unwound) costs nothing but a place
- * that the next end below it frees.  A forked child subscribes anew if children
- * are followed.  Whatever goes wrong here leaves the program running untraced.
+ * A section is remembered from its start to its end (pending.h).  A forked child subscribes
+ * anew if children are followed.  Whatever goes wrong here leaves the program running untraced.
  * Tests: tests/system/trace_*.py, tests/system/programs.sh.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <mmunotify/mmu_notifier.h>
 #include <mmunotify/primary.h>
-#include <mmunotify/self.h>
 
+#include "pending.h"
 #include "report.h"
 #include "tracer.h"
 
-/* One call opens up to 16 ranges; signal handlers may add theirs. */
-#define MAX_PENDING 20
-
-struct pending_section {
-	const struct mmu_notifier_range *range;
-	uint64_t began;
-	uint64_t name;
-	uint64_t stack;
-	uint64_t offset;
-	uint8_t kind;
-	bool more;
-	/* It may change which mappings there are. */
-	bool changes;
-};
-
-static __thread struct {
-	unsigned int depth;
-	struct pending_section sections[MAX_PENDING];
-} pending;
-
-static struct mmu_notifier notifier;
-static struct mm_struct *subscribed;
+static __thread struct pending pending;
 
 /* From an answer that is remembered.  Whose stack a mapping is depends on who asks. */
-static bool recall(struct pending_section *section, const struct mmu_notifier_range *range,
+static bool recall(struct open_section *section, const struct mmu_notifier_range *range,
 		   unsigned long sp, uint64_t now)
 {
 	struct recent recent;
@@ -65,7 +39,7 @@ static bool recall(struct pending_section *section, const struct mmu_notifier_ra
 }
 
 /* If it holds the whole range, and what it is does not depend on the range. */
-static void remember(const struct pending_section *section, const struct mmu_notifier_range *range,
+static void remember(const struct open_section *section, const struct mmu_notifier_range *range,
 		     const struct mapping *mapping, unsigned long seq, uint64_t now)
 {
 	struct recent recent = {
@@ -83,7 +57,7 @@ static void remember(const struct pending_section *section, const struct mmu_not
 }
 
 /* The mapping, and its name known to the tool. */
-static void identify(struct pending_section *section, const struct mmu_notifier_range *range,
+static void identify(struct open_section *section, const struct mmu_notifier_range *range,
 		     unsigned long sp)
 {
 	uint64_t now = emit_now();
@@ -103,7 +77,7 @@ static void identify(struct pending_section *section, const struct mmu_notifier_
 		remember(section, range, &mapping, seq, now);
 }
 
-static void describe(struct pending_section *section, const struct mmu_notifier_range *range)
+static void describe(struct open_section *section, const struct mmu_notifier_range *range)
 {
 	const struct mmun_origin *origin = range->origin;
 	unsigned long sp = origin ? origin->sp : 0;
@@ -129,19 +103,16 @@ static void send_unredirected(const struct mm_struct *mm)
 
 static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
-	struct pending_section *section;
+	struct open_section *section;
 
 	if (!emit_is_open())
 		return 0;
-	if (pending.depth >= MAX_PENDING) {
+	section = pending_push(&pending, range);
+	if (!section) {
 		recent_stop();
 		emit_too_deep();
 		return 0;
 	}
-	/* The place first: from then on a signal handler uses those above. */
-	section = &pending.sections[pending.depth++];
-	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	section->range = range;
 	/* All but what drops pages and leaves the mapping: that may be remembered over it. */
 	section->changes = range->event != MMU_NOTIFY_CLEAR;
 	if (section->changes)
@@ -149,21 +120,6 @@ static int range_start(struct mmu_notifier *mn, const struct mmu_notifier_range 
 	describe(section, range);
 	section->began = emit_now();
 	return 0;
-}
-
-/* Takes the section of @range, and any above it, off the stack; false: not there. */
-static bool pop(const struct mmu_notifier_range *range, struct pending_section *out)
-{
-	for (unsigned int i = pending.depth; i--;) {
-		if (pending.sections[i].range != range)
-			continue;
-		*out = pending.sections[i];
-		/* Now a signal handler may use the place again. */
-		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-		pending.depth = i;
-		return true;
-	}
-	return false;
 }
 
 static unsigned int flags_of(const struct mmu_notifier_range *range, bool more)
@@ -182,11 +138,11 @@ static unsigned int flags_of(const struct mmu_notifier_range *range, bool more)
 static void range_end(struct mmu_notifier *mn, const struct mmu_notifier_range *range)
 {
 	uint64_t now = emit_now();
-	struct pending_section section;
+	struct open_section section;
 	struct ring_event event;
 
 	send_unredirected(range->mm);
-	if (!pop(range, &section))
+	if (!pending_pop(&pending, range, &section))
 		return;
 	if (section.changes)
 		recent_change_ends();
@@ -220,20 +176,10 @@ static const struct mmu_notifier_ops tracer_ops = {
 
 static void subscribe(unsigned int flags)
 {
-	struct mm_struct *mm = mmun_self();
-	int error = -ENOMEM;
-
-	memset(&notifier, 0, sizeof(notifier));
-	notifier.ops = &tracer_ops;
 	pending.depth = 0;
 	recent_reset();
 	emit_forget_thread();
-	if (mm)
-		error = emit_wants() & RING_STRICT ? mmun_self_start_strict() : 0;
-	if (!error)
-		error = mmu_notifier_register(&notifier, mm);
-	subscribed = error ? NULL : mm;
-	emit_process(flags, -error);
+	emit_process(flags, -program_subscribe(&tracer_ops));
 }
 
 static void forked_child(void)
@@ -241,8 +187,7 @@ static void forked_child(void)
 	int saved = errno;
 
 	exec_forked();
-	if (subscribed)
-		mmu_notifier_unregister(&notifier, subscribed);
+	program_unsubscribe();
 	if (emit_is_open())
 		subscribe(0);
 	errno = saved;
@@ -251,28 +196,15 @@ static void forked_child(void)
 static void attach(void)
 {
 	const char *path = getenv(RING_ENV), *report = getenv(REPORT_ENV);
-	unsigned int wants;
 
 	if (report)
 		report_attach(report);
 	if (!path || !emit_attach(path))
 		return;
-	wants = emit_wants();
 	/* The ring of `mmunotify audit` under a trace: its own object sends what it reads. */
-	if (wants >> RING_AUDIT_SHIFT)
+	if (emit_wants() >> RING_AUDIT_SHIFT)
 		return;
-	inherited_watch();
-	program_prepare_libc();
-	if (wants & RING_WANT_STACKS)
-		program_prepare_stacks();
-	if (wants & RING_FOLLOW) {
-		/* The allocator's own fork handlers come first: ours allocates. */
-		program_warm_allocator();
-		pthread_atfork(NULL, NULL, forked_child);
-		exec_follow(RING_ENV, path);
-	} else {
-		program_clean_environment();
-	}
+	program_attach(path, forked_child);
 	subscribe(RING_AFTER_EXEC);
 }
 

@@ -15,6 +15,8 @@
 
 #include "../ring.h"
 
+struct mmu_notifier_ops;
+
 /* emit.c: messages into the ring. */
 
 /* Binds the ring whose memory is @path.  False: not there, not ours, not usable. */
@@ -47,16 +49,16 @@ void exec_follow(const char *name, const char *value);
 /* In a forked child. */
 void exec_forked(void);
 
-/* program.c: at attaching. */
+/* program.c */
 
-/* What of the C library's own the others here use. */
-void program_prepare_libc(void);
-/* For stack_capture(). */
-void program_prepare_stacks(void);
-/* Before a fork handler that allocates is installed: the allocator's own come first. */
-void program_warm_allocator(void);
-/* The environment as it was without us; in place, so that main's is too. */
-void program_clean_environment(void);
+/* Once the ring is bound: what the others here use, and what RING_FOLLOW wants. */
+void program_attach(const char *ring, void (*forked_child)(void));
+/* This process, to whatever happens in it.  Return: 0 or -errno. */
+int program_subscribe(const struct mmu_notifier_ops *ops);
+/* In a forked child: the subscription that it has a copy of. */
+void program_unsubscribe(void);
+/* Not a copy of the subscribed process, made by a fork that no handler has seen.  Any context. */
+bool program_is_subscribed(void);
 
 /* report.c: says in the file @name what the process consists of. */
 void report_attach(const char *name);
