@@ -25,26 +25,22 @@ struct live {
 /* In the map for those whose fate is known: an empty place would hide others behind it. */
 static struct live settled;
 
+static const struct {
+	const char *name, *meaning;
+} kinds[] = {
+#define AUDIT_KIND_TEXTS(name, text, meaning) { text, meaning },
+	AUDIT_KINDS(AUDIT_KIND_TEXTS)
+#undef AUDIT_KIND_TEXTS
+};
+
 const char *audit_kind_name(unsigned int kind)
 {
-	static const char *const names[] = {
-#define AUDIT_KIND_TEXT(name, text, meaning) text,
-		AUDIT_KINDS(AUDIT_KIND_TEXT)
-#undef AUDIT_KIND_TEXT
-	};
-
-	return kind < AUDIT_NR_KINDS ? names[kind] : "unknown";
+	return kind < AUDIT_NR_KINDS ? kinds[kind].name : "unknown";
 }
 
 const char *audit_kind_meaning(unsigned int kind)
 {
-	static const char *const meanings[] = {
-#define AUDIT_KIND_TEXT(name, text, meaning) meaning,
-		AUDIT_KINDS(AUDIT_KIND_TEXT)
-#undef AUDIT_KIND_TEXT
-	};
-
-	return kind < AUDIT_NR_KINDS ? meanings[kind] : "registration";
+	return kind < AUDIT_NR_KINDS ? kinds[kind].meaning : "registration";
 }
 
 void findings_init(struct findings *findings, uint64_t grace)

@@ -151,24 +151,12 @@ static bool is_gone(struct registration *reg)
 static void say_stale(struct registration *reg, const struct open_section *section)
 {
 	const struct mmun_origin *origin = section->range->origin;
-	struct ring_audit audit = {
-		.what = reg->unknown ? AUDIT_STALE_UNKNOWN : AUDIT_STALE,
-		.kind = (uint8_t)reg->name.kind,
-		.op = origin ? (uint8_t)origin->op : MMUN_OP_NONE,
-		.mapping = section->kind,
-		.holder = (int32_t)reg->name.holder,
-		.index = reg->name.index,
-		.id = reg->id,
-		.start = reg->start,
-		.end = reg->end,
-		.stale_start = reg->stale_start,
-		.stale_end = reg->stale_end,
-		.made = reg->made,
-		.made_stack = reg->made_stack,
-		.stack = section->stack,
-		.name = section->name,
-	};
+	struct ring_audit audit = table_describe(
+		reg, reg->unknown ? AUDIT_STALE_UNKNOWN : AUDIT_STALE, section->stack);
 
+	audit.op = origin ? (uint8_t)origin->op : MMUN_OP_NONE;
+	audit.mapping = section->kind;
+	audit.name = section->name;
 	emit_audit(&audit, section->began);
 }
 

@@ -106,9 +106,10 @@ struct registration *table_find(const struct known_by *name)
 	return reg;
 }
 
-void table_say(const struct registration *reg, enum audit_what what, uint64_t time, uint64_t stack)
+struct ring_audit table_describe(const struct registration *reg, enum audit_what what,
+				 uint64_t stack)
 {
-	struct ring_audit audit = {
+	return (struct ring_audit){
 		.what = (uint8_t)what,
 		.kind = (uint8_t)reg->name.kind,
 		.holder = (int32_t)reg->name.holder,
@@ -122,6 +123,11 @@ void table_say(const struct registration *reg, enum audit_what what, uint64_t ti
 		.made_stack = reg->made_stack,
 		.stack = stack,
 	};
+}
+
+void table_say(const struct registration *reg, enum audit_what what, uint64_t time, uint64_t stack)
+{
+	struct ring_audit audit = table_describe(reg, what, stack);
 
 	emit_audit(&audit, time);
 }

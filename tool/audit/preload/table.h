@@ -62,7 +62,9 @@ struct registration *table_insert(enum audit_kind kind, unsigned long start, uns
 void table_take_out(struct registration *reg);
 /* The same, and says so of a stale one. */
 void table_drop(struct registration *reg, uint64_t stack);
-/* A message about it. */
+/* A message about it, and its sending. */
+struct ring_audit table_describe(const struct registration *reg, enum audit_what what,
+				 uint64_t stack);
 void table_say(const struct registration *reg, enum audit_what what, uint64_t time, uint64_t stack);
 
 /* It is stale and its use is still of interest. */
